@@ -1,0 +1,17 @@
+//! Backtest Functions: the map in code. Modules stand in reading order, floor by floor; a module uses only
+//! modules of the floors below it. `ARCHITECTURE.md` tells the same with three requests followed end to end.
+//!
+//! | floor | modules | what lives there |
+//! | --- | --- | --- |
+//! | 0 | [`engine`], `run`, `clock` | arithmetic and protocol: no files, no network, no waiting |
+//! | 1 | `store` | everything that remembers |
+//! | 2 | `work` | the verbs of the service: submit, execute, reconcile |
+//! | 3 | `functions` | the doors as the Functions host sees them |
+//! | 4 | [`cli`] | the commands of the one program |
+//! | – | [`devhost`] | a local Functions host, which shares nothing with the rest |
+
+pub mod engine;
+
+pub mod cli;
+
+pub mod devhost;

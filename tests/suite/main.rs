@@ -1,0 +1,1 @@
+//! The one test program; its list of modules is the table of contents.
