@@ -1,7 +1,7 @@
 //! Reading Parquet wherever it lies: only the asked columns, only the row groups that may hold the asked dates.
 //! What a column means is not known here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use deltalake::parquet::errors::{ParquetError, Result as ParquetResult};
 use deltalake::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use deltalake::parquet::file::statistics::Statistics;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::sync::mpsc;
@@ -74,27 +74,37 @@ impl ReadError {
     }
 }
 
-/// Decodes `files` in parallel and hands over their batches in no particular order. Text columns come as
+/// Decodes `files` in parallel and hands over their batches in the order of files and rows. Text columns come as
 /// dictionaries, so that a consumer looks at each distinct text once per batch.
 pub fn scan(files: Vec<ParquetFile>, selection: Selection) -> mpsc::Receiver<Result<RecordBatch, ReadError>> {
-    let (sender, receiver) = mpsc::channel(4);
+    let (sender, receiver) = mpsc::channel(1);
     let selection = Arc::new(selection);
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     tokio::spawn(async move {
-        let mut scans = futures_util::stream::iter(files)
-            .map(|file| {
-                let (selection, sender) = (Arc::clone(&selection), sender.clone());
+        let mut files = files.into_iter();
+        let mut decoding = VecDeque::new();
+        loop {
+            while decoding.len() < workers
+                && let Some(file) = files.next()
+            {
+                let (batches, decoded) = mpsc::channel(64);
+                let selection = Arc::clone(&selection);
                 // A task of its own: decoding is work, and a stream alone would do it on one thread.
                 tokio::spawn(async move {
-                    if let Err(error) = scan_file(&file, &selection, &sender).await {
-                        let error = ReadError { path: file.path.to_string(), source: error };
+                    if let Err(source) = scan_file(&file, &selection, &batches).await {
                         // A closed channel means that nobody wants the rest.
-                        let _ = sender.send(Err(error)).await;
+                        let _ = batches.send(Err(ReadError { path: file.path.to_string(), source })).await;
                     }
-                })
-            })
-            .buffer_unordered(workers);
-        while scans.next().await.is_some() {}
+                });
+                decoding.push_back(decoded);
+            }
+            let Some(mut decoded) = decoding.pop_front() else { return };
+            while let Some(batch) = decoded.recv().await {
+                if sender.send(batch).await.is_err() {
+                    return;
+                }
+            }
+        }
     });
     receiver
 }
