@@ -1,1 +1,56 @@
-//! The arithmetic of a backtest.
+//! The arithmetic of a backtest: [`run`] takes a valid config and a market and gives an outcome. Everything here
+//! is synchronous and pure: no files, no clock, no logging.
+
+pub mod config;
+pub mod market;
+pub mod metrics;
+mod outcome;
+
+use std::ops::ControlFlow;
+
+pub use self::config::BacktestConfig;
+pub use self::market::{Market, SymbolId};
+pub use self::outcome::*;
+
+/// Why a backtest gave no outcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// The rows do not make a market, or lack something that the config names.
+    #[error("{0}")]
+    Data(String),
+    /// A strategy could not decide.
+    #[error("{0}")]
+    Strategy(String),
+    /// The caller asked to stop.
+    #[error("stopped after {done} of {total} days")]
+    Stopped {
+        /// Days computed.
+        done: usize,
+        /// Days of the backtest.
+        total: usize,
+    },
+}
+
+impl RunError {
+    /// What kind of failure it is: `data`, `run` or `stopped`.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Data(_) => "data",
+            Self::Strategy(_) => "run",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+}
+
+/// Runs a backtest. `on_bar` hears after each trading day how many of how many are done, and may stop the run.
+///
+/// # Errors
+/// If the market lacks what the config names, a strategy cannot decide, or `on_bar` breaks.
+pub fn run(
+    config: &BacktestConfig,
+    market: &Market,
+    on_bar: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Outcome, RunError> {
+    let _ = (config, market, on_bar);
+    Err(RunError::Data("not there yet".to_owned()))
+}

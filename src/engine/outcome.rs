@@ -1,0 +1,310 @@
+//! What a run leaves behind: columns by day, by trade, by rejected order, and the holdings. Plain data in
+//! memory, shaped so that each table can be written as it stands; no formats and no files here.
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use super::market::{Market, SymbolId};
+use super::metrics::Summary;
+
+/// Everything a finished run knows. Symbols are ids into `symbols`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Symbol names, indexed by [`SymbolId`].
+    pub symbols: Vec<String>,
+    /// One row per trading day.
+    pub daily: Daily,
+    /// One row per fill, in the order of execution.
+    pub trades: Trades,
+    /// Orders, or the unfilled part of orders, that did not trade.
+    pub rejected: RejectedOrders,
+    /// End-of-day holdings; see [`Outcome::position_table`] for them as rows.
+    pub holdings: Holdings,
+    /// What the constraints changed, in the order in which it happened.
+    pub constraint_hits: Vec<ConstraintHit>,
+    /// Positions closed because their symbol stopped trading (`broker.max_stale_days`).
+    pub delisted: Vec<Delisting>,
+    /// Value of one unit of cash held in the benchmark, by day, starting at 1. `None` without a benchmark.
+    pub benchmark: Option<Vec<f64>>,
+    /// Leg and blended weights of each decision. `None` unless the strategy is a composite.
+    pub blend: Option<BlendWeights>,
+    /// Intermediate tables of a configured strategy. `None` unless `debug` asks for them.
+    pub debug: Option<DebugTable>,
+    /// The figures of the whole run.
+    pub summary: Summary,
+}
+
+/// One row per trading day. Money in the account's currency, ratios as fractions.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Daily {
+    /// The trading day.
+    pub date: Vec<NaiveDate>,
+    /// Cash plus the value of all positions at the close.
+    pub portfolio_value: Vec<f64>,
+    /// Cash after the day's fills; can be slightly negative by the costs.
+    pub cash: Vec<f64>,
+    /// Value against the day before; 0 on the first day.
+    pub daily_return: Vec<f64>,
+    /// Value against the initial cash.
+    pub cumulative_return: Vec<f64>,
+    /// Value against the highest value so far, initial cash included; never positive.
+    pub drawdown: Vec<f64>,
+    /// Long plus absolute short value, over the portfolio value.
+    pub gross_exposure: Vec<f64>,
+    /// Long plus (negative) short value, over the portfolio value.
+    pub net_exposure: Vec<f64>,
+    /// Sum of the absolute notional of the day's fills over the day before's value.
+    pub turnover: Vec<f64>,
+    /// Commission paid on the day.
+    pub commission: Vec<f64>,
+    /// Cost of spread and slippage on the day: quantity times the distance of fill and market price.
+    pub slippage_cost: Vec<f64>,
+    /// Number of fills on the day.
+    pub n_trades: Vec<u32>,
+}
+
+/// One row per fill.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Trades {
+    /// Day of the fill.
+    pub execution_date: Vec<NaiveDate>,
+    /// What was traded.
+    pub symbol: Vec<SymbolId>,
+    /// Shares bought (positive) or sold (negative).
+    pub quantity: Vec<f64>,
+    /// Fill price, spread and slippage included.
+    pub price: Vec<f64>,
+    /// Signed quantity times price.
+    pub notional: Vec<f64>,
+    /// Commission of the fill.
+    pub commission: Vec<f64>,
+    /// Absolute quantity times the distance of fill and market price.
+    pub slippage_cost: Vec<f64>,
+    /// Cash once the fill and its commission are booked.
+    pub cash_after: Vec<f64>,
+}
+
+/// Why an order, or a part of it, did not trade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectReason {
+    /// No bar, or no positive price, at the fill (`on_missing_price: reject`).
+    MissingOpenPrice,
+    /// Less than one lot.
+    RoundedToZero,
+    /// More than `max_participation_rate` of the bar's volume; the row holds the unfilled part.
+    ParticipationCap,
+    /// Fewer shares than `min_trade_shares`.
+    MinTradeShares,
+    /// Less money than `min_trade_notional`.
+    MinTradeNotional,
+}
+
+impl RejectReason {
+    /// The reason as it is written to files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingOpenPrice => "missing_open_price",
+            Self::RoundedToZero => "rounded_to_zero",
+            Self::ParticipationCap => "participation_cap",
+            Self::MinTradeShares => "min_trade_shares",
+            Self::MinTradeNotional => "min_trade_notional",
+        }
+    }
+}
+
+/// One row per order, or unfilled part of an order, that did not trade.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RejectedOrders {
+    /// Day on which the order would have filled.
+    pub date: Vec<NaiveDate>,
+    /// What would have been traded.
+    pub symbol: Vec<SymbolId>,
+    /// Shares that did not trade, signed; without a bar, estimated at the last known close. `None` if the
+    /// symbol never had a price.
+    pub quantity: Vec<Option<f64>>,
+    /// Why not.
+    pub reason: Vec<RejectReason>,
+}
+
+/// End-of-day holdings. Shares change only when something trades, so that one snapshot stands for every day
+/// until the next one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Holdings {
+    /// Index into [`Daily`] of the first day of each snapshot; ascending.
+    pub day: Vec<usize>,
+    /// Where each snapshot starts in `symbol` and `shares`; it ends where the next one starts.
+    pub start: Vec<usize>,
+    /// Held symbols of all snapshots, in the order in which they were bought.
+    pub symbol: Vec<SymbolId>,
+    /// Shares, parallel to `symbol`; negative if short.
+    pub shares: Vec<f64>,
+}
+
+/// End-of-day holdings as rows; see [`Outcome::position_table`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PositionTable {
+    /// The trading day.
+    pub date: Vec<NaiveDate>,
+    /// What is held.
+    pub symbol: Vec<SymbolId>,
+    /// Shares; negative if short.
+    pub shares: Vec<f64>,
+    /// Close of the day, or the last known close if the symbol has no bar.
+    pub close: Vec<f64>,
+    /// Shares times close.
+    pub position_value: Vec<f64>,
+    /// Position value over the portfolio value.
+    pub weight: Vec<f64>,
+    /// Whether the symbol has no bar on that day.
+    pub stale: Vec<bool>,
+}
+
+/// One change that a constraint made to the weights that a sizer asked for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConstraintHit {
+    /// Day of the decision.
+    pub as_of: NaiveDate,
+    /// Name of the constraint, `position_cap` for example.
+    pub constraint: &'static str,
+    /// The symbol concerned. `None` if the whole portfolio is.
+    pub symbol: Option<SymbolId>,
+    /// Weight, or total, asked for. `None` where there is no single number.
+    pub before: Option<f64>,
+    /// Weight, or total, allowed. `None` where there is no single number.
+    pub after: Option<f64>,
+    /// The numbers behind it, `cap` for example.
+    pub details: Vec<(&'static str, f64)>,
+}
+
+/// A position closed at its last price because its symbol stopped trading.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Delisting {
+    /// Day on which the position was closed.
+    pub date: NaiveDate,
+    /// The symbol.
+    pub symbol: SymbolId,
+    /// Shares closed; negative if the position was short.
+    pub shares: f64,
+    /// The last known close.
+    pub price: f64,
+    /// Day of the last bar.
+    pub last_bar: NaiveDate,
+}
+
+/// A step of the blend of a composite strategy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlendStage {
+    /// Weights of the leg with this index in [`BlendWeights::legs`], after leg normalisation.
+    Leg(usize),
+    /// Sum of the legs, after final normalisation.
+    Pre,
+    /// The same after the constraints.
+    Post,
+}
+
+/// Weights of a composite strategy, one row per decision, stage and symbol.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BlendWeights {
+    /// Names of the enabled legs.
+    pub legs: Vec<String>,
+    /// Day of the decision.
+    pub date: Vec<NaiveDate>,
+    /// Which step.
+    pub stage: Vec<BlendStage>,
+    /// The symbol.
+    pub symbol: Vec<SymbolId>,
+    /// Fraction of equity.
+    pub weight: Vec<f64>,
+}
+
+/// What a row of [`DebugTable`] tells about its symbol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DebugKind {
+    /// Eligible; no value.
+    Universe,
+    /// Score before selection.
+    RawScores,
+    /// Selected, with its score.
+    Selected,
+    /// Kept or selected once holding policy and exits have spoken, with its score.
+    Held,
+    /// An exit rule fired; the value is the new scale, or none for a full exit; the text names the rule.
+    Exits,
+    /// Position scale below 1.
+    Scales,
+    /// Score as emitted.
+    Scores,
+}
+
+impl DebugKind {
+    /// The kind as it is written to files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Universe => "universe",
+            Self::RawScores => "raw_scores",
+            Self::Selected => "selected",
+            Self::Held => "held",
+            Self::Exits => "exits",
+            Self::Scales => "scales",
+            Self::Scores => "scores",
+        }
+    }
+}
+
+/// Intermediate values of a configured strategy on the days of its decisions.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DebugTable {
+    /// Day of the decision.
+    pub date: Vec<NaiveDate>,
+    /// What the row tells.
+    pub kind: Vec<DebugKind>,
+    /// The symbol.
+    pub symbol: Vec<SymbolId>,
+    /// The value; `None` where the kind has none.
+    pub value: Vec<Option<f64>>,
+    /// The exit rule for [`DebugKind::Exits`], otherwise empty.
+    pub text: Vec<String>,
+}
+
+impl Outcome {
+    /// The name of a symbol of this run.
+    pub fn name(&self, symbol: SymbolId) -> &str {
+        &self.symbols[symbol.index()]
+    }
+
+    /// End-of-day holdings as rows, by day and then in the order in which they were bought. `market` is the
+    /// one of the run: closes are read there instead of being kept twice.
+    pub fn position_table(&self, market: &Market) -> PositionTable {
+        let mut table = PositionTable::default();
+        let held = &self.holdings;
+        let mut last_close = vec![f64::NAN; self.symbols.len()];
+        for snapshot in 0..held.day.len() {
+            let first_day = held.day[snapshot];
+            let end_day = held.day.get(snapshot + 1).copied().unwrap_or(self.daily.date.len());
+            let from = held.start[snapshot];
+            let to = held.start.get(snapshot + 1).copied().unwrap_or(held.symbol.len());
+            for day in first_day..end_day {
+                let bar = market.first_trading_bar() + day;
+                for row in from..to {
+                    let symbol = held.symbol[row];
+                    let close = market.close(bar, symbol);
+                    let stale = close.is_nan();
+                    if !stale {
+                        last_close[symbol.index()] = close;
+                    }
+                    let close = last_close[symbol.index()];
+                    let value = held.shares[row] * close;
+                    table.date.push(self.daily.date[day]);
+                    table.symbol.push(symbol);
+                    table.shares.push(held.shares[row]);
+                    table.close.push(close);
+                    table.position_value.push(value);
+                    table.weight.push(value / self.daily.portfolio_value[day]);
+                    table.stale.push(stale);
+                }
+            }
+        }
+        table
+    }
+}
