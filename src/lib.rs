@@ -15,6 +15,9 @@ pub mod engine;
 pub mod run;
 
 pub mod store;
+pub mod work;
+
+pub mod functions;
 
 pub mod cli;
 

@@ -30,6 +30,9 @@ pub trait ArtifactStore: Send + Sync {
     /// Bytes of a file that exists.
     async fn read(&self, at: &Location, name: &str, range: Range<u64>) -> Result<ByteStream, ArtifactError>;
 
+    /// Whether files leave this machine.
+    fn is_remote(&self) -> bool;
+
     /// Whether files can be kept.
     async fn ping(&self) -> Result<(), ArtifactError>;
 }
@@ -97,6 +100,10 @@ impl ArtifactStore for LocalArtifacts {
             Ok::<_, std::io::Error>((read > 0).then(|| (Bytes::from(chunk), (file, left - read as u64))))
         });
         Ok(chunks.boxed())
+    }
+
+    fn is_remote(&self) -> bool {
+        false
     }
 
     async fn ping(&self) -> Result<(), ArtifactError> {

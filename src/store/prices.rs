@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::delta::{self, Location, StorageOptions, Table, TableError};
 use super::parquet::{self, ParquetFile, ReadError, Selection};
-use crate::engine::config::{BacktestConfig, Fault, PriceSource, SignalColumns, SignalSource, Universe};
+use crate::engine::config::{BacktestConfig, Fault, PriceColumns, PriceSource, SignalColumns, SignalSource};
 use crate::engine::market::{PriceRows, SignalRows};
 
 /// Table of daily bars below the lake root, read when a config names no `data.price_path`.
@@ -146,9 +146,8 @@ impl MarketData {
         let mut versions = serde_json::Map::new();
 
         let sources = self.open(&place, "data.price_path", &window.symbols).await?;
-        let mut bars = PriceCollector::new(&window);
+        let mut bars = PriceCollector::new(&window, config.price_columns());
         for source in &sources {
-            bars.place.clone_from(&source.place);
             source.read("date", bars.selection(source)?, &window, &mut |batch| bars.push(batch)).await?;
         }
         versions.insert("prices".into(), describe(&place, &sources, bars.adjusted));
@@ -182,7 +181,6 @@ impl MarketData {
         };
         let mut rows = SignalCollector::new(window, columns);
         for source in &sources {
-            rows.place.clone_from(&source.place);
             source.read("date", rows.selection(source)?, window, &mut |batch| rows.push(batch)).await?;
         }
         versions.insert("signals".into(), describe(&wanted.place, &sources, false));
@@ -337,13 +335,7 @@ impl Window {
         let warmup = u64::try_from(config.warmup_bars()).unwrap_or(u64::MAX);
         let days = if warmup == 0 { 0 } else { warmup.saturating_mul(365).div_ceil(250).saturating_add(10) };
         let first = config.start_date.checked_sub_days(chrono::Days::new(days)).unwrap_or(NaiveDate::MIN);
-        let mut symbols = match &config.universe.symbols {
-            Universe::All => Vec::new(),
-            Universe::Listed(symbols) => symbols.clone(),
-        };
-        if let (false, Some(benchmark)) = (symbols.is_empty(), config.benchmark_symbol()) {
-            symbols.push(benchmark.to_owned());
-        }
+        let symbols = config.price_symbols().unwrap_or_default();
         Self { first, last: config.end_date, symbols }
     }
 }
@@ -635,24 +627,32 @@ const ADJUSTED_CLOSE: [&str; 4] = ["adj_close", "adjusted_close", "adjclose", "a
 
 struct PriceCollector<'a> {
     window: &'a Window,
+    wanted: PriceColumns,
     symbols: Symbols,
     rows: PriceRows,
     adjusted: bool,
-    place: String,
 }
 
 impl<'a> PriceCollector<'a> {
-    fn new(window: &'a Window) -> Self {
+    fn new(window: &'a Window, wanted: PriceColumns) -> Self {
         let symbols = Symbols::of(window);
-        Self { window, symbols, rows: PriceRows::default(), adjusted: false, place: String::new() }
+        Self { window, wanted, symbols, rows: PriceRows::default(), adjusted: false }
     }
 
     fn selection(&self, source: &Source) -> Result<Selection, LoadError> {
-        let mut columns: Vec<String> =
-            ["date", "symbol", "open", "high", "low", "close", "volume", "exchange"].map(str::to_owned).to_vec();
-        columns.extend(ADJUSTED_CLOSE.map(str::to_owned));
+        let mut columns = vec!["date", "symbol", "open", "close"];
+        columns.extend(ADJUSTED_CLOSE);
+        if self.wanted.high_low {
+            columns.extend(["high", "low"]);
+        }
+        if self.wanted.volume {
+            columns.push("volume");
+        }
+        if self.wanted.exchange {
+            columns.push("exchange");
+        }
         check_columns(source, &["date", "symbol", "open", "close"])?;
-        Ok(Selection { columns: Some(columns), dates: None })
+        Ok(Selection { columns: Some(columns.into_iter().map(str::to_owned).collect()), dates: None })
     }
 
     fn push(&mut self, batch: Batch<'_>) -> Result<(), LoadError> {
@@ -660,10 +660,14 @@ impl<'a> PriceCollector<'a> {
         let start = self.rows.date.len();
         let of = |name: &str| parquet::column(batch.rows, name);
         append(&mut self.rows.open, &batch, Some(required(&batch, "open")?), &keys)?;
-        append(&mut self.rows.high, &batch, of("high"), &keys)?;
-        append(&mut self.rows.low, &batch, of("low"), &keys)?;
+        if self.wanted.high_low {
+            append(&mut self.rows.high, &batch, of("high"), &keys)?;
+            append(&mut self.rows.low, &batch, of("low"), &keys)?;
+        }
         append(&mut self.rows.close, &batch, Some(required(&batch, "close")?), &keys)?;
-        append(&mut self.rows.volume, &batch, of("volume"), &keys)?;
+        if self.wanted.volume {
+            append(&mut self.rows.volume, &batch, of("volume"), &keys)?;
+        }
         if let Some(column) = ADJUSTED_CLOSE.iter().find_map(|name| of(name)) {
             let mut adjusted = Vec::with_capacity(keys.rows.len());
             append(&mut adjusted, &batch, Some(column), &keys)?;
@@ -683,10 +687,15 @@ impl<'a> PriceCollector<'a> {
             let factor = adjusted / self.rows.close[row];
             if factor.is_finite() && factor > 0.0 {
                 self.rows.open[row] *= factor;
-                self.rows.high[row] *= factor;
-                self.rows.low[row] *= factor;
                 self.rows.close[row] = *adjusted;
-                self.rows.volume[row] /= factor;
+                // Columns that are not wanted are empty.
+                for (prices, factor) in
+                    [(&mut self.rows.high, factor), (&mut self.rows.low, factor), (&mut self.rows.volume, 1.0 / factor)]
+                {
+                    if let Some(price) = prices.get_mut(row) {
+                        *price *= factor;
+                    }
+                }
             }
         }
     }
@@ -716,13 +725,12 @@ struct SignalCollector<'a> {
     /// Lower-case names; `None` takes every numeric column.
     wanted: Option<Vec<String>>,
     rows: SignalRows,
-    place: String,
 }
 
 impl<'a> SignalCollector<'a> {
     fn new(window: &'a Window, wanted: Option<Vec<String>>) -> Self {
         let symbols = Symbols::of(window);
-        Self { window, symbols, wanted, rows: SignalRows::default(), place: String::new() }
+        Self { window, symbols, wanted, rows: SignalRows::default() }
     }
 
     fn selection(&self, source: &Source) -> Result<Selection, LoadError> {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{App, ENGINE_VERSION, document, sha256_hex};
-use crate::engine::config::{BacktestConfig, Fault, Universe};
+use crate::engine::config::{BacktestConfig, Fault, Symbols};
 use crate::run::{Run, RunId, Submission};
 use crate::store::runs::{Inserted, NewRun, StoreError};
 
@@ -62,13 +62,13 @@ pub enum SubmitError {
 pub fn check(app: &App, config: &Value) -> Result<BacktestConfig, Vec<Fault>> {
     let config = BacktestConfig::from_value(config)?;
     let mut faults = app.data.check(&config).err().unwrap_or_default();
-    if let Universe::Listed(symbols) = &config.universe.symbols
+    if let Symbols::Listed(symbols) = &config.universe.symbols
         && symbols.len() > SYMBOLS_MAX
     {
         let message = format!("lists {} symbols, at most {SYMBOLS_MAX} are allowed", symbols.len());
         faults.push(Fault { path: "universe.symbols".into(), message });
     }
-    if config.output.adls_dir.is_some() && !app.artifacts_are_remote() {
+    if config.output.adls_dir.is_some() && !app.artifacts.is_remote() {
         let message = "needs a service that keeps artifacts in a storage account".into();
         faults.push(Fault { path: "output.adls_dir".into(), message });
     }
