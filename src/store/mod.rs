@@ -3,6 +3,7 @@
 
 pub mod artifacts;
 pub mod delta;
+pub mod lake;
 pub mod parquet;
 pub mod prices;
 pub mod runs;

@@ -623,7 +623,7 @@ fn append(
 }
 
 /// Spellings of the adjusted close.
-const ADJUSTED_CLOSE: [&str; 4] = ["adj_close", "adjusted_close", "adjclose", "adj close"];
+pub(crate) const ADJUSTED_CLOSE: [&str; 4] = ["adj_close", "adjusted_close", "adjclose", "adj close"];
 
 struct PriceCollector<'a> {
     window: &'a Window,

@@ -10,9 +10,10 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::compute::{ComputeError, Computed, compute};
 use super::report::{self, Artifact, Facts};
 use super::{App, ENGINE_VERSION, sha256_hex, submit};
-use crate::engine::{self, BacktestConfig, Market, RunError};
+use crate::engine::BacktestConfig;
 use crate::run::{Publication, Reason, Run, RunId, Status, retry_back_off};
 use crate::store::prices::Loaded;
 use crate::store::runs::{Beat, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Progress, StoreError};
@@ -179,30 +180,21 @@ impl Attempt {
                 submitted: &submitted,
                 config: &config,
                 config_sha256: &config_sha256,
-                data_versions: &loaded.data_versions,
+                data_versions: &loaded.data_versions.clone(),
             };
-            let market = Market::assemble(&config, loaded.prices, loaded.signals).map_err(|error| {
-                Stopped::Failed { reason: Reason::InvalidData, error: chain(&error), retry: false }
-            })?;
             let mut on_bar = |done: usize, total: usize| {
                 gauge.total.store(u32::try_from(total).unwrap_or(u32::MAX), Ordering::Relaxed);
                 gauge.done.store(u32::try_from(done).unwrap_or(u32::MAX), Ordering::Relaxed);
                 if gauge.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            let outcome = engine::run(&config, &market, &mut on_bar).map_err(|error| Stopped::Failed {
-                reason: if matches!(error, RunError::Data(_)) { Reason::InvalidData } else { Reason::StrategyFailed },
-                error: chain(&error),
-                retry: false,
-            })?;
-            let written = report::summary(&facts, &outcome).and_then(|summary| {
-                let mut files = report::artifacts(&facts, &market, &outcome, &summary)?;
-                files.push(report::manifest(&facts, Some(fence), &files)?);
-                Ok(Computed { files, summary })
-            });
-            written.map_err(|error| Stopped::Failed {
-                reason: Reason::EnginePanic,
-                error: chain(&error),
-                retry: true,
+            compute(&facts, loaded, Some(fence), &mut on_bar).map_err(|error| {
+                let reason = match &error {
+                    ComputeError::Report(_) => Reason::EnginePanic,
+                    error if error.is_data() => Reason::InvalidData,
+                    _ => Reason::StrategyFailed,
+                };
+                let retry = matches!(error, ComputeError::Report(_));
+                Stopped::Failed { reason, error: chain(&error), retry }
             })
         });
         let finished = thread.await;
@@ -276,12 +268,6 @@ impl Drop for Attempt {
         self.gauge.stop.store(true, Ordering::Relaxed);
         self.beats.abort();
     }
-}
-
-/// What the engine's thread hands over.
-struct Computed {
-    files: Vec<Artifact>,
-    summary: Value,
 }
 
 /// Renews the lease until the attempt ends. The first beats come soon, so that a watcher sees a short run move.

@@ -1,6 +1,6 @@
-//! The verbs of the service, one story a file: submit, execute, reconcile, and the report that a finished run
-//! becomes. Nothing here knows HTTP, reads the environment or builds a client.
+//! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile. Nothing here knows HTTP, reads the environment or builds a client.
 
+pub mod compute;
 pub mod document;
 pub mod execute;
 pub mod reconcile;
