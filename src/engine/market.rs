@@ -1,15 +1,18 @@
 //! Prices and signals as dense tables: one row per bar (trading day), one cell per symbol, bar after bar in
 //! memory, so that everything about one day lies together.
 //!
-//! Shapes and gaps, explained once: `bars` counts the distinct dates of the price rows of the universe, first
-//! the warm-up before `start_date`, then the trading bars. Symbols are numbered in byte order of their names, so
+//! Shapes and gaps, explained once: bars are the distinct dates of the price rows of the universe, first the
+//! warm-up before `start_date`, then the trading bars. Symbols are numbered in byte order of their names, so
 //! that ascending ids are alphabetical order. A symbol without a bar on a day has NaN in all its cells of that
 //! day; a bar exists if and only if its close is not NaN. Signal tables have a row per *trading* bar and NaN
-//! where there is no number. How rows are found in files is not known here.
+//! where there is no number. How rows are found in files is not known here; what is computed from bars lives in
+//! `lookback`.
+
+use std::collections::HashMap;
 
 use chrono::NaiveDate;
 
-use super::config::BacktestConfig;
+use super::config::{BacktestConfig, Benchmark, SignalColumns, Symbols};
 
 /// A symbol of one market: its index in byte order of the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -73,36 +76,488 @@ pub enum DataError {
         /// Last day asked for.
         end: NaiveDate,
     },
+    /// A price, or a volume, is infinite.
+    #[error("column {column}: infinite value for {symbol} on {date}")]
+    Infinite {
+        /// The column.
+        column: &'static str,
+        /// The symbol.
+        symbol: String,
+        /// The day.
+        date: NaiveDate,
+    },
+    /// The benchmark has no price in the window.
+    #[error("benchmark {symbol}: no price row between {start} and {end}")]
+    NoBenchmark {
+        /// The benchmark.
+        symbol: String,
+        /// First day asked for.
+        start: NaiveDate,
+        /// Last day asked for.
+        end: NaiveDate,
+    },
+}
+
+/// A dense table: `cells[bar * width + symbol]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Table {
+    width: usize,
+    cells: Vec<f64>,
+}
+
+impl Table {
+    fn missing(bars: usize, width: usize) -> Self {
+        Self { width, cells: vec![f64::NAN; bars * width] }
+    }
+
+    /// One cell per symbol.
+    pub(crate) fn row(&self, bar: usize) -> &[f64] {
+        &self.cells[bar * self.width..(bar + 1) * self.width]
+    }
+
+    fn get(&self, bar: usize, symbol: SymbolId) -> f64 {
+        self.cells[bar * self.width + symbol.index()]
+    }
+}
+
+/// The signal table of a market, one row per trading bar.
+#[derive(Debug, Clone, PartialEq)]
+struct Signals {
+    /// Whether a symbol has a row on a day: `rows[day * n_symbols + symbol]`.
+    rows: Vec<bool>,
+    /// The columns that the config names, by lower-case name.
+    columns: Vec<(String, Table)>,
 }
 
 /// Dense day-by-symbol tables of one backtest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Market {
-    first: usize,
+    symbols: Vec<String>,
+    universe: Vec<SymbolId>,
+    dates: Vec<NaiveDate>,
+    first_trading_bar: usize,
+    /// First bar of each symbol; the number of bars if it has none.
+    listed: Vec<usize>,
+    open: Table,
+    close: Table,
+    high: Option<Table>,
+    low: Option<Table>,
+    volume: Option<Table>,
+    exchange: Option<Vec<Option<String>>>,
+    signals: Option<Signals>,
+    benchmark: Option<Vec<f64>>,
+    warnings: Vec<String>,
 }
 
 impl Market {
-    /// Makes dense tables of the rows of the universe from the configured warm-up to `end_date`.
+    /// Makes dense tables of the rows of the universe, from the configured warm-up to `end_date`. Tables that
+    /// the config does not need are not built.
     ///
     /// # Errors
-    /// If no row is left, or a price is infinite.
+    /// If no row of the universe lies in the window, a number is infinite, or the benchmark has no prices.
     pub fn assemble(
         config: &BacktestConfig,
         prices: PriceRows,
         signals: Option<SignalRows>,
     ) -> Result<Self, DataError> {
-        let _ = (prices, signals);
-        Err(DataError::NoPrices { start: config.start_date, end: config.end_date })
+        let names = Names::of(config, &prices);
+        let ids = names.ids_of(&prices.symbols);
+        let calendar = Calendar::of(config, &prices, &ids)?;
+        let needed = config.price_columns();
+        let mut warnings = Vec::new();
+
+        let benchmark = match &config.benchmark {
+            Some(Benchmark::Symbol(symbol)) => Some(benchmark_closes(config, &calendar, &prices, symbol)?),
+            Some(Benchmark::EqualWeight) | None => None,
+        };
+        let exchange = (needed.exchange && !prices.exchange.is_empty()).then(|| {
+            let mut by_symbol = vec![None; names.sorted.len()];
+            for (id, exchange) in ids.iter().zip(&prices.exchange) {
+                if let Some(id) = id {
+                    by_symbol[id.index()].clone_from(exchange);
+                }
+            }
+            by_symbol
+        });
+        let shape = Shape { names: &names, calendar: &calendar };
+        let rows = 0..prices.date.len();
+        let place = rows.map(|row| {
+            is_bar(&prices, &ids, row).then(|| shape.cell(&ids, prices.symbol[row], prices.date[row]))?
+        });
+        let place: Vec<Option<usize>> = place.collect();
+        warn_of_repeats(&place, &shape, &mut warnings);
+        // Each column is freed once its numbers are in place.
+        let build = |column, values: Vec<f64>| shape.scatter(&place, column, values);
+        let optional = |wanted: bool, column, values: Vec<f64>| {
+            (wanted && !values.is_empty()).then(|| build(column, values)).transpose()
+        };
+        let close = build("close", prices.close)?;
+        let open = build("open", prices.open)?;
+        let high = optional(needed.high_low, "high", prices.high)?;
+        let low = optional(needed.high_low, "low", prices.low)?;
+        let volume = optional(needed.volume, "volume", prices.volume)?;
+        let signals = signals.and_then(|rows| Signals::of(config, &shape, rows, &mut warnings));
+        let listed = first_bars(&close);
+        for (symbol, &bar) in names.sorted.iter().zip(&listed) {
+            if bar == calendar.dates.len() {
+                warnings.push(format!("{symbol}: no price row in the window, so it never trades"));
+            }
+        }
+        Ok(Self {
+            symbols: names.sorted,
+            universe: names.in_config_order,
+            first_trading_bar: calendar.first_trading_bar,
+            dates: calendar.dates,
+            listed,
+            open,
+            close,
+            high,
+            low,
+            volume,
+            exchange,
+            signals,
+            benchmark,
+            warnings,
+        })
+    }
+
+    /// Names of the symbols, in byte order; [`SymbolId`] is an index into them.
+    pub fn symbols(&self) -> &[String] {
+        &self.symbols
+    }
+
+    /// The name of a symbol.
+    pub fn name(&self, symbol: SymbolId) -> &str {
+        &self.symbols[symbol.index()]
+    }
+
+    /// The id of a name. `None` if the universe lacks it.
+    pub fn symbol(&self, name: &str) -> Option<SymbolId> {
+        self.symbols.binary_search_by(|known| known.as_str().cmp(name)).ok().map(symbol_id)
+    }
+
+    /// The universe in the order of the config.
+    pub fn universe(&self) -> &[SymbolId] {
+        &self.universe
+    }
+
+    /// Dates of all bars, the warm-up first.
+    pub fn dates(&self) -> &[NaiveDate] {
+        &self.dates
     }
 
     /// Index of the first bar on or after `start_date`; bars before it are warm-up.
     pub fn first_trading_bar(&self) -> usize {
-        self.first
+        self.first_trading_bar
+    }
+
+    /// Number of bars from the first trading bar on; at least 1.
+    pub fn trading_days(&self) -> usize {
+        self.dates.len() - self.first_trading_bar
+    }
+
+    /// First bar of a symbol; the number of bars if it has none.
+    pub(crate) fn listed(&self, symbol: SymbolId) -> usize {
+        self.listed[symbol.index()]
     }
 
     /// Closing price; NaN without a bar.
     pub fn close(&self, bar: usize, symbol: SymbolId) -> f64 {
-        let _ = (bar, symbol);
-        f64::NAN
+        self.close.get(bar, symbol)
+    }
+
+    /// Opening price; NaN without a bar.
+    pub fn open(&self, bar: usize, symbol: SymbolId) -> f64 {
+        self.open.get(bar, symbol)
+    }
+
+    /// Highest price; the close where it is missing, NaN without a bar.
+    pub(crate) fn high(&self, bar: usize, symbol: SymbolId) -> f64 {
+        self.or_close(self.high.as_ref(), bar, symbol)
+    }
+
+    /// Lowest price; the close where it is missing, NaN without a bar.
+    pub(crate) fn low(&self, bar: usize, symbol: SymbolId) -> f64 {
+        self.or_close(self.low.as_ref(), bar, symbol)
+    }
+
+    fn or_close(&self, table: Option<&Table>, bar: usize, symbol: SymbolId) -> f64 {
+        let value = table.map_or(f64::NAN, |table| table.get(bar, symbol));
+        if value.is_nan() { self.close(bar, symbol) } else { value }
+    }
+
+    /// Closing prices of a bar, one cell per symbol.
+    pub(crate) fn closes(&self, bar: usize) -> &[f64] {
+        self.close.row(bar)
+    }
+
+    /// Opening prices of a bar, one cell per symbol.
+    pub(crate) fn opens(&self, bar: usize) -> &[f64] {
+        self.open.row(bar)
+    }
+
+    /// Volumes of a bar, one cell per symbol. `None` if the config does not need them or the table lacks them.
+    pub(crate) fn volumes(&self, bar: usize) -> Option<&[f64]> {
+        self.volume.as_ref().map(|table| table.row(bar))
+    }
+
+    /// Exchange of each symbol. `None` if the config does not need it or the table lacks it.
+    pub(crate) fn exchanges(&self) -> Option<&[Option<String>]> {
+        self.exchange.as_deref()
+    }
+
+    /// Whether the market came with a signal table.
+    pub(crate) fn has_signals(&self) -> bool {
+        self.signals.is_some()
+    }
+
+    /// Position of a signal column, matched without regard to case. `None` if the table lacks it.
+    pub(crate) fn signal_column(&self, name: &str) -> Option<usize> {
+        let columns = &self.signals.as_ref()?.columns;
+        columns.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))
+    }
+
+    /// A signal column on a trading bar, one cell per symbol. Empty without a signal table.
+    pub(crate) fn signals(&self, column: usize, bar: usize) -> &[f64] {
+        let Some(signals) = &self.signals else { return &[] };
+        signals.columns[column].1.row(bar - self.first_trading_bar)
+    }
+
+    /// Whether a symbol has a row in the signal table on a trading bar.
+    pub(crate) fn has_signal_row(&self, bar: usize, symbol: SymbolId) -> bool {
+        let day = bar - self.first_trading_bar;
+        self.signals.as_ref().is_some_and(|signals| signals.rows[day * self.symbols.len() + symbol.index()])
+    }
+
+    /// Closes of the benchmark symbol by trading day, NaN where it has none. `None` without such a benchmark.
+    pub(crate) fn benchmark(&self) -> Option<&[f64]> {
+        self.benchmark.as_deref()
+    }
+
+    /// What the reader of the results should know about the data.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+fn symbol_id(index: usize) -> SymbolId {
+    // Loaders number symbols with 32 bits, so there cannot be more.
+    SymbolId(index as u32)
+}
+
+/// The symbols of a market.
+struct Names {
+    sorted: Vec<String>,
+    in_config_order: Vec<SymbolId>,
+}
+
+impl Names {
+    fn of(config: &BacktestConfig, prices: &PriceRows) -> Self {
+        let listed = match &config.universe.symbols {
+            Symbols::Listed(symbols) => symbols,
+            Symbols::All => &prices.symbols,
+        };
+        let mut sorted = listed.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let in_config_order = match &config.universe.symbols {
+            Symbols::Listed(symbols) => symbols.iter().filter_map(|s| sorted.binary_search(s).ok()).collect(),
+            Symbols::All => (0..sorted.len()).collect::<Vec<_>>(),
+        };
+        Self { sorted, in_config_order: in_config_order.into_iter().map(symbol_id).collect() }
+    }
+
+    /// The id of each name; `None` outside the universe.
+    fn ids_of(&self, names: &[String]) -> Vec<Option<SymbolId>> {
+        let known: HashMap<&str, usize> = self.sorted.iter().map(String::as_str).zip(0..).collect();
+        names.iter().map(|name| known.get(name.as_str()).copied().map(symbol_id)).collect()
+    }
+}
+
+/// The bars of a market and how to find them by day.
+struct Calendar {
+    dates: Vec<NaiveDate>,
+    first_trading_bar: usize,
+    /// Days since 1970-01-01 of the first entry of `bar_of`.
+    origin: i32,
+    /// Bar by day; `u32::MAX` where there is none.
+    bar_of: Vec<u32>,
+}
+
+const NO_BAR: u32 = u32::MAX;
+
+impl Calendar {
+    fn of(config: &BacktestConfig, prices: &PriceRows, ids: &[Option<SymbolId>]) -> Result<Self, DataError> {
+        let (start, end) = (config.start_date, config.end_date);
+        let nothing = || DataError::NoPrices { start, end };
+        let in_time = prices.date.iter().filter(|&&day| day <= end.to_epoch_days());
+        let (Some(&origin), Some(&last)) = (in_time.clone().min(), in_time.max()) else {
+            return Err(nothing());
+        };
+        let mut traded = vec![false; (last - origin) as usize + 1];
+        for row in 0..prices.date.len() {
+            let day = prices.date[row];
+            if day <= last && is_bar(prices, ids, row) {
+                traded[(day - origin) as usize] = true;
+            }
+        }
+        let days = (origin..=last).filter(|day| traded[(day - origin) as usize]);
+        let (history, trading): (Vec<i32>, Vec<i32>) = days.partition(|&day| day < start.to_epoch_days());
+        if trading.is_empty() {
+            return Err(nothing());
+        }
+        let warmup = &history[history.len() - history.len().min(config.warmup_bars())..];
+        let mut bar_of = vec![NO_BAR; traded.len()];
+        let mut dates = Vec::with_capacity(warmup.len() + trading.len());
+        for &day in warmup.iter().chain(&trading) {
+            bar_of[(day - origin) as usize] = dates.len() as u32;
+            dates.push(NaiveDate::from_epoch_days(day).ok_or_else(nothing)?);
+        }
+        Ok(Self { dates, first_trading_bar: warmup.len(), origin, bar_of })
+    }
+
+    /// The bar of a day. `None` if the market has none.
+    fn bar(&self, day: i32) -> Option<usize> {
+        let offset = usize::try_from(i64::from(day) - i64::from(self.origin)).ok()?;
+        self.bar_of.get(offset).copied().filter(|&bar| bar != NO_BAR).map(|bar| bar as usize)
+    }
+}
+
+/// Whether a row is of the universe and complete.
+fn is_bar(prices: &PriceRows, ids: &[Option<SymbolId>], row: usize) -> bool {
+    ids[prices.symbol[row] as usize].is_some() && !prices.open[row].is_nan() && !prices.close[row].is_nan()
+}
+
+/// Where rows go.
+struct Shape<'a> {
+    names: &'a Names,
+    calendar: &'a Calendar,
+}
+
+impl Shape<'_> {
+    /// The cell of a row. `None` if its symbol is not of the universe or its day has no bar.
+    fn cell(&self, ids: &[Option<SymbolId>], symbol: u32, day: i32) -> Option<usize> {
+        let symbol = ids[symbol as usize]?;
+        Some(self.calendar.bar(day)? * self.names.sorted.len() + symbol.index())
+    }
+
+    /// Puts one column of rows into a table.
+    fn scatter(
+        &self,
+        place: &[Option<usize>],
+        column: &'static str,
+        values: Vec<f64>,
+    ) -> Result<Table, DataError> {
+        let width = self.names.sorted.len();
+        let mut table = Table::missing(self.calendar.dates.len(), width);
+        for (cell, value) in place.iter().zip(values) {
+            let Some(cell) = *cell else { continue };
+            if value.is_infinite() {
+                let symbol = self.names.sorted[cell % width].clone();
+                return Err(DataError::Infinite { column, symbol, date: self.calendar.dates[cell / width] });
+            }
+            table.cells[cell] = value;
+        }
+        Ok(table)
+    }
+}
+
+/// Of several rows with the same date and symbol the last one counts; the reader should know.
+fn warn_of_repeats(place: &[Option<usize>], shape: &Shape<'_>, warnings: &mut Vec<String>) {
+    let mut seen = vec![false; shape.calendar.dates.len() * shape.names.sorted.len()];
+    let repeats = place.iter().flatten().filter(|&&cell| std::mem::replace(&mut seen[cell], true)).count();
+    if repeats > 0 {
+        warnings.push(format!("{repeats} price rows repeat a date and symbol; the last of each counts"));
+    }
+}
+
+/// First bar of each symbol; the number of bars if it has none.
+fn first_bars(close: &Table) -> Vec<usize> {
+    let bars = close.cells.len() / close.width;
+    let mut listed = vec![bars; close.width];
+    let mut missing = close.width;
+    for bar in 0..bars {
+        if missing == 0 {
+            break;
+        }
+        for (first, value) in listed.iter_mut().zip(close.row(bar)) {
+            if *first == bars && !value.is_nan() {
+                *first = bar;
+                missing -= 1;
+            }
+        }
+    }
+    listed
+}
+
+fn benchmark_closes(
+    config: &BacktestConfig,
+    calendar: &Calendar,
+    prices: &PriceRows,
+    symbol: &str,
+) -> Result<Vec<f64>, DataError> {
+    let mut closes = vec![f64::NAN; calendar.dates.len() - calendar.first_trading_bar];
+    let is_benchmark: Vec<bool> = prices.symbols.iter().map(|name| name == symbol).collect();
+    for row in 0..prices.date.len() {
+        if is_benchmark[prices.symbol[row] as usize]
+            && let Some(bar) = calendar.bar(prices.date[row])
+            && bar >= calendar.first_trading_bar
+            && prices.close[row].is_finite()
+        {
+            closes[bar - calendar.first_trading_bar] = prices.close[row];
+        }
+    }
+    if closes.iter().all(|close| close.is_nan()) {
+        let (start, end) = (config.start_date, config.end_date);
+        return Err(DataError::NoBenchmark { symbol: symbol.to_owned(), start, end });
+    }
+    Ok(closes)
+}
+
+impl Signals {
+    /// `None` if the config needs no signals.
+    fn of(
+        config: &BacktestConfig,
+        shape: &Shape<'_>,
+        rows: SignalRows,
+        warnings: &mut Vec<String>,
+    ) -> Option<Self> {
+        let wanted = config.signal_columns();
+        let is_wanted = |name: &str| match &wanted {
+            SignalColumns::None => false,
+            SignalColumns::All => true,
+            SignalColumns::Named(columns) => columns.iter().any(|column| column.eq_ignore_ascii_case(name)),
+        };
+        if wanted == SignalColumns::None && !config.reads_signal_rows() {
+            return None;
+        }
+        let ids = shape.names.ids_of(&rows.symbols);
+        let width = shape.names.sorted.len();
+        let warmup = shape.calendar.first_trading_bar;
+        let days = shape.calendar.dates.len() - warmup;
+        let rows_in_order = rows.symbol.iter().zip(&rows.date);
+        let place: Vec<Option<usize>> = rows_in_order
+            .map(|(&symbol, &day)| shape.cell(&ids, symbol, day)?.checked_sub(warmup * width))
+            .collect();
+        let mut present = vec![false; days * width];
+        for &cell in place.iter().flatten() {
+            present[cell] = true;
+        }
+        if !present.contains(&true) {
+            warnings.push("the signal table has no row for the universe in the window".to_owned());
+        }
+        let mut columns = Vec::new();
+        for (name, values) in rows.columns.into_iter().filter(|(name, _)| is_wanted(name)) {
+            let mut table = Table::missing(days, width);
+            for (cell, value) in place.iter().zip(values) {
+                if let Some(cell) = cell
+                    && value.is_finite()
+                {
+                    table.cells[*cell] = value;
+                }
+            }
+            columns.push((name.to_ascii_lowercase(), table));
+        }
+        Some(Self { rows: present, columns })
     }
 }

@@ -1,16 +1,26 @@
 //! The arithmetic of a backtest: [`run`] takes a valid config and a market and gives an outcome. Everything here
 //! is synchronous and pure: no files, no clock, no logging.
 
+mod broker;
 pub mod config;
+mod constraints;
+mod ledger;
+mod lookback;
 pub mod market;
 pub mod metrics;
 mod outcome;
+mod plan;
+mod simulation;
+mod sizing;
+mod strategy;
+mod symbol_map;
 
 use std::ops::ControlFlow;
 
 pub use self::config::BacktestConfig;
 pub use self::market::{Market, SymbolId};
 pub use self::outcome::*;
+use self::simulation::Simulation;
 
 /// Why a backtest gave no outcome.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +61,19 @@ pub fn run(
     market: &Market,
     on_bar: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Outcome, RunError> {
-    let _ = (config, market, on_bar);
-    Err(RunError::Data("not there yet".to_owned()))
+    let mut simulation = Simulation::new(config, market)?;
+    let (first, total) = (market.first_trading_bar(), market.trading_days());
+    for day in 0..total {
+        let bar = first + day;
+        simulation.fill(bar);
+        simulation.mark(bar);
+        let done = day + 1;
+        if done < total {
+            simulation.decide(bar)?;
+        }
+        if on_bar(done, total).is_break() {
+            return Err(RunError::Stopped { done, total });
+        }
+    }
+    Ok(simulation.into_outcome())
 }

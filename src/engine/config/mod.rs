@@ -17,6 +17,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 pub use self::account::*;
+pub(crate) use self::needs::{COMPUTED_SIGNAL_LOOKBACK, GAP_COLUMNS, RAW_EP_TERMS, VOLUME_RATIO_COLUMNS};
 pub use self::needs::{PriceColumns, SignalColumns};
 pub use self::pipeline::*;
 pub use self::reader::Fault;
@@ -87,7 +88,7 @@ pub enum Benchmark {
 /// The word for [`Symbols::All`].
 const EVERY_SYMBOL: &str = "*";
 /// The word for [`Benchmark::EqualWeight`].
-const EQUAL_WEIGHT: &str = "equal_weight";
+pub(crate) const EQUAL_WEIGHT: &str = "equal_weight";
 
 impl BacktestConfig {
     /// Reads a config.
@@ -168,10 +169,7 @@ impl Serialize for Symbols {
 
 impl Serialize for Benchmark {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match self {
-            Self::Symbol(symbol) => symbol,
-            Self::EqualWeight => EQUAL_WEIGHT,
-        })
+        serializer.serialize_str(self.name())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     BacktestConfig, Benchmark, ClassConfig, ExitConfig, ExitRule, FillPolicy, Filter, PipelineConfig,
-    PriceColumn, Provider, Scoring, SizingConfig, StrategyConfig, Symbols,
+    PriceColumn, Provider, Scoring, SizingConfig, StrategyConfig, Symbols, UniverseSource,
 };
 
 /// Price columns that a run reads beside open and close.
@@ -64,6 +64,11 @@ impl BacktestConfig {
         self.strategy.signal_columns()
     }
 
+    /// Whether the run asks which symbols have a signal row.
+    pub(crate) fn reads_signal_rows(&self) -> bool {
+        self.strategy.reads_signal_rows()
+    }
+
     /// The symbols whose prices the run reads, the benchmark included. `None`: all.
     pub fn price_symbols(&self) -> Option<Vec<String>> {
         let Symbols::Listed(symbols) = &self.universe.symbols else { return None };
@@ -102,6 +107,14 @@ impl StrategyConfig {
                 });
                 named.collect()
             }
+        }
+    }
+
+    fn reads_signal_rows(&self) -> bool {
+        match self {
+            Self::Class(_) => false,
+            Self::Configured(pipeline) => pipeline.universe.source != UniverseSource::Prices,
+            Self::Composite(composite) => composite.legs.iter().any(|leg| leg.strategy.reads_signal_rows()),
         }
     }
 

@@ -1,0 +1,274 @@
+//! What an account can get: turns target weights into fills at one price per symbol, with lots, participation,
+//! minimums and costs, and says why an order did not trade. It moves towards targets; it does not choose them.
+
+use chrono::NaiveDate;
+
+use super::config::{BrokerConfig, MissingPrice, RoundingMode};
+use super::ledger::{Booking, Ledger};
+use super::market::{Market, SymbolId};
+use super::outcome::{Delisting, RejectReason, RejectedOrders, Trades};
+use super::symbol_map::SymbolMap;
+
+/// Smaller quantities are rounding, not orders.
+const DUST: f64 = 1e-12;
+/// A quantity this close to whole lots is whole: the last bits of a division must not cost a lot.
+const LOT_TOLERANCE: f64 = 1e-9;
+
+/// What shall trade at the next fill.
+#[derive(Debug, Clone)]
+pub(crate) struct Orders {
+    /// Weights to move to, as fractions of the equity at the fill.
+    pub(crate) targets: SymbolMap,
+    /// Which symbols trade.
+    pub(crate) scope: Scope,
+}
+
+/// Which symbols trade at the next fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// None: there was no decision.
+    Nothing,
+    /// Those in the targets.
+    Targets,
+    /// Those in the targets, and every other holding is sold.
+    Everything,
+}
+
+/// What happened at the fills of one day.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Activity {
+    /// Sum of absolute notionals.
+    pub(crate) traded: f64,
+    pub(crate) commission: f64,
+    pub(crate) slippage: f64,
+    pub(crate) fills: u32,
+}
+
+/// Where fills and rejections are written down.
+#[derive(Debug, Default)]
+pub(crate) struct Blotter {
+    pub(crate) trades: Trades,
+    pub(crate) rejected: RejectedOrders,
+    pub(crate) delisted: Vec<Delisting>,
+    pub(crate) today: Activity,
+}
+
+/// Moves accounts towards target weights.
+#[derive(Debug)]
+pub(crate) struct Broker<'c> {
+    rules: &'c BrokerConfig,
+    lots_bind: bool,
+    /// Distance of fill and market price over the market price.
+    impact: f64,
+    /// Scratch: the symbols of one execution.
+    queue: Vec<SymbolId>,
+}
+
+/// One order on its way to a fill.
+struct Order {
+    symbol: SymbolId,
+    quantity: f64,
+    price: f64,
+    volume: Option<f64>,
+    /// Whether the whole holding goes.
+    closes: bool,
+}
+
+impl<'c> Broker<'c> {
+    pub(crate) fn new(rules: &'c BrokerConfig, n_symbols: usize) -> Self {
+        Self {
+            rules,
+            lots_bind: !rules.allow_fractional_shares || rules.lot_size != 1.0,
+            impact: (rules.spread_bps / 2.0 + rules.slippage_bps) / 10_000.0,
+            queue: Vec::with_capacity(n_symbols),
+        }
+    }
+
+    /// Trades `orders` at `prices` (one cell per symbol, NaN without a bar), symbol by symbol in alphabetical
+    /// order. Sizes come from the equity before the first fill. With no equity left nothing trades.
+    pub(crate) fn execute(
+        &mut self,
+        market: &Market,
+        bar: usize,
+        prices: &[f64],
+        orders: &Orders,
+        ledger: &mut Ledger,
+        blotter: &mut Blotter,
+    ) {
+        let equity = ledger.equity_at(prices);
+        if orders.scope == Scope::Nothing || equity <= 0.0 {
+            return;
+        }
+        self.queue.clear();
+        self.queue.extend_from_slice(orders.targets.keys());
+        if orders.scope == Scope::Everything {
+            self.queue.extend(ledger.held().iter().filter(|&&symbol| !orders.targets.contains(symbol)));
+        }
+        self.queue.sort_unstable();
+
+        let date = market.dates()[bar];
+        let volumes = market.volumes(bar);
+        for i in 0..self.queue.len() {
+            let symbol = self.queue[i];
+            let weight = orders.targets.get_or(symbol, 0.0);
+            let price = prices[symbol.index()];
+            if price.is_nan() || price <= 0.0 {
+                self.reject_unpriced(market, bar, ledger, blotter, symbol, weight * equity);
+                continue;
+            }
+            let shares = ledger.shares(symbol);
+            let closes = weight == 0.0;
+            let order = Order {
+                symbol,
+                quantity: if closes { -shares } else { (weight * equity - shares * price) / price },
+                price,
+                volume: volumes.map(|volumes| volumes[symbol.index()]),
+                closes,
+            };
+            if order.quantity.abs() >= DUST
+                && let Some(fill) = self.fill(&order, date, blotter)
+            {
+                ledger.book(market, bar, fill);
+                blotter.trades.cash_after.push(ledger.cash);
+            }
+        }
+    }
+
+    /// Applies lots, participation and minimums, and writes down the fill or why there is none.
+    fn fill(&self, order: &Order, date: NaiveDate, blotter: &mut Blotter) -> Option<Booking> {
+        let rules = self.rules;
+        let symbol = order.symbol;
+        let mut reject = |quantity: f64, reason| blotter.rejected.push(date, symbol, Some(quantity), reason);
+        let mut quantity = order.quantity;
+        // A holding that goes, goes whole, even if it is not a whole number of lots.
+        if self.lots_bind && !order.closes {
+            quantity = round_to_lots(quantity, rules.lot_size, rules.rounding_mode);
+            if quantity == 0.0 {
+                reject(order.quantity, RejectReason::RoundedToZero);
+                return None;
+            }
+        }
+        if let Some(rate) = rules.max_participation_rate {
+            // An unknown volume is no volume.
+            let mut cap = rate * order.volume.unwrap_or(0.0).max(0.0);
+            if quantity.abs() > cap + DUST {
+                if self.lots_bind {
+                    cap = round_to_lots(cap, rules.lot_size, RoundingMode::Floor);
+                }
+                let filled = cap.copysign(quantity);
+                reject(quantity - filled, RejectReason::ParticipationCap);
+                if cap == 0.0 {
+                    return None;
+                }
+                quantity = filled;
+            }
+        }
+        let price = order.price * (1.0 + self.impact * quantity.signum());
+        let notional = quantity * price;
+        if quantity.abs() < rules.min_trade_shares - DUST {
+            reject(quantity, RejectReason::MinTradeShares);
+            return None;
+        }
+        if notional.abs() < rules.min_trade_notional - DUST {
+            reject(quantity, RejectReason::MinTradeNotional);
+            return None;
+        }
+        let commission = notional.abs() * rules.commission;
+        let slippage = quantity.abs() * (price - order.price).abs();
+        blotter.record(date, Booking { symbol, quantity, price, commission }, slippage);
+        Some(Booking { symbol, quantity, price, commission })
+    }
+
+    /// Records an order for a symbol without a price, if such orders are recorded.
+    fn reject_unpriced(
+        &self,
+        market: &Market,
+        bar: usize,
+        ledger: &Ledger,
+        blotter: &mut Blotter,
+        symbol: SymbolId,
+        target_value: f64,
+    ) {
+        if self.rules.on_missing_price == MissingPrice::Skip {
+            return;
+        }
+        let last_price =
+            super::lookback::bars_back(market, bar, symbol).next().map(|b| market.close(b, symbol));
+        let quantity = last_price.map(|price| target_value / price - ledger.shares(symbol));
+        if quantity.is_none_or(|quantity| quantity.abs() >= DUST) {
+            blotter.rejected.push(market.dates()[bar], symbol, quantity, RejectReason::MissingOpenPrice);
+        }
+    }
+
+    /// Closes, at their last known price and without costs, positions that had no bar for `max_stale_days`.
+    pub(crate) fn close_stale(
+        &mut self,
+        market: &Market,
+        bar: usize,
+        ledger: &mut Ledger,
+        blotter: &mut Blotter,
+    ) {
+        let Some(limit) = self.rules.max_stale_days else { return };
+        self.queue.clear();
+        self.queue.extend(ledger.held().iter().filter(|&&symbol| {
+            market.close(bar, symbol).is_nan() && bar - ledger.position(symbol).last_bar >= limit as usize
+        }));
+        self.queue.sort_unstable();
+        let date = market.dates()[bar];
+        for &symbol in &self.queue {
+            let position = *ledger.position(symbol);
+            let (shares, price) = (position.shares, position.last_price);
+            let settled = Booking { symbol, quantity: -shares, price, commission: 0.0 };
+            blotter.record(date, settled, 0.0);
+            ledger.book(market, bar, settled);
+            blotter.trades.cash_after.push(ledger.cash);
+            let last_bar = market.dates()[position.last_bar];
+            blotter.delisted.push(Delisting { date, symbol, shares, price, last_bar });
+        }
+    }
+}
+
+/// Whole lots, as shares. Within [`LOT_TOLERANCE`] of whole lots a quantity is whole, whichever the mode.
+fn round_to_lots(quantity: f64, lot_size: f64, mode: RoundingMode) -> f64 {
+    let lots = quantity / lot_size;
+    let nearest = lots.round_ties_even();
+    let whole = if (lots - nearest).abs() <= LOT_TOLERANCE {
+        nearest
+    } else {
+        match mode {
+            RoundingMode::TowardZero => lots.trunc(),
+            RoundingMode::Nearest => nearest,
+            RoundingMode::Floor => lots.floor(),
+            RoundingMode::Ceil => lots.ceil(),
+        }
+    };
+    whole * lot_size
+}
+
+impl Blotter {
+    /// Writes down a fill. The caller books it and then adds the cash that is left.
+    fn record(&mut self, date: NaiveDate, fill: Booking, slippage: f64) {
+        let notional = fill.quantity * fill.price;
+        self.today.traded += notional.abs();
+        self.today.commission += fill.commission;
+        self.today.slippage += slippage;
+        self.today.fills += 1;
+        let trades = &mut self.trades;
+        trades.execution_date.push(date);
+        trades.symbol.push(fill.symbol);
+        trades.quantity.push(fill.quantity);
+        trades.price.push(fill.price);
+        trades.notional.push(notional);
+        trades.commission.push(fill.commission);
+        trades.slippage_cost.push(slippage);
+    }
+}
+
+impl RejectedOrders {
+    fn push(&mut self, date: NaiveDate, symbol: SymbolId, quantity: Option<f64>, reason: RejectReason) {
+        self.date.push(date);
+        self.symbol.push(symbol);
+        self.quantity.push(quantity);
+        self.reason.push(reason);
+    }
+}

@@ -1,0 +1,130 @@
+//! What a benchmark returned, and how a portfolio compares with it. Conventions are those of
+//! `empyrical-reloaded`; tracking error and information ratio are annualised population figures.
+
+use serde::Serialize;
+
+use super::returns::{DAYS_PER_YEAR, deviation, mean};
+use crate::engine::config::Benchmark;
+use crate::engine::market::Market;
+
+/// A portfolio against a benchmark; both without their first day. Undefined is `None`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BenchmarkSummary {
+    /// Symbol, or `equal_weight`.
+    pub name: String,
+    /// What the benchmark returned over the whole run.
+    pub total_return: Option<f64>,
+    /// Yearly return that beta does not explain: mean of `(r - f) - beta * (b - f)`, compounded over a year.
+    pub alpha: Option<f64>,
+    /// Covariance with the benchmark over the benchmark's variance.
+    pub beta: Option<f64>,
+    /// Deviation of the difference of returns, for a year.
+    pub tracking_error: Option<f64>,
+    /// Mean difference of returns for a year over the tracking error.
+    pub information_ratio: Option<f64>,
+    /// Yearly return over the benchmark's, on days when the benchmark rose.
+    pub up_capture: Option<f64>,
+    /// Yearly return over the benchmark's, on days when the benchmark fell.
+    pub down_capture: Option<f64>,
+    /// Correlation of daily returns.
+    pub correlation: Option<f64>,
+}
+
+/// Value of one unit of cash in the benchmark, by trading day, starting at 1. A day without a price repeats the
+/// value before.
+pub fn curve(benchmark: &Benchmark, market: &Market) -> Vec<f64> {
+    match benchmark {
+        Benchmark::Symbol(_) => symbol_curve(market.benchmark().unwrap_or_default()),
+        Benchmark::EqualWeight => equal_weight_curve(market),
+    }
+}
+
+fn symbol_curve(closes: &[f64]) -> Vec<f64> {
+    let (mut value, mut last) = (1.0, f64::NAN);
+    let step = |&close: &f64| {
+        if !close.is_nan() {
+            if !last.is_nan() {
+                value *= close / last;
+            }
+            last = close;
+        }
+        value
+    };
+    closes.iter().map(step).collect()
+}
+
+/// Each day grows by the mean return of the symbols with a bar, each against its last known close.
+fn equal_weight_curve(market: &Market) -> Vec<f64> {
+    let mut last = vec![f64::NAN; market.symbols().len()];
+    let mut value = 1.0;
+    let first = market.first_trading_bar();
+    let days = (first..first + market.trading_days()).map(|bar| {
+        let (mut sum, mut n) = (0.0, 0_u32);
+        for (last, &close) in last.iter_mut().zip(market.closes(bar)) {
+            if close.is_nan() {
+                continue;
+            }
+            if !last.is_nan() {
+                sum += close / *last - 1.0;
+                n += 1;
+            }
+            *last = close;
+        }
+        if n > 0 {
+            value *= 1.0 + sum / f64::from(n);
+        }
+        value
+    });
+    days.collect()
+}
+
+impl BenchmarkSummary {
+    /// `returns` are the portfolio's daily returns without the first day, `curve` has one value more.
+    pub fn of(name: String, returns: &[f64], curve: &[f64], daily_risk_free: f64) -> Self {
+        let theirs: Vec<f64> = curve.windows(2).map(|pair| pair[1] / pair[0] - 1.0).collect();
+        let active: Vec<f64> = returns.iter().zip(&theirs).map(|(ours, theirs)| ours - theirs).collect();
+        let covariance = covariance(returns, &theirs);
+        let variance = deviation(&theirs).map(|d| d * d).filter(|&v| v > 0.0);
+        let beta = covariance.zip(variance).map(|(covariance, variance)| covariance / variance);
+        let year = DAYS_PER_YEAR.sqrt();
+        let tracking_error = deviation(&active).map(|d| d * year);
+        let alpha = beta.and_then(|beta| {
+            let pairs = returns.iter().zip(&theirs);
+            let rest: Vec<f64> =
+                pairs.map(|(r, b)| (r - daily_risk_free) - beta * (b - daily_risk_free)).collect();
+            mean(&rest).map(|mean| (1.0 + mean).powf(DAYS_PER_YEAR) - 1.0)
+        });
+        let spread = deviation(returns).zip(deviation(&theirs)).map(|(a, b)| a * b).filter(|&v| v > 0.0);
+        Self {
+            name,
+            total_return: curve.last().map(|last| last - 1.0),
+            alpha,
+            beta,
+            tracking_error,
+            information_ratio: mean(&active)
+                .zip(tracking_error.filter(|&e| e > 0.0))
+                .map(|(mean, error)| mean * DAYS_PER_YEAR / error),
+            up_capture: capture(returns, &theirs, |b| b > 0.0),
+            down_capture: capture(returns, &theirs, |b| b < 0.0),
+            correlation: covariance.zip(spread).map(|(covariance, spread)| covariance / spread),
+        }
+    }
+}
+
+fn covariance(a: &[f64], b: &[f64]) -> Option<f64> {
+    let (mean_a, mean_b) = (mean(a)?, mean(b)?);
+    let products = a.iter().zip(b).map(|(x, y)| (x - mean_a) * (y - mean_b));
+    Some(products.sum::<f64>() / a.len() as f64)
+}
+
+/// Ratio of compounded yearly returns on the days that `counts` picks by the benchmark's return.
+fn capture(returns: &[f64], theirs: &[f64], counts: fn(f64) -> bool) -> Option<f64> {
+    let (mut ours, mut bench, mut days) = (1.0, 1.0, 0_u32);
+    for (r, b) in returns.iter().zip(theirs).filter(|(_, b)| counts(**b)) {
+        ours *= 1.0 + r;
+        bench *= 1.0 + b;
+        days += 1;
+    }
+    let yearly = |growth: f64| growth.powf(DAYS_PER_YEAR / f64::from(days)) - 1.0;
+    (days > 0 && yearly(bench) != 0.0 && ours >= 0.0).then(|| yearly(ours) / yearly(bench))
+}

@@ -1,0 +1,65 @@
+//! Returns by month, quarter and year, each from the last value of the period before (the initial cash for the
+//! first), so that they compound to the total.
+
+use chrono::{Datelike as _, NaiveDate};
+use serde::Serialize;
+
+/// Returns by calendar period. A period without a trading day is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct PeriodReturns {
+    /// One row per year.
+    pub years: Vec<YearReturns>,
+}
+
+/// The returns of one calendar year.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct YearReturns {
+    /// The year.
+    pub year: i32,
+    /// January to December.
+    pub months: [Option<f64>; 12],
+    /// The four quarters.
+    pub quarters: [Option<f64>; 4],
+    /// The whole year.
+    pub total: f64,
+}
+
+impl PeriodReturns {
+    /// `dates` ascend and `values` (portfolio values) are parallel to them. A return from a value that is not
+    /// positive is `None` (0 for a year).
+    pub fn of(dates: &[NaiveDate], values: &[f64], initial_cash: f64) -> Self {
+        let mut years: Vec<YearReturns> = Vec::new();
+        let mut last_of_month = initial_cash;
+        let (mut last_of_quarter, mut last_of_year) = (initial_cash, initial_cash);
+        for (day, (&date, &value)) in dates.iter().zip(values).enumerate() {
+            let next = dates.get(day + 1);
+            let ends = |same: fn(NaiveDate, NaiveDate) -> bool| next.is_none_or(|&next| !same(date, next));
+            if years.last().is_none_or(|last| last.year != date.year()) {
+                years.push(YearReturns { year: date.year(), ..YearReturns::default() });
+            }
+            let Some(year) = years.last_mut() else { continue };
+            if ends(|a, b| (a.year(), a.month()) == (b.year(), b.month())) {
+                year.months[date.month0() as usize] = growth(last_of_month, value);
+                last_of_month = value;
+            }
+            if ends(|a, b| (a.year(), a.quarter()) == (b.year(), b.quarter())) {
+                year.quarters[date.quarter() as usize - 1] = growth(last_of_quarter, value);
+                last_of_quarter = value;
+            }
+            if ends(|a, b| a.year() == b.year()) {
+                year.total = growth(last_of_year, value).unwrap_or(0.0);
+                last_of_year = value;
+            }
+        }
+        Self { years }
+    }
+
+    /// All months that have a return, in order.
+    pub fn months(&self) -> impl Iterator<Item = f64> + '_ {
+        self.years.iter().flat_map(|year| year.months.iter().flatten().copied())
+    }
+}
+
+fn growth(from: f64, to: f64) -> Option<f64> {
+    (from > 0.0).then(|| to / from - 1.0)
+}

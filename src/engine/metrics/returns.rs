@@ -1,0 +1,108 @@
+//! Measures of a series of daily returns. Conventions are those of `empyrical-reloaded` unless said otherwise:
+//! 252 days a year; deviations here are those of a population (`ddof = 0`).
+
+/// Trading days in a year.
+pub const DAYS_PER_YEAR: f64 = 252.0;
+
+/// Arithmetic mean. `None` if there are no values.
+pub fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Population standard deviation. `None` if there are no values.
+pub fn deviation(values: &[f64]) -> Option<f64> {
+    central_moment(values, 2).map(f64::sqrt)
+}
+
+/// Mean of `(value - mean) ^ power`. `None` if there are no values.
+fn central_moment(values: &[f64], power: i32) -> Option<f64> {
+    let mean = mean(values)?;
+    Some(values.iter().map(|value| (value - mean).powi(power)).sum::<f64>() / values.len() as f64)
+}
+
+/// Daily equivalent of an annual rate.
+pub fn daily_rate(annual: f64) -> f64 {
+    (1.0 + annual).powf(1.0 / DAYS_PER_YEAR) - 1.0
+}
+
+/// Yearly growth of a total return over `days` daily returns. `None` without days, or if more than everything
+/// is lost.
+pub fn annualized_return(total_return: f64, days: usize) -> Option<f64> {
+    let growth = 1.0 + total_return;
+    (days > 0 && growth >= 0.0).then(|| growth.powf(DAYS_PER_YEAR / days as f64) - 1.0)
+}
+
+/// Deviation over a year. `None` if there are no returns.
+pub fn annualized_volatility(returns: &[f64]) -> Option<f64> {
+    deviation(returns).map(|deviation| deviation * DAYS_PER_YEAR.sqrt())
+}
+
+/// Mean excess return over deviation, for a year. `None` if the deviation is 0.
+pub fn sharpe_ratio(returns: &[f64], daily_risk_free: f64) -> Option<f64> {
+    let excess = mean(returns)? - daily_risk_free;
+    let deviation = deviation(returns).filter(|&deviation| deviation > 0.0)?;
+    Some(excess / deviation * DAYS_PER_YEAR.sqrt())
+}
+
+/// Mean excess return over the root mean square of shortfalls below `daily_risk_free`, for a year. `None` if
+/// there is no shortfall.
+pub fn sortino_ratio(returns: &[f64], daily_risk_free: f64) -> Option<f64> {
+    let excess = mean(returns)? - daily_risk_free;
+    let squares = returns.iter().map(|value| (value - daily_risk_free).min(0.0).powi(2));
+    let shortfall = (squares.sum::<f64>() / returns.len() as f64).sqrt();
+    (shortfall > 0.0).then(|| excess / shortfall * DAYS_PER_YEAR.sqrt())
+}
+
+/// Third standardised moment, biased as in `scipy.stats.skew`. `None` if the deviation is 0.
+pub fn skew(returns: &[f64]) -> Option<f64> {
+    let deviation = deviation(returns).filter(|&deviation| deviation > 0.0)?;
+    Some(central_moment(returns, 3)? / deviation.powi(3))
+}
+
+/// Fourth standardised moment minus 3, biased as in `scipy.stats.kurtosis`. `None` if the deviation is 0.
+pub fn excess_kurtosis(returns: &[f64]) -> Option<f64> {
+    let deviation = deviation(returns).filter(|&deviation| deviation > 0.0)?;
+    Some(central_moment(returns, 4)? / deviation.powi(4) - 3.0)
+}
+
+/// Share of the returns above 0. `None` if there are none.
+pub fn hit_rate(returns: &[f64]) -> Option<f64> {
+    let hits = returns.iter().filter(|&&value| value > 0.0).count();
+    (!returns.is_empty()).then(|| hits as f64 / returns.len() as f64)
+}
+
+/// Highest of the values. `None` if there are none.
+pub fn highest(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    values.into_iter().reduce(f64::max)
+}
+
+/// Lowest of the values. `None` if there are none.
+pub fn lowest(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    values.into_iter().reduce(f64::min)
+}
+
+/// Losses in the tail of the worst 5 % of days.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tail {
+    /// The 5 % quantile of returns, interpolated linearly (`empyrical.value_at_risk`).
+    pub value_at_risk: f64,
+    /// Mean of the returns up to the one at `floor(0.05 * (n - 1))` (`empyrical.conditional_value_at_risk`).
+    pub conditional: f64,
+}
+
+impl Tail {
+    /// `None` if there are no returns.
+    pub fn of(returns: &[f64]) -> Option<Self> {
+        const CUTOFF: f64 = 0.05;
+        let last = returns.len().checked_sub(1)?;
+        let position = CUTOFF * last as f64;
+        let below = position as usize;
+        let mut values = returns.to_vec();
+        let (worse, &mut at, better) = values.select_nth_unstable_by(below, f64::total_cmp);
+        let next = better.iter().copied().reduce(f64::min).unwrap_or(at);
+        Some(Self {
+            value_at_risk: at + (next - at) * (position - below as f64),
+            conditional: (worse.iter().sum::<f64>() + at) / (below + 1) as f64,
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! Names that leave their range, long above and short below, held until an exit.
+
+use super::events::EventBook;
+use super::signal::SignalReader;
+use super::{Decision, Strategy, View};
+use crate::engine::RunError;
+use crate::engine::config::BreakoutConfig;
+use crate::engine::market::{Market, SymbolId};
+
+#[derive(Debug)]
+pub(super) struct Breakout {
+    breakouts: SignalReader,
+    /// `None` if breakdowns are not sold short.
+    breakdowns: Option<SignalReader>,
+    shorts_from_breakouts: bool,
+    min_abs_score: f64,
+    book: EventBook,
+}
+
+impl Breakout {
+    pub(super) fn new(config: &BreakoutConfig, market: &Market) -> Result<Self, RunError> {
+        let breakdowns = config.breakdown_score_column.as_deref().filter(|_| config.enable_shorts);
+        Ok(Self {
+            breakouts: SignalReader::new(&config.breakout_score_column, market)?,
+            breakdowns: breakdowns.map(|column| SignalReader::new(column, market)).transpose()?,
+            shorts_from_breakouts: config.enable_shorts && config.short_from_breakout,
+            min_abs_score: config.min_abs_score,
+            book: EventBook::new(&config.exits, config.rebalance, market.symbols().len()),
+        })
+    }
+}
+
+impl Strategy for Breakout {
+    fn decide(&mut self, view: &View<'_>, decision: &mut Decision) -> Result<bool, RunError> {
+        let ups = self.breakouts.today(view);
+        let downs = self.breakdowns.as_mut().map_or(&[][..], |breakdowns| breakdowns.today(view));
+        let score = |i: usize, up: f64| {
+            let up = (up >= 0.0 || self.shorts_from_breakouts).then_some(up).filter(|up| !up.is_nan());
+            let down = downs.get(i).map(|down| -down.abs()).filter(|down| !down.is_nan());
+            match (up, down) {
+                (Some(up), Some(down)) if down.abs() > up.abs() => Some(down),
+                (Some(up), _) => Some(up),
+                (None, down) => down,
+            }
+        };
+        let candidates = ups.iter().enumerate().filter_map(|(i, &up)| {
+            let score = score(i, up).filter(|score| score.abs() >= self.min_abs_score)?;
+            Some((SymbolId(i as u32), score))
+        });
+        Ok(self.book.decide(view, decision, candidates))
+    }
+}

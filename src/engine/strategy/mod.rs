@@ -1,0 +1,114 @@
+//! What we want to hold. A strategy looks at everything known at the close of a bar and answers with scores, or
+//! with nothing, which means no orders. One file per class, one folder for the configured pipeline; how scores
+//! become weights is the sizer's business.
+
+mod breakout;
+mod buy_and_hold;
+mod episodic_pivot;
+mod events;
+mod long_short_top_n;
+mod schedule;
+mod signal;
+mod static_universe;
+mod top_n;
+mod watch;
+
+use chrono::NaiveDate;
+
+use self::breakout::Breakout;
+use self::buy_and_hold::BuyAndHold;
+use self::episodic_pivot::EpisodicPivot;
+use self::long_short_top_n::LongShortTopN;
+use self::static_universe::StaticUniverse;
+use self::top_n::TopN;
+use super::RunError;
+use super::config::{ClassConfig, StrategyConfig};
+use super::ledger::Ledger;
+use super::market::{Market, SymbolId};
+use super::symbol_map::SymbolMap;
+
+/// What is known at the close of a bar: the market up to and including it, and the account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) market: &'a Market,
+    pub(crate) bar: usize,
+    pub(crate) ledger: &'a Ledger,
+    /// Value of the account at this close.
+    pub(crate) equity: f64,
+}
+
+impl View<'_> {
+    pub(crate) fn date(&self) -> NaiveDate {
+        self.market.dates()[self.bar]
+    }
+
+    /// Whether a symbol has a bar today.
+    pub(crate) fn has_bar(&self, symbol: SymbolId) -> bool {
+        !self.market.close(self.bar, symbol).is_nan()
+    }
+
+    /// Value of a holding over the value of the account; 0 if not held or if nothing is left.
+    pub(crate) fn weight(&self, symbol: SymbolId) -> f64 {
+        let position = self.ledger.position(symbol);
+        if position.shares == 0.0 || self.equity <= 0.0 {
+            return 0.0;
+        }
+        position.shares * position.last_price / self.equity
+    }
+}
+
+/// What a strategy wants: a score per symbol, positive for long, negative for short, in an order that sizers
+/// respect when they cut. A symbol without a score shall not be held.
+#[derive(Debug, Clone)]
+pub(crate) struct Decision {
+    pub(crate) scores: SymbolMap,
+    /// Share of its size that a symbol shall have; 1 where there is none.
+    pub(crate) scales: SymbolMap,
+}
+
+impl Decision {
+    pub(crate) fn new(n_symbols: usize) -> Self {
+        Self { scores: SymbolMap::new(n_symbols), scales: SymbolMap::new(n_symbols) }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.scores.clear();
+        self.scales.clear();
+    }
+}
+
+/// Decides at the close of every bar but the last.
+pub(crate) trait Strategy {
+    /// Fills the empty `decision` and answers true, or answers false for "no decision".
+    fn decide(&mut self, view: &View<'_>, decision: &mut Decision) -> Result<bool, RunError>;
+}
+
+/// Builds the strategy of a config that is not a composite.
+///
+/// # Errors
+/// If the market lacks a column or a symbol that the config names.
+pub(crate) fn build(config: &StrategyConfig, market: &Market) -> Result<Box<dyn Strategy>, RunError> {
+    let class = match config {
+        StrategyConfig::Class(class) => class,
+        StrategyConfig::Configured(_) | StrategyConfig::Composite(_) => {
+            return Err(RunError::Strategy("not there yet".to_owned()));
+        }
+    };
+    Ok(match class {
+        ClassConfig::BuyAndHoldStrategy { symbol, rebalance } => {
+            Box::new(BuyAndHold::new(symbol.as_deref(), *rebalance, market)?)
+        }
+        ClassConfig::StaticUniverseStrategy { symbols, rebalance } => {
+            Box::new(StaticUniverse::new(symbols.as_deref(), *rebalance, market)?)
+        }
+        ClassConfig::TopNSignalStrategy(c) => Box::new(TopN::new(c, market)?),
+        ClassConfig::LongShortTopNStrategy(c) => Box::new(LongShortTopN::new(c, market)?),
+        ClassConfig::BreakoutStrategy(c) => Box::new(Breakout::new(c, market)?),
+        ClassConfig::EpisodicPivotStrategy(c) => Box::new(EpisodicPivot::new(c, market)?),
+    })
+}
+
+/// The id of a symbol that the config names.
+fn named(market: &Market, name: &str) -> Result<SymbolId, RunError> {
+    market.symbol(name).ok_or_else(|| RunError::Data(format!("the price table has no symbol {name:?}")))
+}

@@ -1,0 +1,51 @@
+//! The best of the day's signals. A rebalance without signals selects nobody, so that everything is sold.
+
+use super::schedule::Schedule;
+use super::signal::{SignalReader, by_number, split_first};
+use super::{Decision, Strategy, View};
+use crate::engine::RunError;
+use crate::engine::config::TopNConfig;
+use crate::engine::market::{Market, SymbolId};
+
+#[derive(Debug)]
+pub(super) struct TopN {
+    signal: SignalReader,
+    n: usize,
+    least: f64,
+    higher_is_better: bool,
+    schedule: Schedule,
+    candidates: Vec<SymbolId>,
+}
+
+impl TopN {
+    pub(super) fn new(config: &TopNConfig, market: &Market) -> Result<Self, RunError> {
+        Ok(Self {
+            signal: SignalReader::new(&config.signal_column, market)?,
+            n: config.top_n as usize,
+            least: config.min_signal.unwrap_or(f64::NEG_INFINITY),
+            higher_is_better: config.higher_is_better,
+            schedule: Schedule::new(config.rebalance),
+            candidates: Vec::with_capacity(market.symbols().len()),
+        })
+    }
+}
+
+impl Strategy for TopN {
+    fn decide(&mut self, view: &View<'_>, decision: &mut Decision) -> Result<bool, RunError> {
+        if !self.schedule.strikes(view.date()) {
+            return Ok(false);
+        }
+        let signals = self.signal.today(view);
+        self.candidates.clear();
+        let everyone = (0..).map(SymbolId).zip(signals);
+        // A comparison with NaN is false, so that symbols without a signal are left out.
+        self.candidates
+            .extend(everyone.filter(|(_, signal)| **signal >= self.least).map(|(symbol, _)| symbol));
+        let best_first = by_number(signals, self.higher_is_better);
+        let (best, _) = split_first(&mut self.candidates, self.n, best_first);
+        for &symbol in best {
+            decision.scores.insert(symbol, signals[symbol.index()]);
+        }
+        Ok(true)
+    }
+}
