@@ -19,7 +19,7 @@ const LOCAL: &str = "http://127.0.0.1:7071";
 
 /// Options of every client command.
 #[derive(Debug, clap::Args)]
-pub struct Service {
+pub(super) struct Service {
     /// Address of the service [default: BACKTEST_URL, else http://127.0.0.1:7071]. The function key comes from
     /// BACKTEST_FUNCTION_KEY.
     #[arg(long)]
@@ -31,7 +31,7 @@ pub struct Service {
 
 /// Submit a backtest to a service.
 #[derive(Debug, clap::Args)]
-pub struct SubmitArgs {
+pub(super) struct SubmitArgs {
     /// The config, YAML or JSON.
     config: PathBuf,
     /// Id of the run [default: the service chooses].
@@ -49,7 +49,7 @@ pub struct SubmitArgs {
 
 /// Show one run.
 #[derive(Debug, clap::Args)]
-pub struct StatusArgs {
+pub(super) struct StatusArgs {
     /// The run.
     run_id: RunId,
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub struct StatusArgs {
 
 /// List runs, newest first.
 #[derive(Debug, clap::Args)]
-pub struct ListArgs {
+pub(super) struct ListArgs {
     /// Only runs in these states.
     #[arg(long, value_delimiter = ',')]
     status: Vec<String>,
@@ -77,7 +77,7 @@ pub struct ListArgs {
 
 /// Stay with a run until it ends. Exit code 1 unless it completes.
 #[derive(Debug, clap::Args)]
-pub struct WatchArgs {
+pub(super) struct WatchArgs {
     /// The run.
     run_id: RunId,
     #[command(flatten)]
@@ -86,7 +86,7 @@ pub struct WatchArgs {
 
 /// Cancel a run: a queued one ends at once, a running one is asked to stop.
 #[derive(Debug, clap::Args)]
-pub struct CancelArgs {
+pub(super) struct CancelArgs {
     /// The run.
     run_id: RunId,
     #[command(flatten)]
@@ -95,7 +95,7 @@ pub struct CancelArgs {
 
 /// Fetch the artifacts of a completed run into DIR/<run_id>/.
 #[derive(Debug, clap::Args)]
-pub struct FetchArgs {
+pub(super) struct FetchArgs {
     /// The run.
     run_id: RunId,
     /// Only these artifacts.

@@ -20,7 +20,7 @@ const CONFIG: &str = "examples/momentum.yaml";
 /// Show the whole path on real prices: fill a lake, start the local host, submit a backtest over HTTP, watch it,
 /// print the result. The host is left running.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Port of the local host; 0 takes a free one.
     #[arg(long, default_value_t = 7071)]
     port: u16,

@@ -16,7 +16,7 @@ const HOME: &str = ".backtests";
 /// Nothing else is needed: runs go to a sqlite file, the lake and the artifacts are folders, all below
 /// .backtests/ in the app root. Settings come from the environment, then from local.settings.json.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Port of the public address; 0 takes a free one.
     #[arg(long, default_value_t = 7071)]
     port: u16,
@@ -62,7 +62,7 @@ pub(super) fn options(app_root: &Path, port: u16) -> Result<Options, CliError> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
-    Ok(Options { executable: Some(program), port, state_dir: home.join("host"), settings, ..Options::new(root) })
+    Ok(Options { executable: Some(program), port, state_dir: home.join("host"), settings, environment: environment(), ..Options::new(root) })
 }
 
 /// Starts the host.
@@ -70,14 +70,15 @@ pub(super) async fn start(options: Options) -> Result<Host, CliError> {
     devhost::start(options).await.map_err(|error| CliError::because("start the local host", error))
 }
 
-/// Leaves the host running until Ctrl-C, or until it stops by itself.
+/// Leaves the host running until Ctrl-C, or until it ends by itself.
 pub(super) async fn until_interrupted(host: Host) -> Result<(), CliError> {
-    let stop = host.stopper();
-    tokio::select! {
-        reason = host.wait() => Err(CliError::failed(format!("the local host stopped: {reason}"))),
-        _ = tokio::signal::ctrl_c() => {
-            stop.stop().await;
-            Ok(())
-        }
+    let ended = tokio::select! {
+        reason = host.wait() => Some(reason),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    host.stop().await;
+    match ended {
+        Some(reason) => Err(CliError::failed(format!("the local host ended: {reason}"))),
+        None => Ok(()),
     }
 }

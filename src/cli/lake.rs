@@ -11,7 +11,7 @@ use crate::store::prices::PRICE_TABLE;
 
 /// Fill the lake and look at it.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
     /// Root of the lake [default: BACKTEST_LAKE].

@@ -7,6 +7,8 @@ pub mod telemetry;
 mod client;
 mod demo;
 mod dev;
+
+
 mod lake;
 mod progress;
 mod run;

@@ -23,7 +23,7 @@ use crate::work::sha256_hex;
 /// The files of each go to DIR/<run_id>/ (a run that is there already is not overwritten); the summary is printed.
 /// Paths in a config are relative to the current folder; a config without `data.price_path` reads the lake.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Configs, YAML or JSON.
     #[arg(required = true, value_name = "CONFIG")]
     configs: Vec<PathBuf>,

@@ -11,7 +11,7 @@ use crate::functions;
 /// Run the custom handler: what host.json starts. It listens on 127.0.0.1, on the port of
 /// FUNCTIONS_CUSTOMHANDLER_PORT, and answers both calling modes of the host.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Port to listen on, when the host does not say.
     #[arg(long)]
     port: Option<u16>,

@@ -122,7 +122,7 @@ pub struct ClientSettings {
 impl ClientSettings {
     /// Reads the settings of the client commands.
     pub fn from(environment: &Environment) -> Self {
-        let mut read = Reader { environment, faults: Vec::new() };
+        let read = Reader { environment, faults: Vec::new() };
         let url = read.text("BACKTEST_URL").map(str::to_owned);
         Self { url, key: read.secret("BACKTEST_FUNCTION_KEY") }
     }

@@ -6,12 +6,12 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
-/// What is logged when nothing is asked for.
-const DEFAULT_FILTER: &str = "info,deltalake=warn,delta_kernel=warn,buoyant_kernel=warn,hyper=warn";
+/// Parts of the tree that say too much at `info`.
+const QUIET: &str = "deltalake=warn,deltalake_core=warn,delta_kernel=warn,buoyant_kernel=warn,hyper=warn";
 
 /// Logs to stdout, for a service. Panics become log lines too.
 pub fn service(filter: Option<&str>) {
-    let filter = EnvFilter::new(filter.unwrap_or(DEFAULT_FILTER));
+    let filter = EnvFilter::new(format!("{QUIET},{}", filter.unwrap_or("info")));
     let registry = tracing_subscriber::registry().with(filter);
     // A second call finds a subscriber in place, which is as good.
     let _ = if std::io::stdout().is_terminal() {
@@ -27,7 +27,7 @@ pub fn service(filter: Option<&str>) {
 
 /// Logs to stderr, for a command whose stdout is its answer; only warnings unless asked otherwise.
 pub fn command(filter: Option<&str>) {
-    let filter = EnvFilter::new(filter.unwrap_or("warn"));
+    let filter = EnvFilter::new(format!("{QUIET},{}", filter.unwrap_or("warn")));
     let layer = fmt::layer().with_target(false).with_writer(std::io::stderr);
     let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
 }
