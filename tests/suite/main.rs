@@ -4,4 +4,22 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// The engine against stored answers.
 mod golden;
+
+/// Bars into the lake, and what is refused.
+mod lake;
+
+/// The rules of the run protocol, on every store.
+mod run_store;
+
+/// The custom handler over real HTTP, in both calling modes.
+mod handler;
+/// Leases between real processes, and what a kill leaves behind.
+mod leases;
+
+/// The commands, as a person gives them.
+mod commands;
+
+/// What a linter cannot see.
+mod tidy;
