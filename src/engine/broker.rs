@@ -246,6 +246,29 @@ fn round_to_lots(quantity: f64, lot_size: f64, mode: RoundingMode) -> f64 {
 }
 
 impl Blotter {
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        let Self { trades: t, rejected: r, delisted, today } = self;
+        for column in [
+            &mut t.quantity,
+            &mut t.price,
+            &mut t.notional,
+            &mut t.commission,
+            &mut t.slippage_cost,
+            &mut t.cash_after,
+        ] {
+            column.clear();
+        }
+        t.execution_date.clear();
+        t.symbol.clear();
+        r.date.clear();
+        r.symbol.clear();
+        r.quantity.clear();
+        r.reason.clear();
+        delisted.clear();
+        *today = Activity::default();
+    }
+
     /// Writes down a fill. The caller books it and then adds the cash that is left.
     fn record(&mut self, date: NaiveDate, fill: Booking, slippage: f64) {
         let notional = fill.quantity * fill.price;

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use chrono::NaiveDate;
 
-use super::config::{BacktestConfig, Benchmark, SignalColumns, Symbols};
+use super::config::{BacktestConfig, Benchmark, PriceColumn, SignalColumns, Symbols};
 
 /// A symbol of one market: its index in byte order of the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -284,6 +284,32 @@ impl Market {
     fn or_close(&self, table: Option<&Table>, bar: usize, symbol: SymbolId) -> f64 {
         let value = table.map_or(f64::NAN, |table| table.get(bar, symbol));
         if value.is_nan() { self.close(bar, symbol) } else { value }
+    }
+
+    /// A price of a bar; NaN without a bar.
+    pub(crate) fn price(&self, column: PriceColumn, bar: usize, symbol: SymbolId) -> f64 {
+        match column {
+            PriceColumn::Open => self.open(bar, symbol),
+            PriceColumn::High => self.high(bar, symbol),
+            PriceColumn::Low => self.low(bar, symbol),
+            PriceColumn::Close => self.close(bar, symbol),
+        }
+    }
+
+    /// Shares traded; NaN where unknown.
+    pub(crate) fn volume(&self, bar: usize, symbol: SymbolId) -> f64 {
+        self.volume.as_ref().map_or(f64::NAN, |table| table.get(bar, symbol))
+    }
+
+    /// Whether the price table has a column, as far as the config needs it.
+    pub(crate) fn has_price_column(&self, name: &str) -> bool {
+        match name.to_ascii_lowercase().as_str() {
+            "date" | "symbol" | "open" | "close" => true,
+            "high" => self.high.is_some(),
+            "low" => self.low.is_some(),
+            "volume" => self.volume.is_some(),
+            _ => false,
+        }
     }
 
     /// Closing prices of a bar, one cell per symbol.

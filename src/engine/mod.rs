@@ -2,6 +2,7 @@
 //! is synchronous and pure: no files, no clock, no logging.
 
 mod broker;
+mod composite;
 pub mod config;
 mod constraints;
 mod ledger;

@@ -265,6 +265,35 @@ pub struct DebugTable {
     pub value: Vec<Option<f64>>,
     /// The exit rule for [`DebugKind::Exits`], otherwise empty.
     pub text: Vec<String>,
+    /// Index into [`BlendWeights::legs`]. `None` unless the strategy is a composite.
+    pub leg: Vec<Option<usize>>,
+}
+
+impl DebugTable {
+    pub(crate) fn push(
+        &mut self,
+        date: NaiveDate,
+        kind: DebugKind,
+        symbol: SymbolId,
+        value: Option<f64>,
+        text: String,
+    ) {
+        self.date.push(date);
+        self.kind.push(kind);
+        self.symbol.push(symbol);
+        self.value.push(value);
+        self.text.push(text);
+        self.leg.push(None);
+    }
+
+    pub(crate) fn append(&mut self, mut more: Self) {
+        self.date.append(&mut more.date);
+        self.kind.append(&mut more.kind);
+        self.symbol.append(&mut more.symbol);
+        self.value.append(&mut more.value);
+        self.text.append(&mut more.text);
+        self.leg.append(&mut more.leg);
+    }
 }
 
 impl Outcome {

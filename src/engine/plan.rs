@@ -2,6 +2,7 @@
 
 use super::RunError;
 use super::broker::{Broker, Orders};
+use super::composite::Composite;
 use super::config::{BacktestConfig, SizingConfig, StrategyConfig};
 use super::market::Market;
 use super::outcome::{BlendWeights, DebugTable};
@@ -10,51 +11,78 @@ use super::strategy::{self, Decision, Strategy, View};
 use super::symbol_map::SymbolMap;
 
 /// The deciding part of a run.
-pub(crate) enum Plan<'a> {
+pub(crate) enum Plan<'c> {
     /// One strategy for the whole account.
-    Single(Desk),
-    /// Placeholder for composites.
-    Composite(std::marker::PhantomData<&'a ()>),
+    Single(Box<Desk>),
+    /// Several strategies, each with its own money.
+    Composite(Box<Composite<'c>>),
 }
 
-impl<'a> Plan<'a> {
-    pub(crate) fn new(config: &'a BacktestConfig, market: &Market) -> Result<Self, RunError> {
-        Ok(Self::Single(Desk::new(&config.strategy, &config.sizing, market)?))
+impl<'c> Plan<'c> {
+    /// # Errors
+    /// If a strategy needs what the market lacks.
+    pub(crate) fn new(config: &'c BacktestConfig, market: &Market) -> Result<Self, RunError> {
+        Ok(match &config.strategy {
+            StrategyConfig::Composite(composite) => {
+                Self::Composite(Box::new(Composite::new(composite, config, market)?))
+            }
+            strategy => Self::Single(Box::new(Desk::new(strategy, &config.sizing, market)?)),
+        })
     }
 
     /// Fills the empty `weights` and answers true, or answers false for "no decision".
     pub(crate) fn decide(&mut self, view: &View<'_>, weights: &mut SymbolMap) -> Result<bool, RunError> {
         match self {
             Self::Single(desk) => desk.decide(view, weights),
-            Self::Composite(_) => Ok(false),
+            Self::Composite(composite) => composite.decide(view, weights),
         }
     }
 
     /// Hears what the constraints left of a decision.
-    pub(crate) fn constrained(&mut self, _view: &View<'_>, _weights: &SymbolMap) {}
-
-    /// Trades what the account has just traded, each leg in its own account.
-    pub(crate) fn follow(
-        &mut self,
-        _market: &Market,
-        _bar: usize,
-        _prices: &[f64],
-        _orders: &Orders,
-        _broker: &mut Broker<'_>,
-    ) {
+    pub(crate) fn constrained(&mut self, view: &View<'_>, weights: &SymbolMap) {
+        if let Self::Composite(composite) = self {
+            composite.constrained(view, weights);
+        }
     }
 
-    /// Closes what stopped trading, each leg in its own account.
-    pub(crate) fn close_stale(&mut self, _market: &Market, _bar: usize, _broker: &mut Broker<'_>) {}
+    /// Trades along with the account, where strategies have accounts of their own.
+    pub(crate) fn follow(
+        &mut self,
+        market: &Market,
+        bar: usize,
+        prices: &[f64],
+        account: &Orders,
+        broker: &mut Broker<'_>,
+    ) {
+        if let Self::Composite(composite) = self {
+            composite.follow(market, bar, prices, account, broker);
+        }
+    }
+
+    /// Closes what stopped trading, where strategies have accounts of their own.
+    pub(crate) fn close_stale(&mut self, market: &Market, bar: usize, broker: &mut Broker<'_>) {
+        if let Self::Composite(composite) = self {
+            composite.close_stale(market, bar, broker);
+        }
+    }
 
     /// What the reader of the results should know about the strategies.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        Vec::new()
+        match self {
+            Self::Single(desk) => desk.warnings(),
+            Self::Composite(composite) => composite.warnings(),
+        }
     }
 
     /// What was recorded beside the results.
     pub(crate) fn into_records(self) -> (Option<BlendWeights>, Option<DebugTable>) {
-        (None, None)
+        match self {
+            Self::Single(desk) => (None, desk.into_debug()),
+            Self::Composite(composite) => {
+                let (blend, debug) = composite.into_records();
+                (Some(blend), debug)
+            }
+        }
     }
 }
 
@@ -62,10 +90,13 @@ impl<'a> Plan<'a> {
 pub(crate) struct Desk {
     strategy: Box<dyn Strategy>,
     sizer: Sizer,
+    /// Scratch: today's decision.
     decision: Decision,
 }
 
 impl Desk {
+    /// # Errors
+    /// If the strategy needs what the market lacks.
     pub(crate) fn new(
         strategy: &StrategyConfig,
         sizing: &SizingConfig,
@@ -79,7 +110,7 @@ impl Desk {
         })
     }
 
-    /// As [`Plan::decide`].
+    /// Fills the empty `weights` and answers true, or answers false for "no decision".
     pub(crate) fn decide(&mut self, view: &View<'_>, weights: &mut SymbolMap) -> Result<bool, RunError> {
         self.decision.clear();
         if !self.strategy.decide(view, &mut self.decision)? {
@@ -87,5 +118,13 @@ impl Desk {
         }
         self.sizer.size(view, &self.decision, weights)?;
         Ok(true)
+    }
+
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.strategy.warnings()
+    }
+
+    pub(crate) fn into_debug(mut self) -> Option<DebugTable> {
+        self.strategy.take_debug()
     }
 }

@@ -4,7 +4,7 @@
 use super::market::SymbolId;
 
 /// An ordered map of at most one number per symbol. NaN cannot be stored: it marks absence.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct SymbolMap {
     keys: Vec<SymbolId>,
     values: Vec<f64>,
@@ -79,6 +79,18 @@ impl SymbolMap {
             }
             keep
         });
+    }
+
+    /// Moves `leaders`, as far as they are there, to the front and in that order; `leads` tells who is one.
+    pub(crate) fn lead_with(&mut self, leaders: &[SymbolId], leads: impl Fn(SymbolId) -> bool) {
+        let Self { keys, values } = self;
+        keys.retain(|&key| !leads(key));
+        keys.splice(0..0, leaders.iter().copied().filter(|leader| !values[leader.index()].is_nan()));
+    }
+
+    /// Whether both have the same numbers for the same symbols, in whatever order.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().all(|(key, value)| other.get(key) == Some(value))
     }
 
     /// Becomes equal to `other`.

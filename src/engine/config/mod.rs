@@ -17,7 +17,9 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 pub use self::account::*;
-pub(crate) use self::needs::{COMPUTED_SIGNAL_LOOKBACK, GAP_COLUMNS, RAW_EP_TERMS, VOLUME_RATIO_COLUMNS};
+pub(crate) use self::needs::{
+    COMPUTED_BREAKOUT_LOOKBACK, COMPUTED_SIGNAL_LOOKBACK, GAP_COLUMNS, RAW_EP_TERMS, VOLUME_RATIO_COLUMNS,
+};
 pub use self::needs::{PriceColumns, SignalColumns};
 pub use self::pipeline::*;
 pub use self::reader::Fault;

@@ -232,6 +232,14 @@ pub struct Fallback {
     pub allowed_missing_columns: Vec<String>,
 }
 
+impl Fallback {
+    /// Whether a column that the signal table lacks may be computed.
+    pub(crate) fn allows(&self, column: &str) -> bool {
+        self.enabled
+            && self.allowed_missing_columns.iter().any(|allowed| allowed.eq_ignore_ascii_case(column))
+    }
+}
+
 /// What a symbol is worth.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -572,7 +580,8 @@ pub enum ExitRule {
         days: u32,
         /// Share that the cut takes away.
         fraction: f64,
-        /// Whether it cuts only once; otherwise again after every `days` bars.
+        /// Whether it fires only once per holding; otherwise on every later bar too, without cutting deeper, which
+        /// keeps exits from firing where the first match or a cut counts.
         once: bool,
     },
 }
@@ -969,7 +978,7 @@ impl HoldingPolicy {
             }),
             PolicyType::GracePeriod => Self::GracePeriod(GracePeriod {
                 min_hold_days: o.count("min_hold_days", 3, 0),
-                exit_only_on_risk: o.flag("exit_only_on_risk", false),
+                exit_only_on_risk: o.flag("exit_only_on_risk", true),
             }),
             PolicyType::Decay => Self::Decay(Decay {
                 dropped_scale: o.number("dropped_scale", 0.5, Bounds::between(0.0, 1.0)),

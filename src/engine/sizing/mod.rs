@@ -1,11 +1,16 @@
 //! What scores weigh: one sizer per class. A sizer turns the scores of a decision into fractions of equity; what
 //! of it may be held is for the constraints to say.
 
+mod eigen;
+mod history;
 mod long_short;
+mod optimization;
 
+use self::history::Moments;
 use self::long_short::LongShort;
 use super::RunError;
 use super::config::SizingConfig;
+use super::market::SymbolId;
 use super::strategy::{Decision, View};
 use super::symbol_map::SymbolMap;
 
@@ -13,26 +18,35 @@ use super::symbol_map::SymbolMap;
 #[derive(Debug)]
 pub(crate) enum Sizer {
     /// The same weight for the first positive scores; scales do not count.
-    EqualWeight {
-        max_positions: usize,
-    },
+    EqualWeight { max_positions: usize },
+    /// A long and a short budget.
     LongShort(LongShort),
+    /// `fraction * pseudo-inverse(covariance) * score * mu_scale`, long or short.
+    Kelly { fraction: f64, lookback: usize, mu_scale: f64 },
+    /// Mean against variance over the names with a positive score.
+    Optimization { risk_aversion: f64, lookback: usize },
 }
+
+/// Smaller weights are rounding.
+const DUST: f64 = 1e-12;
 
 impl Sizer {
     pub(crate) fn new(config: &SizingConfig, n_symbols: usize) -> Self {
-        match config {
+        match *config {
             SizingConfig::EqualWeightSizer { max_positions } => {
-                Self::EqualWeight { max_positions: *max_positions as usize }
+                Self::EqualWeight { max_positions: max_positions as usize }
             }
-            SizingConfig::LongShortScoreSizer(sizer) => Self::LongShort(LongShort::new(sizer, n_symbols)),
-            SizingConfig::KellySizer { .. } | SizingConfig::OptimizationSizer { .. } => {
-                Self::EqualWeight { max_positions: 0 }
+            SizingConfig::LongShortScoreSizer(ref sizer) => Self::LongShort(LongShort::new(sizer, n_symbols)),
+            SizingConfig::KellySizer { kelly_fraction, lookback_days, mu_scale } => {
+                Self::Kelly { fraction: kelly_fraction, lookback: lookback_days as usize, mu_scale }
+            }
+            SizingConfig::OptimizationSizer { risk_aversion, lookback_days } => {
+                Self::Optimization { risk_aversion, lookback: lookback_days as usize }
             }
         }
     }
 
-    /// Fills the empty `weights`.
+    /// Fills the empty `weights`. Sizers that look back give no weights until there are two daily returns.
     ///
     /// # Errors
     /// If an optimisation has no solution.
@@ -42,9 +56,30 @@ impl Sizer {
         decision: &Decision,
         weights: &mut SymbolMap,
     ) -> Result<(), RunError> {
-        match self {
-            Self::EqualWeight { max_positions } => equal_weight(*max_positions, decision, weights),
-            Self::LongShort(sizer) => sizer.size(view, decision, weights),
+        match *self {
+            Self::EqualWeight { max_positions } => equal_weight(max_positions, decision, weights),
+            Self::LongShort(ref mut sizer) => sizer.size(view, decision, weights),
+            Self::Kelly { fraction, lookback, mu_scale } => {
+                let symbols = alphabetical(decision, |_| true);
+                let Some(moments) = Moments::of(view, &symbols, lookback) else { return Ok(()) };
+                let score = |&symbol: &SymbolId| decision.scores.get_or(symbol, 0.0);
+                let expected: Vec<f64> = symbols.iter().map(|symbol| score(symbol) * mu_scale).collect();
+                let full = eigen::pseudo_inverse_times(&moments.covariance, &expected);
+                for (&symbol, weight) in
+                    symbols.iter().zip(full).filter(|(_, w)| (fraction * w).abs() >= DUST)
+                {
+                    weights.insert(symbol, fraction * weight);
+                }
+            }
+            Self::Optimization { risk_aversion, lookback } => {
+                let symbols = alphabetical(decision, |score| score > 0.0);
+                let Some(moments) = Moments::of(view, &symbols, lookback) else { return Ok(()) };
+                let best = optimization::best_weights(&moments, risk_aversion)
+                    .map_err(|problem| RunError::Strategy(format!("{}: {problem}", view.date())))?;
+                for (&symbol, &weight) in symbols.iter().zip(&best).filter(|(_, weight)| **weight > 0.0) {
+                    weights.insert(symbol, weight);
+                }
+            }
         }
         Ok(())
     }
@@ -56,4 +91,12 @@ fn equal_weight(max_positions: usize, decision: &Decision, weights: &mut SymbolM
     }
     let each = 1.0 / weights.len() as f64;
     weights.update(|_, _| each);
+}
+
+/// The symbols of a decision whose score counts, in alphabetical order.
+fn alphabetical(decision: &Decision, counts: impl Fn(f64) -> bool) -> Vec<SymbolId> {
+    let scored = decision.scores.iter().filter(|(_, score)| counts(*score));
+    let mut symbols: Vec<SymbolId> = scored.map(|(symbol, _)| symbol).collect();
+    symbols.sort_unstable();
+    symbols
 }

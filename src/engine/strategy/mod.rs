@@ -7,6 +7,7 @@ mod buy_and_hold;
 mod episodic_pivot;
 mod events;
 mod long_short_top_n;
+mod pipeline;
 mod schedule;
 mod signal;
 mod static_universe;
@@ -19,12 +20,14 @@ use self::breakout::Breakout;
 use self::buy_and_hold::BuyAndHold;
 use self::episodic_pivot::EpisodicPivot;
 use self::long_short_top_n::LongShortTopN;
+use self::pipeline::Pipeline;
 use self::static_universe::StaticUniverse;
 use self::top_n::TopN;
 use super::RunError;
 use super::config::{ClassConfig, StrategyConfig};
 use super::ledger::Ledger;
 use super::market::{Market, SymbolId};
+use super::outcome::DebugTable;
 use super::symbol_map::SymbolMap;
 
 /// What is known at the close of a bar: the market up to and including it, and the account.
@@ -81,6 +84,16 @@ impl Decision {
 pub(crate) trait Strategy {
     /// Fills the empty `decision` and answers true, or answers false for "no decision".
     fn decide(&mut self, view: &View<'_>, decision: &mut Decision) -> Result<bool, RunError>;
+
+    /// What the reader of the results should know.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What was recorded beside the results, once.
+    fn take_debug(&mut self) -> Option<DebugTable> {
+        None
+    }
 }
 
 /// Builds the strategy of a config that is not a composite.
@@ -90,8 +103,9 @@ pub(crate) trait Strategy {
 pub(crate) fn build(config: &StrategyConfig, market: &Market) -> Result<Box<dyn Strategy>, RunError> {
     let class = match config {
         StrategyConfig::Class(class) => class,
-        StrategyConfig::Configured(_) | StrategyConfig::Composite(_) => {
-            return Err(RunError::Strategy("not there yet".to_owned()));
+        StrategyConfig::Configured(config) => return Ok(Box::new(Pipeline::new(config, market)?)),
+        StrategyConfig::Composite(_) => {
+            return Err(RunError::Strategy("a composite is not a single strategy".to_owned()));
         }
     };
     Ok(match class {

@@ -22,6 +22,8 @@ pub(super) struct Holding {
     pub(super) low_water: f64,
     /// Share of its size that it shall have.
     pub(super) scale: f64,
+    /// The last bar on which it was held.
+    last_bar: usize,
     /// Score at the last decision at which it was already held.
     pub(super) last_score: Option<f64>,
 }
@@ -35,6 +37,7 @@ impl Holding {
         high_water: f64::NAN,
         low_water: f64::NAN,
         scale: 1.0,
+        last_bar: 0,
         last_score: None,
     };
 
@@ -95,6 +98,8 @@ impl Watch {
             let is_long = position.shares > 0.0;
             let holding = &mut self.holdings[symbol.index()];
             if holding.entry_bar != position.entry_bar || holding.is_long != is_long {
+                // A position that turned is a new one, but its symbol was scored as a holding before.
+                let turned = holding.last_bar + 1 == view.bar;
                 *holding = Holding {
                     is_long,
                     entry_price: position.entry_price,
@@ -102,6 +107,7 @@ impl Watch {
                     bars_held: 1,
                     high_water: position.entry_price,
                     low_water: position.entry_price,
+                    last_score: holding.last_score.filter(|_| turned),
                     ..Holding::NONE
                 };
             } else if view.has_bar(symbol) {
@@ -109,16 +115,13 @@ impl Watch {
                 holding.high_water = holding.high_water.max(view.market.high(view.bar, symbol));
                 holding.low_water = holding.low_water.min(view.market.low(view.bar, symbol));
             }
+            holding.last_bar = view.bar;
         }
     }
 
     /// A symbol that is held.
     pub(super) fn holding(&self, symbol: SymbolId) -> &Holding {
         &self.holdings[symbol.index()]
-    }
-
-    pub(super) fn holding_mut(&mut self, symbol: SymbolId) -> &mut Holding {
-        &mut self.holdings[symbol.index()]
     }
 
     /// Whether one of the exits fires for a holding today. None does without a bar.
@@ -145,13 +148,31 @@ impl Watch {
 
     /// Cuts a holding if it is due to be cut and has not been. Whether it was.
     pub(super) fn cuts(&mut self, symbol: SymbolId, rules: &ExitConfig) -> bool {
-        let holding = self.holding_mut(symbol);
+        let holding = &mut self.holdings[symbol.index()];
         let due = rules.partial_exit_days.is_some_and(|days| holding.bars_held >= days);
         let cut = due && holding.scale == 1.0;
         if cut {
             holding.scale = 1.0 - rules.partial_exit_fraction;
         }
         cut
+    }
+
+    /// The score of a symbol at the last decision at which it was already held. `None` if it is not held.
+    pub(super) fn known_score(&self, view: &View<'_>, symbol: SymbolId) -> Option<f64> {
+        let holding = self.holding(symbol);
+        holding.last_score.filter(|_| holding.last_bar == view.bar)
+    }
+
+    /// The score of a holding at the last decision at which it was already held; before that 1, or -1 if short.
+    pub(super) fn last_score(&self, symbol: SymbolId) -> f64 {
+        let holding = self.holding(symbol);
+        holding.last_score.unwrap_or(holding.side())
+    }
+
+    /// Lowers the scale of a holding; it never rises again while the position lives.
+    pub(super) fn shrink(&mut self, symbol: SymbolId, scale: f64) {
+        let holding = &mut self.holdings[symbol.index()];
+        holding.scale = holding.scale.min(scale);
     }
 
     /// Keeps the scores of a decision for the holdings it concerns.

@@ -1,0 +1,237 @@
+//! Several strategies, each with its own money: a leg decides on its own holdings (its sleeve), the legs' weights
+//! are blended for the account, and when the account trades, each sleeve trades along. What is held in one leg
+//! does not influence another.
+
+use super::RunError;
+use super::broker::{Blotter, Broker, Orders, Scope};
+use super::config::{BacktestConfig, BlendConfig, CompositeConfig, LegConfig, Normalize};
+use super::ledger::Ledger;
+use super::market::Market;
+use super::outcome::{BlendStage, BlendWeights, DebugTable};
+use super::plan::Desk;
+use super::strategy::View;
+use super::symbol_map::SymbolMap;
+
+/// The legs of a composite and their blend.
+pub(crate) struct Composite<'c> {
+    blend: &'c BlendConfig,
+    legs: Vec<Leg<'c>>,
+    /// Weights of the last decision before the constraints.
+    blended: SymbolMap,
+    /// Scratch: orders of a sleeve, and what becomes of them.
+    orders: Orders,
+    blotter: Blotter,
+    record: BlendWeights,
+}
+
+/// A strategy with its own account.
+struct Leg<'c> {
+    config: &'c LegConfig,
+    desk: Desk,
+    /// Share of the composite, of all shares 1.
+    share: f64,
+    sleeve: Ledger,
+    /// Weights of its last decision, normalised, as fractions of the sleeve.
+    weights: SymbolMap,
+    /// Scratch: weights of today's decision.
+    decided: SymbolMap,
+}
+
+impl<'c> Composite<'c> {
+    /// # Errors
+    /// If a leg needs what the market lacks.
+    pub(crate) fn new(
+        composite: &'c CompositeConfig,
+        config: &'c BacktestConfig,
+        market: &Market,
+    ) -> Result<Self, RunError> {
+        let n_symbols = market.symbols().len();
+        // A leg that is switched off keeps its share to itself.
+        let total: f64 = composite.legs.iter().map(|leg| leg.weight).sum();
+        let enabled = composite.legs.iter().filter(|leg| leg.enabled);
+        let legs = enabled.map(|leg| {
+            let sizing = leg.sizing.as_ref().unwrap_or(&config.sizing);
+            let share = leg.weight / total;
+            Ok(Leg {
+                config: leg,
+                desk: Desk::new(&leg.strategy, sizing, market)?,
+                share,
+                sleeve: Ledger::new(config.initial_cash * share, n_symbols),
+                weights: SymbolMap::new(n_symbols),
+                decided: SymbolMap::new(n_symbols),
+            })
+        });
+        let legs: Vec<Leg<'c>> = legs.collect::<Result<_, RunError>>()?;
+        let names = legs.iter().map(|leg| leg.config.name.clone()).collect();
+        Ok(Self {
+            blend: &composite.blend,
+            legs,
+            blended: SymbolMap::new(n_symbols),
+            orders: Orders { targets: SymbolMap::new(n_symbols), scope: Scope::Nothing },
+            blotter: Blotter::default(),
+            record: BlendWeights { legs: names, ..BlendWeights::default() },
+        })
+    }
+
+    /// Asks every leg and blends their weights. A leg without a decision stays at its last weights; without any
+    /// decision there is none.
+    pub(crate) fn decide(&mut self, view: &View<'_>, weights: &mut SymbolMap) -> Result<bool, RunError> {
+        let mut decided = false;
+        for leg in &mut self.legs {
+            decided |= leg.decide(view)?;
+        }
+        if !decided {
+            return Ok(false);
+        }
+        self.check_overlap(view)?;
+        for leg in &self.legs {
+            for (symbol, weight) in leg.weights.iter() {
+                weights.insert(symbol, weights.get_or(symbol, 0.0) + leg.share * weight);
+            }
+        }
+        let BlendConfig { normalize_final, target_gross, target_net, .. } = self.blend;
+        normalize(*normalize_final, *target_gross, *target_net, weights)
+            .map_err(|problem| RunError::Strategy(format!("{}: blend: {problem}", view.date())))?;
+        self.blended.copy_from(weights);
+        for i in 0..self.legs.len() {
+            record(&mut self.record, view, BlendStage::Leg(i), &self.legs[i].weights);
+        }
+        record(&mut self.record, view, BlendStage::Pre, weights);
+        Ok(true)
+    }
+
+    /// Hears what the constraints left of the blend.
+    pub(crate) fn constrained(&mut self, view: &View<'_>, weights: &SymbolMap) {
+        record(&mut self.record, view, BlendStage::Post, weights);
+    }
+
+    /// Two legs may not pull a symbol in opposite directions, nor share one if overlap is not allowed.
+    fn check_overlap(&self, view: &View<'_>) -> Result<(), RunError> {
+        for (i, leg) in self.legs.iter().enumerate() {
+            for (symbol, weight) in leg.weights.iter() {
+                for other in &self.legs[i + 1..] {
+                    let theirs = other.weights.get_or(symbol, 0.0);
+                    let problem = if weight * theirs < 0.0 {
+                        "hold opposite sides of"
+                    } else if weight * theirs > 0.0 && !self.blend.allow_overlap {
+                        "both hold, without allow_overlap,"
+                    } else {
+                        continue;
+                    };
+                    let (date, symbol) = (view.date(), view.market.name(symbol));
+                    let (one, two) = (&leg.config.name, &other.config.name);
+                    return Err(RunError::Strategy(format!(
+                        "{date}: legs {one:?} and {two:?} {problem} {symbol}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Trades each sleeve to its own weights, cut as the account's weights were cut.
+    pub(crate) fn follow(
+        &mut self,
+        market: &Market,
+        bar: usize,
+        prices: &[f64],
+        account: &Orders,
+        broker: &mut Broker<'_>,
+    ) {
+        for leg in &mut self.legs {
+            let orders = &mut self.orders;
+            orders.scope = account.scope;
+            if account.scope == Scope::Targets {
+                orders.targets.copy_from(&account.targets);
+            } else {
+                orders.targets.clear();
+                for (symbol, weight) in leg.weights.iter() {
+                    let before = self.blended.get_or(symbol, 0.0);
+                    let after = account.targets.get_or(symbol, 0.0);
+                    orders
+                        .targets
+                        .insert(symbol, if before == 0.0 { 0.0 } else { weight * (after / before) });
+                }
+            }
+            broker.execute(market, bar, prices, orders, &mut leg.sleeve, &mut self.blotter);
+            self.blotter.clear();
+        }
+    }
+
+    /// Closes in each sleeve what stopped trading.
+    pub(crate) fn close_stale(&mut self, market: &Market, bar: usize, broker: &mut Broker<'_>) {
+        for leg in &mut self.legs {
+            broker.close_stale(market, bar, &mut leg.sleeve, &mut self.blotter);
+            self.blotter.clear();
+        }
+    }
+
+    /// Warnings of the legs, with their names.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let named = |leg: &Leg<'_>| -> Vec<String> {
+            let warnings = leg.desk.warnings().into_iter();
+            warnings.map(|warning| format!("leg {:?}: {warning}", leg.config.name)).collect()
+        };
+        self.legs.iter().flat_map(named).collect()
+    }
+
+    pub(crate) fn into_records(self) -> (BlendWeights, Option<DebugTable>) {
+        let mut tables = self.legs.into_iter().enumerate().filter_map(|(i, leg)| {
+            let mut table = leg.desk.into_debug()?;
+            table.leg.fill(Some(i));
+            Some(table)
+        });
+        let first = tables.next();
+        let debug = first.map(|first| {
+            tables.fold(first, |mut all, more| {
+                all.append(more);
+                all
+            })
+        });
+        (self.record, debug)
+    }
+}
+
+impl Leg<'_> {
+    /// Decides on the sleeve as it stands at today's close. Whether there was a decision.
+    fn decide(&mut self, account: &View<'_>) -> Result<bool, RunError> {
+        let value = self.sleeve.mark(account.market, account.bar);
+        let view = View { ledger: &self.sleeve, equity: value.equity, ..*account };
+        self.decided.clear();
+        if !self.desk.decide(&view, &mut self.decided)? {
+            return Ok(false);
+        }
+        let LegConfig { name, normalize_leg, target_gross, target_net, .. } = self.config;
+        normalize(*normalize_leg, *target_gross, *target_net, &mut self.decided)
+            .map_err(|problem| RunError::Strategy(format!("{}: leg {name:?}: {problem}", account.date())))?;
+        self.weights.copy_from(&self.decided);
+        Ok(true)
+    }
+}
+
+/// Scales weights to a sum (of magnitudes). Weights that sum to 0 stay as they are; a scale that would turn sides
+/// is an error, given as text.
+fn normalize(how: Normalize, gross: f64, net: f64, weights: &mut SymbolMap) -> Result<(), String> {
+    let (target, sum) = match how {
+        Normalize::None => return Ok(()),
+        Normalize::Gross => (gross, weights.iter().map(|(_, weight)| weight.abs()).sum::<f64>()),
+        Normalize::Net => (net, weights.iter().map(|(_, weight)| weight).sum::<f64>()),
+    };
+    if sum.abs() < 1e-12 {
+        return Ok(());
+    }
+    if target * sum < 0.0 {
+        return Err(format!("a net weight of {sum} cannot be scaled to {target} without turning every side"));
+    }
+    weights.update(|_, weight| weight * (target / sum));
+    Ok(())
+}
+
+fn record(table: &mut BlendWeights, view: &View<'_>, stage: BlendStage, weights: &SymbolMap) {
+    for (symbol, weight) in weights.iter() {
+        table.date.push(view.date());
+        table.stage.push(stage);
+        table.symbol.push(symbol);
+        table.weight.push(weight);
+    }
+}

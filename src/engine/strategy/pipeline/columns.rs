@@ -1,0 +1,85 @@
+//! The columns that scoring may use: from the signal table, computed from prices, or from both.
+
+use super::super::View;
+use super::super::signal::SignalReader;
+use crate::engine::RunError;
+use crate::engine::config::{
+    BreakoutMode, BreakoutScale, COMPUTED_BREAKOUT_LOOKBACK, Provider, ProviderStage,
+};
+use crate::engine::lookback::Range;
+use crate::engine::market::{Market, SymbolId};
+
+/// A column, ready to be read bar by bar.
+#[derive(Debug)]
+pub(super) enum Column {
+    /// Of the signal table, or one of the signals that are computed when there is no table.
+    Signal(SignalReader),
+    /// Breakouts from the closes before.
+    Breakout { mode: BreakoutMode, row: Vec<f64> },
+    /// A column that cannot be computed counts 0 for everyone.
+    Zero(Vec<f64>),
+}
+
+impl Column {
+    /// # Errors
+    /// If the provider may not compute the column and the signals lack it.
+    pub(super) fn new(name: &str, provider: &ProviderStage, market: &Market) -> Result<Self, RunError> {
+        match provider.provider {
+            Provider::Table => SignalReader::new(name, market).map(Self::Signal),
+            Provider::Computed => Ok(Self::computed(name, market)),
+            Provider::Hybrid => match SignalReader::new(name, market) {
+                Ok(signal) => Ok(Self::Signal(signal)),
+                Err(_) if provider.fallback.allows(name) => Ok(Self::computed(name, market)),
+                Err(missing) => Err(missing),
+            },
+        }
+    }
+
+    fn computed(name: &str, market: &Market) -> Self {
+        let n_symbols = market.symbols().len();
+        let breakout = |mode| Self::Breakout { mode, row: vec![f64::NAN; n_symbols] };
+        match name.to_ascii_lowercase().as_str() {
+            "breakout_score" => breakout(BreakoutMode::Breakout),
+            "breakdown_score" => breakout(BreakoutMode::Breakdown),
+            _ => Self::Zero(vec![0.0; n_symbols]),
+        }
+    }
+
+    /// Today's numbers, one cell per symbol, NaN where there is none. Only the cells of `eligible` mean anything.
+    pub(super) fn today<'a>(&'a mut self, view: &View<'a>, eligible: &[SymbolId]) -> &'a [f64] {
+        match self {
+            Self::Signal(signal) => signal.today(view),
+            Self::Zero(row) => row,
+            Self::Breakout { mode, row } => {
+                for &symbol in eligible {
+                    row[symbol.index()] =
+                        breakout(view, symbol, COMPUTED_BREAKOUT_LOOKBACK, *mode, BreakoutScale::Pct);
+                }
+                row
+            }
+        }
+    }
+}
+
+/// How far today's close is beyond the closes before it: positive above their highest, negative below their
+/// lowest. NaN if it is not beyond, or there are not enough.
+pub(super) fn breakout(
+    view: &View<'_>,
+    symbol: SymbolId,
+    lookback: u32,
+    mode: BreakoutMode,
+    scale: BreakoutScale,
+) -> f64 {
+    let Some(range) = Range::before(view.market, view.bar, symbol, lookback as usize) else {
+        return f64::NAN;
+    };
+    let (level, beyond) = match mode {
+        BreakoutMode::Breakout => (range.highest, range.close > range.highest),
+        BreakoutMode::Breakdown => (range.lowest, range.close < range.lowest),
+    };
+    match scale {
+        _ if !beyond => f64::NAN,
+        BreakoutScale::Pct => range.close / level - 1.0,
+        BreakoutScale::None => range.close - level,
+    }
+}

@@ -1,0 +1,261 @@
+//! Who stays although not selected. A policy works on a map that starts as the selection and adds what it keeps;
+//! a holding that is kept has its last score, and while it decays a falling scale.
+
+use super::super::signal::compare;
+use super::super::watch::Watch;
+use super::super::{Decision, View};
+use crate::engine::config::{Decay, HoldingPolicy, RefreshMode, ReplaceAll, Sticky};
+use crate::engine::market::SymbolId;
+use crate::engine::symbol_map::SymbolMap;
+
+/// The policy of a pipeline with what it remembers.
+#[derive(Debug)]
+pub(super) struct Holdings {
+    policy: HoldingPolicy,
+    /// What the last rebalance selected.
+    last_selection: SymbolMap,
+    decaying: Decaying,
+    cooldown: Cooldown,
+}
+
+impl Holdings {
+    pub(super) fn new(policy: &HoldingPolicy, n_symbols: usize) -> Self {
+        Self {
+            policy: policy.clone(),
+            last_selection: SymbolMap::new(n_symbols),
+            decaying: Decaying { since: vec![None; n_symbols] },
+            cooldown: Cooldown {
+                bars: sticky(policy).map_or(0, |sticky| sticky.reentry_cooldown_days as usize),
+                was_held: vec![false; n_symbols],
+                until: vec![0; n_symbols],
+            },
+        }
+    }
+
+    /// Whether scores of today are needed although nothing is selected.
+    pub(super) fn refreshes(&self) -> bool {
+        matches!(&self.policy, HoldingPolicy::ReplaceAll(policy) if policy.refresh_held_scores)
+    }
+
+    /// Notices who left since the last bar. To be called once per bar.
+    pub(super) fn sync(&mut self, view: &View<'_>) {
+        self.cooldown.sync(view);
+    }
+
+    /// Whether a name may be selected: one that left has to wait for its cooldown.
+    pub(super) fn may_enter(&self, view: &View<'_>, symbol: SymbolId) -> bool {
+        view.bar >= self.cooldown.until[symbol.index()]
+    }
+
+    /// Adds to a new selection what the policy keeps. `scores` are today's, one cell per symbol.
+    pub(super) fn on_rebalance(
+        &mut self,
+        view: &View<'_>,
+        watch: &Watch,
+        scores: &[f64],
+        kept: &mut Decision,
+    ) {
+        self.last_selection.copy_from(&kept.scores);
+        let today = Today { view, watch, scores, selected: Selected::count(&kept.scores) };
+        keep(&self.policy, &mut self.decaying, &today, kept);
+    }
+
+    /// Fills the empty `kept` on a bar without a rebalance: with all holdings or, as names decay on every bar,
+    /// with the last selection and what has not decayed yet.
+    pub(super) fn on_other_bar(
+        &mut self,
+        view: &View<'_>,
+        watch: &Watch,
+        scores: &[f64],
+        kept: &mut Decision,
+    ) {
+        if let HoldingPolicy::Decay(policy) = &self.policy {
+            kept.scores.copy_from(&self.last_selection);
+            self.decaying.keep(policy, view, watch, kept);
+            return;
+        }
+        for &symbol in view.ledger.held() {
+            let last = watch.last_score(symbol);
+            let score = match &self.policy {
+                HoldingPolicy::ReplaceAll(policy) => refreshed(policy, scores[symbol.index()], last),
+                _ => last,
+            };
+            kept.scores.insert(symbol, score);
+        }
+        if let HoldingPolicy::Hybrid { base, overlay } = &self.policy {
+            for part in [base, overlay] {
+                if let HoldingPolicy::Decay(policy) = part.as_ref() {
+                    self.decaying.go_on(policy, view, watch, kept);
+                }
+            }
+        }
+    }
+}
+
+/// What a policy looks at when it decides who stays.
+struct Today<'t, 'v> {
+    view: &'t View<'v>,
+    watch: &'t Watch,
+    scores: &'t [f64],
+    selected: Selected,
+}
+
+/// Adds to `kept` the holdings that the policy keeps beside it.
+fn keep(policy: &HoldingPolicy, decaying: &mut Decaying, today: &Today<'_, '_>, kept: &mut Decision) {
+    let Today { view, watch, scores, selected } = today;
+    match policy {
+        HoldingPolicy::ReplaceAll(policy) => {
+            if !policy.exit_if_not_selected {
+                add(view, &mut kept.scores, |symbol| {
+                    Some(refreshed(policy, scores[symbol.index()], watch.last_score(symbol)))
+                });
+                // Holdings come before new names, so that a sizer that cuts keeps them.
+                kept.scores.lead_with(view.ledger.held(), |symbol| view.ledger.shares(symbol) != 0.0);
+            }
+        }
+        HoldingPolicy::Sticky(policy) => add(view, &mut kept.scores, |symbol| {
+            selected.near_the_top(policy, scores, symbol).then(|| watch.last_score(symbol))
+        }),
+        HoldingPolicy::GracePeriod(policy) => add(view, &mut kept.scores, |symbol| {
+            let young = watch.holding(symbol).bars_held <= policy.min_hold_days;
+            (policy.exit_only_on_risk || young).then(|| watch.last_score(symbol))
+        }),
+        HoldingPolicy::Decay(policy) => decaying.keep(policy, view, watch, kept),
+        HoldingPolicy::Hybrid { base, overlay } => {
+            keep(base, decaying, today, kept);
+            keep(overlay, decaying, today, kept);
+        }
+    }
+}
+
+/// Adds the holdings, in the order in which they were bought, to which `score` gives a score.
+fn add(view: &View<'_>, kept: &mut SymbolMap, score: impl Fn(SymbolId) -> Option<f64>) {
+    for &symbol in view.ledger.held() {
+        if !kept.contains(symbol)
+            && let Some(score) = score(symbol)
+        {
+            kept.insert(symbol, score);
+        }
+    }
+}
+
+/// Holdings that were dropped and shrink.
+#[derive(Debug)]
+struct Decaying {
+    /// Bar on which a holding was first seen dropped, by symbol.
+    since: Vec<Option<usize>>,
+}
+
+impl Decaying {
+    /// Adds holdings that are not in `kept`, with a falling scale, until their decay is over.
+    fn keep(&mut self, policy: &Decay, view: &View<'_>, watch: &Watch, kept: &mut Decision) {
+        for &symbol in view.ledger.held() {
+            let since = self.since(watch, symbol);
+            if kept.scores.contains(symbol) {
+                self.since[symbol.index()] = None;
+                continue;
+            }
+            let since = since.unwrap_or(view.bar);
+            self.since[symbol.index()] = Some(since);
+            if let Some(scale) = decayed(policy, view.bar - since) {
+                kept.scales.insert(symbol, scale);
+                kept.scores.insert(symbol, watch.last_score(symbol));
+            }
+        }
+    }
+
+    /// Removes from `kept` the holdings whose decay is over, and shrinks those that are still decaying.
+    fn go_on(&mut self, policy: &Decay, view: &View<'_>, watch: &Watch, kept: &mut Decision) {
+        let Decision { scores, scales } = kept;
+        scores.retain(|symbol, _| {
+            let Some(since) = self.since(watch, symbol) else { return true };
+            let scale = decayed(policy, view.bar - since);
+            if let Some(scale) = scale {
+                scales.insert(symbol, scale);
+            }
+            scale.is_some()
+        });
+    }
+
+    /// Since when a holding decays. An earlier holding of the same symbol does not count.
+    fn since(&self, watch: &Watch, symbol: SymbolId) -> Option<usize> {
+        self.since[symbol.index()].filter(|&bar| bar >= watch.holding(symbol).entry_bar)
+    }
+}
+
+/// Names that left and may not come back yet.
+#[derive(Debug)]
+struct Cooldown {
+    bars: usize,
+    /// Whether a symbol was held on the last bar.
+    was_held: Vec<bool>,
+    /// Bar from which on a symbol may be selected.
+    until: Vec<usize>,
+}
+
+impl Cooldown {
+    fn sync(&mut self, view: &View<'_>) {
+        if self.bars == 0 {
+            return;
+        }
+        for (i, was_held) in self.was_held.iter_mut().enumerate() {
+            let is_held = view.ledger.shares(SymbolId(i as u32)) != 0.0;
+            if *was_held && !is_held {
+                self.until[i] = view.bar + self.bars;
+            }
+            *was_held = is_held;
+        }
+    }
+}
+
+/// The scale of a name dropped that many bars ago; none once the decay is over.
+fn decayed(policy: &Decay, bars: usize) -> Option<f64> {
+    let share = bars as f64 / f64::from(policy.decay_days);
+    (share < 1.0).then_some(1.0 - share * (1.0 - policy.dropped_scale))
+}
+
+fn refreshed(policy: &ReplaceAll, today: f64, last: f64) -> f64 {
+    match policy.refresh_mode {
+        _ if !policy.refresh_held_scores || today.is_nan() => last,
+        RefreshMode::Raw => today,
+        RefreshMode::AbsSigned => today.abs().copysign(last),
+    }
+}
+
+fn sticky(policy: &HoldingPolicy) -> Option<&Sticky> {
+    match policy {
+        HoldingPolicy::Sticky(policy) => Some(policy),
+        HoldingPolicy::Hybrid { base, overlay } => sticky(base).or_else(|| sticky(overlay)),
+        _ => None,
+    }
+}
+
+/// How many were selected on each side.
+struct Selected {
+    longs: usize,
+    shorts: usize,
+}
+
+impl Selected {
+    fn count(selection: &SymbolMap) -> Self {
+        let longs = selection.iter().filter(|(_, score)| *score > 0.0).count();
+        Self { longs, shorts: selection.len() - longs }
+    }
+
+    /// Whether the rank of a symbol among today's scores of the same sign is within the multiple of those
+    /// selected on that side, whichever side is held.
+    fn near_the_top(&self, policy: &Sticky, scores: &[f64], symbol: SymbolId) -> bool {
+        let score = scores[symbol.index()];
+        let strength = score.abs();
+        if strength.is_nan() || strength == 0.0 || strength < policy.keep_min_abs_score {
+            return false;
+        }
+        let n_selected = if score > 0.0 { self.longs } else { self.shorts };
+        let limit = (policy.keep_if_rank_within_multiple * n_selected.max(1) as f64).round_ties_even();
+        let others = (0..).map(SymbolId).zip(scores).filter(|(_, other)| **other * score > 0.0);
+        let before = others.filter(|(other, score)| {
+            compare(score.abs(), strength).reverse().then(other.cmp(&symbol)).is_lt()
+        });
+        (before.count() as f64) < limit
+    }
+}

@@ -1,0 +1,225 @@
+//! A strategy put together from stages, which work in this order on every bar: rebalance gate, universe, scoring,
+//! selection, holding policy, exits, scales, postprocessing. One file per stage. On a bar without a rebalance
+//! there is a decision only if an exit fires or a scale changes.
+
+mod columns;
+mod exits;
+mod gate;
+mod holding;
+mod postprocess;
+mod scoring;
+mod selection;
+mod stats;
+mod universe;
+
+use self::columns::Column;
+use self::exits::{Action, Exits};
+use self::gate::Gate;
+use self::holding::Holdings;
+use self::scoring::Scorer;
+use self::universe::Universe;
+use super::watch::Watch;
+use super::{Decision, Strategy, View};
+use crate::engine::RunError;
+use crate::engine::config::{PipelineConfig, TooFew};
+use crate::engine::market::{Market, SymbolId};
+use crate::engine::outcome::{DebugKind, DebugTable};
+use crate::engine::symbol_map::SymbolMap;
+
+/// A configured strategy.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    config: PipelineConfig,
+    gate: Gate,
+    universe: Universe,
+    scorer: Scorer,
+    holdings: Holdings,
+    exits: Exits,
+    watch: Watch,
+    /// Scales of the last decision.
+    last_scales: SymbolMap,
+    debug: Option<DebugTable>,
+    /// Exits of today: symbol, scale (none for a full exit), rule. Filled only if they are recorded.
+    reasons: Vec<(SymbolId, Option<f64>, String)>,
+    // Scratch, filled anew on each bar.
+    eligible: Vec<SymbolId>,
+    pool: Vec<SymbolId>,
+    selected: SymbolMap,
+    scores: Vec<f64>,
+    row: Vec<f64>,
+}
+
+impl Pipeline {
+    /// # Errors
+    /// If the market lacks a column that a stage needs.
+    pub(super) fn new(config: &PipelineConfig, market: &Market) -> Result<Self, RunError> {
+        let n_symbols = market.symbols().len();
+        for column in &config.signals.columns {
+            Column::new(column, &config.signals, market)?;
+        }
+        let debug = config.debug.record_intermediates || config.debug.record_reasons;
+        Ok(Self {
+            gate: Gate::new(&config.rebalance),
+            universe: Universe::new(&config.universe, market)?,
+            scorer: Scorer::new(&config.scoring, &config.signals, market)?,
+            holdings: Holdings::new(&config.holding_policy, n_symbols),
+            exits: Exits::new(&config.exits, n_symbols),
+            watch: Watch::new(n_symbols),
+            last_scales: SymbolMap::new(n_symbols),
+            debug: debug.then(DebugTable::default),
+            reasons: Vec::new(),
+            eligible: Vec::with_capacity(n_symbols),
+            pool: Vec::with_capacity(n_symbols),
+            selected: SymbolMap::new(n_symbols),
+            scores: vec![f64::NAN; n_symbols],
+            row: vec![f64::NAN; n_symbols],
+            config: config.clone(),
+        })
+    }
+
+    /// Fills `eligible` and `scores`.
+    fn score(&mut self, view: &View<'_>) {
+        self.universe.today(view, &mut self.eligible);
+        self.scores.fill(f64::NAN);
+        self.scorer.score(view, &self.eligible, &mut self.scores);
+    }
+
+    /// Fills `selected`. Whether the rebalance takes place.
+    fn select(&mut self, view: &View<'_>) -> Result<bool, RunError> {
+        let Some(day) = self.gate.due(view) else { return Ok(false) };
+        let (scores, holdings) = (&self.scores, &self.holdings);
+        let may_enter =
+            |symbol: &&SymbolId| !scores[symbol.index()].is_nan() && holdings.may_enter(view, **symbol);
+        self.pool.clear();
+        self.pool.extend(self.eligible.iter().filter(may_enter));
+        selection::select(&self.config.selection, scores, &mut self.pool, &mut self.selected);
+        match postprocess::too_few(&self.config.postprocess.steps, self.selected.len()) {
+            None => {
+                self.gate.take(view, day);
+                Ok(true)
+            }
+            Some((TooFew::SkipRebalance, _)) => {
+                self.selected.clear();
+                Ok(false)
+            }
+            Some((TooFew::Error, least)) => Err(RunError::Strategy(format!(
+                "{}: enforce_min_candidates: {} selected, at least {least} wanted",
+                view.date(),
+                self.selected.len(),
+            ))),
+        }
+    }
+
+    /// Asks the exit rules for every holding. Whether anything is sold.
+    fn leave(&mut self, view: &View<'_>, scores: &mut SymbolMap) -> bool {
+        let mut sold = false;
+        self.reasons.clear();
+        for &symbol in view.ledger.held() {
+            let Some((action, rule)) = self.exits.check(view, &self.watch, symbol) else { continue };
+            let scale = match action {
+                Action::Exit => {
+                    scores.retain(|other, _| other != symbol);
+                    sold = true;
+                    None
+                }
+                Action::Scale(scale) => {
+                    self.watch.shrink(symbol, scale);
+                    Some(scale)
+                }
+            };
+            if self.config.debug.record_reasons {
+                self.reasons.push((symbol, scale, self.exits.describe(rule, &self.watch, symbol)));
+            }
+        }
+        sold
+    }
+}
+
+impl Pipeline {
+    /// Leaves in `scales` what is below 1, for each holding the smaller of its decay and of what exits left.
+    fn scale(&self, view: &View<'_>, scores: &SymbolMap, scales: &mut SymbolMap) {
+        scales.retain(|symbol, scale| scores.contains(symbol) && scale != 1.0);
+        for &symbol in scores.keys() {
+            let left = self.watch.holding(symbol).scale;
+            if view.ledger.shares(symbol) != 0.0 && left < scales.get_or(symbol, 1.0) {
+                scales.insert(symbol, left);
+            }
+        }
+    }
+}
+
+impl Strategy for Pipeline {
+    fn decide(&mut self, view: &View<'_>, decision: &mut Decision) -> Result<bool, RunError> {
+        self.watch.sync(view);
+        self.holdings.sync(view);
+        self.selected.clear();
+        let asks = self.gate.due(view).is_some() || self.holdings.refreshes() || self.debug.is_some();
+        if asks {
+            self.score(view);
+        }
+        let rebalance = self.select(view)?;
+        if rebalance {
+            decision.scores.copy_from(&self.selected);
+            self.holdings.on_rebalance(view, &self.watch, &self.scores, decision);
+        } else {
+            self.holdings.on_other_bar(view, &self.watch, &self.scores, decision);
+        }
+        let Decision { scores, scales } = decision;
+        let sold = self.leave(view, scores);
+        self.scale(view, scores, scales);
+        if !rebalance && !sold && scales.same_as(&self.last_scales) {
+            return Ok(false);
+        }
+        self.last_scales.copy_from(scales);
+        self.record(view, DebugKind::Held, scores);
+        postprocess::apply(&self.config.postprocess.steps, view, &self.watch, scores, &mut self.row);
+        self.watch.remember(view, scores);
+        self.record_decision(view, scores, scales);
+        Ok(true)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.universe.warnings.clone()
+    }
+
+    fn take_debug(&mut self) -> Option<DebugTable> {
+        self.debug.take()
+    }
+}
+
+impl Pipeline {
+    /// Records numbers of today, if they are recorded.
+    fn record(&mut self, view: &View<'_>, kind: DebugKind, numbers: &SymbolMap) {
+        if let Some(debug) = self.debug.as_mut().filter(|_| self.config.debug.record_intermediates) {
+            for (symbol, number) in numbers.iter() {
+                debug.push(view.date(), kind, symbol, Some(number), String::new());
+            }
+        }
+    }
+
+    /// Records what led to a decision, if it is recorded.
+    fn record_decision(&mut self, view: &View<'_>, scores: &SymbolMap, scales: &SymbolMap) {
+        let today = view.date();
+        if let Some(debug) = self.debug.as_mut().filter(|_| self.config.debug.record_intermediates) {
+            for &symbol in &self.eligible {
+                debug.push(today, DebugKind::Universe, symbol, None, String::new());
+            }
+            for &symbol in &self.eligible {
+                let score = self.scores[symbol.index()];
+                if !score.is_nan() {
+                    debug.push(today, DebugKind::RawScores, symbol, Some(score), String::new());
+                }
+            }
+        }
+        let selected = std::mem::take(&mut self.selected);
+        self.record(view, DebugKind::Selected, &selected);
+        self.selected = selected;
+        self.record(view, DebugKind::Scales, scales);
+        self.record(view, DebugKind::Scores, scores);
+        if let Some(debug) = &mut self.debug {
+            for (symbol, scale, rule) in self.reasons.drain(..) {
+                debug.push(today, DebugKind::Exits, symbol, scale, rule);
+            }
+        }
+    }
+}
