@@ -26,7 +26,7 @@ struct Status {
 }
 
 /// Fires a timer until the host ends.
-pub async fn tick(invoker: Arc<Invoker>, name: String, folder: PathBuf) {
+pub(super) async fn tick(invoker: Arc<Invoker>, name: String, folder: PathBuf) {
     let Some(function) = invoker.function(&name) else { return };
     let Trigger::Timer { schedule, expression, run_on_startup, monitored } = &function.trigger else { return };
     let timer = Timer {

@@ -409,7 +409,7 @@ fn synthetic(symbols: usize, days: usize, seed: u64) -> Result<RecordBatch, Arro
             dates.push(date.to_epoch_days());
         }
     }
-    let symbol = StringArray::from_iter_values((0..days).flat_map(|_| names.iter()));
+    let symbol: StringArray = (0..days).flat_map(|_| names.iter().map(Some)).collect();
     let [open, high, low, close, volume] = columns.map(|column| Arc::new(Float64Array::from(column)) as ArrayRef);
     let bars = RecordBatch::try_from_iter([
         ("date", Arc::new(Date32Array::from(dates)) as ArrayRef),

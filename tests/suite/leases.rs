@@ -10,7 +10,7 @@ use crate::support::service::{Home, eventually, momentum};
 fn long() -> serde_json::Value {
     json!({
         "start_date": "2000-01-03", "end_date": "2030-12-31", "universe": { "symbols": ["*"] },
-        "strategy": { "class": "StaticUniverseStrategy" }, "sizing": { "parameters": { "max_positions": 400 } },
+        "strategy": { "class": "StaticUniverseStrategy" }, "sizing": { "parameters": { "max_positions": 200 } },
     })
 }
 
@@ -35,7 +35,7 @@ async fn two_processes_on_one_database_execute_each_run_once() {
 
 #[tokio::test]
 async fn a_killed_executor_is_taken_over() {
-    let home = Home::with_sample(400, 5000);
+    let home = Home::with_sample(200, 2500);
     let settings = [("BACKTEST_LEASE_SECONDS", "2")];
     let (mut one, two) = (home.handler(&settings).await, home.handler(&settings).await);
     one.submit(&json!({ "config": long(), "run_id": "r" })).await;
@@ -69,7 +69,7 @@ async fn a_killed_executor_is_taken_over() {
 
 #[tokio::test]
 async fn a_running_run_can_be_canceled() {
-    let home = Home::with_sample(400, 5000);
+    let home = Home::with_sample(200, 2500);
     let handler = home.handler(&[]).await;
     handler.submit(&json!({ "config": long(), "run_id": "r" })).await;
     let canceled = async {
@@ -83,7 +83,7 @@ async fn a_running_run_can_be_canceled() {
 
 #[tokio::test]
 async fn a_run_past_its_wall_time_fails_by_its_own_executor() {
-    let home = Home::with_sample(400, 5000);
+    let home = Home::with_sample(200, 2500);
     let handler = home.handler(&[("BACKTEST_RUN_TIMEOUT_SECONDS", "1")]).await;
     handler.submit(&json!({ "config": long(), "run_id": "r" })).await;
     handler.wake("r").await;
@@ -108,7 +108,7 @@ async fn a_lost_message_is_sent_again_and_a_wrong_one_is_dropped() {
 
 #[tokio::test]
 async fn the_handler_answers_while_it_computes() {
-    let home = Home::with_sample(400, 5000);
+    let home = Home::with_sample(200, 2500);
     let handler = home.handler(&[]).await;
     handler.submit(&json!({ "config": long(), "run_id": "r" })).await;
     let probe = async {
