@@ -19,7 +19,9 @@ use serde_json::{Value, json};
 use super::{ENGINE_VERSION, document, sha256_hex};
 use crate::engine::config::BacktestConfig;
 use crate::engine::market::{Market, SymbolId};
-use crate::engine::{Outcome, RejectReason};
+use crate::engine::metrics::periods::{PeriodReturns, YearReturns};
+use crate::engine::metrics::rolling::rolling;
+use crate::engine::{BlendStage, BlendWeights, DebugKind, DebugTable, Outcome, RejectReason};
 use crate::run::{Fence, RunId};
 
 /// Name of the file that lists all others and is written last.
@@ -115,15 +117,40 @@ pub fn artifacts(
     let daily = daily(outcome);
     if wanted.save_daily_metrics {
         files.csv("daily_metrics.csv", &daily)?;
+        let periods = PeriodReturns::of(
+            &outcome.daily.date,
+            &outcome.daily.portfolio_value,
+            facts.config.initial_cash,
+        );
+        files.csv("monthly_returns.csv", &by_year(&periods, &MONTHS, |year| year.months.to_vec()))?;
+        files.csv("returns_quarterly.csv", &by_year(&periods, &QUARTERS, |year| year.quarters.to_vec()))?;
+        files.csv("returns_yearly.csv", &yearly(&periods))?;
     }
     if wanted.save_metrics_parquet {
         files.parquet("metrics_timeseries.parquet", &daily)?;
+        files.parquet("metrics_rolling.parquet", &rolling_windows(outcome))?;
     }
     if wanted.save_positions_snapshot {
         files.parquet("daily_positions.parquet", &positions(market, outcome))?;
     }
     if wanted.save_constraint_hits {
         files.json("constraint_hits.json", &constraint_hits(outcome))?;
+    }
+    if !outcome.delisted.is_empty() {
+        files.csv("delistings.csv", &delistings(outcome))?;
+    }
+    if let Some(blend) = &outcome.blend {
+        for (leg, name) in blend.legs.iter().enumerate() {
+            let weights = blend_weights(outcome, blend, BlendStage::Leg(leg));
+            files.csv(&format!("legs/{}/weights.csv", file_name(name)), &weights)?;
+        }
+        files.csv("blend/pre_constraints.csv", &blend_weights(outcome, blend, BlendStage::Pre))?;
+        files.csv("blend/post_constraints.csv", &blend_weights(outcome, blend, BlendStage::Post))?;
+    }
+    if let Some(debug) = &outcome.debug {
+        for kind in DebugKind::ALL {
+            files.csv(&format!("strategy_debug/{}.csv", kind.as_str()), &debug_rows(outcome, debug, kind))?;
+        }
     }
     if wanted.save_metrics_json {
         files.json("summary.json", summary)?;
@@ -369,6 +396,100 @@ fn constraint_hits(outcome: &Outcome) -> Value {
         })
     });
     Value::Array(hits.collect())
+}
+
+/// Lengths of the rolling windows that are written, in trading days: a month, a quarter, half a year, a year.
+const WINDOWS: [usize; 4] = [21, 63, 126, 252];
+
+fn rolling_windows(outcome: &Outcome) -> [Named<'static>; 12] {
+    let rolled = rolling(&outcome.daily, &WINDOWS);
+    [
+        ("date", Column::Dates(rolled.date)),
+        ("window_days", Column::Integers(rolled.window_days.iter().map(|&days| Some(days as i64)).collect())),
+        ("rolling_return", Column::Numbers(rolled.rolling_return)),
+        ("rolling_volatility", Column::Numbers(rolled.rolling_volatility)),
+        ("rolling_sharpe", Column::Numbers(rolled.rolling_sharpe)),
+        ("rolling_max_drawdown", Column::Numbers(rolled.rolling_max_drawdown)),
+        ("turnover_sum", Column::Numbers(rolled.turnover_sum)),
+        ("commission_sum", Column::Numbers(rolled.commission_sum)),
+        ("slippage_cost_sum", Column::Numbers(rolled.slippage_cost_sum)),
+        ("n_trades_sum", Column::Numbers(rolled.n_trades_sum)),
+        ("gross_exposure_avg", Column::Numbers(rolled.gross_exposure_avg)),
+        ("net_exposure_avg", Column::Numbers(rolled.net_exposure_avg)),
+    ]
+}
+
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const QUARTERS: [&str; 4] = ["Q1", "Q2", "Q3", "Q4"];
+
+/// A row a year: its parts, then the whole.
+fn by_year(
+    periods: &PeriodReturns,
+    names: &'static [&'static str],
+    parts: impl Fn(&YearReturns) -> Vec<Option<f64>>,
+) -> Vec<Named<'static>> {
+    let mut columns = vec![("Year", years(periods))];
+    for (part, name) in names.iter().enumerate() {
+        columns.push((name, Column::Numbers(periods.years.iter().map(|year| parts(year)[part]).collect())));
+    }
+    columns.push(("Yearly", totals(periods)));
+    columns
+}
+
+fn yearly(periods: &PeriodReturns) -> [Named<'static>; 2] {
+    [("year", years(periods)), ("return", totals(periods))]
+}
+
+fn years(periods: &PeriodReturns) -> Column {
+    Column::Integers(periods.years.iter().map(|year| Some(i64::from(year.year))).collect())
+}
+
+fn totals(periods: &PeriodReturns) -> Column {
+    Column::Numbers(periods.years.iter().map(|year| Some(year.total)).collect())
+}
+
+fn delistings(outcome: &Outcome) -> [Named<'static>; 5] {
+    let gone = &outcome.delisted;
+    let symbols: Vec<SymbolId> = gone.iter().map(|one| one.symbol).collect();
+    [
+        ("date", Column::Dates(gone.iter().map(|one| one.date).collect())),
+        ("symbol", names(outcome, &symbols)),
+        ("shares", Column::Numbers(gone.iter().map(|one| Some(one.shares)).collect())),
+        ("price", Column::Numbers(gone.iter().map(|one| Some(one.price)).collect())),
+        ("last_bar", Column::Dates(gone.iter().map(|one| one.last_bar).collect())),
+    ]
+}
+
+fn blend_weights(outcome: &Outcome, blend: &BlendWeights, stage: BlendStage) -> [Named<'static>; 3] {
+    let rows: Vec<usize> = (0..blend.stage.len()).filter(|&row| blend.stage[row] == stage).collect();
+    let symbols: Vec<SymbolId> = rows.iter().map(|&row| blend.symbol[row]).collect();
+    [
+        ("date", Column::Dates(rows.iter().map(|&row| blend.date[row]).collect())),
+        ("symbol", names(outcome, &symbols)),
+        ("weight", Column::Numbers(rows.iter().map(|&row| Some(blend.weight[row])).collect())),
+    ]
+}
+
+fn debug_rows(outcome: &Outcome, debug: &DebugTable, kind: DebugKind) -> [Named<'static>; 5] {
+    let rows: Vec<usize> = (0..debug.kind.len()).filter(|&row| debug.kind[row] == kind).collect();
+    let symbols: Vec<SymbolId> = rows.iter().map(|&row| debug.symbol[row]).collect();
+    let leg = |row: usize| match (debug.leg[row], &outcome.blend) {
+        (Some(leg), Some(blend)) => blend.legs[leg].clone(),
+        _ => String::new(),
+    };
+    [
+        ("date", Column::Dates(rows.iter().map(|&row| debug.date[row]).collect())),
+        ("leg", Column::Texts(rows.iter().map(|&row| leg(row)).collect())),
+        ("symbol", names(outcome, &symbols)),
+        ("value", Column::Numbers(rows.iter().map(|&row| debug.value[row]).collect())),
+        ("rule", Column::Texts(rows.iter().map(|&row| debug.text[row].clone()).collect())),
+    ]
+}
+
+/// A name that people chose, as part of a path.
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
 /// The fields of a summary as a table of one row.
