@@ -112,7 +112,8 @@ pub(super) async fn submit(args: SubmitArgs) -> Result<(), CliError> {
     let place = args.config.display().to_string();
     let text = std::fs::read_to_string(&args.config)
         .map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
-    let config = parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))?;
+    let config =
+        parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))?;
     let run = client.submit(&config, args.run_id.as_ref(), args.idempotency_key.as_deref()).await?;
     if args.watch {
         return client.watch_and_print(id_of(&run), args.service.output).await;
@@ -165,13 +166,18 @@ pub(super) async fn cancel(args: CancelArgs) -> Result<(), CliError> {
 
 pub(super) async fn fetch(args: FetchArgs) -> Result<(), CliError> {
     let client = Client::connect(&args.service)?;
-    let listed = client.json(client.request(Method::GET, &format!("backtests/{}/artifacts", args.run_id))).await?;
+    let listed =
+        client.json(client.request(Method::GET, &format!("backtests/{}/artifacts", args.run_id))).await?;
     let files: Vec<&Value> = listed["artifacts"].as_array().into_iter().flatten().collect();
     let known: Vec<&str> = files.iter().filter_map(|file| file["name"].as_str()).collect();
     if let Some(unknown) = args.names.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(CliError::failed(format!("the run has no artifact '{unknown}'; it has {}", known.join(", "))));
+        return Err(CliError::failed(format!(
+            "the run has no artifact '{unknown}'; it has {}",
+            known.join(", ")
+        )));
     }
-    let wanted = known.into_iter().filter(|name| args.names.is_empty() || args.names.iter().any(|one| one == name));
+    let wanted =
+        known.into_iter().filter(|name| args.names.is_empty() || args.names.iter().any(|one| one == name));
     let wanted: Vec<&str> = wanted.collect();
     let folder = args.out.join(args.run_id.as_str());
     let mut progress = Progress::start(format!("fetch {}", args.run_id));
@@ -207,7 +213,11 @@ impl Client {
         let base = format!("{}/api/", url.trim_end_matches('/'));
         let base = Url::parse(&base).map_err(|error| CliError::usage(format!("--url {url}: {error}")))?;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(120)).build();
-        Ok(Self { http: http.map_err(|error| CliError::because("prepare the client", error))?, base, settings })
+        Ok(Self {
+            http: http.map_err(|error| CliError::because("prepare the client", error))?,
+            base,
+            settings,
+        })
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -286,7 +296,10 @@ impl Client {
             return Ok(());
         }
         let why = run["error"].as_str().or(run["status_reason"].as_str()).unwrap_or("no reason given");
-        Err(CliError::failed(format!("run {run_id} is {}: {why}", run["status"].as_str().unwrap_or_default())))
+        Err(CliError::failed(format!(
+            "run {run_id} is {}: {why}",
+            run["status"].as_str().unwrap_or_default()
+        )))
     }
 
     async fn fetch(&self, run_id: &str, name: &str, folder: &std::path::Path) -> Result<(), CliError> {
@@ -315,7 +328,8 @@ fn problem(status: StatusCode, document: &Value) -> CliError {
     let message = match faults {
         Some(faults) => {
             let text = |fault: &Value, name: &str| fault[name].as_str().unwrap_or_default().to_owned();
-            let lines = faults.iter().map(|fault| format!("\n  {}: {}", text(fault, "path"), text(fault, "message")));
+            let lines =
+                faults.iter().map(|fault| format!("\n  {}: {}", text(fault, "path"), text(fault, "message")));
             format!("{}:{}", document["title"].as_str().unwrap_or("refused"), lines.collect::<String>())
         }
         None => format!("{detail} ({})", status.as_u16()),
@@ -336,8 +350,19 @@ fn print_run(run: &Value, output: Output) {
         return say(format_args!("{run:#}"));
     }
     for name in [
-        "run_id", "run_name", "status", "status_reason", "progress_note", "attempt", "submitted_at", "started_at",
-        "completed_at", "error", "output_dir", "adls_container", "adls_prefix",
+        "run_id",
+        "run_name",
+        "status",
+        "status_reason",
+        "progress_note",
+        "attempt",
+        "submitted_at",
+        "started_at",
+        "completed_at",
+        "error",
+        "output_dir",
+        "adls_container",
+        "adls_prefix",
     ] {
         match &run[name] {
             Value::Null => {}

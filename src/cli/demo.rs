@@ -48,7 +48,10 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         Some(contents) => say(format_args!("lake: {} bars in {table}", contents.rows)),
         None => {
             let contents = lake::import(root.join(SAMPLE), &table, &storage, false).await?;
-            say(format_args!("lake: {} real daily bars of {} stocks in {table}", contents.rows, contents.symbols));
+            say(format_args!(
+                "lake: {} real daily bars of {} stocks in {table}",
+                contents.rows, contents.symbols
+            ));
         }
     }
 

@@ -62,7 +62,14 @@ pub(super) fn options(app_root: &Path, port: u16) -> Result<Options, CliError> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
-    Ok(Options { executable: Some(program), port, state_dir: home.join("host"), settings, environment: environment(), ..Options::new(root) })
+    Ok(Options {
+        executable: Some(program),
+        port,
+        state_dir: home.join("host"),
+        settings,
+        environment: environment(),
+        ..Options::new(root)
+    })
 }
 
 /// Starts the host.

@@ -68,7 +68,10 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let settings = Settings::from(&environment)?;
     let root = match &args.lake {
         Some(lake) => Location::parse(lake).map_err(|error| CliError::usage(format!("--lake: {error}")))?,
-        None => settings.lake.clone().ok_or_else(|| CliError::usage("name the lake with --lake or BACKTEST_LAKE"))?,
+        None => settings
+            .lake
+            .clone()
+            .ok_or_else(|| CliError::usage("name the lake with --lake or BACKTEST_LAKE"))?,
     };
     let options = boot::storage_options(&settings);
     let (table, contents) = match args.command {
@@ -78,7 +81,8 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         }
         Command::Sample { symbols, days, seed, table } => {
             let progress = Progress::start("make a synthetic market");
-            let made = lake::sample(symbols as usize, days as usize, seed, &root.join(&table), &options).await;
+            let made =
+                lake::sample(symbols as usize, days as usize, seed, &root.join(&table), &options).await;
             let contents = made.map_err(|error| CliError::because("make a synthetic market", error))?;
             progress.finish("made a synthetic market: random walks, no real prices");
             (table, contents)
@@ -86,7 +90,9 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         Command::Inspect { table } => {
             let found = lake::inspect(&root.join(&table), &options).await;
             let contents = found
-                .map_err(|error| CliError::because(format!("look at {table}"), error).with_exit(CliError::DATA))?
+                .map_err(|error| {
+                    CliError::because(format!("look at {table}"), error).with_exit(CliError::DATA)
+                })?
                 .ok_or_else(|| CliError::failed(format!("there is no table {table} in the lake {root}")))?;
             (table, contents)
         }
@@ -117,7 +123,8 @@ pub(super) async fn import(
 
 fn print(table: &str, contents: &Contents) {
     let date = |date: Option<chrono::NaiveDate>| date.map_or_else(|| "-".to_owned(), |date| date.to_string());
-    let missing: Vec<String> = contents.missing.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let missing: Vec<String> =
+        contents.missing.iter().map(|(name, count)| format!("{name} {count}")).collect();
     let rows = [
         ("table", format!("{table}, version {}", contents.version)),
         ("rows", contents.rows.to_string()),

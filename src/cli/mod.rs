@@ -8,7 +8,6 @@ mod client;
 mod demo;
 mod dev;
 
-
 mod lake;
 mod progress;
 mod run;

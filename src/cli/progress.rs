@@ -31,7 +31,9 @@ impl Progress {
         if total > 0 && self.bar.length() != Some(total) {
             self.bar.set_length(total);
             // Both templates are constants; a broken one would leave the default look.
-            if let Ok(style) = ProgressStyle::with_template("{msg:.bold} [{wide_bar:.cyan}] {percent:>3} % {prefix}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("{msg:.bold} [{wide_bar:.cyan}] {percent:>3} % {prefix}")
+            {
                 self.bar.set_style(style.progress_chars("━╸ "));
             }
         }
@@ -39,7 +41,8 @@ impl Progress {
         self.bar.set_position(done);
         if !self.terminal && self.said.is_none_or(|said| said.elapsed() >= LINE_EVERY) {
             self.said = Some(Instant::now());
-            let share = if total > 0 { format!(" {} %", 100 * done / total) } else { String::new() };
+            let share =
+                (100 * done).checked_div(total).map(|share| format!(" {share} %")).unwrap_or_default();
             self.line(&format!("{}:{share} {note}", self.title));
         }
     }

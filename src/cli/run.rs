@@ -71,7 +71,8 @@ async fn run_one(path: &Path, args: &Args, data: &MarketData) -> Result<Value, C
     let place = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
-    let submitted = parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))?;
+    let submitted =
+        parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))?;
     let config =
         BacktestConfig::from_value(&submitted).map_err(|faults| CliError::invalid_config(&place, &faults))?;
     data.check(&config).map_err(|faults| CliError::invalid_config(&place, &faults))?;
@@ -83,7 +84,10 @@ async fn run_one(path: &Path, args: &Args, data: &MarketData) -> Result<Value, C
     };
     let folder = root.join(run_id.as_str());
     if folder.exists() {
-        return Err(CliError::failed(format!("{} is there already; choose another --run-id", folder.display())));
+        return Err(CliError::failed(format!(
+            "{} is there already; choose another --run-id",
+            folder.display()
+        )));
     }
 
     let mut progress = Progress::start(config.run_name.clone().unwrap_or_else(|| place.clone()));
@@ -99,14 +103,15 @@ async fn run_one(path: &Path, args: &Args, data: &MarketData) -> Result<Value, C
     };
     let mut on_bar = |done: usize, total: usize| {
         // Drawing is far dearer than a day of a backtest.
-        if done % 64 == 0 || done == total {
+        if done.is_multiple_of(64) || done == total {
             progress.at(done as u64, total as u64, "");
         }
         ControlFlow::Continue(())
     };
     let computed = tokio::task::block_in_place(|| compute(&facts, loaded, None, &mut on_bar));
     let Computed { files, summary } = computed.map_err(|error| compute_error(&error))?;
-    write(&root, &folder, &files).map_err(|error| CliError::because(format!("write {}", folder.display()), error))?;
+    write(&root, &folder, &files)
+        .map_err(|error| CliError::because(format!("write {}", folder.display()), error))?;
     progress.finish(&format!("{place}: {} files in {}", files.len(), folder.display()));
     if args.output == Output::Table {
         print_summary(&summary);
@@ -151,7 +156,8 @@ pub(super) fn print_summary(summary: &Value) {
         Some(share) => format!("{:.2} %", 100.0 * share),
         None => "-".to_owned(),
     };
-    let number = |name: &str| summary[name].as_f64().map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+    let number =
+        |name: &str| summary[name].as_f64().map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
     let text = |name: &str| summary[name].as_str().unwrap_or("-").to_owned();
     let rows = [
         ("run", text("run_id")),

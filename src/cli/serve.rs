@@ -21,10 +21,9 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let environment = environment();
     telemetry::service(log_filter(&environment));
     let settings = Settings::from(&environment)?;
-    let port = settings
-        .handler_port
-        .or(args.port)
-        .ok_or_else(|| CliError::usage("FUNCTIONS_CUSTOMHANDLER_PORT is not set; the host sets it, or use --port"))?;
+    let port = settings.handler_port.or(args.port).ok_or_else(|| {
+        CliError::usage("FUNCTIONS_CUSTOMHANDLER_PORT is not set; the host sets it, or use --port")
+    })?;
     let app = boot::app(&settings).map_err(|error| CliError::because("prepare the stores", error))?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await

@@ -85,7 +85,8 @@ impl Settings {
     pub fn from(environment: &Environment) -> Result<Self, InvalidSettings> {
         let mut read = Reader { environment, faults: Vec::new() };
         let output_dir = PathBuf::from(read.text("BACKTEST_OUTPUT_DIR").unwrap_or("./backtest_results"));
-        let db_path = read.text("BACKTEST_DB_PATH").map_or_else(|| output_dir.join("runs.sqlite3"), PathBuf::from);
+        let db_path =
+            read.text("BACKTEST_DB_PATH").map_or_else(|| output_dir.join("runs.sqlite3"), PathBuf::from);
         let port = "FUNCTIONS_CUSTOMHANDLER_PORT";
         let settings = Self {
             run_store: read.run_store(),
@@ -96,7 +97,11 @@ impl Settings {
             storage_connection: read.secret("AZURE_STORAGE_CONNECTION_STRING"),
             containers: read.list("BACKTEST_ADLS_CONTAINER_ALLOWLIST"),
             allow_local_data: read.flag("BACKTEST_ALLOW_LOCAL_DATA"),
-            allowed_data_dirs: read.list("BACKTEST_ALLOWED_DATA_DIRS").into_iter().map(PathBuf::from).collect(),
+            allowed_data_dirs: read
+                .list("BACKTEST_ALLOWED_DATA_DIRS")
+                .into_iter()
+                .map(PathBuf::from)
+                .collect(),
             lease_seconds: read.number("BACKTEST_LEASE_SECONDS", 60.0, 0.5, 3600.0),
             max_attempts: read.number("BACKTEST_MAX_ATTEMPTS", 3, 1, 100),
             run_timeout_seconds: read.number("BACKTEST_RUN_TIMEOUT_SECONDS", 1500.0, 1.0, 86_400.0),
@@ -104,7 +109,10 @@ impl Settings {
             instance: read.instance(),
         };
         if settings.storage_account.is_some() && settings.storage_connection.is_some() {
-            read.fault("AZURE_STORAGE_CONNECTION_STRING", "stands beside AZURE_STORAGE_ACCOUNT_NAME; set one of them");
+            read.fault(
+                "AZURE_STORAGE_CONNECTION_STRING",
+                "stands beside AZURE_STORAGE_ACCOUNT_NAME; set one of them",
+            );
         }
         if read.faults.is_empty() { Ok(settings) } else { Err(InvalidSettings(read.faults)) }
     }
@@ -168,7 +176,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(&mut self, name: &str, default: T, least: T, most: T) -> T {
+    fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(
+        &mut self,
+        name: &str,
+        default: T,
+        least: T,
+        most: T,
+    ) -> T {
         match self.text(name).map(|text| (text, text.parse::<T>())) {
             None => default,
             Some((_, Ok(number))) if least <= number && number <= most => number,

@@ -187,7 +187,8 @@ pub struct Fault {
 impl App {
     /// Reads and checks everything.
     pub fn load(options: &Options) -> Result<App, AppError> {
-        let mut reader = Reader { root: options.app_root.clone(), faults: Vec::new(), settings: Settings::default() };
+        let mut reader =
+            Reader { root: options.app_root.clone(), faults: Vec::new(), settings: Settings::default() };
         let host_json = reader.object(&options.app_root.join("host.json")).unwrap_or_default();
         let local_values = reader.local_settings(&options.app_root.join("local.settings.json"));
         reader.settings = Settings::merge([&options.settings, &local_values, &options.environment]);
@@ -206,7 +207,11 @@ impl App {
         let app = App {
             root: options.app_root.clone(),
             handler,
-            route_prefix: host.text("extensions.http.routePrefix").unwrap_or("api").trim_matches('/').to_owned(),
+            route_prefix: host
+                .text("extensions.http.routePrefix")
+                .unwrap_or("api")
+                .trim_matches('/')
+                .to_owned(),
             function_timeout,
             forwarding: reader.flag(&host, "customHandler.enableForwardingHttpRequest", false),
             proxying: reader.flag(&host, "customHandler.enableProxyingHttpRequest", false),
@@ -251,7 +256,8 @@ impl Settings {
     /// Exact name first; else without regard to case, as the host's configuration reads names.
     fn get(&self, name: &str) -> Option<&str> {
         let exact = self.0.get(name);
-        let found = exact.or_else(|| self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v));
+        let found =
+            exact.or_else(|| self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v));
         found.map(String::as_str)
     }
 
@@ -295,7 +301,9 @@ impl HostJson {
         if let Some(text) = self.text(path) {
             return serde_json::from_str(text).unwrap_or_else(|_| vec![text.to_owned()]);
         }
-        (0..).map_while(|index| self.0.get(&format!("{}.{index}", path.to_ascii_lowercase())).cloned()).collect()
+        (0..)
+            .map_while(|index| self.0.get(&format!("{}.{index}", path.to_ascii_lowercase())).cloned())
+            .collect()
     }
 
     fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
@@ -373,7 +381,9 @@ impl Reader {
                 for (name, value) in entries {
                     match value {
                         Value::String(text) => drop(values.insert(name.clone(), text.clone())),
-                        Value::Bool(_) | Value::Number(_) => drop(values.insert(name.clone(), value.to_string())),
+                        Value::Bool(_) | Value::Number(_) => {
+                            drop(values.insert(name.clone(), value.to_string()));
+                        }
                         _ => self.fault(&file, &format!("Values.{name}"), "must be a string"),
                     }
                 }
@@ -398,8 +408,14 @@ impl Reader {
             }
         }
         let host = HostJson(flat);
-        if !host.texts("customHandler.http.routes").is_empty() || host.has_section("customHandler.http.routes") {
-            self.fault("host.json", "customHandler.http.routes", "cannot be combined with function.json files");
+        if !host.texts("customHandler.http.routes").is_empty()
+            || host.has_section("customHandler.http.routes")
+        {
+            self.fault(
+                "host.json",
+                "customHandler.http.routes",
+                "cannot be combined with function.json files",
+            );
         }
         host
     }
@@ -424,8 +440,11 @@ impl Reader {
             (Some(executable), Some(_)) => executable.clone(),
             (None, Some(text)) => self.program(&self.expand_or_drop(text), host),
         };
-        let mut arguments: Vec<String> =
-            host.texts(&format!("{SECTION}.arguments")).iter().map(|text| self.expand_or_drop(text)).collect();
+        let mut arguments: Vec<String> = host
+            .texts(&format!("{SECTION}.arguments"))
+            .iter()
+            .map(|text| self.expand_or_drop(text))
+            .collect();
         if let Some(path) = host.text(&format!("{SECTION}.defaultWorkerPath")) {
             arguments.push(format!("\"{}\"", self.expand_or_drop(path)));
         }
@@ -469,7 +488,11 @@ impl Reader {
             None | Some("base64") => true,
             Some("none") => false,
             Some(other) => {
-                self.fault("host.json", &path("messageEncoding"), format!("`{other}` is neither base64 nor none"));
+                self.fault(
+                    "host.json",
+                    &path("messageEncoding"),
+                    format!("`{other}` is neither base64 nor none"),
+                );
                 true
             }
         };
@@ -504,14 +527,19 @@ impl Reader {
         let mut functions = Vec::new();
         for folder in self.folders(&options.functions_dir) {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let nested: Vec<PathBuf> =
-                self.folders(&folder).into_iter().filter(|inner| inner.join("function.json").is_file()).collect();
+            let nested: Vec<PathBuf> = self
+                .folders(&folder)
+                .into_iter()
+                .filter(|inner| inner.join("function.json").is_file())
+                .collect();
             for inner in nested {
                 let file = self.name_of(&inner.join("function.json"));
                 self.fault(&file, "", "is nested too deep: the host only finds direct child folders");
             }
             let file = folder.join("function.json");
-            if !file.is_file() || !allowed.is_empty() && !allowed.iter().any(|one| one.eq_ignore_ascii_case(&name)) {
+            if !file.is_file()
+                || !allowed.is_empty() && !allowed.iter().any(|one| one.eq_ignore_ascii_case(&name))
+            {
                 continue;
             }
             functions.extend(self.function(&name, &file));
@@ -545,7 +573,11 @@ impl Reader {
             && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-')
             && name.len() <= 128;
         if !well_named || name.eq_ignore_ascii_case("host") {
-            self.fault(&file, "", format!("`{name}` is no function name (letter, then letters, digits, `_`, `-`)"));
+            self.fault(
+                &file,
+                "",
+                format!("`{name}` is no function name (letter, then letters, digits, `_`, `-`)"),
+            );
         }
         let bindings = match object.get("bindings") {
             Some(Value::Array(bindings)) if !bindings.is_empty() => bindings.clone(),
@@ -556,7 +588,8 @@ impl Reader {
         };
         let (mut triggers, mut outputs, mut names) = (Vec::new(), Vec::new(), Vec::new());
         for (index, binding) in bindings.iter().enumerate() {
-            let mut binding = Binding { reader: self, file: &file, path: format!("bindings[{index}]"), value: binding };
+            let mut binding =
+                Binding { reader: self, file: &file, path: format!("bindings[{index}]"), value: binding };
             let binding_name = binding.name();
             if names.contains(&binding_name.to_ascii_lowercase()) {
                 binding.fault("name", format!("`{binding_name}` is used twice"));
@@ -589,7 +622,13 @@ impl Reader {
         })
     }
 
-    fn number(&mut self, host: &HostJson, path: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
+    fn number(
+        &mut self,
+        host: &HostJson,
+        path: &str,
+        default: u64,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> u64 {
         let Some(text) = host.text(path) else { return default };
         match text.parse() {
             Ok(number) if range.contains(&number) => number,
@@ -713,7 +752,10 @@ impl Binding<'_> {
             "http" => ("out", Some(Part::Output(OutputKind::Http))),
             "queue" => ("out", self.queue_output().map(Part::Output)),
             _ => {
-                self.fault("type", format!("`{kind}` is not one of httpTrigger, queueTrigger, timerTrigger, http, queue"));
+                self.fault(
+                    "type",
+                    format!("`{kind}` is not one of httpTrigger, queueTrigger, timerTrigger, http, queue"),
+                );
                 return None;
             }
         };
@@ -777,7 +819,10 @@ impl Binding<'_> {
         self.reader.check_storage(&connection);
         let queue = self.expanded("queueName")?.to_ascii_lowercase();
         if !is_queue_name(&queue) {
-            self.fault("queueName", format!("`{queue}` is no queue name (3 to 63 of a-z, 0-9 and single `-`)"));
+            self.fault(
+                "queueName",
+                format!("`{queue}` is no queue name (3 to 63 of a-z, 0-9 and single `-`)"),
+            );
             return None;
         }
         Some(queue)

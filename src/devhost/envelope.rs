@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::queue::Message;
+use super::route::Parameters;
 
 /// Name and value pairs.
 pub type Pairs = Vec<(String, String)>;
@@ -54,7 +55,9 @@ pub enum AnswerError {
         status: u16,
     },
     /// The content type is not JSON.
-    #[error("the handler answered with content type `{content_type}`: only JSON is read (no MediaTypeFormatter is available)")]
+    #[error(
+        "the handler answered with content type `{content_type}`: only JSON is read (no MediaTypeFormatter is available)"
+    )]
     NotJson {
         /// Content type of the answer; empty if there was none.
         content_type: String,
@@ -100,7 +103,7 @@ pub struct RequestParts {
     /// Pairs in order.
     pub headers: Pairs,
     /// Route parameters; `None` was left out.
-    pub parameters: Vec<(String, Option<String>)>,
+    pub parameters: Parameters,
     /// The body, if it came with a length above zero.
     pub body: Option<bytes::Bytes>,
 }
@@ -108,7 +111,13 @@ pub struct RequestParts {
 impl Envelope {
     /// A queue message. In text mode the properties of a JSON message leak into the metadata and replace what stands
     /// there, names compared without case; in binary mode they do not.
-    pub fn of_message(function: &str, binding: &str, message: &Message, content: &[u8], binary: bool) -> Envelope {
+    pub fn of_message(
+        function: &str,
+        binding: &str,
+        message: &Message,
+        content: &[u8],
+        binary: bool,
+    ) -> Envelope {
         let mut metadata = Metadata::default();
         metadata.set("DequeueCount", json!(message.dequeue_count.to_string()));
         metadata.set("ExpirationTime", json!(date(message.expires_at)));
@@ -128,7 +137,13 @@ impl Envelope {
     }
 
     /// A timer tick. `status` is null for a timer without monitoring.
-    pub fn of_tick(function: &str, binding: &str, adjust_for_dst: bool, status: Value, past_due: bool) -> Envelope {
+    pub fn of_tick(
+        function: &str,
+        binding: &str,
+        adjust_for_dst: bool,
+        status: &Value,
+        past_due: bool,
+    ) -> Envelope {
         let timer = json!({
             "Schedule": { "AdjustForDST": adjust_for_dst },
             "ScheduleStatus": status,
@@ -178,8 +193,10 @@ impl Envelope {
             metadata.set(name, text(value));
         }
         if let Some(body) = &request.body {
-            let content_type = header(&request.headers, "content-type").unwrap_or_default().to_ascii_lowercase();
-            let raw = content_type.starts_with("application/octet-stream") || content_type.starts_with("multipart/");
+            let content_type =
+                header(&request.headers, "content-type").unwrap_or_default().to_ascii_lowercase();
+            let raw = content_type.starts_with("application/octet-stream")
+                || content_type.starts_with("multipart/");
             if raw {
                 described["Body"] = json!(STANDARD.encode(body));
             } else {
@@ -340,7 +357,9 @@ impl Answer {
             None => 200,
             Some(value) => {
                 let number = plain_text(value).parse::<u16>().ok();
-                number.filter(|status| (100..1000).contains(status)).ok_or_else(|| fault("`statusCode` is no status"))?
+                number
+                    .filter(|status| (100..1000).contains(status))
+                    .ok_or_else(|| fault("`statusCode` is no status"))?
             }
         };
         let mut headers = Pairs::new();

@@ -1,30 +1,86 @@
-//! One invocation by envelope: the call, the reading of its answer, and the messages that the answer puts into
-//! queues. Who invokes, and what a failure means, is known to `http`, `listener` and `timer`.
+//! One invocation: wait for the handler, call it with an envelope, read its answer, carry out the outputs. Also the
+//! record of what ran, for the log and the start page. Passing plain requests through is in `http`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::broadcast;
+use futures_util::stream;
+use serde_json::Value;
+use tokio::sync::{broadcast, watch};
+use tracing::{error, info};
 use uuid::Uuid;
 
 use super::app::{App, Function, OutputKind};
-use super::envelope::{Answer, AnswerError, Envelope, messages, to_base64};
+use super::envelope::{Answer, AnswerError, Envelope, HttpAnswer, messages, to_base64};
 use super::process::Handler;
 use super::queue::{QueueError, Queues};
-use super::{Event, HostError};
+use super::{Event, ExitReason, HOST_VERSION, HostError};
 
-/// What the host says it is.
-pub const HOST_VERSION: &str = "4.1052.300";
-/// Header with the id of an invocation.
-pub const INVOCATION_HEADER: &str = "x-azure-functions-invocationid";
-/// Header with the version of the host.
-pub const VERSION_HEADER: &str = "x-azure-functions-hostversion";
-/// Invocations that the start page shows.
-const REMEMBERED: usize = 50;
+/// Invocations kept for the start page.
+const RECORD_LENGTH: usize = 50;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Calls the handler.
+/// Why an invocation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum InvocationError {
+    /// No connection, or one that broke.
+    #[error("call the handler")]
+    Call(#[source] reqwest::Error),
+    /// The handler never got ready; the host stops as well.
+    #[error("the handler did not get ready in time")]
+    NotReady,
+    /// An answer that fails the invocation.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// An output could not be written.
+    #[error("write output `{name}` to queue `{queue}`")]
+    Output {
+        /// Binding.
+        name: String,
+        /// Queue of the binding.
+        queue: String,
+        /// Why.
+        #[source]
+        source: QueueError,
+    },
+    /// `functionTimeout` is over; the handler is killed.
+    #[error("timed out after {} s (functionTimeout); the handler is killed", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The request cannot be passed on.
+    #[error("{0}")]
+    Unsendable(&'static str),
+    /// The request body broke off or was too large.
+    #[error("read the request body")]
+    RequestBody,
+}
+
+/// A finished or running invocation.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The id sent to the handler.
+    pub id: Uuid,
+    /// Function.
+    pub function: String,
+    /// What started it: a path, a queue, a timer.
+    pub cause: String,
+    /// When.
+    pub started_at: DateTime<Utc>,
+    /// `None` while it runs.
+    pub outcome: Option<Outcome>,
+}
+
+/// How an invocation ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Why it failed; `None` is success.
+    pub failure: Option<String>,
+}
+
+/// What invocations share.
 #[derive(Debug)]
 pub struct Invoker {
     /// The app.
@@ -33,169 +89,233 @@ pub struct Invoker {
     pub handler: Handler,
     /// The queues.
     pub queues: Arc<Queues>,
-    /// Connections are not kept: a call must not meet the end of a child that is gone.
-    pub client: reqwest::Client,
-    events: broadcast::Sender<Event>,
-    strict: bool,
-    history: Mutex<VecDeque<Invocation>>,
-}
-
-/// An invocation that ended.
-#[derive(Debug, Clone)]
-pub struct Invocation {
-    /// Function.
-    pub function: String,
-    /// When it began.
-    pub at: DateTime<Utc>,
-    /// How long it took.
-    pub took: Duration,
-    /// Why it failed, if it did.
-    pub failure: Option<String>,
-}
-
-/// Why an invocation failed.
-#[derive(Debug, thiserror::Error)]
-pub enum InvokeError {
-    /// No child became ready in time.
-    #[error("the handler is not ready")]
-    NotReady,
-    /// The call did not come back.
-    #[error("call the handler")]
-    Call(#[source] reqwest::Error),
-    /// `functionTimeout` passed.
-    #[error("the function took longer than functionTimeout ({0:?})")]
-    TimedOut(Duration),
-    /// The answer is no answer.
-    #[error(transparent)]
-    Answer(#[from] AnswerError),
-    /// An output could not be written.
-    #[error("write the output {0}")]
-    Output(String, #[source] QueueError),
+    /// Where news goes.
+    pub events: broadcast::Sender<Event>,
+    /// Set once, when the host ends.
+    pub exit: watch::Sender<Option<ExitReason>>,
+    /// Behave as the real host where that is unpleasant.
+    pub strict: bool,
+    /// For plain requests: follows no redirects.
+    pub plain_client: reqwest::Client,
+    envelope_client: reqwest::Client,
+    records: Mutex<VecDeque<Record>>,
 }
 
 impl Invoker {
-    /// An invoker for a running child.
+    /// Puts the parts together.
     pub fn new(
         app: Arc<App>,
         handler: Handler,
         queues: Arc<Queues>,
         events: broadcast::Sender<Event>,
+        exit: watch::Sender<Option<ExitReason>>,
         strict: bool,
-    ) -> Result<Self, HostError> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .pool_max_idle_per_host(0)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(HostError::Client)?;
-        Ok(Self { app, handler, queues, client, events, strict, history: Mutex::default() })
-    }
-
-    /// The function of that name, compared without case.
-    pub fn function(&self, name: &str) -> Option<&Function> {
-        self.app.functions.iter().find(|function| function.name.eq_ignore_ascii_case(name))
-    }
-
-    /// Calls a function, and writes the queue outputs of its answer.
-    pub async fn invoke(&self, function: &Function, envelope: &Envelope) -> Result<Answer, InvokeError> {
-        let (at, started) = (Utc::now(), Instant::now());
-        let invocation = Uuid::new_v4();
-        let outcome = match self.call(function, envelope, invocation).await {
-            Ok(answer) => self.write_outputs(function, &answer).map(|()| answer),
-            Err(error) => Err(error),
+    ) -> Result<Invoker, HostError> {
+        let client = |redirects| {
+            let builder = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT);
+            // A connection the handler closed between two calls must not fail the second.
+            let builder = builder.pool_idle_timeout(Duration::from_secs(1));
+            builder.redirect(redirects).build().map_err(HostError::Client)
         };
-        self.remember(function, at, started.elapsed(), outcome.as_ref().err().map(|error| chain(error)));
-        outcome
+        // The plain ways pass a redirect on; the envelope follows it unless the app forwards.
+        let follows = if app.forwarding { reqwest::redirect::Policy::none() } else { Default::default() };
+        let plain_client = client(reqwest::redirect::Policy::none())?;
+        let envelope_client = client(follows)?;
+        let records = Mutex::default();
+        Ok(Invoker { app, handler, queues, events, exit, strict, plain_client, envelope_client, records })
     }
 
-    /// Notes an invocation, for the log, the start page and whoever listens.
-    pub fn remember(&self, function: &Function, at: DateTime<Utc>, took: Duration, failure: Option<String>) {
-        let (name, millis) = (&function.name, took.as_millis());
-        match &failure {
-            None => tracing::info!(function = name, "{name} succeeded in {millis} ms"),
-            Some(why) => tracing::error!(function = name, "{name} failed after {millis} ms: {why}"),
-        }
-        let succeeded = failure.is_none();
-        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        history.push_front(Invocation { function: name.clone(), at, took, failure });
-        history.truncate(REMEMBERED);
-        drop(history);
-        // No receiver is fine: news is for whoever listens.
-        let _ = self.events.send(Event::Invoked { function: name.clone(), succeeded });
+    /// Calls the handler for a queue message or a tick.
+    pub async fn envelope(
+        &self,
+        function: &Function,
+        cause: &str,
+        envelope: &Envelope,
+    ) -> Result<(), InvocationError> {
+        self.recorded(function, cause, async |id| {
+            let answer = self.call(function, id, envelope).await?;
+            self.write_outputs(function, &answer)
+        })
+        .await
     }
 
-    /// The last invocations, newest first.
-    pub fn history(&self) -> Vec<Invocation> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    /// Calls the handler for a request that travels by envelope.
+    pub async fn envelope_http(
+        &self,
+        function: &Function,
+        cause: &str,
+        envelope: &Envelope,
+    ) -> Result<HttpAnswer, InvocationError> {
+        self.recorded(function, cause, async |id| {
+            let answer = self.call(function, id, envelope).await?;
+            let output = function.outputs.iter().find(|output| matches!(output.kind, OutputKind::Http));
+            let response = match output {
+                Some(output) => answer.http(&output.name)?,
+                None => HttpAnswer { status: 204, headers: Vec::new(), body: Vec::new() },
+            };
+            self.write_outputs(function, &answer)?;
+            Ok(response)
+        })
+        .await
     }
 
-    async fn call(&self, function: &Function, envelope: &Envelope, invocation: Uuid) -> Result<Answer, InvokeError> {
-        if !self.handler.ready().await {
-            return Err(InvokeError::NotReady);
-        }
-        // Without a known length, so chunked: that is how the host on Azure sends envelopes.
-        let body = envelope.to_bytes();
-        let body = reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<_, std::io::Error>(body)]));
-        let url = format!("http://127.0.0.1:{}/{}", self.handler.port, function.name);
-        let request = self
-            .client
-            .post(url)
-            .header("content-type", "application/json; charset=utf-8")
-            .header("user-agent", format!("Azure-Functions-Host/{HOST_VERSION}"))
-            .header(VERSION_HEADER, HOST_VERSION)
-            .header(INVOCATION_HEADER, invocation.to_string())
-            .body(body);
-        let exchange = async {
-            let response = request.send().await.map_err(InvokeError::Call)?;
-            let status = response.status().as_u16();
-            let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
-            let content_type = content_type.map(str::to_owned);
-            let body = response.bytes().await.map_err(InvokeError::Call)?;
-            match Answer::read(status, content_type.as_deref(), &body) {
-                Err(AnswerError::Empty { .. }) if self.strict => std::future::pending().await,
-                answer => answer.map_err(InvokeError::from),
-            }
-        };
-        let answer = match self.app.function_timeout {
-            None => exchange.await?,
-            Some(limit) => match tokio::time::timeout(limit, exchange).await {
-                Ok(answered) => answered?,
+    /// Runs `work` as an invocation: waits for the handler, bounds the time, logs and records.
+    pub async fn recorded<T>(
+        &self,
+        function: &Function,
+        cause: &str,
+        work: impl AsyncFnOnce(Uuid) -> Result<T, InvocationError>,
+    ) -> Result<T, InvocationError> {
+        let id = Uuid::new_v4();
+        let started = Instant::now();
+        let name = function.name.as_str();
+        info!(function = name, invocation = %id, "executing {name} ({cause})");
+        self.begin(Record {
+            id,
+            function: name.to_owned(),
+            cause: cause.to_owned(),
+            started_at: Utc::now(),
+            outcome: None,
+        });
+        let result = match self.app.function_timeout {
+            None => self.when_ready(id, work).await,
+            Some(limit) => match tokio::time::timeout(limit, self.when_ready(id, work)).await {
+                Ok(result) => result,
                 Err(_) => {
-                    // Whatever else the child is doing ends with it; the host on Azure shows no mercy either.
-                    self.handler.restart("a function took longer than functionTimeout");
-                    return Err(InvokeError::TimedOut(limit));
+                    self.handler.restart(&format!("functionTimeout of {name} is over"));
+                    Err(InvocationError::TimedOut(limit))
                 }
             },
         };
+        let elapsed = started.elapsed();
+        let elapsed_ms = elapsed.as_millis();
+        let failure = result.as_ref().err().map(chain);
+        match &failure {
+            None => info!(function = name, invocation = %id, "executed {name} (succeeded, {elapsed_ms} ms)"),
+            Some(why) => {
+                error!(function = name, invocation = %id, "executed {name} (failed, {elapsed_ms} ms): {why}");
+            }
+        }
+        self.finish(id, name, Outcome { elapsed, failure });
+        result
+    }
+
+    async fn when_ready<T>(
+        &self,
+        id: Uuid,
+        work: impl AsyncFnOnce(Uuid) -> Result<T, InvocationError>,
+    ) -> Result<T, InvocationError> {
+        if !self.handler.ready().await {
+            self.exit.send_if_modified(|exit| {
+                let first = exit.is_none();
+                exit.get_or_insert(ExitReason::NeverReady);
+                first
+            });
+            return Err(InvocationError::NotReady);
+        }
+        work(id).await
+    }
+
+    async fn call(
+        &self,
+        function: &Function,
+        id: Uuid,
+        envelope: &Envelope,
+    ) -> Result<Answer, InvocationError> {
+        let url = format!("http://127.0.0.1:{}/{}", self.handler.port, function.name);
+        // A stream has no length, so the request goes out chunked, as from the real host.
+        let body = stream::iter([Ok::<_, std::io::Error>(envelope.to_bytes())]);
+        let request = self.envelope_client.post(url).body(reqwest::Body::wrap_stream(body));
+        let request = request
+            .header("content-type", "application/json; charset=utf-8")
+            .header("x-azure-functions-hostversion", HOST_VERSION)
+            .header("x-azure-functions-invocationid", id.to_string())
+            .header("user-agent", user_agent());
+        let response = request.send().await.map_err(InvocationError::Call)?;
+        let status = response.status().as_u16();
+        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        let content_type = content_type.map(str::to_owned);
+        let body = response.bytes().await.map_err(InvocationError::Call)?;
+        let answer = match Answer::read(status, content_type.as_deref(), &body) {
+            Err(AnswerError::Empty { .. }) if self.strict => {
+                // The real host has no way out of here but the timeout around us.
+                std::future::pending().await
+            }
+            read => read?,
+        };
+        let name = function.name.as_str();
         for line in &answer.logs {
-            tracing::info!(function = function.name, category = "user", "{line}");
+            info!(function = name, invocation = %id, category = "User", "{line}");
         }
         Ok(answer)
     }
 
-    fn write_outputs(&self, function: &Function, answer: &Answer) -> Result<(), InvokeError> {
+    fn write_outputs(&self, function: &Function, answer: &Answer) -> Result<(), InvocationError> {
         for output in &function.outputs {
             let OutputKind::Queue { queue, binary } = &output.kind else { continue };
-            for message in answer.output(&output.name).map(|value| messages(value, *binary)).unwrap_or_default() {
-                let body = if self.app.queues.base64 {
-                    to_base64(&message)
-                } else {
-                    String::from_utf8_lossy(&message).into_owned()
-                };
-                self.queues.put(queue, &body).map_err(|error| InvokeError::Output(output.name.clone(), error))?;
-            }
+            let Some(value) = answer.output(&output.name) else { continue };
+            self.write_messages(queue, value, *binary).map_err(|source| InvocationError::Output {
+                name: output.name.clone(),
+                queue: queue.clone(),
+                source,
+            })?;
         }
         Ok(())
     }
+
+    fn write_messages(&self, queue: &str, value: &Value, binary: bool) -> Result<(), QueueError> {
+        self.queues.create(queue)?;
+        for content in messages(value, binary) {
+            let body = if self.app.queues.base64 {
+                to_base64(&content)
+            } else {
+                String::from_utf8_lossy(&content).into()
+            };
+            self.queues.put(queue, &body)?;
+        }
+        Ok(())
+    }
+
+    /// The last invocations, newest first.
+    pub fn records(&self) -> Vec<Record> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    }
+
+    fn begin(&self, record: Record) {
+        let event = Event::InvocationStarted { function: record.function.clone(), id: record.id };
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.push_back(record);
+        if records.len() > RECORD_LENGTH {
+            records.pop_front();
+        }
+        // No receiver is fine: news is for whoever listens.
+        let _ = self.events.send(event);
+    }
+
+    fn finish(&self, id: Uuid, function: &str, outcome: Outcome) {
+        let event =
+            Event::InvocationFinished { function: function.to_owned(), id, failure: outcome.failure.clone() };
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(record) = records.iter_mut().find(|record| record.id == id) {
+            record.outcome = Some(outcome);
+        }
+        // No receiver is fine: news is for whoever listens.
+        let _ = self.events.send(event);
+    }
 }
 
-/// An error with its causes, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
+/// What the host calls itself towards the handler.
+pub fn user_agent() -> String {
+    format!("Azure-Functions-Host/{HOST_VERSION}")
+}
+
+fn chain(error: &InvocationError) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
     }
     text
 }

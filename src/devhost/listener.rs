@@ -1,122 +1,188 @@
-//! Who works on the messages of a queue: takes them, invokes the function, and deletes, releases or poisons them.
+//! The listener of a queue function: when to look for messages, how many to run at once, how long to hold them, and
+//! where they go afterwards. The queue itself is in `queue`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::Rng as _;
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tracing::{debug, error, warn};
 
-use super::app::Trigger;
+use super::app::{App, Function, Trigger};
 use super::envelope::{Envelope, from_base64};
-use super::invoke::{Invoker, chain};
-use super::queue::{Message, QueueError, poison_name};
+use super::invoke::Invoker;
+use super::queue::{Message, Queues, poison_name};
 
-/// First pause after an empty look at the queue.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
 
-/// Works on a queue until the host ends.
-pub async fn listen(invoker: Arc<Invoker>, name: String, lease: Duration) {
-    let Some((queue, binary)) = invoker.function(&name).and_then(|function| match &function.trigger {
-        Trigger::Queue { queue, binary } => Some((queue.clone(), *binary)),
-        _ => None,
-    }) else {
-        return;
-    };
-    let settings = invoker.app.queues.clone();
-    let mut hints = invoker.queues.hints(&queue);
-    let mut running = JoinSet::new();
-    let mut pause = PAUSE_MIN;
-    loop {
-        while running.try_join_next().is_some() {}
-        if running.len() > settings.new_batch_threshold {
-            running.join_next().await;
-            continue;
-        }
-        let taken = match invoker.queues.exists(&queue) {
-            // The trigger does not make its queue; it waits for it.
-            Ok(false) => Ok(Vec::new()),
-            Ok(true) => invoker.queues.take(&queue, settings.batch_size, lease),
-            Err(error) => Err(error),
-        };
-        let messages = taken.unwrap_or_else(|error| {
-            tracing::error!(function = name, "cannot look at the queue {queue}: {}", chain(&error));
-            Vec::new()
-        });
-        if messages.is_empty() {
-            let jitter = rand::rng().random_range(0.8..1.2);
+/// Runs the messages of one function.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Invocations and queues.
+    pub invoker: Arc<Invoker>,
+    /// Position of the function in the app.
+    pub index: usize,
+    /// How long a message is held; renewed at half time.
+    pub lease: Duration,
+    /// True while no new messages may be taken.
+    pub draining: watch::Receiver<bool>,
+}
+
+impl Listener {
+    /// Looks for messages until the host ends, then waits for those being worked on.
+    pub async fn run(self) {
+        let Some((_, queue, _)) = self.subject() else { return };
+        let queue = queue.to_owned();
+        let settings = self.app().queues.clone();
+        let mut hints = self.queues().hints(&queue);
+        let mut exit = self.invoker.exit.subscribe();
+        let (running, mut running_seen) = watch::channel(0_usize);
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            let free = async {
+                let mut draining = self.draining.clone();
+                let below = running_seen.wait_for(|count| *count <= settings.new_batch_threshold);
+                // Both senders outlive this loop.
+                let _ = below.await;
+                let _ = draining.wait_for(|draining| !draining).await;
+            };
             tokio::select! {
-                // A message that this host put itself needs no patience.
-                changed = hints.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(pause.mul_f64(jitter)) => pause = (2 * pause).min(settings.polling_interval_max),
-                Some(_) = running.join_next() => {}
+                _ = exit.wait_for(Option::is_some) => break,
+                () = free => (),
             }
-            continue;
-        }
-        pause = PAUSE_MIN;
-        for message in messages {
-            let work = Work { invoker: Arc::clone(&invoker), name: name.clone(), queue: queue.clone(), binary, lease };
-            running.spawn(async move {
-                let id = message.id.clone();
-                if let Err(error) = work.on(message).await {
-                    tracing::error!(function = work.name, "message {id} stays as it is: {}", chain(&error));
+            hints.mark_unchanged();
+            let batch = self.fetch(&queue, settings.batch_size);
+            if !batch.is_empty() {
+                backoff = BACKOFF_MIN;
+                running.send_modify(|count| *count += batch.len());
+                for message in batch {
+                    let (listener, running) = (self.clone(), running.clone());
+                    tokio::spawn(async move {
+                        listener.process(message).await;
+                        running.send_modify(|count| *count -= 1);
+                    });
                 }
-            });
+                continue;
+            }
+            tokio::select! {
+                _ = exit.wait_for(Option::is_some) => break,
+                _ = hints.changed() => backoff = BACKOFF_MIN,
+                () = tokio::time::sleep(jittered(backoff)) => {
+                    backoff = backoff.saturating_mul(2).min(settings.polling_interval_max);
+                }
+            }
+        }
+        // The supervisor kills the handler meanwhile, so this ends soon.
+        let _ = running_seen.wait_for(|count| *count == 0).await;
+    }
+
+    /// The function, its queue and whether it wants bytes.
+    fn subject(&self) -> Option<(&Function, &str, bool)> {
+        let function = self.app().functions.get(self.index)?;
+        match &function.trigger {
+            Trigger::Queue { queue, binary } => Some((function, queue, *binary)),
+            _ => None,
         }
     }
-}
 
-struct Work {
-    invoker: Arc<Invoker>,
-    name: String,
-    queue: String,
-    binary: bool,
-    lease: Duration,
-}
+    fn app(&self) -> &App {
+        &self.invoker.app
+    }
 
-impl Work {
-    async fn on(&self, message: Message) -> Result<(), QueueError> {
-        let settings = &self.invoker.app.queues;
+    fn queues(&self) -> &Queues {
+        &self.invoker.queues
+    }
+
+    /// An absent queue is as good as an empty one: the trigger never creates it.
+    fn fetch(&self, queue: &str, count: usize) -> Vec<Message> {
+        self.queues().take(queue, count, self.lease).unwrap_or_else(|error| {
+            error!("cannot read queue `{queue}`: {error}");
+            Vec::new()
+        })
+    }
+
+    async fn process(&self, message: Message) {
+        let Some((function, queue, binary)) = self.subject() else { return };
+        let name = function.name.as_str();
+        let settings = &self.app().queues;
         if message.dequeue_count > settings.dequeue_count_max {
-            return self.poison(&message, &message.receipt, "it was taken too often");
+            warn!(
+                function = name,
+                "message {} was taken {} times already",
+                message.id,
+                message.dequeue_count - 1
+            );
+            return self.poison(name, queue, &message, &message.receipt);
         }
-        let content = if settings.base64 { from_base64(&message.body) } else { Some(message.body.clone().into_bytes()) };
-        let Some(content) = content else {
-            return self.poison(&message, &message.receipt, "message decoding has failed: it is not base64");
+        let content = if settings.base64 {
+            // An empty text is valid base64 of nothing.
+            if message.body.is_empty() { Some(Vec::new()) } else { from_base64(&message.body) }
+        } else {
+            Some(message.body.clone().into_bytes())
         };
-        let Some(function) = self.invoker.function(&self.name) else { return Ok(()) };
-        let binding = &function.trigger_name;
-        let envelope = Envelope::of_message(&function.name, binding, &message, &content, self.binary);
+        let Some(content) = content else {
+            error!(function = name, "Message decoding has failed! Message {} is no base64", message.id);
+            return self.poison(name, queue, &message, &message.receipt);
+        };
+        let envelope = Envelope::of_message(name, &function.trigger_name, &message, &content, binary);
+        let cause = format!("queue {queue}");
+        let (receipt, result) =
+            self.holding(&message, self.invoker.envelope(function, &cause, &envelope)).await;
+        let outcome = match result {
+            Ok(()) => self.queues().delete(&message.id, &receipt),
+            Err(_) if self.invoker.exit.borrow().is_some() => {
+                // Our own end is not the message's fault. The real host would leave it hidden for ten minutes.
+                if self.invoker.strict {
+                    return;
+                }
+                self.queues().release(&message.id, &receipt, Duration::ZERO)
+            }
+            Err(_) if message.dequeue_count >= settings.dequeue_count_max => {
+                return self.poison(name, queue, &message, &receipt);
+            }
+            Err(_) => self.queues().release(&message.id, &receipt, settings.visibility_timeout),
+        };
+        match outcome {
+            Ok(true) => (),
+            Ok(false) => warn!(function = name, "message {} was taken over by somebody else", message.id),
+            Err(error) => error!(function = name, "cannot settle message {}: {error}", message.id),
+        }
+    }
+
+    /// Runs `work` while prolonging the lease; returns the newest receipt. A lost message does not stop the work.
+    async fn holding<T>(&self, message: &Message, work: impl Future<Output = T>) -> (String, T) {
         let mut receipt = message.receipt.clone();
-        let invoked = {
-            let invocation = self.invoker.invoke(function, &envelope);
-            tokio::pin!(invocation);
-            loop {
-                tokio::select! {
-                    outcome = &mut invocation => break outcome,
-                    () = tokio::time::sleep(self.lease / 2) => {
-                        // A message that somebody else has taken is not renewed, but the call goes on.
-                        if let Some(renewed) = self.invoker.queues.renew(&message.id, &receipt, self.lease)? {
-                            receipt = renewed;
-                        }
+        tokio::pin!(work);
+        let mut held = true;
+        loop {
+            tokio::select! {
+                result = &mut work => return (receipt, result),
+                () = tokio::time::sleep(self.lease / 2), if held => {
+                    match self.queues().renew(&message.id, &receipt, self.lease) {
+                        Ok(Some(renewed)) => receipt = renewed,
+                        Ok(None) => held = false,
+                        Err(error) => debug!("renewal of message {}: {error}", message.id),
                     }
                 }
             }
-        };
-        match invoked {
-            Ok(_) => self.invoker.queues.delete(&message.id, &receipt).map(|_| ()),
-            Err(_) if message.dequeue_count >= settings.dequeue_count_max => {
-                self.poison(&message, &receipt, &format!("it failed {} times", message.dequeue_count))
-            }
-            Err(_) => {
-                self.invoker.queues.release(&message.id, &receipt, settings.visibility_timeout).map(|_| ())
-            }
         }
     }
 
-    /// A queue without a poison queue keeps its message; it comes back when the lease ends.
-    fn poison(&self, message: &Message, receipt: &str, why: &str) -> Result<(), QueueError> {
-        let Some(target) = poison_name(&self.queue) else { return Ok(()) };
-        tracing::error!(function = self.name, "moving message {} to {target}: {why}", message.id);
-        self.invoker.queues.move_to(message, receipt, &target).map(|_| ())
+    /// Without a poison queue the message stays, hidden until its lease ends.
+    fn poison(&self, function: &str, queue: &str, message: &Message, receipt: &str) {
+        let Some(target) = poison_name(queue) else {
+            warn!(function, "message {} stays in `{queue}`: there is no poison queue for it", message.id);
+            return;
+        };
+        match self.queues().move_to(message, receipt, &target) {
+            Ok(true) => error!(function, "message {} was moved to `{target}`", message.id),
+            Ok(false) => warn!(function, "message {} was taken over by somebody else", message.id),
+            Err(error) => error!(function, "cannot move message {} to `{target}`: {error}", message.id),
+        }
     }
+}
+
+/// Spreads a pause by a fifth either way, so that listeners do not march in step.
+fn jittered(pause: Duration) -> Duration {
+    let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    pause * 4 / 5 + pause * 2 / 5 * random / 255
 }

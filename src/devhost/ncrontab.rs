@@ -82,7 +82,8 @@ impl Schedule {
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
         match fields[..] {
             [second, minute, hour, day, month, weekday] => {
-                Cron::parse([second, minute, hour, day, month, weekday]).map(|cron| Schedule::Cron(cron.into()))
+                Cron::parse([second, minute, hour, day, month, weekday])
+                    .map(|cron| Schedule::Cron(cron.into()))
             }
             [minute, hour, day, month, weekday] => {
                 Cron::parse(["0", minute, hour, day, month, weekday]).map(|cron| Schedule::Cron(cron.into()))
@@ -91,7 +92,10 @@ impl Schedule {
                 Some(interval) if !interval.is_zero() => Ok(Schedule::Every(interval)),
                 _ => Err(ScheduleError(format!("`{one}` is no interval `hh:mm:ss` longer than zero"))),
             },
-            _ => Err(ScheduleError(format!("expected 6 fields (or 5, without seconds), found {}", fields.len()))),
+            _ => Err(ScheduleError(format!(
+                "expected 6 fields (or 5, without seconds), found {}",
+                fields.len()
+            ))),
         }
     }
 

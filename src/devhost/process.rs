@@ -121,7 +121,8 @@ impl Supervisor {
         let wanted = app.handler.port.unwrap_or(0);
         let probe = std::net::TcpListener::bind(("127.0.0.1", wanted))
             .map_err(|source| HostError::HandlerPort { port: wanted, source })?;
-        let port = probe.local_addr().map_err(|source| HostError::HandlerPort { port: wanted, source })?.port();
+        let port =
+            probe.local_addr().map_err(|source| HostError::HandlerPort { port: wanted, source })?.port();
         let client = reqwest::Client::builder()
             .no_proxy()
             .pool_max_idle_per_host(0)
@@ -180,9 +181,12 @@ impl Supervisor {
                     if self.wait_for_change().await { continue } else { return ExitReason::Stopped }
                 }
                 End::Exited { status, .. } if status.success() => {
-                    "the handler exited with 0; in Azure it would now stay down (--strict shows that)".to_owned()
+                    "the handler exited with 0; in Azure it would now stay down (--strict shows that)"
+                        .to_owned()
                 }
-                End::Exited { status, last_words } if last_words.is_empty() => format!("the handler ended: {status}"),
+                End::Exited { status, last_words } if last_words.is_empty() => {
+                    format!("the handler ended: {status}")
+                }
                 End::Exited { status, last_words } => format!("the handler ended: {status}; {last_words}"),
             };
             if crashes.back().is_some_and(|last| last.elapsed() > CRASH_WINDOW) {
@@ -299,7 +303,8 @@ impl Supervisor {
             while matches!(lines.read_until(b'\n', &mut bytes).await, Ok(1..)) {
                 let text = String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned();
                 bytes.clear();
-                let severity = if last_words.is_some() { severity(&text, errors_only) } else { Severity::Information };
+                let severity =
+                    if last_words.is_some() { severity(&text, errors_only) } else { Severity::Information };
                 let text = if last_words.is_some() { plain(text) } else { text };
                 match severity {
                     Severity::Information => info!(category = "Host.Function.Console", "{text}"),
@@ -399,7 +404,8 @@ type Stamp = Option<(SystemTime, u64)>;
 
 /// Enough of a file's metadata to tell a new build from the old one.
 fn stamp(program: &Path) -> Stamp {
-    let file = if program.components().count() > 1 { program.to_owned() } else { on_path(program.as_os_str()) };
+    let file =
+        if program.components().count() > 1 { program.to_owned() } else { on_path(program.as_os_str()) };
     let metadata = std::fs::metadata(file).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }

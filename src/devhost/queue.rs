@@ -123,7 +123,8 @@ impl Queues {
         let now = Utc::now().timestamp_millis();
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
-        transaction.execute("DELETE FROM messages WHERE queue = ?1 AND expires_at <= ?2", params![queue, now])?;
+        transaction
+            .execute("DELETE FROM messages WHERE queue = ?1 AND expires_at <= ?2", params![queue, now])?;
         let mut taken = Vec::new();
         {
             let mut statement = transaction.prepare_cached(TAKE)?;
@@ -182,15 +183,17 @@ impl Queues {
     }
 
     /// How many messages the queue holds, hidden ones included.
-    pub fn len(&self, queue: &str) -> Result<i64, QueueError> {
+    pub fn len(&self, queue: &str) -> Result<u64, QueueError> {
         let sql = "SELECT count(*) FROM messages WHERE queue = ?1";
-        Ok(self.lock().query_row(sql, [queue], |row| row.get(0))?)
+        let count: i64 = self.lock().query_row(sql, [queue], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
     }
 
     /// The texts in the queue, oldest first, without taking them.
     pub fn peek(&self, queue: &str) -> Result<Vec<String>, QueueError> {
         let connection = self.lock();
-        let mut statement = connection.prepare("SELECT body FROM messages WHERE queue = ?1 ORDER BY number")?;
+        let mut statement =
+            connection.prepare("SELECT body FROM messages WHERE queue = ?1 ORDER BY number")?;
         let bodies = statement.query_map([queue], |row| row.get(0))?.collect::<Result<_, _>>()?;
         Ok(bodies)
     }

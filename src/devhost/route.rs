@@ -3,6 +3,9 @@
 
 use regex::Regex;
 
+/// Route values in order of the template; `None` is an optional one left out.
+pub type Parameters = Vec<(String, Option<String>)>;
+
 /// A parsed template.
 #[derive(Debug)]
 pub struct Route {
@@ -71,7 +74,13 @@ impl Route {
                             return Err(fault(format!("the catch-all `{}` must come last", parameter.name)));
                         }
                         skippable = single && (optional || catch_all || parameter.default.is_some());
-                        inner.push_str(if catch_all { "(.*)" } else if single { "([^/]+)" } else { "([^/]+?)" });
+                        inner.push_str(if catch_all {
+                            "(.*)"
+                        } else if single {
+                            "([^/]+)"
+                        } else {
+                            "([^/]+?)"
+                        });
                         parameters.push(parameter);
                     }
                 }
@@ -83,14 +92,15 @@ impl Route {
             }
         }
         pattern.push_str("/?$");
-        let pattern = regex::RegexBuilder::new(&pattern).case_insensitive(true).dot_matches_new_line(true).build();
+        let pattern =
+            regex::RegexBuilder::new(&pattern).case_insensitive(true).dot_matches_new_line(true).build();
         let pattern = pattern.map_err(|error| fault(error.to_string()))?;
         Ok(Route { template: template.to_owned(), pattern, parameters })
     }
 
     /// The parameters in a decoded path below the prefix, without a leading slash: `None` is a parameter left out.
     /// No answer if the path is not ours.
-    pub fn matches(&self, path: &str) -> Option<Vec<(String, Option<String>)>> {
+    pub fn matches(&self, path: &str) -> Option<Parameters> {
         let found = self.pattern.captures(path)?;
         let mut values = Vec::with_capacity(self.parameters.len());
         for (index, parameter) in self.parameters.iter().enumerate() {
@@ -98,7 +108,9 @@ impl Route {
             let value = value.map(str::to_owned).or_else(|| parameter.default.clone());
             let allowed = match &value {
                 Some(value) => parameter.constraints.iter().all(|constraint| constraint.allows(value)),
-                None => !parameter.constraints.iter().any(|constraint| matches!(constraint, Constraint::Required)),
+                None => {
+                    !parameter.constraints.iter().any(|constraint| matches!(constraint, Constraint::Required))
+                }
             };
             if !allowed {
                 return None;
@@ -184,7 +196,11 @@ fn parameter(text: &str) -> Result<Piece, String> {
     if let Some(value) = rest.strip_prefix('=') {
         default = Some(value.to_owned());
     }
-    Ok(Piece::Parameter { parameter: Parameter { name: name.to_owned(), default, constraints }, optional, catch_all })
+    Ok(Piece::Parameter {
+        parameter: Parameter { name: name.to_owned(), default, constraints },
+        optional,
+        catch_all,
+    })
 }
 
 /// A constraint ends at `:` or `=`; within parentheses only after the `)` that such a sign or the end follows.
@@ -207,8 +223,10 @@ fn constraint(text: &str) -> Result<Constraint, String> {
         }
         None => (text, None),
     };
-    let number = |text: &str| text.trim().parse::<i64>().map_err(|_| format!("`{text}` in `{name}` is no number"));
-    let count = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("`{text}` in `{name}` is no length"));
+    let number =
+        |text: &str| text.trim().parse::<i64>().map_err(|_| format!("`{text}` in `{name}` is no number"));
+    let count =
+        |text: &str| text.trim().parse::<usize>().map_err(|_| format!("`{text}` in `{name}` is no length"));
     let parsed = match (name.to_ascii_lowercase().as_str(), argument) {
         ("int", None) => Constraint::Int,
         ("long", None) => Constraint::Long,
@@ -256,10 +274,14 @@ impl Constraint {
             Constraint::Guid => uuid::Uuid::try_parse(value).is_ok(),
             Constraint::Alpha => value.chars().all(|letter| letter.is_ascii_alphabetic()),
             Constraint::Length(least, most) => (*least..=*most).contains(&value.chars().count()),
-            Constraint::Range(least, most) => value.parse().is_ok_and(|number| (*least..=*most).contains(&number)),
+            Constraint::Range(least, most) => {
+                value.parse().is_ok_and(|number| (*least..=*most).contains(&number))
+            }
             Constraint::Regex(pattern) => pattern.is_match(value),
             Constraint::Required => true,
-            Constraint::File(is_file) => value.rsplit('/').next().unwrap_or_default().contains('.') == *is_file,
+            Constraint::File(is_file) => {
+                value.rsplit('/').next().unwrap_or_default().contains('.') == *is_file
+            }
         }
     }
 }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use percent_encoding::percent_decode_str;
+use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::HeaderMap;
-use warp::Filter;
 
-use super::reply::{Code, Reply};
+use super::reply::{Code, Refusal, Reply};
 use crate::run::RunId;
 
 /// Bytes that a request body may have.
@@ -59,9 +59,9 @@ impl Call {
     }
 
     /// The run that the route names. A text that cannot be an id names no run.
-    pub(super) fn run_id(&self) -> Result<RunId, Reply> {
+    pub(super) fn run_id(&self) -> Result<RunId, Refusal> {
         let text = self.params.get("run_id").map_or("", String::as_str);
-        text.parse().map_err(|_| unknown_run(text))
+        text.parse().map_err(|_| unknown_run(text).into())
     }
 
     /// Values of a query parameter, split at commas; empty ones do not count.
@@ -72,7 +72,10 @@ impl Call {
 
     /// The whole value of a query parameter, commas included.
     pub(super) fn query_text(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(found, value)| found == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.query
+            .iter()
+            .find(|(found, value)| found == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 
     /// Names of the query parameters.
@@ -86,20 +89,24 @@ impl Call {
     }
 
     /// The body, if it could be received.
-    pub(super) fn body(&self) -> Result<&Bytes, Reply> {
+    pub(super) fn body(&self) -> Result<&Bytes, Refusal> {
         match &self.body {
             Body::Whole(bytes) => Ok(bytes),
             Body::TooLarge => {
-                Err(Reply::problem(Code::BodyTooLarge, format!("the body has more than {BODY_MAX} bytes")))
+                Err(Reply::problem(Code::BodyTooLarge, format!("the body has more than {BODY_MAX} bytes"))
+                    .into())
             }
-            Body::Broken => Err(Reply::problem(Code::MalformedRequest, "the body ended early")),
+            Body::Broken => Err(Reply::problem(Code::MalformedRequest, "the body ended early").into()),
         }
     }
 }
 
 /// The answer for a run that is not there.
 pub(super) fn unknown_run(id: &str) -> Reply {
-    Reply::problem(Code::RunNotFound, format!("there is no run '{}'", id.chars().take(80).collect::<String>()))
+    Reply::problem(
+        Code::RunNotFound,
+        format!("there is no run '{}'", id.chars().take(80).collect::<String>()),
+    )
 }
 
 /// Everything of a plain request but its route parameters.
@@ -147,4 +154,3 @@ pub(super) async fn collect<B: Buf>(
     }
     Ok(Some(whole.freeze()))
 }
-

@@ -22,7 +22,7 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
 pub(super) async fn answer(app: App, call: Call) -> Reply {
     let id = match call.run_id() {
         Ok(id) => id,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let actor = caller(&call).unwrap_or_else(|| "api".to_owned());
     match app.runs.request_cancel(&id, &actor).await {

@@ -60,7 +60,9 @@ where
                 let invocation = invocation_of(&headers);
                 let reply = match body.as_deref().and_then(|body| request(body, invocation)) {
                     Some(call) => super::invoked(function, app, call, answer).await,
-                    None => Reply::problem(Code::MalformedRequest, "this is no envelope of the Functions host"),
+                    None => {
+                        Reply::problem(Code::MalformedRequest, "this is no envelope of the Functions host")
+                    }
                 };
                 enveloped(reply).await
             }
@@ -83,12 +85,17 @@ where
                 let data = body.as_deref().and_then(data).unwrap_or_default();
                 // The same guard as for HTTP functions: one span, one answer, also after a panic.
                 let call = Call::enveloped(
-                    HashMap::new(), Vec::new(), HeaderMap::new(), Bytes::new(), invocation.clone(),
+                    HashMap::new(),
+                    Vec::new(),
+                    HeaderMap::new(),
+                    Bytes::new(),
+                    invocation.clone(),
                 );
-                let guarded = async move |app: App, _: Call| match answer(app, Triggered { invocation, data }).await {
-                    Outcome::Done(runs) => Reply::ok(json!({})).announcing(runs),
-                    Outcome::Again(why) => Reply::problem(Code::StoreUnavailable, why),
-                };
+                let guarded =
+                    async move |app: App, _: Call| match answer(app, Triggered { invocation, data }).await {
+                        Outcome::Done(runs) => Reply::ok(json!({})).announcing(runs),
+                        Outcome::Again(why) => Reply::problem(Code::StoreUnavailable, why),
+                    };
                 let reply = super::invoked(function, app, call, guarded).await;
                 if reply.status.is_success() {
                     object(StatusCode::OK, &json!({ "Outputs": messages(&reply.announce) }))

@@ -82,7 +82,11 @@ fn query(call: &Call) -> Result<(ListQuery, String), Vec<Fault>> {
         }
     }
     let filters = json!([
-        query.statuses, query.text, query.submitted_after, query.submitted_before, query.submitted_by
+        query.statuses,
+        query.text,
+        query.submitted_after,
+        query.submitted_before,
+        query.submitted_by
     ]);
     let filters = sha256_hex(filters.to_string())[..16].to_owned();
     if let Some(cursor) = call.query_text("cursor") {

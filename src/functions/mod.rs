@@ -59,7 +59,9 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(envelope::trigger("reconcile", app, reconcile::answer))
         .unify();
     // The host asks for `/` until anything answers, and pings it later.
-    let ready = warp::path::end().and(warp::get()).map(|| Reply::ok(serde_json::json!({ "status": "ok" })).into_plain());
+    let ready = warp::path::end()
+        .and(warp::get())
+        .map(|| Reply::ok(serde_json::json!({ "status": "ok" })).into_plain());
     ready.or(plain).unify().or(envelopes).unify().recover(not_found).unify().boxed()
 }
 
@@ -94,7 +96,8 @@ where
 {
     let invocation = call.invocation.clone();
     let span = tracing::info_span!("invocation", function, invocation.id = %invocation);
-    let answered = AssertUnwindSafe(async { answer(app, call).await }).catch_unwind().instrument(span.clone());
+    let answered =
+        AssertUnwindSafe(async { answer(app, call).await }).catch_unwind().instrument(span.clone());
     answered.await.unwrap_or_else(|_| {
         span.in_scope(|| tracing::error!("the handler panicked"));
         Reply::bug(&invocation)

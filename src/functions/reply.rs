@@ -69,10 +69,16 @@ pub(super) struct Reply {
     pub(super) announce: Vec<RunId>,
 }
 
+/// An answer that ends a call early.
+pub(super) type Refusal = Box<Reply>;
+
 /// Content of an answer.
 pub(super) enum Body {
     Json(Value),
-    Stream { content: ByteStream, length: u64 },
+    Stream {
+        content: ByteStream,
+        length: u64,
+    },
     /// For a status that must not have one.
     Nothing,
 }
@@ -99,7 +105,12 @@ impl Reply {
     }
 
     /// A whole file, or the part of it that `partial` describes as a `Content-Range`.
-    pub(super) fn file(content: ByteStream, length: u64, content_type: &str, partial: Option<String>) -> Self {
+    pub(super) fn file(
+        content: ByteStream,
+        length: u64,
+        content_type: &str,
+        partial: Option<String>,
+    ) -> Self {
         let status = if partial.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
         let reply = Self { body: Body::Stream { content, length }, ..Self::json(status, Value::Null) };
         let reply = reply.with(CONTENT_TYPE, content_type).with(warp::http::header::ACCEPT_RANGES, "bytes");

@@ -10,7 +10,7 @@ use warp::filters::BoxedFilter;
 use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, ETAG};
 
 use super::call::{Call, call};
-use super::reply::{Code, Reply};
+use super::reply::{Code, Refusal, Reply};
 use super::status::{describe, find};
 use crate::run::{Publication, Run, RunState};
 use crate::work::App;
@@ -32,7 +32,7 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
 pub(super) async fn answer(app: App, call: Call) -> Reply {
     let run = match find(&app, &call).await {
         Ok(run) => run,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let result = call.params.get("result").map_or("", String::as_str).trim_end_matches('/');
     // The host's catch-all also matches nothing, and then this function comes before `status` in the alphabet.
@@ -49,11 +49,11 @@ pub(super) async fn answer(app: App, call: Call) -> Reply {
             "artifacts" => Ok(Reply::ok(json!({ "artifacts": listed(&app, published).await? }))),
             _ => match result.strip_prefix("artifacts/") {
                 Some(name) => artifact(&app, published, name, &call).await,
-                None => Err(Reply::problem(Code::NotFound, format!("a run has no '{result}'"))),
+                None => Err(Reply::problem(Code::NotFound, format!("a run has no '{result}'")).into()),
             },
         }
     };
-    answered.await.unwrap_or_else(|refusal| refusal)
+    answered.await.unwrap_or_else(|refusal: Refusal| *refusal)
 }
 
 async fn events(app: &App, run: &Run, call: &Call) -> Reply {
@@ -63,46 +63,54 @@ async fn events(app: &App, run: &Run, call: &Call) -> Reply {
     }
 }
 
-fn publication(run: &Run) -> Result<&Publication, Reply> {
+fn publication(run: &Run) -> Result<&Publication, Refusal> {
     match &run.state {
         RunState::Completed { publication, .. } => Ok(publication),
         state => {
-            Err(Reply::problem(Code::RunNotCompleted, format!("run {} is {}, it has no results", run.id, state.status())))
+            let detail = format!("run {} is {}, it has no results", run.id, state.status());
+            Err(Reply::problem(Code::RunNotCompleted, detail).into())
         }
     }
 }
 
 /// The manifest's list of files.
-async fn listed(app: &App, published: &Publication) -> Result<Vec<Value>, Reply> {
+async fn listed(app: &App, published: &Publication) -> Result<Vec<Value>, Refusal> {
     let size = size_of(app, published, MANIFEST).await?;
     let content = app.artifacts.read(&published.location, MANIFEST, 0..size).await;
     let chunks = content.map_err(|error| Reply::artifacts(&error))?.try_collect::<Vec<_>>().await;
     let bytes = chunks.unwrap_or_default().concat();
-    match serde_json::from_slice::<Value>(&bytes).ok().and_then(|mut manifest| manifest.get_mut("artifacts")?.as_array_mut().map(std::mem::take)) {
+    let manifest = serde_json::from_slice::<Value>(&bytes).ok();
+    match manifest.and_then(|mut manifest| manifest.get_mut("artifacts")?.as_array_mut().map(std::mem::take))
+    {
         Some(files) => Ok(files),
-        None => Err(Reply::problem(Code::StoreUnavailable, "the manifest of the run cannot be read")),
+        None => Err(Reply::problem(Code::StoreUnavailable, "the manifest of the run cannot be read").into()),
     }
 }
 
-async fn size_of(app: &App, published: &Publication, name: &str) -> Result<u64, Reply> {
+fn unknown_artifact(name: &str) -> Refusal {
+    Reply::problem(Code::ArtifactNotFound, format!("the run has no artifact '{name}'")).into()
+}
+
+async fn size_of(app: &App, published: &Publication, name: &str) -> Result<u64, Refusal> {
     match app.artifacts.size(&published.location, name).await {
         Ok(Some(size)) => Ok(size),
-        Ok(None) => Err(Reply::problem(Code::ArtifactNotFound, format!("the run has no artifact '{name}'"))),
-        Err(error) => Err(Reply::artifacts(&error)),
+        Ok(None) => Err(unknown_artifact(name)),
+        Err(error) => Err(Reply::artifacts(&error).into()),
     }
 }
 
 /// One file, or the part of it that is asked for, as it comes from the store.
-async fn artifact(app: &App, published: &Publication, name: &str, call: &Call) -> Result<Reply, Reply> {
+async fn artifact(app: &App, published: &Publication, name: &str, call: &Call) -> Result<Reply, Refusal> {
     let files = listed(app, published).await?;
     let hash = match files.iter().find(|file| file["name"] == name) {
         Some(file) => file["sha256"].as_str().unwrap_or_default().to_owned(),
         None if name == MANIFEST => published.manifest_sha256.clone(),
-        None => return Err(Reply::problem(Code::ArtifactNotFound, format!("the run has no artifact '{name}'"))),
+        None => return Err(unknown_artifact(name)),
     };
     // What is published never changes, so its hash is its tag and nobody needs to ask twice.
     let etag = format!("\"{hash}\"");
-    let tagged = |reply: Reply| reply.with(ETAG, &etag).with(CACHE_CONTROL, "private, max-age=31536000, immutable");
+    let tagged =
+        |reply: Reply| reply.with(ETAG, &etag).with(CACHE_CONTROL, "private, max-age=31536000, immutable");
     if call.header("if-none-match").is_some_and(|tags| tags.contains(&etag)) {
         return Ok(tagged(Reply::not_modified()));
     }
@@ -113,7 +121,7 @@ async fn artifact(app: &App, published: &Publication, name: &str, call: &Call) -
             Asked::Whole => None,
             Asked::Outside => {
                 let reply = Reply::problem(Code::RangeNotSatisfiable, format!("the file has {size} bytes"));
-                return Err(reply.with(CONTENT_RANGE, &format!("bytes */{size}")));
+                return Err(reply.with(CONTENT_RANGE, &format!("bytes */{size}")).into());
             }
         },
         None => None,
@@ -122,7 +130,8 @@ async fn artifact(app: &App, published: &Publication, name: &str, call: &Call) -
     let range = range.unwrap_or(0..size);
     let length = range.end - range.start;
     let content = app.artifacts.read(&published.location, name, range).await;
-    let reply = Reply::file(content.map_err(|error| Reply::artifacts(&error))?, length, content_type(name), partial);
+    let reply =
+        Reply::file(content.map_err(|error| Reply::artifacts(&error))?, length, content_type(name), partial);
     let file_name = name.rsplit('/').next().unwrap_or(name);
     Ok(tagged(reply).with(CONTENT_DISPOSITION, &format!("inline; filename=\"{file_name}\"")))
 }
@@ -135,7 +144,8 @@ enum Asked {
 
 /// One range of bytes; several, or another unit, are answered with the whole file, as RFC 9110 allows.
 fn parse_range(header: &str, size: u64) -> Asked {
-    let Some((first, last)) = header.strip_prefix("bytes=").and_then(|range| range.trim().split_once('-')) else {
+    let Some((first, last)) = header.strip_prefix("bytes=").and_then(|range| range.trim().split_once('-'))
+    else {
         return Asked::Whole;
     };
     let range = match (first.parse::<u64>(), last.parse::<u64>()) {

@@ -6,7 +6,7 @@ use warp::http::header::{CACHE_CONTROL, ETAG, RETRY_AFTER};
 
 use super::call::{Call, call, unknown_run};
 use super::record::{POLL_SECONDS, record};
-use super::reply::Reply;
+use super::reply::{Refusal, Reply};
 use crate::run::Run;
 use crate::work::{App, sha256_hex};
 
@@ -21,17 +21,17 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
 pub(super) async fn answer(app: App, call: Call) -> Reply {
     match find(&app, &call).await {
         Ok(run) => describe(&run, &call),
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
 /// The run that the route names.
-pub(super) async fn find(app: &App, call: &Call) -> Result<Run, Reply> {
+pub(super) async fn find(app: &App, call: &Call) -> Result<Run, Refusal> {
     let id = call.run_id()?;
     match app.runs.get(&id).await {
         Ok(Some(run)) => Ok(run),
-        Ok(None) => Err(unknown_run(id.as_str())),
-        Err(error) => Err(Reply::store(&error, &call.invocation)),
+        Ok(None) => Err(unknown_run(id.as_str()).into()),
+        Err(error) => Err(Reply::store(&error, &call.invocation).into()),
     }
 }
 

@@ -8,11 +8,11 @@ use warp::http::header::{LOCATION, RETRY_AFTER};
 
 use super::call::{Call, call};
 use super::record::{POLL_SECONDS, path, record};
-use super::reply::{Code, Reply};
+use super::reply::{Code, Refusal, Reply};
 use crate::engine::config::Fault;
 use crate::run::RunId;
 use crate::work::App;
-use crate::work::document::{parse_json, parse_yaml};
+use crate::work::document::{NotADocument, parse_json, parse_yaml};
 use crate::work::submit::{Request, SubmitError, Submitted, submit};
 
 /// Characters that an idempotency key may have.
@@ -25,7 +25,7 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
 pub(super) async fn answer(app: App, call: Call) -> Reply {
     let request = match request(&call) {
         Ok(request) => request,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     match submit(&app, request).await {
         Ok(Submitted { run, created, announce }) => {
@@ -49,7 +49,7 @@ pub(super) fn caller(call: &Call) -> Option<String> {
     call.header("x-ms-client-principal-name").map(str::to_owned)
 }
 
-fn request(call: &Call) -> Result<Request, Reply> {
+fn request(call: &Call) -> Result<Request, Refusal> {
     let body = call.body()?;
     let asked = match media_type(call) {
         Media::Json => unwrap(parse_json(body).map_err(|error| malformed("JSON", &error))?)?,
@@ -62,13 +62,15 @@ fn request(call: &Call) -> Result<Request, Reply> {
             return Err(Reply::problem(
                 Code::UnsupportedMediaType,
                 format!("send application/json or application/yaml, not '{found}'"),
-            ));
+            )
+            .into());
         }
     };
     let idempotency_key = call.header("idempotency-key").map(str::to_owned);
     if idempotency_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_MAX) {
         let message = format!("must have 1 to {KEY_MAX} characters");
-        return Err(Reply::faults(Code::InvalidParameter, &[Fault { path: "Idempotency-Key".into(), message }]));
+        let faults = [Fault { path: "Idempotency-Key".into(), message }];
+        return Err(Reply::faults(Code::InvalidParameter, &faults).into());
     }
     Ok(Request {
         config: asked.config,
@@ -89,13 +91,14 @@ struct Asked {
 }
 
 /// The fields around a config in a JSON body.
-fn unwrap(body: Value) -> Result<Asked, Reply> {
+fn unwrap(body: Value) -> Result<Asked, Refusal> {
     let mut faults = Vec::new();
     let mut fault = |path: &str, message: &str| {
         faults.push(Fault { path: path.to_owned(), message: message.to_owned() });
     };
     let Value::Object(mut fields) = body else {
-        return Err(Reply::problem(Code::MalformedRequest, "the body must be an object with 'config' or 'config_yaml'"));
+        let detail = "the body must be an object with 'config' or 'config_yaml'";
+        return Err(Reply::problem(Code::MalformedRequest, detail).into());
     };
     let mut id = |fields: &mut Map<String, Value>, name: &str| match fields.remove(name) {
         None | Some(Value::Null) => None,
@@ -141,7 +144,7 @@ fn unwrap(body: Value) -> Result<Asked, Reply> {
     if faults.is_empty() {
         Ok(Asked { config, run_id, parent_run_id })
     } else {
-        Err(Reply::faults(Code::MalformedRequest, &faults))
+        Err(Reply::faults(Code::MalformedRequest, &faults).into())
     }
 }
 
@@ -160,6 +163,6 @@ fn media_type(call: &Call) -> Media {
     }
 }
 
-fn malformed(what: &str, error: &crate::work::document::NotADocument) -> Reply {
-    Reply::problem(Code::MalformedRequest, format!("the body is no {what}: {error}"))
+fn malformed(what: &str, error: &NotADocument) -> Refusal {
+    Reply::problem(Code::MalformedRequest, format!("the body is no {what}: {error}")).into()
 }

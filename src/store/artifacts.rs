@@ -128,9 +128,13 @@ async fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
 /// The path of a named file; a name that leads out of its folder is no name.
 fn path_of(at: &Location, name: &str) -> std::io::Result<PathBuf> {
     let Location::Local { dir } = at else {
-        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "the artifacts are not on this machine"));
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::NotFound,
+            "the artifacts are not on this machine",
+        ));
     };
-    let inside = !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    let inside =
+        !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     if inside {
         Ok(Path::new(dir).join(name))
     } else {

@@ -33,7 +33,11 @@ pub enum Location {
 impl Location {
     /// Reads a folder path or an address with a scheme.
     pub fn parse(text: &str) -> Result<Self, url::ParseError> {
-        if text.contains("://") { Url::parse(text).map(Self::Remote) } else { Ok(Self::Local(PathBuf::from(text))) }
+        if text.contains("://") {
+            Url::parse(text).map(Self::Remote)
+        } else {
+            Ok(Self::Local(PathBuf::from(text)))
+        }
     }
 
     /// The place `relative` below this one.
@@ -98,7 +102,9 @@ impl TableError {
         match self {
             Self::Delta { source, .. } => matches!(
                 source.as_ref(),
-                DeltaTableError::ObjectStore { .. } | DeltaTableError::Transaction { .. } | DeltaTableError::Kernel { .. }
+                DeltaTableError::ObjectStore { .. }
+                    | DeltaTableError::Transaction { .. }
+                    | DeltaTableError::Kernel { .. }
             ),
             Self::Unsupported { .. } => false,
         }
@@ -142,8 +148,11 @@ impl Table {
         if let Location::Local(folder) = location {
             std::fs::create_dir_all(folder).map_err(|error| fault(DeltaTableError::Io { source: error }))?;
         }
-        let url = address(location).map_err(fault)?.ok_or_else(|| fault(DeltaTableError::NotATable(name.clone())))?;
-        let columns: StructType = schema.try_into_kernel().map_err(|error| fault(DeltaTableError::Arrow { source: error }))?;
+        let url = address(location)
+            .map_err(fault)?
+            .ok_or_else(|| fault(DeltaTableError::NotATable(name.clone())))?;
+        let columns: StructType =
+            schema.try_into_kernel().map_err(|error| fault(DeltaTableError::Arrow { source: error }))?;
         let table = CreateBuilder::new()
             .with_location(url.as_str())
             .with_storage_options(options.0.clone())
@@ -161,12 +170,11 @@ impl Table {
 
     /// Columns of the table, partition columns included.
     pub fn schema(&self) -> Result<SchemaRef, TableError> {
-        let snapshot = self.table.snapshot().map_err(|error| fault("read the schema of", &self.name, error))?;
-        let schema: Schema = snapshot
-            .schema()
-            .as_ref()
-            .try_into_arrow()
-            .map_err(|error| fault("read the schema of", &self.name, DeltaTableError::Arrow { source: error }))?;
+        let snapshot =
+            self.table.snapshot().map_err(|error| fault("read the schema of", &self.name, error))?;
+        let schema: Schema = snapshot.schema().as_ref().try_into_arrow().map_err(|error| {
+            fault("read the schema of", &self.name, DeltaTableError::Arrow { source: error })
+        })?;
         Ok(Arc::new(schema))
     }
 
@@ -228,7 +236,8 @@ impl Table {
         for batch in batches {
             writer.write(batch).await.map_err(fault)?;
         }
-        let mut actions: Vec<Action> = writer.flush().await.map_err(fault)?.into_iter().map(Action::Add).collect();
+        let mut actions: Vec<Action> =
+            writer.flush().await.map_err(fault)?.into_iter().map(Action::Add).collect();
         if replace {
             let old = self.table.get_active_add_actions_by_partitions(&[]).try_collect::<Vec<_>>().await;
             actions.extend(old.map_err(fault)?.iter().map(|file| Action::Remove(file.remove_action(true))));
@@ -254,9 +263,10 @@ impl Table {
         let snapshot = self.table.snapshot().map_err(|error| fault("open", &self.name, error))?;
         match snapshot.metadata().configuration().get("delta.columnMapping.mode").map(String::as_str) {
             None | Some("none") => Ok(self),
-            Some(mode) => {
-                Err(TableError::Unsupported { feature: format!("column mapping by {mode}"), table: self.name })
-            }
+            Some(mode) => Err(TableError::Unsupported {
+                feature: format!("column mapping by {mode}"),
+                table: self.name,
+            }),
         }
     }
 

@@ -78,7 +78,9 @@ pub enum ImportError {
     #[error("the file holds no rows")]
     Empty,
     /// The table has bars of these dates and symbols already.
-    #[error("{count} of the bars are in the table already, for example {example}; import with --replace, or only what is new")]
+    #[error(
+        "{count} of the bars are in the table already, for example {example}; import with --replace, or only what is new"
+    )]
     Overlap {
         /// How many.
         count: usize,
@@ -102,7 +104,12 @@ pub enum ImportError {
 fn refusal(kinds: &[Nonsense]) -> String {
     let lines = kinds.iter().map(|kind| {
         let examples = kind.examples.join("; ");
-        format!("\n  {} rows: {} ({examples}{})", kind.count, kind.what, if kind.count > EXAMPLES { "; …" } else { "" })
+        format!(
+            "\n  {} rows: {} ({examples}{})",
+            kind.count,
+            kind.what,
+            if kind.count > EXAMPLES { "; …" } else { "" }
+        )
     });
     format!("the file holds rows that cannot be bars; nothing was imported{}", lines.collect::<String>())
 }
@@ -192,17 +199,20 @@ async fn read_bars(file: &Path, on_rows: &mut (dyn FnMut(usize) + Send)) -> Resu
 
 /// A batch with the columns of a table of bars, as far as the file has them.
 fn named(batch: &RecordBatch) -> Result<RecordBatch, ImportError> {
-    let found = || batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>().join(", ");
+    let found =
+        || batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>().join(", ");
     let required = |column: &'static str| {
         parquet::column(batch, column).ok_or_else(|| ImportError::NoColumn { column, found: found() })
     };
-    let mut fields = vec![Field::new("date", DataType::Date32, true), Field::new("symbol", DataType::Utf8, true)];
+    let mut fields =
+        vec![Field::new("date", DataType::Date32, true), Field::new("symbol", DataType::Utf8, true)];
     let mut columns: Vec<ArrayRef> = vec![
         Arc::new(parquet::as_days(required("date")?)?),
         compute::cast(required("symbol")?, &DataType::Utf8)?,
     ];
     for name in PRICES.into_iter().chain(["volume"]) {
-        let column = if matches!(name, "open" | "close") { Some(required(name)?) } else { spelled(batch, name) };
+        let column =
+            if matches!(name, "open" | "close") { Some(required(name)?) } else { spelled(batch, name) };
         if let Some(column) = column {
             fields.push(Field::new(name, DataType::Float64, true));
             columns.push(Arc::new(parquet::as_doubles(column)?));
@@ -224,7 +234,8 @@ fn spelled<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a ArrayRef> {
 
 /// The bars sorted by date and symbol with their year, or every kind of nonsense among them.
 fn checked(bars: &RecordBatch) -> Result<RecordBatch, ImportError> {
-    let keys = [bars.column(0), bars.column(1)].map(|column| SortColumn { values: Arc::clone(column), options: None });
+    let keys = [bars.column(0), bars.column(1)]
+        .map(|column| SortColumn { values: Arc::clone(column), options: None });
     let order = compute::lexsort_to_indices(&keys, None)?;
     let sorted = compute::take_record_batch(bars, &order)?;
     let nonsense = nonsense(&sorted);
@@ -237,7 +248,7 @@ fn checked(bars: &RecordBatch) -> Result<RecordBatch, ImportError> {
 fn nonsense(bars: &RecordBatch) -> Vec<Nonsense> {
     let dates = bars.column(0).as_primitive::<Date32Type>();
     let symbols = bars.column(1).as_string::<i32>();
-    let number = |name: &str| bars.column_by_name(name).map(|column| column.as_primitive::<Float64Type>());
+    let number = |name: &str| bars.column_by_name(name).map(AsArray::as_primitive::<Float64Type>);
     let value = |column: Option<&Float64Array>, row: usize| {
         column.filter(|column| column.is_valid(row)).map(|column| column.value(row))
     };
@@ -262,7 +273,9 @@ fn nonsense(bars: &RecordBatch) -> Vec<Nonsense> {
     });
     look("a price that is not above zero", &|row| {
         let wrong = |(name, column): &(&str, Option<&Float64Array>)| {
-            value(*column, row).filter(|price| !(price.is_finite() && *price > 0.0)).map(|price| format!("{name} {price}"))
+            value(*column, row)
+                .filter(|price| !(price.is_finite() && *price > 0.0))
+                .map(|price| format!("{name} {price}"))
         };
         prices.iter().find_map(wrong).map(|wrong| format!("{} {wrong}", key(row)))
     });
@@ -361,13 +374,15 @@ async fn contents(table: &Table) -> Result<Contents, ImportError> {
         }
     }
     (found.symbols, found.dates) = (symbols.len(), dates.len());
-    (found.first, found.last) = (dates.first().copied().and_then(date_of), dates.last().copied().and_then(date_of));
+    (found.first, found.last) =
+        (dates.first().copied().and_then(date_of), dates.last().copied().and_then(date_of));
     Ok(found)
 }
 
 fn keys(batch: &RecordBatch) -> Result<(Date32Array, StringArray), ArrowError> {
     let column = |name: &str| {
-        parquet::column(batch, name).ok_or_else(|| ArrowError::SchemaError(format!("there is no column '{name}'")))
+        parquet::column(batch, name)
+            .ok_or_else(|| ArrowError::SchemaError(format!("there is no column '{name}'")))
     };
     let symbols = compute::cast(column("symbol")?, &DataType::Utf8)?;
     Ok((parquet::as_days(column("date")?)?, symbols.as_string::<i32>().clone()))
@@ -390,7 +405,8 @@ fn synthetic(symbols: usize, days: usize, seed: u64) -> Result<RecordBatch, Arro
     let start = NaiveDate::from_ymd_opt(2000, 1, 3).unwrap_or_default();
     let weekdays = start.iter_days().filter(|date| !matches!(date.weekday(), Weekday::Sat | Weekday::Sun));
     let names: Vec<String> = (1..=symbols).map(|number| format!("SYN{number:05}")).collect();
-    let mut last: Vec<f64> = (0..symbols).map(|_| (50.0 * (0.5 * normal()).exp()).clamp(5.0, 500.0)).collect();
+    let mut last: Vec<f64> =
+        (0..symbols).map(|_| (50.0 * (0.5 * normal()).exp()).clamp(5.0, 500.0)).collect();
     let rows = symbols * days;
     let mut dates = Vec::with_capacity(rows);
     let mut columns: [Vec<f64>; 5] = std::array::from_fn(|_| Vec::with_capacity(rows));
@@ -401,16 +417,21 @@ fn synthetic(symbols: usize, days: usize, seed: u64) -> Result<RecordBatch, Arro
             *close = (open * (common + 0.015 * normal()).exp()).max(0.01);
             let spread = 1.0 + 0.004 * normal().abs();
             let volume = (1e6 * (0.4 * normal()).exp()).round();
-            for (column, value) in
-                columns.iter_mut().zip([open, open.max(*close) * spread, open.min(*close) / spread, *close, volume])
-            {
+            for (column, value) in columns.iter_mut().zip([
+                open,
+                open.max(*close) * spread,
+                open.min(*close) / spread,
+                *close,
+                volume,
+            ]) {
                 column.push(value);
             }
             dates.push(date.to_epoch_days());
         }
     }
     let symbol: StringArray = (0..days).flat_map(|_| names.iter().map(Some)).collect();
-    let [open, high, low, close, volume] = columns.map(|column| Arc::new(Float64Array::from(column)) as ArrayRef);
+    let [open, high, low, close, volume] =
+        columns.map(|column| Arc::new(Float64Array::from(column)) as ArrayRef);
     let bars = RecordBatch::try_from_iter([
         ("date", Arc::new(Date32Array::from(dates)) as ArrayRef),
         ("symbol", Arc::new(symbol) as ArrayRef),

@@ -121,7 +121,9 @@ async fn scan_file(
 
     let descriptor = metadata.metadata().file_metadata().schema_descr_ptr();
     let leaves: Vec<usize> = (0..descriptor.num_columns())
-        .filter(|&leaf| selection.takes(descriptor.column(leaf).path().parts().first().map_or("", |name| name)))
+        .filter(|&leaf| {
+            selection.takes(descriptor.column(leaf).path().parts().first().map_or("", |name| name))
+        })
         .collect();
     let row_groups = metadata.metadata().row_groups();
     let wanted = (0..row_groups.len()).filter(|&at| may_hold(&row_groups[at], selection)).collect();
@@ -156,7 +158,11 @@ fn with_dictionaries(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn with_constants(batch: RecordBatch, file: &ParquetFile, selection: &Selection) -> ParquetResult<RecordBatch> {
+fn with_constants(
+    batch: RecordBatch,
+    file: &ParquetFile,
+    selection: &Selection,
+) -> ParquetResult<RecordBatch> {
     let constants: Vec<_> = file.constants.iter().filter(|(name, _)| selection.takes(name)).collect();
     if constants.is_empty() {
         return Ok(batch);
@@ -201,7 +207,9 @@ pub fn column<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a ArrayRef> {
 }
 
 /// A column as days since 1970-01-01, from dates, timestamps or `YYYY-MM-DD` texts; an unreadable one is null.
-pub fn as_days(column: &ArrayRef) -> Result<deltalake::arrow::array::Date32Array, deltalake::arrow::error::ArrowError> {
+pub fn as_days(
+    column: &ArrayRef,
+) -> Result<deltalake::arrow::array::Date32Array, deltalake::arrow::error::ArrowError> {
     Ok(cast(&texts_plain(column)?, &DataType::Date32)?.as_primitive::<Date32Type>().clone())
 }
 

@@ -230,8 +230,10 @@ impl MarketData {
         if path.contains("://") || adls {
             let url = self.address(path).map_err(fault)?;
             let container = container_of(&url).unwrap_or_default();
-            if !self.reach.containers.iter().any(|allowed| *allowed == container) {
-                return Err(fault(format!("container '{container}' is not in BACKTEST_ADLS_CONTAINER_ALLOWLIST")));
+            if !self.reach.containers.contains(&container) {
+                return Err(fault(format!(
+                    "container '{container}' is not in BACKTEST_ADLS_CONTAINER_ALLOWLIST"
+                )));
             }
             return Ok(Place::At(Location::Remote(url)));
         }
@@ -258,13 +260,19 @@ impl MarketData {
         if path.contains("://") {
             return url::Url::parse(path).map_err(|error| format!("is no address: {error}"));
         }
-        let account = self.account.as_deref().ok_or("needs a storage account (AZURE_STORAGE_ACCOUNT_NAME)")?;
+        let account =
+            self.account.as_deref().ok_or("needs a storage account (AZURE_STORAGE_ACCOUNT_NAME)")?;
         let (container, prefix) = path.trim_matches('/').split_once('/').unwrap_or((path, ""));
         url::Url::parse(&format!("abfss://{container}@{account}.dfs.core.windows.net/{prefix}"))
             .map_err(|error| format!("is no container and prefix: {error}"))
     }
 
-    async fn open(&self, place: &Place, field: &'static str, symbols: &[String]) -> Result<Vec<Source>, LoadError> {
+    async fn open(
+        &self,
+        place: &Place,
+        field: &'static str,
+        symbols: &[String],
+    ) -> Result<Vec<Source>, LoadError> {
         let location = match place {
             Place::PerSymbol(pattern) => return per_symbol(pattern, symbols, field),
             Place::At(location) => location,
@@ -296,7 +304,8 @@ impl Reach {
         let fixed: PathBuf =
             path.iter().take_while(|part| !part.to_string_lossy().contains("{symbol}")).collect();
         let real = fixed.canonicalize().map_err(|_| "does not exist".to_owned())?;
-        let inside = self.local_dirs.iter().filter_map(|dir| dir.canonicalize().ok()).any(|dir| real.starts_with(dir));
+        let inside =
+            self.local_dirs.iter().filter_map(|dir| dir.canonicalize().ok()).any(|dir| real.starts_with(dir));
         if inside { Ok(()) } else { Err("lies outside BACKTEST_ALLOWED_DATA_DIRS".into()) }
     }
 }
@@ -361,17 +370,19 @@ impl Source {
         date_column: &str,
         mut selection: Selection,
         window: &Window,
-        push: &mut (dyn FnMut(Batch<'_>) -> Result<(), LoadError> + Send),
+        push: &mut (dyn FnMut(&Batch<'_>) -> Result<(), LoadError> + Send),
     ) -> Result<(), LoadError> {
         selection.dates = Some((date_column.to_owned(), window.first, window.last));
         let files = match &self.kind {
-            SourceKind::Csv(path) => return read_csv(path, &mut |batch| push(Batch { rows: batch, source: self })),
+            SourceKind::Csv(path) => {
+                return read_csv(path, &mut |batch| push(&Batch { rows: batch, source: self }));
+            }
             SourceKind::Parquet(file) => vec![file.clone()],
             SourceKind::Table(table) => table.files(Some((date_column, window.first, window.last))).await?,
         };
         let mut batches = parquet::scan(files, selection);
         while let Some(batch) = batches.recv().await {
-            push(Batch { rows: &batch?, source: self })?;
+            push(&Batch { rows: &batch?, source: self })?;
         }
         Ok(())
     }
@@ -437,7 +448,9 @@ fn local_file(path: &Path) -> Result<Source, LoadError> {
     let kind = if has_extension(path, "csv") {
         SourceKind::Csv(path.to_owned())
     } else {
-        SourceKind::Parquet(local_parquet(path).map_err(|source| LoadError::Open { place: place.clone(), source })?)
+        SourceKind::Parquet(
+            local_parquet(path).map_err(|source| LoadError::Open { place: place.clone(), source })?,
+        )
     };
     Ok(Source { place, kind, symbol: None })
 }
@@ -467,8 +480,10 @@ pub fn read_csv(
     let fields: Vec<Field> =
         inferred.fields().iter().map(|field| Field::new(field.name().trim(), DataType::Utf8, true)).collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let reader =
-        csv::ReaderBuilder::new(schema).with_format(format).build(File::open(path).map_err(open)?).map_err(unreadable)?;
+    let reader = csv::ReaderBuilder::new(schema)
+        .with_format(format)
+        .build(File::open(path).map_err(open)?)
+        .map_err(unreadable)?;
     for batch in reader {
         push(&batch.map_err(unreadable)?)?;
     }
@@ -655,25 +670,25 @@ impl<'a> PriceCollector<'a> {
         Ok(Selection { columns: Some(columns.into_iter().map(str::to_owned).collect()), dates: None })
     }
 
-    fn push(&mut self, batch: Batch<'_>) -> Result<(), LoadError> {
-        let keys = keys(&batch, self.window, &mut self.symbols)?;
+    fn push(&mut self, batch: &Batch<'_>) -> Result<(), LoadError> {
+        let keys = keys(batch, self.window, &mut self.symbols)?;
         let start = self.rows.date.len();
         let of = |name: &str| parquet::column(batch.rows, name);
-        append(&mut self.rows.open, &batch, Some(required(&batch, "open")?), &keys)?;
+        append(&mut self.rows.open, batch, Some(required(batch, "open")?), &keys)?;
         if self.wanted.high_low {
-            append(&mut self.rows.high, &batch, of("high"), &keys)?;
-            append(&mut self.rows.low, &batch, of("low"), &keys)?;
+            append(&mut self.rows.high, batch, of("high"), &keys)?;
+            append(&mut self.rows.low, batch, of("low"), &keys)?;
         }
-        append(&mut self.rows.close, &batch, Some(required(&batch, "close")?), &keys)?;
+        append(&mut self.rows.close, batch, Some(required(batch, "close")?), &keys)?;
         if self.wanted.volume {
-            append(&mut self.rows.volume, &batch, of("volume"), &keys)?;
+            append(&mut self.rows.volume, batch, of("volume"), &keys)?;
         }
         if let Some(column) = ADJUSTED_CLOSE.iter().find_map(|name| of(name)) {
             let mut adjusted = Vec::with_capacity(keys.rows.len());
-            append(&mut adjusted, &batch, Some(column), &keys)?;
+            append(&mut adjusted, batch, Some(column), &keys)?;
             self.adjust(start, &adjusted);
         }
-        self.exchanges(&batch, &keys)?;
+        self.exchanges(batch, &keys)?;
         self.rows.date.extend(&keys.days);
         self.rows.symbol.extend(&keys.symbols);
         self.rows.symbols.clone_from(&self.symbols.names);
@@ -689,9 +704,11 @@ impl<'a> PriceCollector<'a> {
                 self.rows.open[row] *= factor;
                 self.rows.close[row] = *adjusted;
                 // Columns that are not wanted are empty.
-                for (prices, factor) in
-                    [(&mut self.rows.high, factor), (&mut self.rows.low, factor), (&mut self.rows.volume, 1.0 / factor)]
-                {
+                for (prices, factor) in [
+                    (&mut self.rows.high, factor),
+                    (&mut self.rows.low, factor),
+                    (&mut self.rows.volume, 1.0 / factor),
+                ] {
                     if let Some(price) = prices.get_mut(row) {
                         *price *= factor;
                     }
@@ -741,14 +758,15 @@ impl<'a> SignalCollector<'a> {
         Ok(Selection { columns, dates: None })
     }
 
-    fn push(&mut self, batch: Batch<'_>) -> Result<(), LoadError> {
-        let keys = keys(&batch, self.window, &mut self.symbols)?;
+    fn push(&mut self, batch: &Batch<'_>) -> Result<(), LoadError> {
+        let keys = keys(batch, self.window, &mut self.symbols)?;
         let before = self.rows.date.len();
         let text_is_number = matches!(batch.source.kind, SourceKind::Csv(_));
         for (field, column) in batch.rows.schema().fields().iter().zip(batch.rows.columns()) {
             let name = field.name();
             let key = name.eq_ignore_ascii_case("date") || name.eq_ignore_ascii_case("symbol");
-            let wanted = self.wanted.as_ref().is_none_or(|all| all.iter().any(|one| one.eq_ignore_ascii_case(name)));
+            let wanted =
+                self.wanted.as_ref().is_none_or(|all| all.iter().any(|one| one.eq_ignore_ascii_case(name)));
             let numeric = parquet::is_numeric(field.data_type()) || text_is_number;
             if key || !wanted || !numeric {
                 continue;
@@ -760,7 +778,7 @@ impl<'a> SignalCollector<'a> {
                     self.rows.columns.len() - 1
                 }
             };
-            append(&mut self.rows.columns[at].1, &batch, Some(column), &keys)?;
+            append(&mut self.rows.columns[at].1, batch, Some(column), &keys)?;
         }
         let rows = before + keys.rows.len();
         for (_, values) in &mut self.rows.columns {

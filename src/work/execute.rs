@@ -1,9 +1,9 @@
 //! Execute: claim a run, load its data, compute on a thread of its own while the lease is renewed, publish, finish.
 //! Whoever loses the lease stops and leaves the row alone.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -63,7 +63,7 @@ pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed
     let started = Instant::now();
     let attempt = Attempt::start(app, &run, lease);
     let ending = match attempt.work(app, &run).await {
-        Ok(publication) => Ending::Complete(publication),
+        Ok(publication) => Ending::Complete(Box::new(publication)),
         Err(Stopped::Asked(Stop::Lost)) => {
             tracing::warn!(run.id = %id, "stopped run {id}: somebody else holds it");
             return Ok(Executed::FencedOut);
@@ -185,7 +185,11 @@ impl Attempt {
             let mut on_bar = |done: usize, total: usize| {
                 gauge.total.store(u32::try_from(total).unwrap_or(u32::MAX), Ordering::Relaxed);
                 gauge.done.store(u32::try_from(done).unwrap_or(u32::MAX), Ordering::Relaxed);
-                if gauge.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if gauge.stop.load(Ordering::Relaxed) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             };
             compute(&facts, loaded, Some(fence), &mut on_bar).map_err(|error| {
                 let reason = match &error {
@@ -288,7 +292,8 @@ async fn beat(
     let longest = BEAT_MAX.min(Duration::from_secs_f64(app.terms.lease_seconds / 4.0));
     let mut pause = Duration::from_secs(1).min(longest);
     loop {
-        let wake = (Instant::now() + Duration::from_secs_f64(jittered_seconds(pause.as_secs_f64()))).min(deadline);
+        let wake =
+            (Instant::now() + Duration::from_secs_f64(jittered_seconds(pause.as_secs_f64()))).min(deadline);
         tokio::time::sleep_until(wake).await;
         if Instant::now() >= deadline {
             return order(Stop::TimedOut);
@@ -301,7 +306,9 @@ async fn beat(
             Ok(Beat::Held { cancel_requested: true }) => return order(Stop::Canceled),
             Ok(Beat::Lost) => return order(Stop::Lost),
             // Silence is not a loss: the lease is ours until somebody takes it.
-            Err(error) => tracing::warn!(run.id = %id, error = chain(&error), "could not renew the lease of run {id}"),
+            Err(error) => {
+                tracing::warn!(run.id = %id, error = chain(&error), "could not renew the lease of run {id}");
+            }
         }
         pause = (2 * pause).min(longest);
     }
@@ -317,7 +324,7 @@ fn jittered_seconds(seconds: f64) -> f64 {
     seconds * (0.8 + 0.4 * random)
 }
 
-fn broken_config(error: impl ToString) -> Stopped {
+fn broken_config(error: impl std::fmt::Display) -> Stopped {
     Stopped::Failed { reason: Reason::InvalidConfig, error: error.to_string(), retry: false }
 }
 

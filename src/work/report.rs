@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::NaiveDate;
 use deltalake::arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray, StringDictionaryBuilder,
+    ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
+    StringDictionaryBuilder,
 };
 use deltalake::arrow::datatypes::Int32Type;
 use deltalake::arrow::error::ArrowError;
@@ -79,7 +80,9 @@ pub enum ReportError {
 /// The metrics of a run with its identity: what the row keeps and `summary.json` holds.
 pub fn summary(facts: &Facts<'_>, outcome: &Outcome) -> Result<Value, ReportError> {
     let mut summary = json!({ "run_id": facts.run_id });
-    if let (Value::Object(into), Value::Object(metrics)) = (&mut summary, serde_json::to_value(&outcome.summary)?) {
+    if let (Value::Object(into), Value::Object(metrics)) =
+        (&mut summary, serde_json::to_value(&outcome.summary)?)
+    {
         into.extend(metrics);
     }
     Ok(summary)
@@ -117,11 +120,8 @@ pub fn artifacts(
     let daily = daily(outcome);
     if wanted.save_daily_metrics {
         files.csv("daily_metrics.csv", &daily)?;
-        let periods = PeriodReturns::of(
-            &outcome.daily.date,
-            &outcome.daily.portfolio_value,
-            facts.config.initial_cash,
-        );
+        let periods =
+            PeriodReturns::of(&outcome.daily.date, &outcome.daily.portfolio_value, facts.config.initial_cash);
         files.csv("monthly_returns.csv", &by_year(&periods, &MONTHS, |year| year.months.to_vec()))?;
         files.csv("returns_quarterly.csv", &by_year(&periods, &QUARTERS, |year| year.quarters.to_vec()))?;
         files.csv("returns_yearly.csv", &yearly(&periods))?;
@@ -162,7 +162,11 @@ pub fn artifacts(
 }
 
 /// The manifest of `files`; its bytes are what the row's hash proves.
-pub fn manifest(facts: &Facts<'_>, fence: Option<Fence>, files: &[Artifact]) -> Result<Artifact, ReportError> {
+pub fn manifest(
+    facts: &Facts<'_>,
+    fence: Option<Fence>,
+    files: &[Artifact],
+) -> Result<Artifact, ReportError> {
     let listed: Vec<Value> = files
         .iter()
         .map(|file| {
@@ -306,7 +310,8 @@ impl Files {
         let parquet = |source| ReportError::Parquet { name: name.to_owned(), source };
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
         let mut content = Vec::new();
-        let mut writer = ArrowWriter::try_new(&mut content, batch.schema(), Some(properties)).map_err(parquet)?;
+        let mut writer =
+            ArrowWriter::try_new(&mut content, batch.schema(), Some(properties)).map_err(parquet)?;
         writer.write(&batch).map_err(parquet)?;
         writer.close().map_err(parquet)?;
         self.add(name, content.into());
@@ -499,7 +504,9 @@ fn one_row(summary: &Value) -> Vec<Named<'_>> {
         .iter()
         .map(|(name, value)| {
             let column = match value {
-                Value::Number(number) if number.is_i64() || number.is_u64() => Column::Integers(vec![number.as_i64()]),
+                Value::Number(number) if number.is_i64() || number.is_u64() => {
+                    Column::Integers(vec![number.as_i64()])
+                }
                 Value::Number(number) => Column::Numbers(vec![number.as_f64()]),
                 Value::Null => Column::Numbers(vec![None]),
                 Value::Bool(flag) => Column::Flags(vec![Some(*flag)]),

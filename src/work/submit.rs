@@ -80,7 +80,8 @@ pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitErro
     let config = check(app, &request.config).map_err(SubmitError::Invalid)?;
     let id = request.run_id.clone().unwrap_or_else(|| RunId::generate(app.clock.now()));
     let effective = config.resolved();
-    let asked = json!({ "config": request.config, "run_id": request.run_id, "parent": request.parent_run_id });
+    let asked =
+        json!({ "config": request.config, "run_id": request.run_id, "parent": request.parent_run_id });
     let new = NewRun {
         id: id.clone(),
         submission: Submission {

@@ -16,7 +16,8 @@ fn clone_into(folder: &Path) {
         let name = function.unwrap().file_name();
         let target = folder.join("functions").join(&name);
         std::fs::create_dir_all(&target).unwrap();
-        std::fs::copy(project("functions").join(&name).join("function.json"), target.join("function.json")).unwrap();
+        std::fs::copy(project("functions").join(&name).join("function.json"), target.join("function.json"))
+            .unwrap();
     }
 }
 
@@ -25,7 +26,12 @@ fn the_demo_shows_the_whole_path() {
     let home = Home::empty();
     clone_into(home.path());
     let said = run_well(&["demo", "--once", "--port", "0"], home.path());
-    for expected in ["12154 real daily bars of 5 stocks", "submitted examples/momentum.yaml as RUN", "total return", "files: "] {
+    for expected in [
+        "12154 real daily bars of 5 stocks",
+        "submitted examples/momentum.yaml as RUN",
+        "total return",
+        "files: ",
+    ] {
         assert!(said.contains(expected), "{expected:?} is not in:\n{said}");
     }
     let again = run_well(&["demo", "--once", "--port", "0"], home.path());
@@ -38,10 +44,24 @@ fn a_run_without_a_service_gives_its_files_and_summary() {
     let (config, lake) = (project("examples/momentum.yaml"), home.lake());
     let arguments = |out: &'static str| {
         let config = config.to_str().unwrap();
-        vec!["run", config, "--run-id", "r", "--lake", lake.to_str().unwrap(), "--output", "json", "--out", out]
+        vec![
+            "run",
+            config,
+            "--run-id",
+            "r",
+            "--lake",
+            lake.to_str().unwrap(),
+            "--output",
+            "json",
+            "--out",
+            out,
+        ]
     };
     let summary: Value = serde_json::from_str(&run_well(&arguments("one"), home.path())).unwrap();
-    assert_eq!((&summary["run_id"], &summary["run_name"]), (&"r".into(), &"momentum, top two of five".into()));
+    assert_eq!(
+        (&summary["run_id"], &summary["run_name"]),
+        (&"r".into(), &"momentum, top two of five".into())
+    );
     run_well(&arguments("two"), home.path());
     for file in std::fs::read_dir(home.path().join("one/r")).unwrap() {
         let name = file.unwrap().file_name();
@@ -55,7 +75,11 @@ fn a_run_without_a_service_gives_its_files_and_summary() {
 #[test]
 fn an_invalid_config_is_refused_with_every_fault() {
     let home = Home::empty();
-    std::fs::write(home.path().join("bad.yaml"), "start_date: 2020-01-01\nend_date: 2019-01-01\nbroker: {lots: 1}\n").unwrap();
+    std::fs::write(
+        home.path().join("bad.yaml"),
+        "start_date: 2020-01-01\nend_date: 2019-01-01\nbroker: {lots: 1}\n",
+    )
+    .unwrap();
     let refused = run(&["run", "bad.yaml"], home.path());
     assert_eq!(refused.status.code(), Some(2));
     let said = String::from_utf8_lossy(&refused.stderr);
@@ -87,8 +111,20 @@ fn settings_that_cannot_be_used_stop_the_program_with_one_message() {
 #[test]
 fn every_command_explains_itself() {
     for command in [
-        "serve", "dev", "demo", "run", "submit", "status", "list", "watch", "cancel", "fetch", "lake", "lake import",
-        "lake sample", "lake inspect",
+        "serve",
+        "dev",
+        "demo",
+        "run",
+        "submit",
+        "status",
+        "list",
+        "watch",
+        "cancel",
+        "fetch",
+        "lake",
+        "lake import",
+        "lake sample",
+        "lake inspect",
     ] {
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.push("--help");

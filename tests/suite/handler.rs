@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::support::service::{Answer, Handler, Home, momentum};
 
-const FUNCTIONS: [&str; 8] = ["submit", "status", "list", "results", "cancel", "health", "execute", "reconcile"];
+const FUNCTIONS: [&str; 8] =
+    ["submit", "status", "list", "results", "cancel", "health", "execute", "reconcile"];
 
 fn code(answer: &Answer) -> (u16, String) {
     assert_eq!(answer.header("content-type"), "application/problem+json");
@@ -26,7 +27,10 @@ async fn a_submitted_config_becomes_a_result() {
     let home = Home::with_prices();
     let handler = home.handler(&[]).await;
     let run = completed(&handler, "r", momentum()).await;
-    assert_eq!((&run["status"], &run["attempt"], &run["progress"]), (&json!("completed"), &json!(1), &json!(1.0)));
+    assert_eq!(
+        (&run["status"], &run["attempt"], &run["progress"]),
+        (&json!("completed"), &json!(1), &json!(1.0))
+    );
     assert_eq!(run["data_versions"]["prices"]["version"], 1);
     assert!(run["summary"]["total_return"].is_f64());
 
@@ -34,7 +38,8 @@ async fn a_submitted_config_becomes_a_result() {
     assert_eq!(listed["runs"], json!([run]));
     assert_eq!(listed["next_cursor"], Value::Null);
     let events = handler.get("/api/backtests/r/events").await.json();
-    let told: Vec<&str> = events["events"].as_array().unwrap().iter().map(|one| one["event"].as_str().unwrap()).collect();
+    let told: Vec<&str> =
+        events["events"].as_array().unwrap().iter().map(|one| one["event"].as_str().unwrap()).collect();
     assert_eq!(told, ["submitted", "claimed", "completed"]);
     assert_eq!(handler.get("/api/backtests/r/summary").await.json(), run["summary"]);
 }
@@ -51,7 +56,11 @@ async fn artifacts_are_what_their_manifest_says() {
         let name = artifact["name"].as_str().unwrap();
         let answer = handler.get(&format!("/api/backtests/r/artifacts/{name}")).await;
         assert_eq!(answer.body.len() as u64, artifact["size_bytes"].as_u64().unwrap(), "{name}");
-        assert_eq!(backtest_functions::work::sha256_hex(&answer.body), artifact["sha256"].as_str().unwrap(), "{name}");
+        assert_eq!(
+            backtest_functions::work::sha256_hex(&answer.body),
+            artifact["sha256"].as_str().unwrap(),
+            "{name}"
+        );
         assert_eq!(answer.header("content-type"), artifact["content_type"].as_str().unwrap(), "{name}");
     }
 
@@ -90,7 +99,13 @@ async fn no_envelope_is_answered_with_an_empty_body() {
     let home = Home::empty();
     let handler = home.handler(&[]).await;
     let bodies: [&[u8]; 8] = [
-        b"", b"null", b"{}", b"[]", b"not json", b"\xff\xfe", br#"{"Data":{"req":7,"run":7,"timer":7}}"#,
+        b"",
+        b"null",
+        b"{}",
+        b"[]",
+        b"not json",
+        b"\xff\xfe",
+        br#"{"Data":{"req":7,"run":7,"timer":7}}"#,
         br#"{"Data":{"req":{"Headers":{"a b":["\n"]},"Body":"{"},"run":"\"bm90IGpzb24=\""},"Metadata":null}"#,
     ];
     for function in FUNCTIONS {
@@ -117,7 +132,12 @@ async fn both_modes_give_the_same_answer() {
     for (function, path, query, params) in [
         ("status", "/api/backtests/r", json!({}), json!({ "run_id": "r" })),
         ("status", "/api/backtests/none", json!({}), json!({ "run_id": "none" })),
-        ("list", "/api/backtests?status=completed,failed&limit=1", json!({ "status": "completed,failed", "limit": "1" }), json!({})),
+        (
+            "list",
+            "/api/backtests?status=completed,failed&limit=1",
+            json!({ "status": "completed,failed", "limit": "1" }),
+            json!({}),
+        ),
         ("list", "/api/backtests?limit=0", json!({ "limit": "0" }), json!({})),
         ("results", "/api/backtests/r/artifacts", json!({}), json!({ "run_id": "r", "result": "artifacts" })),
         ("results", "/api/backtests/r", json!({}), json!({ "run_id": "r", "result": null })),
@@ -164,11 +184,18 @@ async fn every_fault_of_a_config_is_named_at_once() {
     let answer = handler.post("/api/backtests", &json!({ "config": config })).await;
     assert_eq!(code(&answer), (400, "invalid_config".into()));
     let errors = answer.json()["errors"].clone();
-    let mut paths: Vec<&str> = errors.as_array().unwrap().iter().map(|error| error["path"].as_str().unwrap()).collect();
+    let mut paths: Vec<&str> =
+        errors.as_array().unwrap().iter().map(|error| error["path"].as_str().unwrap()).collect();
     paths.sort_unstable();
     assert_eq!(
         paths,
-        ["broker.commission", "broker.slipage_bps", "start_date", "strategy.parameters.top_n", "universe.symbols[1]"]
+        [
+            "broker.commission",
+            "broker.slipage_bps",
+            "start_date",
+            "strategy.parameters.top_n",
+            "universe.symbols[1]"
+        ]
     );
     assert_eq!(handler.get("/api/backtests").await.json()["runs"], json!([]), "nothing was stored");
 }
@@ -178,7 +205,8 @@ async fn bad_requests_are_refused_with_their_code() {
     let home = Home::with_prices();
     let handler = home.handler(&[]).await;
     let send = async |content_type: &str, body: Vec<u8>| {
-        let request = handler.http.post(format!("{}/api/backtests", handler.url)).header("content-type", content_type);
+        let request =
+            handler.http.post(format!("{}/api/backtests", handler.url)).header("content-type", content_type);
         code(&handler.send(request.body(body)).await)
     };
     let malformed = || (400, "malformed_request".to_owned());
@@ -193,14 +221,19 @@ async fn bad_requests_are_refused_with_their_code() {
     assert_eq!(send("application/json", [b'['; 10_000].to_vec()).await, malformed());
     assert_eq!(send("text/plain", b"hello".to_vec()).await, (415, "unsupported_media_type".into()));
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned()
-        + &('b'..='k').map(|c| format!("{c}: &{c} [{0}]\n", vec![format!("*{}", (c as u8 - 1) as char); 9].join(","))).collect::<String>();
+        + &('b'..='k')
+            .map(|c| format!("{c}: &{c} [{0}]\n", vec![format!("*{}", (c as u8 - 1) as char); 9].join(",")))
+            .collect::<String>();
     assert_eq!(send("application/yaml", bomb.into_bytes()).await, malformed());
 
     assert_eq!(code(&handler.get("/api/backtests/none").await), (404, "run_not_found".into()));
     assert_eq!(code(&handler.get("/api/backtests/%2e%2e").await), (404, "not_found".into()));
     assert_eq!(code(&handler.get("/api/nothing").await), (404, "not_found".into()));
     assert_eq!(code(&handler.get("/api/backtests?offset=5").await), (400, "invalid_parameter".into()));
-    assert_eq!(code(&handler.get("/api/backtests?limit=501&status=odd").await), (400, "invalid_parameter".into()));
+    assert_eq!(
+        code(&handler.get("/api/backtests?limit=501&status=odd").await),
+        (400, "invalid_parameter".into())
+    );
     assert_eq!(code(&handler.get("/api/backtests?cursor=x").await), (400, "invalid_parameter".into()));
 }
 
@@ -233,7 +266,8 @@ async fn a_submitted_config_reads_no_local_path_unless_allowed() {
     let handler = home.handler(&[]).await;
     let answer = handler.post("/api/backtests", &json!({ "config": config })).await;
     assert_eq!(answer.json()["errors"][0]["path"], "data.price_path");
-    let allowed = home.handler(&[("BACKTEST_ALLOW_LOCAL_DATA", "true"), ("BACKTEST_ALLOWED_DATA_DIRS", "lake")]).await;
+    let allowed =
+        home.handler(&[("BACKTEST_ALLOW_LOCAL_DATA", "true"), ("BACKTEST_ALLOWED_DATA_DIRS", "lake")]).await;
     let answer = allowed.post("/api/backtests", &json!({ "config": config })).await;
     assert_eq!(answer.json()["errors"][0]["path"], "data.price_path");
     config["data"]["price_path"] = json!("gold/prices_daily");
@@ -246,7 +280,8 @@ async fn the_same_key_and_request_give_the_same_run() {
     let home = Home::with_prices();
     let handler = home.handler(&[]).await;
     let submit = async |config: &Value| {
-        let request = handler.http.post(format!("{}/api/backtests", handler.url)).header("idempotency-key", "k");
+        let request =
+            handler.http.post(format!("{}/api/backtests", handler.url)).header("idempotency-key", "k");
         handler.send(request.json(&json!({ "config": config }))).await
     };
     let config = momentum();
@@ -267,7 +302,12 @@ async fn status_is_cheap_to_ask_again() {
     let submitted = handler.post("/api/backtests", &json!({ "config": momentum(), "run_id": "r" })).await;
     assert_eq!((submitted.header("location"), submitted.header("retry-after")), ("/api/backtests/r", "1"));
     let first = handler.get("/api/backtests/r").await;
-    let ask = || handler.http.get(format!("{}/api/backtests/r", handler.url)).header("if-none-match", first.header("etag"));
+    let ask = || {
+        handler
+            .http
+            .get(format!("{}/api/backtests/r", handler.url))
+            .header("if-none-match", first.header("etag"))
+    };
     assert_eq!(handler.send(ask()).await.status.as_u16(), 304);
     handler.wake("r").await;
     assert_eq!(handler.send(ask()).await.status.as_u16(), 200, "the run has moved");
@@ -283,7 +323,10 @@ async fn a_canceled_run_is_not_executed_and_a_finished_one_not_canceled() {
     handler.wake("a").await;
     assert_eq!(handler.run("a").await["attempt"], 0);
     completed(&handler, "b", momentum()).await;
-    assert_eq!(code(&handler.call(Method::POST, "/api/backtests/b/cancel", None).await), (409, "run_finished".into()));
+    assert_eq!(
+        code(&handler.call(Method::POST, "/api/backtests/b/cancel", None).await),
+        (409, "run_finished".into())
+    );
 }
 
 #[tokio::test]

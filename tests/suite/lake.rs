@@ -19,7 +19,8 @@ fn import(home: &Home, content: &str, more: &[&str]) -> std::process::Output {
 
 fn inspect(home: &Home) -> Value {
     let lake = home.lake();
-    let text = run_well(&["lake", "inspect", "--output", "json", "--lake", lake.to_str().unwrap()], home.path());
+    let text =
+        run_well(&["lake", "inspect", "--output", "json", "--lake", lake.to_str().unwrap()], home.path());
     serde_json::from_str::<Value>(&text).unwrap()["contents"].clone()
 }
 
@@ -41,12 +42,17 @@ fn the_sample_prices_arrive_whole() {
 #[test]
 fn column_names_may_be_spelled_in_any_case_and_gaps_are_counted() {
     let home = Home::empty();
-    let output = import(&home, &format!("{HEADER}2020-01-02,A,1,2,0.5,1.5,100\n2020-01-03,A,,2,,1.6,\n"), &[]);
+    let output =
+        import(&home, &format!("{HEADER}2020-01-02,A,1,2,0.5,1.5,100\n2020-01-03,A,,2,,1.6,\n"), &[]);
     assert!(output.status.success(), "{output:?}");
     let contents = inspect(&home);
     assert_eq!(contents["rows"], 2);
-    let mut missing: Vec<String> =
-        contents["missing"].as_array().unwrap().iter().map(|pair| format!("{} {}", pair[0], pair[1])).collect();
+    let mut missing: Vec<String> = contents["missing"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pair| format!("{} {}", pair[0], pair[1]))
+        .collect();
     missing.sort();
     assert_eq!(missing, ["\"low\" 1", "\"open\" 1", "\"volume\" 1"]);
 }
@@ -104,7 +110,8 @@ fn a_synthetic_market_is_the_same_for_the_same_arguments() {
                     strategy: {class: StaticUniverseStrategy}\n";
         std::fs::write(&config, text).unwrap();
         let out = home.path().join("out");
-        let arguments = ["run", config.to_str().unwrap(), "--run-id", "r", "--lake", lake.to_str().unwrap(), "--out"];
+        let arguments =
+            ["run", config.to_str().unwrap(), "--run-id", "r", "--lake", lake.to_str().unwrap(), "--out"];
         run_well(&[&arguments[..], &[out.to_str().unwrap()]].concat(), home.path());
         std::fs::read(out.join("r/trades.csv")).unwrap()
     };

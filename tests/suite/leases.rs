@@ -62,8 +62,12 @@ async fn a_killed_executor_is_taken_over() {
     let run = two.run("r").await;
     assert_eq!((&run["status"], &run["attempt"]), (&json!("completed"), &json!(2)), "{run}");
     let events = two.get("/api/backtests/r/events").await.json();
-    let taken = events["events"].as_array().unwrap().iter().find(|one| one["event"] == "taken_over").unwrap().clone();
-    assert!(taken["detail"]["from"].as_str().is_some_and(|owner| !owner.is_empty()), "the event names the old owner");
+    let taken =
+        events["events"].as_array().unwrap().iter().find(|one| one["event"] == "taken_over").unwrap().clone();
+    assert!(
+        taken["detail"]["from"].as_str().is_some_and(|owner| !owner.is_empty()),
+        "the event names the old owner"
+    );
     assert!(run["output_dir"].as_str().unwrap().ends_with("/f2"));
 }
 
@@ -73,7 +77,10 @@ async fn a_running_run_can_be_canceled() {
     let handler = home.handler(&[]).await;
     handler.submit(&json!({ "config": long(), "run_id": "r" })).await;
     let canceled = async {
-        eventually("the run is under way", async || (handler.run("r").await["status"] == "running").then_some(())).await;
+        eventually("the run is under way", async || {
+            (handler.run("r").await["status"] == "running").then_some(())
+        })
+        .await;
         handler.call(reqwest::Method::POST, "/api/backtests/r/cancel", None).await
     };
     let (_, canceled) = tokio::join!(handler.wake("r"), canceled);
@@ -97,7 +104,8 @@ async fn a_lost_message_is_sent_again_and_a_wrong_one_is_dropped() {
     let handler = home.handler(&[]).await;
     // A plain submit cannot carry its message.
     handler.post("/api/backtests", &json!({ "config": momentum(), "run_id": "r" })).await;
-    let reconcile = async || handler.envelope("reconcile", &json!({})).await.json()["Outputs"]["runs"].clone();
+    let reconcile =
+        async || handler.envelope("reconcile", &json!({})).await.json()["Outputs"]["runs"].clone();
     assert_eq!(reconcile().await, json!([{ "v": 1, "run_id": "r" }]));
     assert!(reconcile().await.is_null(), "once is enough");
     for message in [json!("not a message"), json!({ "v": 1 }), json!({ "v": 1, "run_id": "unknown" })] {
@@ -112,7 +120,10 @@ async fn the_handler_answers_while_it_computes() {
     let handler = home.handler(&[]).await;
     handler.submit(&json!({ "config": long(), "run_id": "r" })).await;
     let probe = async {
-        eventually("the run is under way", async || (handler.run("r").await["status"] == "running").then_some(())).await;
+        eventually("the run is under way", async || {
+            (handler.run("r").await["status"] == "running").then_some(())
+        })
+        .await;
         tokio::time::timeout(Duration::from_secs(1), handler.get("/")).await
     };
     let (_, probed) = tokio::join!(handler.wake("r"), probe);

@@ -18,6 +18,9 @@ mod handler;
 /// Leases between real processes, and what a kill leaves behind.
 mod leases;
 
+/// The local Functions host against handlers that misbehave.
+mod devhost;
+
 /// The commands, as a person gives them.
 mod commands;
 

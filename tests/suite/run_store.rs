@@ -7,8 +7,8 @@ use backtest_functions::run::{
 };
 use backtest_functions::store::runs::sqlite::SqliteRuns;
 use backtest_functions::store::runs::{
-    Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Progress, RunStore,
-    Settlement,
+    Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Progress,
+    RunStore, Settlement,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -99,13 +99,17 @@ async fn a_run_lives_from_submit_to_publication() {
     assert_eq!(store.beat(&claimed.lease, &progress).await.unwrap(), Beat::Held { cancel_requested: false });
     let run = store.get(&id("r")).await.unwrap().unwrap();
     assert_eq!((run.progress, run.progress_note.as_deref()), (0.25, Some("day 1 of 4")));
-    assert_eq!(finish(&store, &claimed.lease, &Ending::Complete(publication())).await, Some(Status::Completed));
+    assert_eq!(
+        finish(&store, &claimed.lease, &Ending::Complete(Box::new(publication()))).await,
+        Some(Status::Completed)
+    );
     match store.get(&id("r")).await.unwrap().unwrap().state {
         RunState::Completed { publication: published, .. } => assert_eq!(published, publication()),
         other => panic!("{other:?}"),
     }
     let events = store.events(&id("r")).await.unwrap();
-    let told: Vec<_> = events.iter().map(|event| (event.version, event.event.as_str(), event.fence)).collect();
+    let told: Vec<_> =
+        events.iter().map(|event| (event.version, event.event.as_str(), event.fence)).collect();
     assert_eq!(told, [(1, "submitted", 0), (2, "claimed", 1), (3, "completed", 1)]);
 }
 
@@ -146,11 +150,19 @@ async fn whoever_lost_the_lease_changes_nothing() {
     let second = claim(&store, "r", "two", 60.0).await;
     assert_eq!((second.taken_from.as_deref(), second.lease.fence), (Some("one"), Fence(2)));
     assert_eq!(store.beat(&first.lease, &Progress::default()).await.unwrap(), Beat::Lost);
-    for ending in [Ending::Complete(publication()), failure(Reason::InvalidData), retry(0.0), Ending::AcknowledgeCancel] {
+    for ending in [
+        Ending::Complete(Box::new(publication())),
+        failure(Reason::InvalidData),
+        retry(0.0),
+        Ending::AcknowledgeCancel,
+    ] {
         assert_eq!(finish(&store, &first.lease, &ending).await, None);
     }
     assert_eq!(status(&store, "r").await, Status::Running);
-    assert_eq!(finish(&store, &second.lease, &Ending::Complete(publication())).await, Some(Status::Completed));
+    assert_eq!(
+        finish(&store, &second.lease, &Ending::Complete(Box::new(publication()))).await,
+        Some(Status::Completed)
+    );
 }
 
 #[tokio::test]
@@ -159,7 +171,10 @@ async fn a_lease_that_ran_out_but_was_not_taken_is_still_its_holders() {
     insert(&store, "r").await;
     let late = claim(&store, "r", "one", 0.0).await;
     assert!(matches!(store.beat(&late.lease, &Progress::default()).await.unwrap(), Beat::Held { .. }));
-    assert_eq!(finish(&store, &late.lease, &Ending::Complete(publication())).await, Some(Status::Completed));
+    assert_eq!(
+        finish(&store, &late.lease, &Ending::Complete(Box::new(publication()))).await,
+        Some(Status::Completed)
+    );
 }
 
 #[tokio::test]
@@ -168,8 +183,11 @@ async fn the_end_is_the_end() {
     insert(&store, "r").await;
     let claimed = claim(&store, "r", "one", 60.0).await;
     finish(&store, &claimed.lease, &failure(Reason::InvalidData)).await;
-    assert_eq!(finish(&store, &claimed.lease, &Ending::Complete(publication())).await, None);
-    assert!(matches!(store.claim(&id("r"), &claimant("two", 60.0)).await.unwrap(), Claim::NotNow(Status::Failed)));
+    assert_eq!(finish(&store, &claimed.lease, &Ending::Complete(Box::new(publication()))).await, None);
+    assert!(matches!(
+        store.claim(&id("r"), &claimant("two", 60.0)).await.unwrap(),
+        Claim::NotNow(Status::Failed)
+    ));
     assert!(matches!(store.request_cancel(&id("r"), "ada").await.unwrap(), Cancel::Ended(_)));
     assert!(!store.give_up(&id("r"), Reason::Poison, "poison").await.unwrap());
     assert!(!store.announce(&id("r")).await.unwrap());
@@ -181,7 +199,10 @@ async fn a_retry_waits_and_ends_when_no_attempt_is_left() {
     insert(&store, "r").await;
     let first = claim(&store, "r", "one", 60.0).await;
     assert_eq!(finish(&store, &first.lease, &retry(60.0)).await, Some(Status::Queued));
-    assert!(matches!(store.claim(&id("r"), &claimant("two", 60.0)).await.unwrap(), Claim::NotNow(Status::Queued)));
+    assert!(matches!(
+        store.claim(&id("r"), &claimant("two", 60.0)).await.unwrap(),
+        Claim::NotNow(Status::Queued)
+    ));
 
     insert(&store, "s").await;
     let first = claim(&store, "s", "one", 60.0).await;
@@ -198,7 +219,10 @@ async fn cancel_ends_a_queued_run_and_asks_a_running_one() {
     let (store, _folder) = sqlite();
     insert(&store, "q").await;
     assert!(matches!(store.request_cancel(&id("q"), "ada").await.unwrap(), Cancel::Canceled(_)));
-    assert!(matches!(store.request_cancel(&id("q"), "ada").await.unwrap(), Cancel::Canceled(_)), "again is harmless");
+    assert!(
+        matches!(store.request_cancel(&id("q"), "ada").await.unwrap(), Cancel::Canceled(_)),
+        "again is harmless"
+    );
     assert!(matches!(store.claim(&id("q"), &claimant("one", 60.0)).await.unwrap(), Claim::NotNow(_)));
 
     insert(&store, "r").await;
@@ -265,8 +289,12 @@ async fn a_lost_executor_is_announced_and_at_last_given_up() {
     let (announced, ended) = reconcile(&store).await;
     assert_eq!((announced, ended), (vec![], vec![(id("r"), Reason::AttemptsExhausted)]));
     let run = store.get(&id("r")).await.unwrap().unwrap();
-    assert_eq!((run.state.status(), run.fence), (Status::Failed, Fence(3)), "the fence shuts the lost ones out");
-    assert_eq!(finish(&store, &first.lease, &Ending::Complete(publication())).await, None);
+    assert_eq!(
+        (run.state.status(), run.fence),
+        (Status::Failed, Fence(3)),
+        "the fence shuts the lost ones out"
+    );
+    assert_eq!(finish(&store, &first.lease, &Ending::Complete(Box::new(publication()))).await, None);
 }
 
 #[tokio::test]
@@ -371,7 +399,7 @@ fn the_file_itself_refuses_nonsense() {
         insert(&store, "queued").await;
         insert(&store, "done").await;
         let held = claim(&store, "done", "one", 60.0).await;
-        finish(&store, &held.lease, &Ending::Complete(publication())).await;
+        finish(&store, &held.lease, &Ending::Complete(Box::new(publication()))).await;
     });
     let file = rusqlite::Connection::open(&path).unwrap();
     for (statement, expected) in [

@@ -7,7 +7,14 @@ use crate::support::service::project;
 
 /// Modules by floor; a module uses only those below it. `devhost` stands beside the house.
 const FLOORS: [(&str, u8); 8] = [
-    ("engine", 0), ("run", 0), ("clock", 0), ("store", 1), ("work", 2), ("functions", 3), ("cli", 4), ("devhost", 4),
+    ("engine", 0),
+    ("run", 0),
+    ("clock", 0),
+    ("store", 1),
+    ("work", 2),
+    ("functions", 3),
+    ("cli", 4),
+    ("devhost", 4),
 ];
 
 /// Uses inside a floor that are part of its meaning: identities and moments are words of the same protocol.
@@ -53,7 +60,8 @@ fn arrows_point_down() {
             for used in line.split("crate::").skip(1) {
                 let used = used.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap();
                 let allowed = used == module
-                    || floor_of(used).is_some_and(|below| below < floor && used != "devhost" && module != "devhost")
+                    || floor_of(used)
+                        .is_some_and(|below| below < floor && used != "devhost" && module != "devhost")
                     || NEIGHBOURS.contains(&(module.as_str(), used));
                 if floor_of(used).is_some() && !allowed {
                     wrong.push(format!("{}: {}", path.display(), line.trim()));
@@ -72,8 +80,12 @@ fn every_door_has_a_twin_and_a_route() {
         .collect();
     let routes = std::fs::read_to_string(project("src/functions/mod.rs")).unwrap();
     for door in &doors {
-        assert!(project(&format!("src/functions/{door}.rs")).is_file(), "functions/{door} has no twin in src/functions");
-        let routed = ["http", "trigger"].iter().any(|kind| routes.contains(&format!("envelope::{kind}(\"{door}\"")));
+        assert!(
+            project(&format!("src/functions/{door}.rs")).is_file(),
+            "functions/{door} has no twin in src/functions"
+        );
+        let routed =
+            ["http", "trigger"].iter().any(|kind| routes.contains(&format!("envelope::{kind}(\"{door}\"")));
         assert!(routed, "functions/{door} has no envelope route");
     }
 }
@@ -91,7 +103,8 @@ fn only_settings_read_the_environment() {
 #[test]
 fn only_replies_name_http_statuses() {
     for (path, text) in sources("src/functions") {
-        let text = text.split("//").map(|part| part.lines().next().unwrap_or_default()).collect::<String>() + &text;
+        let text =
+            text.split("//").map(|part| part.lines().next().unwrap_or_default()).collect::<String>() + &text;
         let named = text.contains("StatusCode::");
         let allowed = path.ends_with("reply.rs") || path.ends_with("envelope.rs");
         assert!(allowed || !named, "{} names a status", path.display());

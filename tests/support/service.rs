@@ -15,7 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The program under test.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backtests"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BACKTEST_") || name == "RUST_LOG") {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BACKTEST_") || name == "RUST_LOG")
+    {
         command.env_remove(name);
     }
     command
@@ -48,7 +49,10 @@ impl Home {
     pub(crate) fn with_prices() -> Self {
         let home = Self::empty();
         let sample = project("examples/data/wiki5_ohlcv_daily.parquet");
-        run_well(&["lake", "import", sample.to_str().unwrap(), "--lake", home.lake().to_str().unwrap()], home.path());
+        run_well(
+            &["lake", "import", sample.to_str().unwrap(), "--lake", home.lake().to_str().unwrap()],
+            home.path(),
+        );
         home
     }
 
@@ -57,7 +61,8 @@ impl Home {
         let home = Self::empty();
         let (symbols, days) = (symbols.to_string(), days.to_string());
         let lake = home.lake();
-        let arguments = ["lake", "sample", "--symbols", &symbols, "--days", &days, "--lake", lake.to_str().unwrap()];
+        let arguments =
+            ["lake", "sample", "--symbols", &symbols, "--days", &days, "--lake", lake.to_str().unwrap()];
         run_well(&arguments, home.path());
         home
     }
@@ -90,8 +95,12 @@ impl Home {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let handler = Handler { child, url: format!("http://127.0.0.1:{port}"), http: reqwest::Client::new() };
-        eventually("the handler answers", async || handler.http.get(&handler.url).send().await.is_ok().then_some(())).await;
+        let handler =
+            Handler { child, url: format!("http://127.0.0.1:{port}"), http: reqwest::Client::new() };
+        eventually("the handler answers", async || {
+            handler.http.get(&handler.url).send().await.is_ok().then_some(())
+        })
+        .await;
         handler
     }
 }
@@ -150,7 +159,8 @@ impl Handler {
     pub(crate) async fn envelope(&self, function: &str, data: &Value) -> Answer {
         let body = json!({ "Data": data, "Metadata": {} }).to_string();
         let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>(body)]);
-        let request = self.http.post(format!("{}/{function}", self.url)).header("content-type", "application/json");
+        let request =
+            self.http.post(format!("{}/{function}", self.url)).header("content-type", "application/json");
         self.send(request.body(reqwest::Body::wrap_stream(chunks))).await
     }
 

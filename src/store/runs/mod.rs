@@ -152,7 +152,7 @@ pub enum Beat {
 #[derive(Debug, Clone)]
 pub enum Ending {
     /// With a result. This write is the publication.
-    Complete(Publication),
+    Complete(Box<Publication>),
     /// Without, for good.
     Fail {
         /// Which class.

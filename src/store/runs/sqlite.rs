@@ -12,12 +12,13 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, Transacti
 use serde_json::{Value, json};
 
 use super::{
-    Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue, Page,
-    Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, detail,
+    Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
+    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, detail,
 };
 use crate::clock::Timestamp;
 use crate::run::{
-    Fence, GiveUp, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission, Verdict,
+    Fence, GiveUp, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission,
+    Verdict,
 };
 
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_runs.sql")];
@@ -81,7 +82,11 @@ impl SqliteRuns {
         })
         .await
         .unwrap_or_else(|panic| Err(Failure::Panicked(panic)));
-        answer.map_err(|failure| StoreError { doing, retryable: failure.is_retryable(), source: Box::new(failure) })
+        answer.map_err(|failure| StoreError {
+            doing,
+            retryable: failure.is_retryable(),
+            source: Box::new(failure),
+        })
     }
 }
 
@@ -110,7 +115,8 @@ impl Failure {
 
 fn open(path: &Path) -> Result<Connection, Failure> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|source| Failure::Folder { path: path.to_owned(), source })?;
+        std::fs::create_dir_all(folder)
+            .map_err(|source| Failure::Folder { path: path.to_owned(), source })?;
     }
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -172,7 +178,9 @@ impl RunStore for SqliteRuns {
                 });
             }
             let before = match &asked.idempotency_key {
-                Some(key) => select(tx, sql!("runs.get_by_key"), named_params! { ":idempotency_key": key })?.pop(),
+                Some(key) => {
+                    select(tx, sql!("runs.get_by_key"), named_params! { ":idempotency_key": key })?.pop()
+                }
                 None => None,
             };
             Ok(match before {
@@ -427,7 +435,12 @@ fn complete(tx: &Transaction<'_>, held: &HeldLease, result: &Publication) -> Res
     ended(tx, held, changed, Status::Completed, "completed", &about)
 }
 
-fn fail(tx: &Transaction<'_>, held: &HeldLease, reason: Reason, error: &str) -> Result<Option<Status>, Failure> {
+fn fail(
+    tx: &Transaction<'_>,
+    held: &HeldLease,
+    reason: Reason,
+    error: &str,
+) -> Result<Option<Status>, Failure> {
     let changed = execute(
         tx,
         sql!("runs.fail"),
@@ -540,7 +553,9 @@ fn give_up(
 fn ending_of(how: GiveUp, run: &Run) -> (Status, Reason, Option<String>) {
     match how {
         GiveUp::Canceled => (Status::Canceled, Reason::CanceledByUser, None),
-        GiveUp::TimedOut => (Status::Failed, Reason::Timeout, Some("the run used up its wall time".to_owned())),
+        GiveUp::TimedOut => {
+            (Status::Failed, Reason::Timeout, Some("the run used up its wall time".to_owned()))
+        }
         GiveUp::Exhausted => {
             let last = run.error.as_deref().unwrap_or("its executor disappeared");
             let error = format!("gave up after {} attempts; last: {last}", run.attempt);
