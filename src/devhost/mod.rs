@@ -352,15 +352,11 @@ impl Host {
         &self.invoker.queues
     }
 
-    /// Waits until the host ends by itself.
-    pub async fn wait(mut self) -> ExitReason {
+    /// Waits until the host ends by itself; [`Host::stop`] then cleans up.
+    pub async fn wait(&self) -> ExitReason {
         let mut exit = self.invoker.exit.subscribe();
-        let reason = match exit.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or(ExitReason::Stopped),
-            Err(_) => ExitReason::Stopped,
-        };
-        self.settle().await;
-        reason
+        let reason = exit.wait_for(Option::is_some).await;
+        reason.ok().and_then(|reason| reason.clone()).unwrap_or(ExitReason::Stopped)
     }
 
     /// Stops: the handler is killed without notice, nothing new is taken.
