@@ -177,6 +177,7 @@ impl Invoker {
             started_at: Utc::now(),
             outcome: None,
         });
+        let unfinished = Unfinished { invoker: self, id, function: name, started };
         let result = match self.app.function_timeout {
             None => self.when_ready(id, work).await,
             Some(limit) => match tokio::time::timeout(limit, self.when_ready(id, work)).await {
@@ -196,6 +197,7 @@ impl Invoker {
                 error!(function = name, invocation = %id, "executed {name} (failed, {elapsed_ms} ms): {why}");
             }
         }
+        std::mem::forget(unfinished);
         self.finish(id, name, Outcome { elapsed, failure });
         result
     }
@@ -301,6 +303,26 @@ impl Invoker {
         }
         // No receiver is fine: news is for whoever listens.
         let _ = self.events.send(event);
+    }
+}
+
+/// Closes the record of an invocation that was dropped half-way: a caller hung up, or the host ends.
+struct Unfinished<'a> {
+    invoker: &'a Invoker,
+    id: Uuid,
+    function: &'a str,
+    started: Instant,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        let name = self.function;
+        info!(function = name, invocation = %self.id, "gave up {name}: nobody waits for it any more");
+        let outcome = Outcome {
+            elapsed: self.started.elapsed(),
+            failure: Some("nobody waited for the end".to_owned()),
+        };
+        self.invoker.finish(self.id, name, outcome);
     }
 }
 

@@ -123,6 +123,12 @@ pub enum HostError {
         #[source]
         source: std::io::Error,
     },
+    /// Two hosts on one state would fire every timer twice.
+    #[error("another host is running on the state folder {}", .folder.display())]
+    InUse {
+        /// Folder.
+        folder: PathBuf,
+    },
     /// The queues cannot be opened.
     #[error("open the queues")]
     Queues(#[from] queue::QueueError),
@@ -230,6 +236,8 @@ pub struct Host {
     supervisor: JoinHandle<()>,
     server: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
+    /// Held while the host lives; the system releases it even after a kill.
+    _lock: std::fs::File,
 }
 
 /// Starts a host. It listens when this returns; the handler may still be starting, and calls wait for it.
@@ -246,6 +254,11 @@ pub async fn start(mut options: Options) -> Result<Host, HostError> {
     let timers_folder = options.state_dir.join("timers");
     let state_fault = |source| HostError::State { folder: options.state_dir.clone(), source };
     std::fs::create_dir_all(&timers_folder).map_err(state_fault)?;
+    let lock = std::fs::File::create(options.state_dir.join("lock")).map_err(state_fault)?;
+    lock.try_lock().map_err(|error| match error {
+        std::fs::TryLockError::WouldBlock => HostError::InUse { folder: options.state_dir.clone() },
+        std::fs::TryLockError::Error(source) => state_fault(source),
+    })?;
     let queues = Arc::new(Queues::open(&options.state_dir.join("queues.sqlite"))?);
     let keys = match options.enable_auth {
         false => None,
@@ -270,6 +283,7 @@ pub async fn start(mut options: Options) -> Result<Host, HostError> {
         public_port: address.port(),
         strict: options.strict,
         watch: options.watch,
+        trace_file: options.state_dir.join("handler"),
         events: events.clone(),
         exit: exit.clone(),
     };
@@ -314,7 +328,7 @@ pub async fn start(mut options: Options) -> Result<Host, HostError> {
     info!("listening on http://localhost:{}/", address.port());
     let front = Arc::new(http::Front { invoker: invoker.clone(), keys, started: Instant::now(), draining });
     let server = tokio::spawn(warp::serve(http::filter(front)).incoming(socket).run());
-    Ok(Host { address, invoker, supervisor, server, workers })
+    Ok(Host { address, invoker, supervisor, server, workers, _lock: lock })
 }
 
 impl Host {
@@ -338,13 +352,11 @@ impl Host {
         &self.invoker.queues
     }
 
-    /// Waits until the host ends by itself; [`Host::stop`] then takes away what is left.
+    /// Waits until the host ends by itself; [`Host::stop`] then cleans up.
     pub async fn wait(&self) -> ExitReason {
         let mut exit = self.invoker.exit.subscribe();
-        match exit.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or(ExitReason::Stopped),
-            Err(_) => ExitReason::Stopped,
-        }
+        let reason = exit.wait_for(Option::is_some).await;
+        reason.ok().and_then(|reason| reason.clone()).unwrap_or(ExitReason::Stopped)
     }
 
     /// Stops: the handler is killed without notice, nothing new is taken.

@@ -5,7 +5,6 @@
 //! to the end of the field, Sunday is only 0, both day fields must match), hence the six bit masks here. Times
 //! are UTC, as in Azure, so that a schedule means the same on every desk.
 
-use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike, Utc};
@@ -215,15 +214,6 @@ impl Field {
 
     fn fault(&self, item: &str, why: &str) -> ScheduleError {
         ScheduleError(format!("{} `{item}`: {why}", self.name))
-    }
-}
-
-impl fmt::Display for Schedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Schedule::Every(interval) => write!(f, "every {} s", interval.as_secs_f64()),
-            Schedule::Cron(_) => write!(f, "calendar"),
-        }
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::error::Error as _;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -90,6 +89,7 @@ pub struct Supervisor {
     events: broadcast::Sender<Event>,
     exit: watch::Sender<Option<ExitReason>>,
     client: reqwest::Client,
+    trace_file: PathBuf,
 }
 
 /// How one child came to its end.
@@ -109,6 +109,8 @@ pub struct Setup {
     pub strict: bool,
     /// Restart when the executable changes.
     pub watch: bool,
+    /// Remembers the child, so that a next host can find one left behind.
+    pub trace_file: PathBuf,
     /// Where news goes.
     pub events: broadcast::Sender<Event>,
     /// Set once, when the host ends.
@@ -133,7 +135,7 @@ impl Supervisor {
         let (restart, restarts) = mpsc::unbounded_channel();
         let patience = app.handler.initialization_timeout.saturating_mul(4);
         let handler = Handler { port, patience, state: state_seen, restarts: restart };
-        let Setup { public_port, strict, watch: watch_executable, events, exit } = setup;
+        let Setup { public_port, strict, watch: watch_executable, trace_file, events, exit } = setup;
         let supervisor = Supervisor {
             app,
             port,
@@ -145,12 +147,14 @@ impl Supervisor {
             events,
             exit,
             client,
+            trace_file,
         };
         Ok((supervisor, handler))
     }
 
     /// Starts the child again and again as the rules of exits demand; returns when no child runs any more.
     pub async fn run(mut self) -> ExitReason {
+        end_leftover(&self.trace_file).await;
         let mut crashes: VecDeque<Instant> = VecDeque::new();
         loop {
             let why = match self.run_once().await {
@@ -285,6 +289,9 @@ impl Supervisor {
         let child = command.spawn()?;
         let pid = child.id().unwrap_or_default();
         info!("started {} as process {pid} on port {port}", handler.program.display());
+        if let Err(error) = std::fs::write(&self.trace_file, format!("{pid} {worker_id}")) {
+            debug!("cannot remember the handler in {}: {error}", self.trace_file.display());
+        }
         self.tell(Event::HandlerStarted { pid });
         Ok(child)
     }
@@ -400,18 +407,27 @@ async fn kill(child: &mut Child) {
     }
 }
 
-type Stamp = Option<(SystemTime, u64)>;
-
-/// Enough of a file's metadata to tell a new build from the old one.
-fn stamp(program: &Path) -> Stamp {
-    let file =
-        if program.components().count() > 1 { program.to_owned() } else { on_path(program.as_os_str()) };
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+/// Ends the handler of a host that was itself killed. Only a process that carries the remembered worker id in its
+/// environment is touched; where that cannot be read (outside Linux) nothing is.
+async fn end_leftover(trace_file: &Path) {
+    let Ok(trace) = std::fs::read_to_string(trace_file) else { return };
+    let Some((pid, worker_id)) = trace.trim().split_once(' ') else { return };
+    let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { return };
+    let mark = format!("FUNCTIONS_CUSTOMHANDLER_WORKER_ID={worker_id}");
+    if environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) {
+        warn!("ending process {pid}, a handler that an earlier host left behind");
+        if let Err(error) = Command::new("kill").args(["-9", pid]).status().await {
+            warn!("kill {pid}: {error}");
+        }
+    }
 }
 
-fn on_path(name: &OsStr) -> PathBuf {
-    PathBuf::from(name)
+type Stamp = Option<(SystemTime, u64)>;
+
+/// Enough of a file's metadata to tell a new build from the old one; nothing for a name found on `PATH`.
+fn stamp(program: &Path) -> Stamp {
+    let metadata = std::fs::metadata(program).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 /// Returns once the program differs from `before` and has kept still for one look, so that no half-written file starts.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
@@ -78,7 +78,7 @@ impl Timer {
             }
             // The sender lives as long as the host.
             let _ = self.draining.clone().wait_for(|draining| !draining).await;
-            let started_at = Utc::now();
+            let started_at = Utc::now().trunc_subsecs(6);
             let cause = match (past_due, at_once) {
                 (true, _) => "timer, past due",
                 (false, true) => "timer, on startup",

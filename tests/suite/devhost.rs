@@ -7,9 +7,10 @@ mod handler;
 use std::time::{Duration, Instant};
 
 use backtest_functions::devhost::app::{App, HttpMode};
-use backtest_functions::devhost::envelope::messages;
+use backtest_functions::devhost::envelope::{messages, to_base64};
 use backtest_functions::devhost::ncrontab::Schedule;
 use backtest_functions::devhost::process::{Severity, severity};
+use backtest_functions::devhost::queue::Queues;
 use backtest_functions::devhost::route::Route;
 use backtest_functions::devhost::timer::{Status, never, open};
 use backtest_functions::devhost::{Event, ExitReason, Options};
@@ -21,6 +22,21 @@ use serde_json::{Value, json};
 #[ignore = "plays the handler for the other tests"]
 fn as_handler() {
     handler::run();
+}
+
+#[test]
+#[ignore = "runs a host of its own for one test"]
+fn as_host() {
+    handler::run_host();
+}
+
+async fn until(mut done: impl FnMut() -> bool) {
+    let wait = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("it did not come true");
 }
 
 fn header<'a>(request: &'a Value, name: &str) -> Vec<&'a str> {
@@ -287,6 +303,19 @@ async fn streams_answers_when_proxying() {
     let mut response = host.request("GET", "/api/stream").header("x-do", "drip").send().await.unwrap();
     let piece = tokio::time::timeout(PATIENCE, response.chunk()).await.unwrap().unwrap().unwrap();
     assert_eq!(piece, "drop\n");
+    host.host.stop().await;
+}
+
+/// A caller that hangs up takes a streamed request with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn gives_up_a_streamed_request_when_the_caller_hangs_up() {
+    let app = TestApp::new().http("hello", "hello", &["get"]);
+    let mut host = app.start().await;
+    host.ready().await;
+    let request =
+        host.request("GET", "/api/hello").header("x-do", "hang").timeout(Duration::from_millis(300));
+    assert!(request.send().await.is_err());
+    assert_eq!(host.finished().await.as_deref(), Some("nobody waited for the end"));
     host.host.stop().await;
 }
 
@@ -575,6 +604,39 @@ async fn holds_messages_by_a_lease() {
     host.host.stop().await;
 }
 
+/// 36: after a kill of the whole host the message returns when its lease ends, and the handler left behind is ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn recovers_from_a_kill_of_the_whole_host() {
+    let app = TestApp::new().queue("work", "jobs").with(|options| options.lease_seconds = Some(1));
+    app.write_host_json();
+    let host = app.start().await;
+    host.host.stop().await;
+    let queues = Queues::open(&app.options.state_dir.join("queues.sqlite")).unwrap();
+    queues.put("jobs", &to_base64(br#"{"do":"slow:60000"}"#)).unwrap();
+    let mut other = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["devhost::as_host", "--exact", "--ignored", "--nocapture"])
+        .env("APP_ROOT", app.root())
+        .env("OUTLIVE_THE_HOST", "yes")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until(|| !app.requests().is_empty()).await;
+    let busy = app.try_start().await.map(drop).unwrap_err().to_string();
+    assert!(busy.starts_with("another host is running"), "{busy}");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let orphan = app.requests()[0]["process"].to_string();
+    // A process that ended but was not yet collected has no environment any more.
+    let is_alive = || std::fs::read(format!("/proc/{orphan}/environ")).is_ok_and(|text| !text.is_empty());
+    assert!(is_alive());
+    let host = app.start().await;
+    until(|| app.requests().len() == 2).await;
+    assert_eq!(app.envelopes()[1]["Metadata"]["DequeueCount"], "2");
+    until(|| !is_alive()).await;
+    host.host.stop().await;
+}
+
 /// 37: one at a time when so configured, several otherwise.
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_as_many_at_once_as_configured() {
@@ -637,7 +699,8 @@ async fn wakes_the_listener_of_a_written_queue() {
     let answered = Instant::now();
     host.wait_for(|event| matches!(event, Event::InvocationStarted { function, .. } if function == "work"))
         .await;
-    assert!(answered.elapsed() < Duration::from_millis(50), "{:?}", answered.elapsed());
+    // A few milliseconds on an idle machine; the next look would be up to a minute away.
+    assert!(answered.elapsed() < Duration::from_millis(500), "{:?}", answered.elapsed());
     host.host.stop().await;
 }
 

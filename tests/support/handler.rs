@@ -20,7 +20,9 @@ static RUNNING: AtomicUsize = AtomicUsize::new(0);
 /// Plays the handler until killed.
 pub(super) fn run() {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
-    exit_with_parent();
+    if variable("OUTLIVE_THE_HOST").is_empty() {
+        exit_with_parent();
+    }
     for line in variable("SAY_OUT").lines() {
         println!("{line}");
     }
@@ -57,6 +59,16 @@ pub(super) fn run() {
             });
         warp::serve(filter).run(([127, 0, 0, 1], port)).await;
     });
+}
+
+/// Runs a host on an app until killed, as a process of its own.
+pub(super) fn run_host() {
+    let mut options = Options::new(std::env::var("APP_ROOT").unwrap());
+    options.port = 0;
+    options.lease_seconds = Some(1);
+    options.environment = std::env::vars().collect();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async { devhost::start(options).await.unwrap().wait().await });
 }
 
 /// Without this a killed test program would leave its handlers behind.
@@ -299,8 +311,13 @@ impl TestApp {
 
     /// Starts a host that may refuse.
     pub(super) async fn try_start(&self) -> Result<Host, devhost::HostError> {
-        fs::write(self.folder.path().join("host.json"), self.host_json.to_string()).unwrap();
+        self.write_host_json();
         devhost::start(self.options.clone()).await
+    }
+
+    /// Writes `host.json` without starting anything.
+    pub(super) fn write_host_json(&self) {
+        fs::write(self.folder.path().join("host.json"), self.host_json.to_string()).unwrap();
     }
 
     /// The text of the refusal.
