@@ -4,4 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod config_faults;
+mod engine_fills;
+mod engine_measures;
+mod engine_strategies;
 mod golden;
