@@ -190,15 +190,20 @@ impl<'c> Constraints<'c> {
         let Some(stop) = self.limits.stop_loss else { return };
         for &symbol in view.ledger.held() {
             let position = view.ledger.position(symbol);
-            let gain = (position.last_price / position.average_price - 1.0) * position.shares.signum();
-            if gain <= -stop {
+            let (price, entry) = (position.last_price, position.average_price);
+            let reached = if position.shares > 0.0 {
+                price <= entry * (1.0 - stop)
+            } else {
+                price >= entry * (1.0 + stop)
+            };
+            if reached {
                 self.hits.push(ConstraintHit {
                     as_of: view.date(),
                     constraint: "stop_loss",
                     symbol: Some(symbol),
                     before: Some(view.weight(symbol)),
                     after: Some(0.0),
-                    details: vec![("loss", -gain), ("stop", stop)],
+                    details: vec![("entry", entry), ("price", price), ("stop", stop)],
                 });
                 close(symbol);
             }

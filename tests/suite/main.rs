@@ -4,6 +4,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// Configs: every fault, each with its path.
+mod config_faults;
+/// Orders, fills and costs.
+mod engine_fills;
+/// The measures of a run, with the arithmetic written out.
+mod engine_measures;
+/// What each strategy and stage decides.
+mod engine_strategies;
 /// The engine against stored answers.
 mod golden;
 

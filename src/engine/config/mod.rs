@@ -99,8 +99,13 @@ impl BacktestConfig {
     /// Every fault of it, each with its path.
     pub fn from_value(value: &Value) -> Result<Self, Vec<Fault>> {
         let faults = Faults::default();
-        let config = Self::read(&Fields::of(value, String::new(), &faults));
-        let faults = faults.into_vec();
+        let fields = Fields::of(value, String::new(), &faults);
+        if !value.is_object() {
+            return Err(faults.take());
+        }
+        let config = Self::read(&fields);
+        drop(fields); // so that unknown keys are among the faults
+        let faults = faults.take();
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 

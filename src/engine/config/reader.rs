@@ -30,8 +30,8 @@ impl fmt::Display for Fault {
 pub(super) struct Faults(RefCell<Vec<Fault>>);
 
 impl Faults {
-    pub(super) fn into_vec(self) -> Vec<Fault> {
-        self.0.into_inner()
+    pub(super) fn take(&self) -> Vec<Fault> {
+        self.0.take()
     }
 
     fn push(&self, path: String, message: String) {

@@ -1,7 +1,8 @@
 //! The best names long and the worst short, held until an exit: a rebalance adds names and never drops any.
 
+use super::ranking::Ranker;
 use super::schedule::Schedule;
-use super::signal::{SignalReader, by_number, split_first};
+use super::signal::SignalReader;
 use super::watch::Watch;
 use super::{Decision, Strategy, View};
 use crate::engine::RunError;
@@ -22,6 +23,7 @@ pub(super) struct LongShortTopN {
     /// Scores of the last decision.
     last: SymbolMap,
     candidates: Vec<SymbolId>,
+    ranker: Ranker,
 }
 
 impl LongShortTopN {
@@ -47,6 +49,7 @@ impl LongShortTopN {
             watch: Watch::new(n_symbols),
             last: SymbolMap::new(n_symbols),
             candidates: Vec::with_capacity(n_symbols),
+            ranker: Ranker::new(n_symbols),
         })
     }
 }
@@ -80,10 +83,9 @@ impl Strategy for LongShortTopN {
             self.candidates.clear();
             self.candidates
                 .extend(everyone.filter(|(_, s)| s.abs() >= self.min_abs_score).map(|(symbol, _)| symbol));
-            let best_first = by_number(signals, self.long_if_high);
-            let (longs, others) = split_first(&mut self.candidates, self.k_long, best_first);
-            let worst_first = by_number(signals, !self.long_if_high);
-            let (shorts, _) = split_first(others, self.k_short, worst_first);
+            let (high, ranker) = (self.long_if_high, &mut self.ranker);
+            let (longs, others) = ranker.split(&mut self.candidates, signals, high, self.k_long);
+            let (shorts, _) = ranker.split(others, signals, !high, self.k_short);
             for (side, symbols) in [(1.0, longs), (-1.0, shorts)] {
                 for &symbol in symbols {
                     decision.scores.insert(symbol, side * signals[symbol.index()].abs());

@@ -8,6 +8,7 @@ mod episodic_pivot;
 mod events;
 mod long_short_top_n;
 mod pipeline;
+mod ranking;
 mod schedule;
 mod signal;
 mod static_universe;

@@ -1,7 +1,8 @@
 //! The best of the day's signals. A rebalance without signals selects nobody, so that everything is sold.
 
+use super::ranking::Ranker;
 use super::schedule::Schedule;
-use super::signal::{SignalReader, by_number, split_first};
+use super::signal::SignalReader;
 use super::{Decision, Strategy, View};
 use crate::engine::RunError;
 use crate::engine::config::TopNConfig;
@@ -15,6 +16,7 @@ pub(super) struct TopN {
     higher_is_better: bool,
     schedule: Schedule,
     candidates: Vec<SymbolId>,
+    ranker: Ranker,
 }
 
 impl TopN {
@@ -26,6 +28,7 @@ impl TopN {
             higher_is_better: config.higher_is_better,
             schedule: Schedule::new(config.rebalance),
             candidates: Vec::with_capacity(market.symbols().len()),
+            ranker: Ranker::new(market.symbols().len()),
         })
     }
 }
@@ -41,8 +44,7 @@ impl Strategy for TopN {
         // A comparison with NaN is false, so that symbols without a signal are left out.
         self.candidates
             .extend(everyone.filter(|(_, signal)| **signal >= self.least).map(|(symbol, _)| symbol));
-        let best_first = by_number(signals, self.higher_is_better);
-        let (best, _) = split_first(&mut self.candidates, self.n, best_first);
+        let (best, _) = self.ranker.split(&mut self.candidates, signals, self.higher_is_better, self.n);
         for &symbol in best {
             decision.scores.insert(symbol, signals[symbol.index()]);
         }

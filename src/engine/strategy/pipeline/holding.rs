@@ -1,7 +1,7 @@
 //! Who stays although not selected. A policy works on a map that starts as the selection and adds what it keeps;
 //! a holding that is kept has its last score, and while it decays a falling scale.
 
-use super::super::signal::compare;
+use super::super::ranking::compare;
 use super::super::watch::Watch;
 use super::super::{Decision, View};
 use crate::engine::config::{Decay, HoldingPolicy, RefreshMode, ReplaceAll, Sticky};

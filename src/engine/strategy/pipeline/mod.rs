@@ -17,6 +17,7 @@ use self::exits::{Action, Exits};
 use self::gate::Gate;
 use self::holding::Holdings;
 use self::scoring::Scorer;
+use self::selection::Selector;
 use self::universe::Universe;
 use super::watch::Watch;
 use super::{Decision, Strategy, View};
@@ -33,6 +34,7 @@ pub(super) struct Pipeline {
     gate: Gate,
     universe: Universe,
     scorer: Scorer,
+    selector: Selector,
     holdings: Holdings,
     exits: Exits,
     watch: Watch,
@@ -62,6 +64,7 @@ impl Pipeline {
             gate: Gate::new(&config.rebalance),
             universe: Universe::new(&config.universe, market)?,
             scorer: Scorer::new(&config.scoring, &config.signals, market)?,
+            selector: Selector::new(&config.selection, n_symbols),
             holdings: Holdings::new(&config.holding_policy, n_symbols),
             exits: Exits::new(&config.exits, n_symbols),
             watch: Watch::new(n_symbols),
@@ -92,7 +95,7 @@ impl Pipeline {
             |symbol: &&SymbolId| !scores[symbol.index()].is_nan() && holdings.may_enter(view, **symbol);
         self.pool.clear();
         self.pool.extend(self.eligible.iter().filter(may_enter));
-        selection::select(&self.config.selection, scores, &mut self.pool, &mut self.selected);
+        self.selector.select(scores, &mut self.pool, &mut self.selected);
         match postprocess::too_few(&self.config.postprocess.steps, self.selected.len()) {
             None => {
                 self.gate.take(view, day);

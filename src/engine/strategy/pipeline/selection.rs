@@ -1,25 +1,41 @@
 //! Who is selected: scores become an ordered map of longs (positive) and shorts (negative).
 
-use super::super::signal::{by_number, split_first};
+use super::super::ranking::Ranker;
 use super::stats::quantile;
 use crate::engine::config::{LongShortSelection, Selection, Side, TopNSelection};
 use crate::engine::market::SymbolId;
 use crate::engine::symbol_map::SymbolMap;
 
-/// Fills the empty `selected` from `pool`, the symbols with a score in alphabetical order, which it may reorder.
-pub(super) fn select(config: &Selection, scores: &[f64], pool: &mut Vec<SymbolId>, selected: &mut SymbolMap) {
-    match config {
-        Selection::TopN(config) => top_n(config, scores, pool, selected),
-        Selection::LongShortTopN(config) => long_short_top_n(config, scores, pool, selected),
-        Selection::Threshold { long_if_gte, short_if_lte, allow_short } => {
-            let long = long_if_gte.unwrap_or(f64::INFINITY);
-            let short = short_if_lte.filter(|_| *allow_short).unwrap_or(f64::NEG_INFINITY);
-            beyond(scores, pool, long, short, selected);
-        }
-        Selection::Quantiles { long_q, short_q, allow_short } => {
-            let long = quantile(scores, pool, *long_q);
-            let short = if *allow_short { quantile(scores, pool, *short_q) } else { f64::NEG_INFINITY };
-            beyond(scores, pool, long, short, selected);
+/// The selection of a pipeline.
+#[derive(Debug)]
+pub(super) struct Selector {
+    config: Selection,
+    ranker: Ranker,
+}
+
+impl Selector {
+    pub(super) fn new(config: &Selection, n_symbols: usize) -> Self {
+        Self { config: config.clone(), ranker: Ranker::new(n_symbols) }
+    }
+
+    /// Fills the empty `selected` from `pool`, the symbols with a score in alphabetical order, which it may
+    /// reorder.
+    pub(super) fn select(&mut self, scores: &[f64], pool: &mut Vec<SymbolId>, selected: &mut SymbolMap) {
+        match &self.config {
+            Selection::TopN(config) => top_n(config, scores, pool, &mut self.ranker, selected),
+            Selection::LongShortTopN(config) => {
+                long_short_top_n(config, scores, pool, &mut self.ranker, selected);
+            }
+            Selection::Threshold { long_if_gte, short_if_lte, allow_short } => {
+                let long = long_if_gte.unwrap_or(f64::INFINITY);
+                let short = short_if_lte.filter(|_| *allow_short).unwrap_or(f64::NEG_INFINITY);
+                beyond(scores, pool, long, short, selected);
+            }
+            Selection::Quantiles { long_q, short_q, allow_short } => {
+                let long = quantile(scores, pool, *long_q);
+                let short = if *allow_short { quantile(scores, pool, *short_q) } else { f64::NEG_INFINITY };
+                beyond(scores, pool, long, short, selected);
+            }
         }
     }
 }
@@ -36,7 +52,13 @@ fn beyond(scores: &[f64], pool: &[SymbolId], long: f64, short: f64, selected: &m
     }
 }
 
-fn top_n(config: &TopNSelection, scores: &[f64], pool: &mut Vec<SymbolId>, selected: &mut SymbolMap) {
+fn top_n(
+    config: &TopNSelection,
+    scores: &[f64],
+    pool: &mut Vec<SymbolId>,
+    ranker: &mut Ranker,
+    selected: &mut SymbolMap,
+) {
     let is_long = config.side == Side::Long;
     if let Some(least) = config.min_score {
         pool.retain(|symbol| {
@@ -45,8 +67,8 @@ fn top_n(config: &TopNSelection, scores: &[f64], pool: &mut Vec<SymbolId>, selec
         });
     }
     // The best short is the lowest score, unless low scores are the better ones.
-    let order = by_number(scores, config.higher_is_better == is_long);
-    for &symbol in split_first(pool, config.n as usize, order).0 {
+    let highest_first = config.higher_is_better == is_long;
+    for &symbol in ranker.split(pool, scores, highest_first, config.n as usize).0 {
         let score = scores[symbol.index()];
         selected.insert(symbol, if is_long { score } else { -score.abs() });
     }
@@ -58,6 +80,7 @@ fn long_short_top_n(
     config: &LongShortSelection,
     scores: &[f64],
     pool: &mut Vec<SymbolId>,
+    ranker: &mut Ranker,
     selected: &mut SymbolMap,
 ) {
     pool.retain(|symbol| scores[symbol.index()].abs() >= config.min_abs_score);
@@ -74,11 +97,11 @@ fn long_short_top_n(
     let n_short = if config.allow_short { room(config.short_n, !config.long_if_high) } else { 0 };
     let magnitude = |symbol: SymbolId| if config.score_abs { scores[symbol.index()].abs() } else { 1.0 };
 
-    let (longs, others) = split_first(pool, n_long, by_number(scores, config.long_if_high));
+    let (longs, others) = ranker.split(pool, scores, config.long_if_high, n_long);
     for &symbol in longs {
         selected.insert(symbol, magnitude(symbol));
     }
-    let (shorts, _) = split_first(others, n_short, by_number(scores, !config.long_if_high));
+    let (shorts, _) = ranker.split(others, scores, !config.long_if_high, n_short);
     for &symbol in shorts {
         selected.insert(symbol, -magnitude(symbol));
     }

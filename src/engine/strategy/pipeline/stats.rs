@@ -1,6 +1,6 @@
 //! Cross-sectional statistics: over the eligible symbols that have a number.
 
-use super::super::signal::compare;
+use super::super::ranking::compare;
 use crate::engine::market::SymbolId;
 
 fn numbers<'a>(row: &'a [f64], eligible: &'a [SymbolId]) -> impl Iterator<Item = f64> + Clone + 'a {

@@ -1,0 +1,215 @@
+//! What a config may not say: every fault is reported, each with its path, and nothing is taken and then ignored.
+
+use backtest_functions::engine::config::{BacktestConfig, Fault, SignalColumns};
+use serde_json::{Value, json};
+
+fn minimal() -> Value {
+    json!({
+        "start_date": "2024-01-01",
+        "end_date": "2024-12-31",
+        "universe": { "symbols": ["A", "B"] },
+        "strategy": { "class": "BuyAndHoldStrategy" },
+    })
+}
+
+fn faults(config: &Value) -> Vec<String> {
+    BacktestConfig::from_value(config).err().unwrap_or_default().iter().map(Fault::to_string).collect()
+}
+
+/// Sets one value, given by the path of keys, in the minimal config.
+fn with(path: &str, value: Value) -> Value {
+    let mut config = minimal();
+    let mut place = &mut config;
+    for key in path.split('.') {
+        if place.get(key).is_none() {
+            place[key] = json!({});
+        }
+        place = &mut place[key];
+    }
+    *place = value;
+    config
+}
+
+#[test]
+fn the_minimal_config_has_the_documented_defaults() {
+    let config = BacktestConfig::from_value(&minimal()).unwrap();
+    let resolved = config.resolved();
+    assert_eq!(resolved["initial_cash"], json!(1_000_000.0));
+    assert_eq!(
+        resolved["sizing"],
+        json!({ "class": "EqualWeightSizer", "parameters": { "max_positions": 10 } })
+    );
+    assert_eq!(resolved["constraints"]["max_leverage"], json!(1.0));
+    assert_eq!(resolved["constraints"]["allow_short"], json!(false));
+    assert_eq!(resolved["broker"]["fill_policy"], json!("next_open"));
+    assert_eq!(resolved["data"]["signal_source"], json!("auto"));
+    assert_eq!(resolved["output"]["save_plots"], json!(false));
+    assert_eq!(BacktestConfig::from_value(&resolved).unwrap(), config);
+    assert_eq!((config.warmup_bars(), config.signal_columns()), (0, SignalColumns::None));
+}
+
+#[test]
+fn one_wrong_value_is_one_fault_with_its_path() {
+    for (path, value, expected) in [
+        ("start_date", json!("2024-1-1"), "start_date: must be a date as YYYY-MM-DD, got \"2024-1-1\""),
+        (
+            "end_date",
+            json!("2023-12-31"),
+            "end_date: must not be before start_date (2024-01-01), got 2023-12-31",
+        ),
+        ("initial_cash", json!("many"), "initial_cash: must be a number, not the text \"many\""),
+        ("universe.symbols", json!(["A", " A "]), "universe.symbols[1]: \"A\" is there twice"),
+        ("universe.symbols", json!(["A", true]), "universe.symbols[1]: must be text"),
+        (
+            "universe.symbols",
+            json!(["*", "A"]),
+            "universe.symbols: \"*\" means every symbol and stands alone",
+        ),
+        (
+            "constraints.allow_short",
+            json!("false"),
+            "constraints.allow_short: must be true or false, not the text",
+        ),
+        ("constraints.max_turnover", json!(0), "constraints.max_turnover: must be in (0, 10], got 0"),
+        ("constraints.stop_loss", json!(1), "constraints.stop_loss: must be in (0, 1), got 1"),
+        (
+            "constraints.max_positon_size",
+            json!(1),
+            "constraints.max_positon_size: unknown field; did you mean",
+        ),
+        ("broker.lot_size", json!(0), "broker.lot_size: must be above 0, got 0"),
+        (
+            "broker.rounding_mode",
+            json!("half_up"),
+            "broker.rounding_mode: must be one of toward_zero, nearest",
+        ),
+        ("data.price_fields", json!(["open", "close"]), "data.price_fields: must be OHLCV"),
+        ("data.frequency", json!("Hourly"), "data.frequency: must be one of Daily, got \"Hourly\""),
+        ("strategy.class", json!("BuyAndHoldStrateg"), "did you mean BuyAndHoldStrategy?"),
+        (
+            "strategy.parameters.symbol",
+            json!("Z"),
+            "strategy.parameters.symbol: \"Z\" is not in universe.symbols",
+        ),
+        (
+            "strategy.parameters.rebalance",
+            json!("fortnightly"),
+            "strategy.parameters.rebalance: must be one of daily",
+        ),
+        (
+            "strategy.parameters.rebalance",
+            json!(0),
+            "strategy.parameters.rebalance: must be at least 1, got 0",
+        ),
+        ("sizing.class", json!("KellySizer"), "sizing.parameters.mu_scale: is required"),
+        ("benchmark", json!(1), "benchmark: must be text, not the number 1"),
+        ("risk_free_rate", json!(-1), "risk_free_rate: must be in [-0.99, 10], got -1"),
+    ] {
+        let found = faults(&with(path, value));
+        assert!(found.len() == 1 && found[0].contains(expected), "{path}: {found:?}, expected {expected:?}");
+    }
+}
+
+#[test]
+fn a_pipeline_is_checked_stage_by_stage() {
+    let strategy = json!({
+        "type": "configured",
+        "rebalance": { "freq": "weekly", "weekday": "sat", "day_of_month": 3 },
+        "universe": { "source": "index", "filters": [{ "type": "min_price" }, { "type": "sector", "value": 1 }] },
+        "signals": { "fallback": { "enabled": true } },
+        "scoring": { "type": "weighted_sum", "terms": [] },
+        "selection": { "type": "topn", "topn": { "n": 0 }, "quantiles": {} },
+        "holding_policy": { "type": "hybrid", "hybrid": { "base": "hybrid" } },
+        "exits": { "rules": [{ "type": "stop_loss", "pct": 7 }] },
+        "postprocess": { "steps": [{ "type": "clamp", "min": 2, "max": 1 }] },
+        "debug": { "record_reason": true },
+    });
+    let found = faults(&with("strategy", strategy));
+    let paths: Vec<_> = found.iter().map(|fault| fault.split(": ").next().unwrap()).collect();
+    assert_eq!(
+        paths,
+        [
+            "strategy.rebalance.weekday",
+            "strategy.rebalance.day_of_month",
+            "strategy.universe.source",
+            "strategy.universe.filters[0].value",
+            "strategy.universe.filters[1].type",
+            "strategy.signals.fallback",
+            "strategy.scoring.terms",
+            "strategy.selection.topn.n",
+            "strategy.holding_policy.hybrid.base",
+            "strategy.exits.rules[0].pct",
+            "strategy.postprocess.steps[0].min",
+            "strategy.debug.record_reason",
+            "strategy.selection.quantiles",
+        ]
+    );
+    assert!(found[7].ends_with("must be at least 1, got 0"), "{}", found[7]);
+}
+
+#[test]
+fn legs_are_checked_with_their_place() {
+    let strategy = json!({
+        "type": "composite",
+        "blend": { "method": "max" },
+        "legs": [
+            { "name": "x", "weight": -1, "strategy": { "class": "TopNSignalStrategy" } },
+            { "name": "x", "alpha": 1, "weight": 1, "strategy": { "type": "composite", "legs": [] } },
+            { "weight": 1 },
+        ],
+    });
+    let found = faults(&with("strategy", strategy));
+    for expected in [
+        "strategy.blend.method: must be one of weighted_sum",
+        "strategy.legs[0].weight: must be at least 0, got -1",
+        "strategy.legs[1].alpha: is another name of weight",
+        "strategy.legs[1].strategy.type: a composite cannot be a leg of a composite",
+        "strategy.legs[1].name: \"x\" is there twice",
+        "strategy.legs[2].name: is required",
+        "strategy.legs[2].strategy: is required",
+    ] {
+        assert!(found.iter().any(|fault| fault.starts_with(expected)), "{expected} not in {found:#?}");
+    }
+}
+
+#[test]
+fn all_faults_are_reported_at_once() {
+    let found =
+        faults(&json!({ "strategy": {}, "universe": { "symbols": [] }, "sizer": {}, "initial_cash": 0 }));
+    assert_eq!(found.len(), 6, "{found:#?}");
+}
+
+#[test]
+fn a_config_that_is_no_object_is_a_fault() {
+    assert_eq!(faults(&json!([1])), ["must be an object, not a list"]);
+}
+
+#[test]
+fn look_backs_and_columns_are_known_before_loading() {
+    let mut config = minimal();
+    config["strategy"] = json!({
+        "class": "TopNSignalStrategy",
+        "parameters": { "signal_column": "Momentum" },
+    });
+    let parsed = BacktestConfig::from_value(&config).unwrap();
+    assert_eq!(parsed.signal_columns(), SignalColumns::Named(vec!["Momentum".to_owned()]));
+    assert_eq!(parsed.warmup_bars(), 252, "without a signal table it may have to be computed");
+    config["data"] = json!({ "signal_path": "signals.parquet" });
+    assert_eq!(BacktestConfig::from_value(&config).unwrap().warmup_bars(), 0);
+    config["sizing"] = json!({ "class": "KellySizer", "parameters": { "mu_scale": 1, "lookback_days": 60 } });
+    assert_eq!(BacktestConfig::from_value(&config).unwrap().warmup_bars(), 60);
+    config["data"]["warmup_days"] = json!(0);
+    assert_eq!(BacktestConfig::from_value(&config).unwrap().warmup_bars(), 0);
+}
+
+/// Both spellings of a class name, and the list form of the price fields, mean the same.
+#[test]
+fn aliases_mean_the_same() {
+    let mut config = minimal();
+    config["strategy"] = json!({ "class_name": "BuyAndHoldStrategy" });
+    config["data"] =
+        json!({ "price_fields": ["open", "high", "low", "close", "volume"], "price_source": "adls" });
+    let parsed = BacktestConfig::from_value(&config).unwrap();
+    assert_eq!(parsed.resolved()["strategy"]["class"], "BuyAndHoldStrategy");
+    assert_eq!(parsed.resolved()["data"]["price_source"], "ADLS");
+}
