@@ -3,10 +3,10 @@
 //!
 //! | floor | modules | what lives there |
 //! | --- | --- | --- |
-//! | 0 | [`engine`], `run`, `clock` | arithmetic and protocol: no files, no network, no waiting |
-//! | 1 | `store` | everything that remembers |
-//! | 2 | `work` | the verbs of the service: submit, execute, reconcile |
-//! | 3 | `functions` | the doors as the Functions host sees them |
+//! | 0 | [`engine`], [`run`], [`clock`] | arithmetic and protocol: no files, no network, no waiting |
+//! | 1 | [`store`] | everything that remembers |
+//! | 2 | [`work`] | the verbs of the service: submit, execute, reconcile |
+//! | 3 | [`functions`] | the doors as the Functions host sees them |
 //! | 4 | [`cli`] | the commands of the one program |
 //! | – | [`devhost`] | a local Functions host, which shares nothing with the rest |
 
@@ -15,6 +15,7 @@ pub mod engine;
 pub mod run;
 
 pub mod store;
+
 pub mod work;
 
 pub mod functions;

@@ -138,19 +138,27 @@ pub(super) fn invocation_of(headers: &HeaderMap) -> String {
     }
 }
 
+/// Bytes of a body that is too long which are still read: a caller who is answered before it was heard to the end
+/// sees a broken connection instead of the answer.
+const DRAIN_MAX: usize = 128 * 1024 * 1024;
+
 /// Reads a body of at most `limit` bytes, with or without an announced length; `None` when it is longer.
 pub(super) async fn collect<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>>,
     limit: usize,
 ) -> Result<Option<Bytes>, warp::Error> {
     let mut body = std::pin::pin!(body);
-    let mut whole = BytesMut::new();
+    let (mut whole, mut length) = (BytesMut::new(), 0);
     while let Some(chunk) = body.next().await {
         let mut chunk = chunk?;
-        if whole.len() + chunk.remaining() > limit {
-            return Ok(None);
+        length += chunk.remaining();
+        if length <= limit {
+            whole.extend_from_slice(&chunk.copy_to_bytes(chunk.remaining()));
+        } else if length > DRAIN_MAX {
+            break;
+        } else {
+            whole.clear();
         }
-        whole.extend_from_slice(&chunk.copy_to_bytes(chunk.remaining()));
     }
-    Ok(Some(whole.freeze()))
+    Ok((length <= limit).then(|| whole.freeze()))
 }

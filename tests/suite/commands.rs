@@ -1,10 +1,12 @@
 //! The commands, as a person gives them.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::service::{Home, project, run, run_well};
+use crate::support::service::{Home, eventually, program, project, run, run_well};
 
 /// A copy of what a clone has beside the sources.
 fn clone_into(folder: &Path) {
@@ -36,6 +38,61 @@ fn the_demo_shows_the_whole_path() {
     }
     let again = run_well(&["demo", "--once", "--port", "0"], home.path());
     assert!(again.contains("lake: 12154 bars"), "the lake is filled once:\n{again}");
+}
+
+#[tokio::test]
+async fn a_handler_killed_in_a_run_is_restarted_and_the_run_completes() {
+    let home = Home::with_sample(200, 2500);
+    clone_into(home.path());
+    let mut command = program();
+    command
+        .args(["dev", "--port", "0"])
+        .current_dir(home.path())
+        .env("BACKTEST_LAKE", home.lake())
+        .env("BACKTEST_LEASE_SECONDS", "2")
+        .env("RECONCILE_SCHEDULE", "* * * * * *")
+        .env("AzureFunctionsJobHost__extensions__queues__visibilityTimeout", "00:00:01")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut host = KilledOnDrop(command.spawn().unwrap());
+    // The host tells its address, and the process id of the handler it starts.
+    let (mut port, mut handler) = (None, None);
+    let number = |line: &str, after: &str| {
+        let rest = line.split_once(after)?.1;
+        Some(rest.split(|c: char| !c.is_ascii_digit()).next()?.to_owned()).filter(|number| !number.is_empty())
+    };
+    let mut lines = BufReader::new(host.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    while port.is_none() || handler.is_none() {
+        let line = lines.next().expect("the host goes on talking");
+        port = port.or_else(|| number(&line, "listening on http://localhost:"));
+        handler = handler.or_else(|| number(&line, "as process "));
+    }
+    // Nobody reads on, and a full pipe would stop the host.
+    std::thread::spawn(move || lines.for_each(drop));
+    let (url, handler) = (format!("http://127.0.0.1:{}", port.unwrap()), handler.unwrap());
+
+    let config = "start_date: 2000-01-03\nend_date: 2030-12-31\nuniverse: {symbols: ['*']}\n\
+                  strategy: {class: StaticUniverseStrategy}\nsizing: {parameters: {max_positions: 200}}\n";
+    std::fs::write(home.path().join("long.yaml"), config).unwrap();
+    run_well(&["submit", "long.yaml", "--run-id", "r", "--url", &url], home.path());
+    let status = || -> Value {
+        let output = run(&["status", "r", "--url", &url, "--output", "json"], home.path());
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    };
+    eventually("the run is under way", async || (status()["status"] == "running").then_some(())).await;
+    assert!(Command::new("kill").args(["-9", &handler]).status().unwrap().success());
+    run_well(&["watch", "r", "--url", &url], home.path());
+    let run = status();
+    assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run}");
+}
+
+struct KilledOnDrop(Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
@@ -91,7 +148,7 @@ fn an_invalid_config_is_refused_with_every_fault() {
 
 #[test]
 fn settings_that_cannot_be_used_stop_the_program_with_one_message() {
-    let refused = crate::support::service::program()
+    let refused = program()
         .args(["serve", "--port", "1"])
         .env("BACKTEST_RUN_STORE_MODE", "oracle")
         .env("BACKTEST_MAX_ATTEMPTS", "0")
