@@ -5,6 +5,7 @@
 mod support;
 
 mod config_faults;
+mod engine_allocations;
 mod engine_fills;
 mod engine_measures;
 mod engine_strategies;
