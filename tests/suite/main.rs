@@ -8,5 +8,6 @@ mod config_faults;
 mod engine_allocations;
 mod engine_fills;
 mod engine_measures;
+mod engine_properties;
 mod engine_strategies;
 mod golden;
