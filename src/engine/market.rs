@@ -1,5 +1,6 @@
 //! Prices and signals as dense tables: one row per bar (trading day), one cell per symbol, bar after bar in
-//! memory, so that everything about one day lies together.
+//! memory, so that everything about one day lies together. Closes are kept the other way round too, symbol after
+//! symbol, for all that follows one symbol through time: marking a holding, looking back.
 //!
 //! Shapes and gaps, explained once: bars are the distinct dates of the price rows of the universe, first the
 //! warm-up before `start_date`, then the trading bars. Symbols are numbered in byte order of their names, so
@@ -118,6 +119,23 @@ impl Table {
     fn get(&self, bar: usize, symbol: SymbolId) -> f64 {
         self.cells[bar * self.width + symbol.index()]
     }
+
+    /// The cells symbol after symbol: `[symbol * bars + bar]`.
+    fn by_symbol(&self) -> Vec<f64> {
+        // A few symbols at a time, so that reading and writing both stay within a few cache lines.
+        const TOGETHER: usize = 16;
+        let bars = self.cells.len() / self.width;
+        let mut turned = vec![f64::NAN; self.cells.len()];
+        for (block, paths) in turned.chunks_mut(TOGETHER * bars).enumerate() {
+            for bar in 0..bars {
+                let row = &self.row(bar)[block * TOGETHER..];
+                for (path, cell) in paths.chunks_exact_mut(bars).zip(row) {
+                    path[bar] = *cell;
+                }
+            }
+        }
+        turned
+    }
 }
 
 /// The signal table of a market, one row per trading bar.
@@ -140,6 +158,8 @@ pub struct Market {
     listed: Vec<usize>,
     open: Table,
     close: Table,
+    /// The same closes, symbol after symbol.
+    paths: Vec<f64>,
     high: Option<Table>,
     low: Option<Table>,
     volume: Option<Table>,
@@ -210,6 +230,7 @@ impl Market {
             dates: calendar.dates,
             listed,
             open,
+            paths: close.by_symbol(),
             close,
             high,
             low,
@@ -263,7 +284,7 @@ impl Market {
 
     /// Closing price; NaN without a bar.
     pub fn close(&self, bar: usize, symbol: SymbolId) -> f64 {
-        self.close.get(bar, symbol)
+        self.paths[symbol.index() * self.dates.len() + bar]
     }
 
     /// Opening price; NaN without a bar.
