@@ -66,6 +66,26 @@ pub struct SignalRows {
     pub columns: Vec<(String, Vec<f64>)>,
 }
 
+impl PriceRows {
+    fn fit_together(&self) -> bool {
+        let n = self.date.len();
+        let optional = [&self.high, &self.low, &self.volume];
+        [self.symbol.len(), self.open.len(), self.close.len()].iter().all(|&len| len == n)
+            && optional.iter().all(|column| column.is_empty() || column.len() == n)
+            && (self.exchange.is_empty() || self.exchange.len() == self.symbols.len())
+            && self.symbol.iter().all(|&symbol| (symbol as usize) < self.symbols.len())
+    }
+}
+
+impl SignalRows {
+    fn fit_together(&self) -> bool {
+        let n = self.date.len();
+        self.symbol.len() == n
+            && self.columns.iter().all(|(_, values)| values.len() == n)
+            && self.symbol.iter().all(|&symbol| (symbol as usize) < self.symbols.len())
+    }
+}
+
 /// Why rows do not make a market.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
@@ -77,6 +97,9 @@ pub enum DataError {
         /// Last day asked for.
         end: NaiveDate,
     },
+    /// Columns of different lengths, or a row whose symbol has no name: the loader is at fault.
+    #[error("{0} rows do not fit together")]
+    Ragged(&'static str),
     /// A price, or a volume, is infinite.
     #[error("column {column}: infinite value for {symbol} on {date}")]
     Infinite {
@@ -174,12 +197,19 @@ impl Market {
     /// the config does not need are not built.
     ///
     /// # Errors
-    /// If no row of the universe lies in the window, a number is infinite, or the benchmark has no prices.
+    /// If columns do not fit together, no row of the universe lies in the window, a number is infinite, or the
+    /// benchmark has no prices.
     pub fn assemble(
         config: &BacktestConfig,
         prices: PriceRows,
         signals: Option<SignalRows>,
     ) -> Result<Self, DataError> {
+        if !prices.fit_together() {
+            return Err(DataError::Ragged("price"));
+        }
+        if signals.as_ref().is_some_and(|rows| !rows.fit_together()) {
+            return Err(DataError::Ragged("signal"));
+        }
         let names = Names::of(config, &prices);
         let ids = names.ids_of(&prices.symbols);
         let calendar = Calendar::of(config, &prices, &ids)?;
@@ -550,6 +580,7 @@ fn benchmark_closes(
             && let Some(bar) = calendar.bar(prices.date[row])
             && bar >= calendar.first_trading_bar
             && prices.close[row].is_finite()
+            && prices.close[row] > 0.0
         {
             closes[bar - calendar.first_trading_bar] = prices.close[row];
         }
