@@ -7,6 +7,7 @@ mod support;
 mod config_faults;
 mod engine_allocations;
 mod engine_fills;
+mod engine_market;
 mod engine_measures;
 mod engine_properties;
 mod engine_strategies;
