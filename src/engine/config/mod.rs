@@ -1,10 +1,8 @@
 //! What a user may ask for. [`BacktestConfig::from_value`] either yields a config that is valid throughout, so
 //! that nothing about it needs to be checked later, or every fault with its path. Text formats are parsed above.
 //!
-//! - [`reader`](self): types, ranges, defaults, unknown keys
-//! - [`account`]: the sections around the strategy
-//! - [`strategy`], [`pipeline`]: what the strategies may be told
-//! - [`needs`](self): what a config needs to be loaded
+//! `reader` checks types, ranges and unknown keys and fills in defaults; `account`, `strategy` and `pipeline` say
+//! what the sections may hold; `needs` says what a config needs to be loaded.
 
 mod account;
 mod needs;
