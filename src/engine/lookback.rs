@@ -139,6 +139,9 @@ fn fill_return(market: &Market, bar: usize, to: usize, from: usize, sign: f64, r
     let (earlier, later, today) = (market.closes(start), market.closes(bar - to), market.closes(bar));
     for (i, cell) in row.iter_mut().enumerate() {
         *cell = sign * (later[i] / earlier[i] - 1.0);
+    }
+    // Rarely is a close missing, so that the plain case above stays a plain loop.
+    for (i, cell) in row.iter_mut().enumerate() {
         if cell.is_finite() && !today[i].is_nan() {
             continue;
         }

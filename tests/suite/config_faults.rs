@@ -1,6 +1,6 @@
 //! What a config may not say: every fault is reported, each with its path, and nothing is taken and then ignored.
 
-use backtest_functions::engine::config::{BacktestConfig, Fault, SignalColumns};
+use backtest_functions::engine::config::{BacktestConfig, Fault, SignalColumns, Symbols};
 use serde_json::{Value, json};
 
 fn minimal() -> Value {
@@ -202,14 +202,16 @@ fn look_backs_and_columns_are_known_before_loading() {
     assert_eq!(BacktestConfig::from_value(&config).unwrap().warmup_bars(), 0);
 }
 
-/// Both spellings of a class name, and the list form of the price fields, mean the same.
+/// A class name has two spellings, the price fields may be a list, and the star may stand without one.
 #[test]
 fn aliases_mean_the_same() {
     let mut config = minimal();
     config["strategy"] = json!({ "class_name": "BuyAndHoldStrategy" });
     config["data"] =
         json!({ "price_fields": ["open", "high", "low", "close", "volume"], "price_source": "adls" });
+    config["universe"] = json!({ "symbols": "*" });
     let parsed = BacktestConfig::from_value(&config).unwrap();
+    assert_eq!(parsed.universe.symbols, Symbols::All);
     assert_eq!(parsed.resolved()["strategy"]["class"], "BuyAndHoldStrategy");
     assert_eq!(parsed.resolved()["data"]["price_source"], "ADLS");
 }

@@ -149,7 +149,10 @@ impl BacktestConfig {
 
 impl Universe {
     fn read(f: &Fields<'_>) -> Self {
-        let mut symbols = f.texts_required("symbols");
+        let mut symbols = match f.value("symbols").and_then(Value::as_str) {
+            Some(EVERY_SYMBOL) => vec![EVERY_SYMBOL.to_owned()],
+            _ => f.texts_required("symbols"),
+        };
         let every = symbols.iter().any(|s| s == EVERY_SYMBOL);
         if every && symbols.len() > 1 {
             f.fault("symbols", "\"*\" means every symbol and stands alone");
