@@ -10,7 +10,14 @@
 //! | 4 | [`cli`] | the commands of the one program |
 //! | – | [`devhost`] | a local Functions host, which shares nothing with the rest |
 
+pub mod clock;
 pub mod engine;
+pub mod run;
+
+pub mod store;
+pub mod work;
+
+pub mod functions;
 
 pub mod cli;
 

@@ -1,6 +1,143 @@
-//! The commands of `backtests`, one file each.
+//! The commands of `backtests`, one file each, and the two things they share: settings and telemetry.
+
+pub mod boot;
+pub mod settings;
+pub mod telemetry;
+
+mod client;
+mod demo;
+mod dev;
+
+mod lake;
+mod progress;
+mod run;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::engine::config::Fault;
+use crate::work::execute::chain;
+
+/// Backtests for portfolio research: a function set on Azure, or one program on a laptop.
+///
+/// Exit codes: 0 done; 1 it did not work; 2 wrong usage or an invalid config; 3 the data cannot be used;
+/// 4 the strategy cannot decide on this data.
+#[derive(Debug, Parser)]
+#[command(name = "backtests", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Dev(dev::Args),
+    Demo(demo::Args),
+    Run(run::Args),
+    Submit(client::SubmitArgs),
+    Status(client::StatusArgs),
+    List(client::ListArgs),
+    Watch(client::WatchArgs),
+    Cancel(client::CancelArgs),
+    Fetch(client::FetchArgs),
+    Lake(lake::Args),
+}
 
 /// Runs the command line of this process and returns its exit code.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    // Two parts of the tree bring a TLS provider each; without a choice the first connection panics.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&CliError::because("start the runtime", error)),
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Dev(args) => dev::run(args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Run(args) => run::run(args).await,
+            Command::Submit(args) => client::submit(args).await,
+            Command::Status(args) => client::status(args).await,
+            Command::List(args) => client::list(args).await,
+            Command::Watch(args) => client::watch(args).await,
+            Command::Cancel(args) => client::cancel(args).await,
+            Command::Fetch(args) => client::fetch(args).await,
+            Command::Lake(args) => lake::run(args).await,
+        }
+    });
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where a command says why it failed")]
+fn report(error: &CliError) -> ExitCode {
+    eprintln!("error: {}", error.message);
+    ExitCode::from(error.exit)
+}
+
+/// Why a command failed, in words for the person who gave it.
+#[derive(Debug)]
+struct CliError {
+    message: String,
+    exit: u8,
+}
+
+impl CliError {
+    const FAILED: u8 = 1;
+    const USAGE: u8 = 2;
+    const DATA: u8 = 3;
+    const STRATEGY: u8 = 4;
+
+    fn failed(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit: Self::FAILED }
+    }
+
+    fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), exit: Self::USAGE }
+    }
+
+    /// What was being done, and the whole chain of causes.
+    fn because(doing: impl std::fmt::Display, cause: impl std::error::Error) -> Self {
+        Self::failed(format!("{doing}: {}", chain(&cause)))
+    }
+
+    fn with_exit(self, exit: u8) -> Self {
+        Self { exit, ..self }
+    }
+
+    /// Every fault of a config, one a line.
+    fn invalid_config(place: &str, faults: &[Fault]) -> Self {
+        let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
+        let count = if faults.len() == 1 { "a fault".to_owned() } else { format!("{} faults", faults.len()) };
+        Self::usage(format!("{place} has {count}:{lines}"))
+    }
+}
+
+impl From<settings::InvalidSettings> for CliError {
+    fn from(error: settings::InvalidSettings) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs: one JSON document on stdout.
+    Json,
+}
+
+/// Writes a line of an answer. A reader who has gone away is no fault of ours.
+fn say(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -269,6 +269,17 @@ pub enum DebugKind {
 }
 
 impl DebugKind {
+    /// All kinds, in the order of the pipeline.
+    pub const ALL: [Self; 7] = [
+        Self::Universe,
+        Self::RawScores,
+        Self::Selected,
+        Self::Held,
+        Self::Exits,
+        Self::Scales,
+        Self::Scores,
+    ];
+
     /// The kind as it is written to files.
     pub fn as_str(self) -> &'static str {
         match self {

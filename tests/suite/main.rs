@@ -4,11 +4,39 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// Configs: every fault, each with its path.
 mod config_faults;
+/// A running engine does not allocate.
 mod engine_allocations;
+/// Orders, fills and costs.
 mod engine_fills;
+/// From rows to dense tables.
 mod engine_market;
+/// The measures of a run, with the arithmetic written out.
 mod engine_measures;
+/// What must hold for every market and every strategy.
 mod engine_properties;
+/// What each strategy and stage decides.
 mod engine_strategies;
+/// The engine against stored answers.
 mod golden;
+
+/// Bars into the lake, and what is refused.
+mod lake;
+
+/// The rules of the run protocol, on every store.
+mod run_store;
+
+/// The custom handler over real HTTP, in both calling modes.
+mod handler;
+/// Leases between real processes, and what a kill leaves behind.
+mod leases;
+
+/// The local Functions host against handlers that misbehave.
+mod devhost;
+
+/// The commands, as a person gives them.
+mod commands;
+
+/// What a linter cannot see.
+mod tidy;

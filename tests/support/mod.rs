@@ -1,4 +1,5 @@
 //! What several tests need.
 
+pub(crate) mod service;
 pub(crate) mod tables;
 pub(crate) mod toy;

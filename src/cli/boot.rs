@@ -1,0 +1,65 @@
+//! From settings to an [`App`]: which stores there are. Nothing is connected here, so that a start costs nothing.
+
+use std::sync::Arc;
+
+use super::settings::{RunStoreMode, Settings};
+use crate::clock::SystemClock;
+use crate::store::artifacts::LocalArtifacts;
+use crate::store::delta::StorageOptions;
+use crate::store::prices::{MarketData, Reach};
+use crate::store::runs::sqlite::SqliteRuns;
+use crate::work::{App, Terms};
+
+/// Builds what the verbs work with.
+pub fn app(settings: &Settings) -> std::io::Result<App> {
+    let RunStoreMode::Sqlite = settings.run_store;
+    Ok(App {
+        runs: Arc::new(SqliteRuns::new(&settings.db_path)),
+        data: Arc::new(market_data(
+            settings,
+            Reach {
+                local: settings.allow_local_data,
+                local_dirs: settings.allowed_data_dirs.clone(),
+                containers: settings.containers.clone(),
+            },
+        )),
+        artifacts: Arc::new(LocalArtifacts::new(&settings.output_dir)?),
+        clock: Arc::new(SystemClock),
+        terms: Terms {
+            instance: settings.instance.clone(),
+            lease_seconds: settings.lease_seconds,
+            max_attempts: settings.max_attempts,
+            timeout_seconds: settings.run_timeout_seconds,
+        },
+    })
+}
+
+/// Where prices and signals come from, for whoever may reach that far.
+pub fn market_data(settings: &Settings, reach: Reach) -> MarketData {
+    MarketData {
+        lake: settings.lake.clone(),
+        options: storage_options(settings),
+        account: settings.storage_account.clone(),
+        reach,
+    }
+}
+
+/// Keys for remote tables, in the words of the storage layer.
+pub fn storage_options(settings: &Settings) -> StorageOptions {
+    let mut options = StorageOptions::default();
+    if let Some(account) = &settings.storage_account {
+        options.0.insert("azure_storage_account_name".into(), account.clone());
+    }
+    let connection = settings.storage_connection.as_ref().map_or("", |connection| connection.reveal());
+    for (name, value) in connection.split(';').filter_map(|part| part.split_once('=')) {
+        let key = match name.trim() {
+            "AccountName" => "azure_storage_account_name",
+            "AccountKey" => "azure_storage_account_key",
+            "BlobEndpoint" => "azure_storage_endpoint",
+            "SharedAccessSignature" => "azure_storage_sas_key",
+            _ => continue,
+        };
+        options.0.insert(key.into(), value.to_owned());
+    }
+    options
+}

@@ -1,0 +1,373 @@
+//! The client commands: submit, status, list, watch, cancel, fetch. They speak the HTTP API of a local host or of
+//! the service on Azure.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
+use serde_json::{Value, json};
+
+use super::progress::Progress;
+use super::run::print_summary;
+use super::settings::{ClientSettings, environment, log_filter};
+use super::{CliError, Output, say, telemetry};
+use crate::run::RunId;
+use crate::work::document::parse_yaml;
+
+/// Address of the local host.
+const LOCAL: &str = "http://127.0.0.1:7071";
+
+/// Options of every client command.
+#[derive(Debug, clap::Args)]
+pub(super) struct Service {
+    /// Address of the service [default: BACKTEST_URL, else http://127.0.0.1:7071]. The function key comes from
+    /// BACKTEST_FUNCTION_KEY.
+    #[arg(long)]
+    url: Option<String>,
+    /// How the answer is printed.
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+/// Submit a backtest to a service.
+#[derive(Debug, clap::Args)]
+pub(super) struct SubmitArgs {
+    /// The config, YAML or JSON.
+    config: PathBuf,
+    /// Id of the run [default: the service chooses].
+    #[arg(long)]
+    run_id: Option<RunId>,
+    /// The same key and config give the same run, however often they are sent.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Stay until the run ends.
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    service: Service,
+}
+
+/// Show one run.
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    /// The run.
+    run_id: RunId,
+    #[command(flatten)]
+    service: Service,
+}
+
+/// List runs, newest first.
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    /// Only runs in these states.
+    #[arg(long, value_delimiter = ',')]
+    status: Vec<String>,
+    /// Only runs whose id or name holds this text.
+    #[arg(long, short)]
+    query: Option<String>,
+    /// Runs to show.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// Where the page before ended.
+    #[arg(long)]
+    cursor: Option<String>,
+    #[command(flatten)]
+    service: Service,
+}
+
+/// Stay with a run until it ends. Exit code 1 unless it completes.
+#[derive(Debug, clap::Args)]
+pub(super) struct WatchArgs {
+    /// The run.
+    run_id: RunId,
+    #[command(flatten)]
+    service: Service,
+}
+
+/// Cancel a run: a queued one ends at once, a running one is asked to stop.
+#[derive(Debug, clap::Args)]
+pub(super) struct CancelArgs {
+    /// The run.
+    run_id: RunId,
+    #[command(flatten)]
+    service: Service,
+}
+
+/// Fetch the artifacts of a completed run into DIR/<run_id>/.
+#[derive(Debug, clap::Args)]
+pub(super) struct FetchArgs {
+    /// The run.
+    run_id: RunId,
+    /// Only these artifacts.
+    names: Vec<String>,
+    /// Folder to put them in.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+    #[command(flatten)]
+    service: Service,
+}
+
+pub(super) async fn submit(args: SubmitArgs) -> Result<(), CliError> {
+    let client = Client::connect(&args.service)?;
+    let place = args.config.display().to_string();
+    let text = std::fs::read_to_string(&args.config)
+        .map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
+    let config =
+        parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))?;
+    let run = client.submit(&config, args.run_id.as_ref(), args.idempotency_key.as_deref()).await?;
+    if args.watch {
+        return client.watch_and_print(id_of(&run), args.service.output).await;
+    }
+    print_run(&run, args.service.output);
+    Ok(())
+}
+
+pub(super) async fn status(args: StatusArgs) -> Result<(), CliError> {
+    let run = Client::connect(&args.service)?.status(args.run_id.as_str()).await?;
+    print_run(&run, args.service.output);
+    Ok(())
+}
+
+pub(super) async fn list(args: ListArgs) -> Result<(), CliError> {
+    let client = Client::connect(&args.service)?;
+    let mut query = vec![("limit", args.limit.to_string())];
+    query.extend(args.status.into_iter().map(|status| ("status", status)));
+    query.extend(args.query.map(|text| ("q", text)));
+    query.extend(args.cursor.map(|cursor| ("cursor", cursor)));
+    let page = client.json(client.request(Method::GET, "backtests").query(&query)).await?;
+    if args.service.output == Output::Json {
+        say(format_args!("{page:#}"));
+        return Ok(());
+    }
+    say(format_args!("{:<26} {:<10} {:>8}  {:<20} name", "run", "status", "progress", "submitted"));
+    for run in page["runs"].as_array().into_iter().flatten() {
+        let text = |name: &str| run[name].as_str().unwrap_or("-").to_owned();
+        let progress = format!("{:.0} %", 100.0 * run["progress"].as_f64().unwrap_or(0.0));
+        let submitted: String = text("submitted_at").chars().take(19).collect();
+        let (id, status, name) = (text("run_id"), text("status"), text("run_name"));
+        say(format_args!("{id:<26} {status:<10} {progress:>8}  {submitted:<20} {name}"));
+    }
+    if let Some(cursor) = page["next_cursor"].as_str() {
+        say(format_args!("more: --cursor {cursor}"));
+    }
+    Ok(())
+}
+
+pub(super) async fn watch(args: WatchArgs) -> Result<(), CliError> {
+    Client::connect(&args.service)?.watch_and_print(args.run_id.as_str(), args.service.output).await
+}
+
+pub(super) async fn cancel(args: CancelArgs) -> Result<(), CliError> {
+    let client = Client::connect(&args.service)?;
+    let run = client.json(client.request(Method::POST, &format!("backtests/{}/cancel", args.run_id))).await?;
+    print_run(&run, args.service.output);
+    Ok(())
+}
+
+pub(super) async fn fetch(args: FetchArgs) -> Result<(), CliError> {
+    let client = Client::connect(&args.service)?;
+    let listed =
+        client.json(client.request(Method::GET, &format!("backtests/{}/artifacts", args.run_id))).await?;
+    let files: Vec<&Value> = listed["artifacts"].as_array().into_iter().flatten().collect();
+    let known: Vec<&str> = files.iter().filter_map(|file| file["name"].as_str()).collect();
+    if let Some(unknown) = args.names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(CliError::failed(format!(
+            "the run has no artifact '{unknown}'; it has {}",
+            known.join(", ")
+        )));
+    }
+    let wanted =
+        known.into_iter().filter(|name| args.names.is_empty() || args.names.iter().any(|one| one == name));
+    let wanted: Vec<&str> = wanted.collect();
+    let folder = args.out.join(args.run_id.as_str());
+    let mut progress = Progress::start(format!("fetch {}", args.run_id));
+    for (done, name) in wanted.iter().enumerate() {
+        progress.at(done as u64, wanted.len() as u64, name);
+        client.fetch(args.run_id.as_str(), name, &folder).await?;
+    }
+    progress.finish(&format!("{} files in {}", wanted.len(), folder.display()));
+    if args.service.output == Output::Json {
+        say(json!({ "folder": folder, "artifacts": wanted }));
+    }
+    Ok(())
+}
+
+/// A client of one service.
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    settings: ClientSettings,
+}
+
+impl Client {
+    fn connect(service: &Service) -> Result<Self, CliError> {
+        let environment = environment();
+        telemetry::command(log_filter(&environment));
+        let settings = ClientSettings::from(&environment);
+        let url = service.url.as_deref().or(settings.url.as_deref()).unwrap_or(LOCAL).to_owned();
+        Self::at(&url, settings)
+    }
+
+    /// A client of the service at `url`.
+    pub(super) fn at(url: &str, settings: ClientSettings) -> Result<Self, CliError> {
+        let base = format!("{}/api/", url.trim_end_matches('/'));
+        let base = Url::parse(&base).map_err(|error| CliError::usage(format!("--url {url}: {error}")))?;
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(120)).build();
+        Ok(Self {
+            http: http.map_err(|error| CliError::because("prepare the client", error))?,
+            base,
+            settings,
+        })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path()));
+        let request = self.http.request(method, url);
+        match &self.settings.key {
+            Some(key) => request.header("x-functions-key", key.reveal()),
+            None => request,
+        }
+    }
+
+    /// Sends a request and reads its document; a problem becomes the error of the command.
+    async fn json(&self, request: RequestBuilder) -> Result<Value, CliError> {
+        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(|error| self.unreachable(error))?;
+        let document: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        if status.is_success() { Ok(document) } else { Err(problem(status, &document)) }
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> CliError {
+        // The address stands in the message once, without anything that the query may carry.
+        CliError::because(format!("reach {}", self.base), error.without_url())
+    }
+
+    /// Submits a config.
+    pub(super) async fn submit(
+        &self,
+        config: &Value,
+        run_id: Option<&RunId>,
+        key: Option<&str>,
+    ) -> Result<Value, CliError> {
+        let mut body = json!({ "config": config });
+        if let Some(run_id) = run_id {
+            body["run_id"] = json!(run_id);
+        }
+        let mut request = self.request(Method::POST, "backtests").json(&body);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        self.json(request).await
+    }
+
+    async fn status(&self, run_id: &str) -> Result<Value, CliError> {
+        self.json(self.request(Method::GET, &format!("backtests/{run_id}"))).await
+    }
+
+    /// Stays with a run until it ends, and answers its last record.
+    pub(super) async fn watch(&self, run_id: &str) -> Result<Value, CliError> {
+        let mut progress = Progress::start(run_id);
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let run = self.status(run_id).await?;
+            let status = run["status"].as_str().unwrap_or_default();
+            if matches!(status, "completed" | "failed" | "canceled") {
+                progress.finish(&format!("{run_id}: {status}"));
+                return Ok(run);
+            }
+            let done = (1000.0 * run["progress"].as_f64().unwrap_or(0.0)) as u64;
+            let note = run["progress_note"].as_str().unwrap_or(status);
+            progress.at(done, 1000, note);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    async fn watch_and_print(&self, run_id: &str, output: Output) -> Result<(), CliError> {
+        let run = self.watch(run_id).await?;
+        match output {
+            Output::Json => print_run(&run, output),
+            Output::Table if run["summary"].is_object() => print_summary(&run["summary"]),
+            Output::Table => print_run(&run, output),
+        }
+        if run["status"] == "completed" {
+            return Ok(());
+        }
+        let why = run["error"].as_str().or(run["status_reason"].as_str()).unwrap_or("no reason given");
+        Err(CliError::failed(format!(
+            "run {run_id} is {}: {why}",
+            run["status"].as_str().unwrap_or_default()
+        )))
+    }
+
+    async fn fetch(&self, run_id: &str, name: &str, folder: &std::path::Path) -> Result<(), CliError> {
+        let request = self.request(Method::GET, &format!("backtests/{run_id}/artifacts/{name}"));
+        let mut answer = request.send().await.map_err(|error| self.unreachable(error))?;
+        if !answer.status().is_success() {
+            return Err(problem(answer.status(), &answer.json().await.unwrap_or(Value::Null)));
+        }
+        let path = folder.join(name);
+        let write = |error: std::io::Error| CliError::because(format!("write {}", path.display()), error);
+        if let Some(parent) = path.parent() {
+            tokio::fs::create_dir_all(parent).await.map_err(write)?;
+        }
+        let mut file = tokio::fs::File::create(&path).await.map_err(write)?;
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.unreachable(error))? {
+            tokio::io::AsyncWriteExt::write_all(&mut file, &chunk).await.map_err(write)?;
+        }
+        tokio::io::AsyncWriteExt::flush(&mut file).await.map_err(write)
+    }
+}
+
+/// What a refusal says, every fault of it.
+fn problem(status: StatusCode, document: &Value) -> CliError {
+    let detail = document["detail"].as_str().unwrap_or("the service gave no reason");
+    let faults = document["errors"].as_array().filter(|faults| !faults.is_empty());
+    let message = match faults {
+        Some(faults) => {
+            let text = |fault: &Value, name: &str| fault[name].as_str().unwrap_or_default().to_owned();
+            let lines =
+                faults.iter().map(|fault| format!("\n  {}: {}", text(fault, "path"), text(fault, "message")));
+            format!("{}:{}", document["title"].as_str().unwrap_or("refused"), lines.collect::<String>())
+        }
+        None => format!("{detail} ({})", status.as_u16()),
+    };
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => CliError::usage(message),
+        _ => CliError::failed(message),
+    }
+}
+
+/// The id in a run record.
+pub(super) fn id_of(run: &Value) -> &str {
+    run["run_id"].as_str().unwrap_or_default()
+}
+
+fn print_run(run: &Value, output: Output) {
+    if output == Output::Json {
+        return say(format_args!("{run:#}"));
+    }
+    for name in [
+        "run_id",
+        "run_name",
+        "status",
+        "status_reason",
+        "progress_note",
+        "attempt",
+        "submitted_at",
+        "started_at",
+        "completed_at",
+        "error",
+        "output_dir",
+        "adls_container",
+        "adls_prefix",
+    ] {
+        match &run[name] {
+            Value::Null => {}
+            Value::String(text) => say(format_args!("{name:<16} {text}")),
+            other => say(format_args!("{name:<16} {other}")),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `backtests demo`: the whole path once, on real prices: lake, host, submit, watch, result.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::client::{Client, id_of};
+use super::run::print_summary;
+use super::settings::{ClientSettings, environment, log_filter};
+use super::{CliError, dev, lake, say, telemetry};
+use crate::store::delta::{Location, StorageOptions};
+use crate::store::prices::PRICE_TABLE;
+use crate::work::document::parse_yaml;
+
+/// Prices that come with the project.
+const SAMPLE: &str = "examples/data/wiki5_ohlcv_daily.parquet";
+/// Config that the demo submits.
+const CONFIG: &str = "examples/momentum.yaml";
+
+/// Show the whole path on real prices: fill a lake, start the local host, submit a backtest over HTTP, watch it,
+/// print the result. The host is left running.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Port of the local host; 0 takes a free one.
+    #[arg(long, default_value_t = 7071)]
+    port: u16,
+    /// Folder with host.json and examples/.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    app_root: PathBuf,
+    /// Stop the host when the result is there.
+    #[arg(long)]
+    once: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), CliError> {
+    let environment = environment();
+    telemetry::command(log_filter(&environment));
+    let options = dev::options(&args.app_root, args.port)?;
+    let root = options.app_root.clone();
+    let lake = options.settings.get("BACKTEST_LAKE").cloned().unwrap_or_default();
+    let lake = environment.get("BACKTEST_LAKE").cloned().unwrap_or(lake);
+
+    let place = Location::parse(&lake).map_err(|error| CliError::usage(format!("BACKTEST_LAKE: {error}")))?;
+    let table = place.join(PRICE_TABLE);
+    let storage = StorageOptions::default();
+    let found = crate::store::lake::inspect(&table, &storage).await;
+    match found.map_err(|error| CliError::because("look at the lake", error))? {
+        Some(contents) => say(format_args!("lake: {} bars in {table}", contents.rows)),
+        None => {
+            let contents = lake::import(root.join(SAMPLE), &table, &storage, false).await?;
+            say(format_args!(
+                "lake: {} real daily bars of {} stocks in {table}",
+                contents.rows, contents.symbols
+            ));
+        }
+    }
+
+    let host = dev::start(options).await?;
+    let url = format!("http://{}", host.address());
+    say(format_args!("host: {url}"));
+    let text = std::fs::read_to_string(root.join(CONFIG))
+        .map_err(|error| CliError::because(format!("read {CONFIG}"), error))?;
+    let config: Value = parse_yaml(&text).map_err(|error| CliError::failed(format!("{CONFIG}: {error}")))?;
+    let client = Client::at(&url, ClientSettings::from(&environment))?;
+    let submitted = client.submit(&config, None, None).await?;
+    say(format_args!("submitted {CONFIG} as {}", id_of(&submitted)));
+    let run = client.watch(id_of(&submitted)).await?;
+    if run["status"] != "completed" {
+        let why = run["error"].as_str().unwrap_or("no reason given").to_owned();
+        host.stop().await;
+        return Err(CliError::failed(format!("the demo's run did not complete: {why}")));
+    }
+    print_summary(&run["summary"]);
+    say(format_args!("files: {}", run["output_dir"].as_str().unwrap_or_default()));
+    say(format_args!("the same over HTTP: {url}/api/backtests/{}/artifacts", id_of(&run)));
+    if args.once {
+        host.stop().await;
+        return Ok(());
+    }
+    say("the host goes on; Ctrl-C ends it");
+    dev::until_interrupted(host).await
+}

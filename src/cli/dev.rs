@@ -1,0 +1,91 @@
+//! `backtests dev`: the function set on this machine, under a local Functions host.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::settings::{environment, log_filter};
+use super::{CliError, telemetry};
+use crate::devhost::{self, Host, Options};
+
+/// Folder below the app root where a local host keeps what it must remember.
+const HOME: &str = ".backtests";
+
+/// Run the function set on this machine: HTTP, queue and timers, as the Functions host would.
+///
+/// Reads host.json and functions/*/function.json, starts `backtests serve` as a child and restarts it when it dies.
+/// Nothing else is needed: runs go to a sqlite file, the lake and the artifacts are folders, all below
+/// .backtests/ in the app root. Settings come from the environment, then from local.settings.json.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Port of the public address; 0 takes a free one.
+    #[arg(long, default_value_t = 7071)]
+    port: u16,
+    /// Folder with host.json.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    app_root: PathBuf,
+    /// Ask for function keys, as the service on Azure does; they are made at the first start.
+    #[arg(long)]
+    enable_auth: bool,
+    /// Imitate the real host where that makes local work unpleasant: message leases of ten minutes, invocations
+    /// that hang on an empty answer, a handler that is not restarted after exit code 0.
+    #[arg(long)]
+    strict: bool,
+    /// Restart the handler when its executable changes.
+    #[arg(long)]
+    watch: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), CliError> {
+    telemetry::service(log_filter(&environment()));
+    let mut options = options(&args.app_root, args.port)?;
+    options.enable_auth = args.enable_auth;
+    options.strict = args.strict;
+    options.watch = args.watch;
+    let host = start(options).await?;
+    until_interrupted(host).await
+}
+
+/// What a local host needs to run this program from `app_root`.
+pub(super) fn options(app_root: &Path, port: u16) -> Result<Options, CliError> {
+    let root = app_root
+        .canonicalize()
+        .map_err(|error| CliError::because(format!("find the app root {}", app_root.display()), error))?;
+    let program = std::env::current_exe().map_err(|error| CliError::because("find this program", error))?;
+    let home = root.join(HOME);
+    let at = |name: &str| home.join(name).display().to_string();
+    let settings: BTreeMap<String, String> = [
+        ("BACKTEST_QUEUE", "backtest-runs".to_owned()),
+        ("RECONCILE_SCHEDULE", "0 * * * * *".to_owned()),
+        ("SIGNAL_SYNC_SCHEDULE", "0 */15 * * * *".to_owned()),
+        ("BACKTEST_LAKE", at("lake")),
+        ("BACKTEST_OUTPUT_DIR", at("results")),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    Ok(Options {
+        executable: Some(program),
+        port,
+        state_dir: home.join("host"),
+        settings,
+        environment: environment(),
+        ..Options::new(root)
+    })
+}
+
+/// Starts the host.
+pub(super) async fn start(options: Options) -> Result<Host, CliError> {
+    devhost::start(options).await.map_err(|error| CliError::because("start the local host", error))
+}
+
+/// Leaves the host running until Ctrl-C, or until it ends by itself.
+pub(super) async fn until_interrupted(host: Host) -> Result<(), CliError> {
+    let ended = tokio::select! {
+        reason = host.wait() => Some(reason),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    host.stop().await;
+    match ended {
+        Some(reason) => Err(CliError::failed(format!("the local host ended: {reason}"))),
+        None => Ok(()),
+    }
+}

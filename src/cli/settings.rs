@@ -1,0 +1,224 @@
+//! Settings from the environment: read once, strictly, here and nowhere else. Every fault is named in one message;
+//! secrets are invisible in `Debug`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::store::delta::Location;
+
+/// A value that must not be seen.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value, for the one who needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// The variables of this process.
+pub type Environment = BTreeMap<String, String>;
+
+/// Reads the environment of this process. A value that is not Unicode counts as its lossy text.
+pub fn environment() -> Environment {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// Settings that cannot be used; one line a fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} cannot be used:\n  {}", if .0.len() == 1 { "a setting" } else { "some settings" }, .0.join("\n  "))]
+pub struct InvalidSettings(pub Vec<String>);
+
+/// Where run records live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunStoreMode {
+    /// One file of this machine.
+    Sqlite,
+}
+
+/// What the service is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where run records live.
+    pub run_store: RunStoreMode,
+    /// File of the sqlite store.
+    pub db_path: PathBuf,
+    /// Folder of local artifacts.
+    pub output_dir: PathBuf,
+    /// Root of the lake.
+    pub lake: Option<Location>,
+    /// Storage account by identity.
+    pub storage_account: Option<String>,
+    /// Storage account by connection string.
+    pub storage_connection: Option<Secret>,
+    /// Containers that submitted configs may read.
+    pub containers: Vec<String>,
+    /// Whether submitted configs may read local paths.
+    pub allow_local_data: bool,
+    /// Below which folders; empty means anywhere.
+    pub allowed_data_dirs: Vec<PathBuf>,
+    /// Length of a lease, in seconds.
+    pub lease_seconds: f64,
+    /// Claims before a run fails.
+    pub max_attempts: u32,
+    /// Wall time of one attempt, in seconds.
+    pub run_timeout_seconds: f64,
+    /// Port of the custom handler.
+    pub handler_port: Option<u16>,
+    /// Name of this instance.
+    pub instance: String,
+}
+
+impl Settings {
+    /// Reads the settings, or names every one that cannot be used.
+    pub fn from(environment: &Environment) -> Result<Self, InvalidSettings> {
+        let mut read = Reader { environment, faults: Vec::new() };
+        let output_dir = PathBuf::from(read.text("BACKTEST_OUTPUT_DIR").unwrap_or("./backtest_results"));
+        let db_path =
+            read.text("BACKTEST_DB_PATH").map_or_else(|| output_dir.join("runs.sqlite3"), PathBuf::from);
+        let port = "FUNCTIONS_CUSTOMHANDLER_PORT";
+        let settings = Self {
+            run_store: read.run_store(),
+            db_path,
+            output_dir,
+            lake: read.lake(),
+            storage_account: read.text("AZURE_STORAGE_ACCOUNT_NAME").map(str::to_owned),
+            storage_connection: read.secret("AZURE_STORAGE_CONNECTION_STRING"),
+            containers: read.list("BACKTEST_ADLS_CONTAINER_ALLOWLIST"),
+            allow_local_data: read.flag("BACKTEST_ALLOW_LOCAL_DATA"),
+            allowed_data_dirs: read
+                .list("BACKTEST_ALLOWED_DATA_DIRS")
+                .into_iter()
+                .map(PathBuf::from)
+                .collect(),
+            lease_seconds: read.number("BACKTEST_LEASE_SECONDS", 60.0, 0.5, 3600.0),
+            max_attempts: read.number("BACKTEST_MAX_ATTEMPTS", 3, 1, 100),
+            run_timeout_seconds: read.number("BACKTEST_RUN_TIMEOUT_SECONDS", 1500.0, 1.0, 86_400.0),
+            handler_port: read.text(port).is_some().then(|| read.number(port, 0, 1, u16::MAX)),
+            instance: read.instance(),
+        };
+        if settings.storage_account.is_some() && settings.storage_connection.is_some() {
+            read.fault(
+                "AZURE_STORAGE_CONNECTION_STRING",
+                "stands beside AZURE_STORAGE_ACCOUNT_NAME; set one of them",
+            );
+        }
+        if read.faults.is_empty() { Ok(settings) } else { Err(InvalidSettings(read.faults)) }
+    }
+}
+
+/// How the client commands reach a service.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// Address of the service, without a path.
+    pub url: Option<String>,
+    /// Function key.
+    pub key: Option<Secret>,
+}
+
+impl ClientSettings {
+    /// Reads the settings of the client commands.
+    pub fn from(environment: &Environment) -> Self {
+        let read = Reader { environment, faults: Vec::new() };
+        let url = read.text("BACKTEST_URL").map(str::to_owned);
+        Self { url, key: read.secret("BACKTEST_FUNCTION_KEY") }
+    }
+}
+
+/// Filter of log lines, for example `info` or `backtest_functions=debug`.
+pub fn log_filter(environment: &Environment) -> Option<&str> {
+    environment.get("RUST_LOG").map(String::as_str)
+}
+
+struct Reader<'a> {
+    environment: &'a Environment,
+    faults: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn fault(&mut self, name: &str, message: impl fmt::Display) {
+        self.faults.push(format!("{name}: {message}"));
+    }
+
+    /// A value; an empty one counts as none, which is how app settings are cleared.
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    fn secret(&self, name: &str) -> Option<Secret> {
+        self.text(name).map(|value| Secret(value.to_owned()))
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let items = self.text(name).unwrap_or_default().split([',', ';']);
+        items.map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        match self.text(name).map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false" | "0") => false,
+            Some("true" | "1") => true,
+            Some(other) => {
+                self.fault(name, format_args!("must be true or false, not '{other}'"));
+                false
+            }
+        }
+    }
+
+    fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(
+        &mut self,
+        name: &str,
+        default: T,
+        least: T,
+        most: T,
+    ) -> T {
+        match self.text(name).map(|text| (text, text.parse::<T>())) {
+            None => default,
+            Some((_, Ok(number))) if least <= number && number <= most => number,
+            Some((text, _)) => {
+                self.fault(name, format_args!("must be a number from {least} to {most}, not '{text}'"));
+                default
+            }
+        }
+    }
+
+    fn run_store(&mut self) -> RunStoreMode {
+        let name = "BACKTEST_RUN_STORE_MODE";
+        match self.text(name) {
+            None | Some("sqlite" | "local") => {}
+            Some(known @ ("postgres" | "pg" | "adls" | "blob")) => {
+                self.fault(name, format_args!("this version cannot keep runs in '{known}' yet; use sqlite"));
+            }
+            Some(other) => self.fault(name, format_args!("must be sqlite, adls or postgres, not '{other}'")),
+        }
+        RunStoreMode::Sqlite
+    }
+
+    fn lake(&mut self) -> Option<Location> {
+        match Location::parse(self.text("BACKTEST_LAKE")?) {
+            Ok(location) => Some(location),
+            Err(error) => {
+                self.fault("BACKTEST_LAKE", error);
+                None
+            }
+        }
+    }
+
+    /// The platform's name of the instance, or this machine's and process's.
+    fn instance(&self) -> String {
+        let platform = self.text("WEBSITE_INSTANCE_ID").or(self.text("HOSTNAME")).unwrap_or("local");
+        let short: String = platform.chars().take(16).collect();
+        format!("{short}:{}", std::process::id())
+    }
+}

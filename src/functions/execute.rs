@@ -1,0 +1,36 @@
+//! Queue trigger: a message wakes us. First the rows say what else is overdue, then the named run is executed if
+//! it can be claimed. A message that makes no sense is dropped, because it never will.
+
+use super::envelope::{Outcome, Triggered, message};
+use crate::run::RunId;
+use crate::work::execute::{chain, execute};
+use crate::work::{App, reconcile};
+
+/// Name of the trigger binding.
+const RUN: &str = "run";
+
+pub(super) async fn answer(app: App, call: Triggered) -> Outcome {
+    let Some(id) = run_id(&call) else {
+        tracing::warn!("dropped a message that names no run");
+        return Outcome::Done(Vec::new());
+    };
+    // Whoever is awake looks after the others too; a failure here must not keep the named run from its chance.
+    let announce = match reconcile::reconcile(&app).await {
+        Ok(announce) => announce,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "could not reconcile before run {id}");
+            Vec::new()
+        }
+    };
+    match execute(&app, &id, &call.invocation).await {
+        Ok(_) => Outcome::Done(announce.into_iter().filter(|other| *other != id).collect()),
+        Err(error) => {
+            tracing::warn!(run.id = %id, error = chain(&error), "run {id} could not be executed now");
+            Outcome::Again("the run store does not answer".to_owned())
+        }
+    }
+}
+
+fn run_id(call: &Triggered) -> Option<RunId> {
+    message(call.data.get(RUN)?)?.get("run_id")?.as_str()?.parse().ok()
+}

@@ -1,0 +1,430 @@
+//! A run and its lawful life: identity, states that carry their facts, fence, lease, and what is due for a run
+//! that nobody looks after. Nothing here waits, stores or asks the time.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::Duration;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::clock::Timestamp;
+
+/// Identity of a run: a letter or digit, then at most 63 letters, digits, `_` or `-`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RunId(String);
+
+impl RunId {
+    /// A fresh id, `RUN<YYYYMMDD>-<12 hex digits>`, whose date is that of `now`.
+    pub fn generate(now: Timestamp) -> Self {
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        Self(format!("RUN{}-{}", now.format("%Y%m%d"), &random[..12]))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that is no [`RunId`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be a letter or digit followed by at most 63 letters, digits, '_' or '-'")]
+pub struct InvalidRunId;
+
+impl FromStr for RunId {
+    type Err = InvalidRunId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRunId> {
+        let valid = (1..=64).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidRunId) }
+    }
+}
+
+impl TryFrom<String> for RunId {
+    type Error = InvalidRunId;
+
+    fn try_from(text: String) -> Result<Self, InvalidRunId> {
+        text.parse()
+    }
+}
+
+impl From<RunId> for String {
+    fn from(id: RunId) -> Self {
+        id.0
+    }
+}
+
+/// Grows with every claim of a run; every write of an executor names the fence it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Fence(pub i64);
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The right to execute a run, as the row states it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Unique per claim: instance, invocation and a random part.
+    pub owner: String,
+    /// After this moment anybody may take over; until somebody does, the owner's writes still count.
+    pub expires_at: Timestamp,
+    /// Last confirmed beat.
+    pub heartbeat_at: Timestamp,
+    /// When this attempt has used up its wall time.
+    pub deadline_at: Timestamp,
+}
+
+/// Where a run is in its life, with what is only true there.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunState {
+    /// Waits for an executor, not before `available_at`.
+    Queued {
+        /// Start of the next attempt, later than now after a failure that is retried.
+        available_at: Timestamp,
+    },
+    /// One executor holds the lease.
+    Running {
+        /// Who, and until when.
+        lease: Lease,
+        /// First claim of this attempt.
+        started_at: Timestamp,
+    },
+    /// Published: the artifacts below the prefix are the result.
+    Completed {
+        /// Moment of publication.
+        ended_at: Timestamp,
+        /// What was published.
+        publication: Publication,
+    },
+    /// Ended without a result.
+    Failed {
+        /// When it was given up.
+        ended_at: Timestamp,
+        /// Which class of failure.
+        reason: Reason,
+        /// What a person should know.
+        error: String,
+    },
+    /// Ended because somebody asked for it.
+    Canceled {
+        /// When it ended.
+        ended_at: Timestamp,
+    },
+}
+
+impl RunState {
+    /// The state's name as stored and shown.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Queued { .. } => Status::Queued,
+            Self::Running { .. } => Status::Running,
+            Self::Completed { .. } => Status::Completed,
+            Self::Failed { .. } => Status::Failed,
+            Self::Canceled { .. } => Status::Canceled,
+        }
+    }
+}
+
+/// The names of the states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// See [`RunState::Queued`].
+    Queued,
+    /// See [`RunState::Running`].
+    Running,
+    /// See [`RunState::Completed`].
+    Completed,
+    /// See [`RunState::Failed`].
+    Failed,
+    /// See [`RunState::Canceled`].
+    Canceled,
+}
+
+impl Status {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Completed, Self::Failed, Self::Canceled];
+
+    /// The name as stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// Whether nothing follows.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Canceled)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A text that names no [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of queued, running, completed, failed, canceled")]
+pub struct UnknownStatus;
+
+impl FromStr for Status {
+    type Err = UnknownStatus;
+
+    fn from_str(text: &str) -> Result<Self, UnknownStatus> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(UnknownStatus)
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Why a run is where it is: a closed list of codes, so that states stay few.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+
+        impl Reason {
+            /// The code as stored and shown.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+
+        impl FromStr for Reason {
+            type Err = UnknownReason;
+
+            fn from_str(text: &str) -> Result<Self, UnknownReason> {
+                match text { $($text => Ok(Self::$name),)* _ => Err(UnknownReason) }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The executor was gone and another one takes over.
+    LeaseLost = "lease_lost",
+    /// One attempt used up its wall time.
+    Timeout = "timeout",
+    /// No claim is left.
+    AttemptsExhausted = "attempts_exhausted",
+    /// The data the config asks for is missing or wrong.
+    InvalidData = "invalid_data",
+    /// The config cannot be run; seen only when an older version accepted it.
+    InvalidConfig = "invalid_config",
+    /// The strategy cannot decide on this data.
+    StrategyFailed = "strategy_failed",
+    /// Lake or artifact store did not answer.
+    StorageUnavailable = "storage_unavailable",
+    /// The engine panicked.
+    EnginePanic = "engine_panic",
+    /// The queue gave the message up.
+    Poison = "poison",
+    /// Somebody asked.
+    CanceledByUser = "canceled_by_user",
+}
+
+/// A text that names no [`Reason`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown reason code")]
+pub struct UnknownReason;
+
+/// Pointers to the result of a completed run; the bulk is in the artifact store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publication {
+    /// Where the files are.
+    pub location: Location,
+    /// SHA-256 of the manifest, lower-case hex.
+    pub manifest_sha256: String,
+    /// The metrics.
+    pub summary: Value,
+    /// What was read, for example table versions.
+    pub data_versions: Value,
+    /// SHA-256 over config, data versions and engine version: equal fingerprints mean equal artifacts.
+    pub fingerprint: String,
+}
+
+/// Place of a run's artifacts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A folder.
+    Local {
+        /// Absolute path of the folder that holds the manifest.
+        dir: String,
+    },
+    /// A prefix in a container of the storage account.
+    Adls {
+        /// Container name.
+        container: String,
+        /// Prefix below it, without a trailing slash.
+        prefix: String,
+    },
+}
+
+/// What was asked for; it never changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    /// Free text of the config.
+    pub run_name: Option<String>,
+    /// First trading date asked for, `YYYY-MM-DD`.
+    pub start_date: String,
+    /// Last trading date asked for, `YYYY-MM-DD`.
+    pub end_date: String,
+    /// The config as it came, as JSON.
+    pub config_json: String,
+    /// The config after defaults, as JSON.
+    pub effective_config_json: String,
+    /// SHA-256 of the effective config.
+    pub config_sha256: String,
+    /// SHA-256 of the request, compared when an idempotency key comes again.
+    pub request_sha256: String,
+    /// The caller's key, unique among runs.
+    pub idempotency_key: Option<String>,
+    /// The caller's name as the platform states it.
+    pub submitted_by: Option<String>,
+    /// The run that this one repeats.
+    pub parent_run_id: Option<RunId>,
+    /// W3C trace context of the submit.
+    pub traceparent: Option<String>,
+}
+
+/// One execution record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Identity.
+    pub id: RunId,
+    /// What was asked for.
+    pub submission: Submission,
+    /// Where it is.
+    pub state: RunState,
+    /// Why it is there, where that is worth saying.
+    pub status_reason: Option<Reason>,
+    /// Last failure, kept over a retry.
+    pub error: Option<String>,
+    /// Claims so far.
+    pub attempt: u32,
+    /// Claims allowed.
+    pub max_attempts: u32,
+    /// Fence of the newest claim; 0 before the first.
+    pub fence: Fence,
+    /// Counts transitions; each has its event.
+    pub version: i64,
+    /// When it was stored.
+    pub submitted_at: Timestamp,
+    /// Start of the newest attempt.
+    pub started_at: Option<Timestamp>,
+    /// Last wake-up message.
+    pub announced_at: Option<Timestamp>,
+    /// Wake-up messages so far.
+    pub announce_count: u32,
+    /// When somebody asked a running run to stop.
+    pub cancel_requested_at: Option<Timestamp>,
+    /// Share of the bars that are done, `0.0..=1.0`.
+    pub progress: f64,
+    /// What the executor is doing.
+    pub progress_note: Option<String>,
+    /// Version of the engine that claimed it last.
+    pub engine_version: Option<String>,
+}
+
+/// One line of a run's history, written with the transition it tells of.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunEvent {
+    /// The run's version after the transition.
+    pub version: i64,
+    /// Store time.
+    pub at: Timestamp,
+    /// Verb of the transition.
+    pub event: String,
+    /// Fence after the transition.
+    pub fence: i64,
+    /// Who did it: `api`, `reconcile` or a lease owner.
+    pub actor: String,
+    /// Anything worth knowing, as JSON.
+    pub detail: Value,
+}
+
+/// What an unattended run needs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// Nothing.
+    Leave,
+    /// A wake-up message.
+    Announce,
+    /// An end, because nobody else will bring it about.
+    GiveUp(GiveUp),
+}
+
+/// How an unattended run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GiveUp {
+    /// Every attempt lost its executor.
+    Exhausted,
+    /// The attempt outlived its wall time.
+    TimedOut,
+    /// Cancel was asked and the executor did not acknowledge it.
+    Canceled,
+}
+
+/// How long an executor has to acknowledge a cancel before reconcile ends the run.
+pub const CANCEL_GRACE: Duration = Duration::seconds(60);
+
+/// Decides what is due for `run` at `now`, which is the store's time.
+///
+/// A wake-up is due when none was sent since the run became available (queued) or lost its executor (lease over),
+/// and again `2 min * 2^min(count, 5)` after the last one.
+pub fn decide(run: &Run, now: Timestamp) -> Verdict {
+    match &run.state {
+        RunState::Queued { available_at } if *available_at <= now => announce_if_due(run, *available_at, now),
+        RunState::Running { lease, .. } => {
+            let lease_over = lease.expires_at <= now;
+            if run.cancel_requested_at.is_some_and(|at| lease_over || at + CANCEL_GRACE <= now) {
+                Verdict::GiveUp(GiveUp::Canceled)
+            } else if lease.deadline_at <= now {
+                Verdict::GiveUp(GiveUp::TimedOut)
+            } else if !lease_over {
+                Verdict::Leave
+            } else if run.attempt >= run.max_attempts {
+                Verdict::GiveUp(GiveUp::Exhausted)
+            } else {
+                announce_if_due(run, lease.expires_at, now)
+            }
+        }
+        _ => Verdict::Leave,
+    }
+}
+
+fn announce_if_due(run: &Run, since: Timestamp, now: Timestamp) -> Verdict {
+    let due = match run.announced_at {
+        None => true,
+        Some(at) => at < since || at + announce_back_off(run.announce_count) <= now,
+    };
+    if due { Verdict::Announce } else { Verdict::Leave }
+}
+
+/// Wait after the `count`-th wake-up message before the next.
+pub fn announce_back_off(count: u32) -> Duration {
+    Duration::minutes(2 * (1 << count.min(5)))
+}
+
+/// Wait before attempt `attempt + 1`, before jitter: 10 s doubling, 10 min at most.
+pub fn retry_back_off(attempt: u32) -> Duration {
+    Duration::seconds((10_i64 << attempt.saturating_sub(1).min(6)).min(600))
+}

@@ -1,0 +1,445 @@
+//! Filling and looking at the lake: bars from a file into a Delta table, after everything that cannot be a bar was
+//! refused; a synthetic market of any size; what a table holds.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{Datelike, NaiveDate, Weekday};
+use deltalake::arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Float64Array, Int32Array, RecordBatch, StringArray,
+};
+use deltalake::arrow::compute::{self, SortColumn, concat_batches};
+use deltalake::arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Schema, SchemaRef};
+use deltalake::arrow::error::ArrowError;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::delta::{Location, StorageOptions, Table, TableError};
+use super::parquet::{self, ParquetFile, ReadError, Selection};
+use super::prices::{self, LoadError};
+
+/// Examples that a refusal shows of each kind of nonsense.
+const EXAMPLES: usize = 3;
+
+/// Price columns, required ones first.
+const PRICES: [&str; 5] = ["open", "close", "high", "low", "adj_close"];
+
+/// What a table of bars holds.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Contents {
+    /// Version of the table.
+    pub version: u64,
+    /// Bars.
+    pub rows: usize,
+    /// Distinct symbols.
+    pub symbols: usize,
+    /// Distinct dates.
+    pub dates: usize,
+    /// Oldest date.
+    pub first: Option<NaiveDate>,
+    /// Newest date.
+    pub last: Option<NaiveDate>,
+    /// Empty cells by column, where there are any.
+    pub missing: Vec<(String, usize)>,
+    /// Data files.
+    pub files: usize,
+    /// Bytes of the data files.
+    pub bytes: u64,
+    /// Column names.
+    pub columns: Vec<String>,
+}
+
+/// One kind of nonsense in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nonsense {
+    /// What is wrong.
+    pub what: &'static str,
+    /// How many rows have it.
+    pub count: usize,
+    /// Some of them.
+    pub examples: Vec<String>,
+}
+
+/// Bars could not be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file holds rows that cannot be bars.
+    #[error("{}", refusal(.0))]
+    Nonsense(Vec<Nonsense>),
+    /// A required column is missing.
+    #[error("the file has no column '{column}'; it has {found}")]
+    NoColumn {
+        /// The column.
+        column: &'static str,
+        /// The columns that are there.
+        found: String,
+    },
+    /// The file holds no rows.
+    #[error("the file holds no rows")]
+    Empty,
+    /// The table has bars of these dates and symbols already.
+    #[error(
+        "{count} of the bars are in the table already, for example {example}; import with --replace, or only what is new"
+    )]
+    Overlap {
+        /// How many.
+        count: usize,
+        /// One of them.
+        example: String,
+    },
+    /// The file could not be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The table could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The table could not be written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The columns could not be put together.
+    #[error("assemble the bars: {0}")]
+    Arrow(#[from] ArrowError),
+}
+
+fn refusal(kinds: &[Nonsense]) -> String {
+    let lines = kinds.iter().map(|kind| {
+        let examples = kind.examples.join("; ");
+        format!(
+            "\n  {} rows: {} ({examples}{})",
+            kind.count,
+            kind.what,
+            if kind.count > EXAMPLES { "; …" } else { "" }
+        )
+    });
+    format!("the file holds rows that cannot be bars; nothing was imported{}", lines.collect::<String>())
+}
+
+/// Puts the bars of a CSV or Parquet file into a table, which is made if there is none. All or nothing.
+pub async fn import(
+    file: &Path,
+    table: &Location,
+    options: &StorageOptions,
+    replace: bool,
+    on_rows: &mut (dyn FnMut(usize) + Send),
+) -> Result<Contents, ImportError> {
+    let bars = read_bars(file, on_rows).await?;
+    if bars.num_rows() == 0 {
+        return Err(ImportError::Empty);
+    }
+    let bars = checked(&bars)?;
+    store(bars, table, options, replace).await
+}
+
+/// Puts a synthetic market into a table. The same arguments give the same market.
+pub async fn sample(
+    symbols: usize,
+    days: usize,
+    seed: u64,
+    table: &Location,
+    options: &StorageOptions,
+) -> Result<Contents, ImportError> {
+    store(synthetic(symbols, days, seed)?, table, options, true).await
+}
+
+/// What a table of bars holds; `None` when there is no table.
+pub async fn inspect(table: &Location, options: &StorageOptions) -> Result<Option<Contents>, ImportError> {
+    let Some(table) = Table::open(table, options).await? else { return Ok(None) };
+    contents(&table).await.map(Some)
+}
+
+async fn store(
+    bars: RecordBatch,
+    location: &Location,
+    options: &StorageOptions,
+    replace: bool,
+) -> Result<Contents, ImportError> {
+    let mut table = match Table::open(location, options).await? {
+        Some(table) => table,
+        None => Table::create(location, options, bars.schema().as_ref(), &["year"]).await?,
+    };
+    if replace {
+        table.replace(vec![bars]).await?;
+    } else {
+        refuse_overlap(&table, &bars).await?;
+        table.append(vec![bars]).await?;
+    }
+    contents(&table).await
+}
+
+/// The rows of a file under the names of a table of bars, in the file's order.
+async fn read_bars(file: &Path, on_rows: &mut (dyn FnMut(usize) + Send)) -> Result<RecordBatch, ImportError> {
+    let mut batches = Vec::new();
+    let mut rows = 0;
+    let mut push = |batch: &RecordBatch| {
+        rows += batch.num_rows();
+        on_rows(rows);
+        named(batch).map(|batch| batches.push(batch))
+    };
+    let mut refused = None;
+    if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+        prices::read_csv(file, &mut |batch| {
+            if refused.is_none() {
+                refused = push(batch).err();
+            }
+            Ok(())
+        })?;
+    } else {
+        let open = |source| LoadError::Open { place: file.display().to_string(), source };
+        let mut scan = parquet::scan(vec![prices::local_parquet(file).map_err(open)?], Selection::default());
+        while let (Some(batch), None) = (scan.recv().await, &refused) {
+            refused = push(&batch?).err();
+        }
+    }
+    match (refused, batches.first().map(RecordBatch::schema)) {
+        (Some(refused), _) => Err(refused),
+        (None, Some(schema)) => Ok(concat_batches(&schema, &batches)?),
+        (None, None) => Err(ImportError::Empty),
+    }
+}
+
+/// A batch with the columns of a table of bars, as far as the file has them.
+fn named(batch: &RecordBatch) -> Result<RecordBatch, ImportError> {
+    let found =
+        || batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>().join(", ");
+    let required = |column: &'static str| {
+        parquet::column(batch, column).ok_or_else(|| ImportError::NoColumn { column, found: found() })
+    };
+    let mut fields =
+        vec![Field::new("date", DataType::Date32, true), Field::new("symbol", DataType::Utf8, true)];
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(parquet::as_days(required("date")?)?),
+        compute::cast(required("symbol")?, &DataType::Utf8)?,
+    ];
+    for name in PRICES.into_iter().chain(["volume"]) {
+        let column =
+            if matches!(name, "open" | "close") { Some(required(name)?) } else { spelled(batch, name) };
+        if let Some(column) = column {
+            fields.push(Field::new(name, DataType::Float64, true));
+            columns.push(Arc::new(parquet::as_doubles(column)?));
+        }
+    }
+    if let Some(column) = parquet::column(batch, "exchange") {
+        fields.push(Field::new("exchange", DataType::Utf8, true));
+        columns.push(compute::cast(column, &DataType::Utf8)?);
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+fn spelled<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a ArrayRef> {
+    match name {
+        "adj_close" => prices::ADJUSTED_CLOSE.iter().find_map(|spelling| parquet::column(batch, spelling)),
+        _ => parquet::column(batch, name),
+    }
+}
+
+/// The bars sorted by date and symbol with their year, or every kind of nonsense among them.
+fn checked(bars: &RecordBatch) -> Result<RecordBatch, ImportError> {
+    let keys = [bars.column(0), bars.column(1)]
+        .map(|column| SortColumn { values: Arc::clone(column), options: None });
+    let order = compute::lexsort_to_indices(&keys, None)?;
+    let sorted = compute::take_record_batch(bars, &order)?;
+    let nonsense = nonsense(&sorted);
+    if !nonsense.is_empty() {
+        return Err(ImportError::Nonsense(nonsense));
+    }
+    with_year(&sorted)
+}
+
+fn nonsense(bars: &RecordBatch) -> Vec<Nonsense> {
+    let dates = bars.column(0).as_primitive::<Date32Type>();
+    let symbols = bars.column(1).as_string::<i32>();
+    let number = |name: &str| bars.column_by_name(name).map(AsArray::as_primitive::<Float64Type>);
+    let value = |column: Option<&Float64Array>, row: usize| {
+        column.filter(|column| column.is_valid(row)).map(|column| column.value(row))
+    };
+    let prices = PRICES.map(|name| (name, number(name)));
+    let (high, low, volume) = (number("high"), number("low"), number("volume"));
+    let key = |row: usize| {
+        let date = if dates.is_valid(row) { day(dates.value(row)) } else { "no date".to_owned() };
+        let symbol = if symbols.is_valid(row) { symbols.value(row) } else { "no symbol" };
+        format!("{date} {symbol}")
+    };
+    let mut found = Vec::new();
+    let mut look = |what: &'static str, wrong: &dyn Fn(usize) -> Option<String>| {
+        let mut rows = (0..bars.num_rows()).filter_map(wrong);
+        let examples: Vec<String> = rows.by_ref().take(EXAMPLES).collect();
+        if !examples.is_empty() {
+            found.push(Nonsense { what, count: examples.len() + rows.count(), examples });
+        }
+    };
+    look("no date, or one that is not YYYY-MM-DD", &|row| dates.is_null(row).then(|| key(row)));
+    look("no symbol", &|row| {
+        (symbols.is_null(row) || symbols.value(row).trim().is_empty()).then(|| key(row))
+    });
+    look("a price that is not above zero", &|row| {
+        let wrong = |(name, column): &(&str, Option<&Float64Array>)| {
+            value(*column, row)
+                .filter(|price| !(price.is_finite() && *price > 0.0))
+                .map(|price| format!("{name} {price}"))
+        };
+        prices.iter().find_map(wrong).map(|wrong| format!("{} {wrong}", key(row)))
+    });
+    look("a negative volume", &|row| {
+        value(volume, row).filter(|shares| *shares < 0.0).map(|shares| format!("{} {shares}", key(row)))
+    });
+    look("high below low", &|row| match (value(high, row), value(low, row)) {
+        (Some(high), Some(low)) if high < low => Some(format!("{} {high} < {low}", key(row))),
+        _ => None,
+    });
+    look("a second bar of the same date and symbol", &|row| {
+        let again = row > 0
+            && dates.is_valid(row)
+            && symbols.is_valid(row)
+            && symbols.is_valid(row - 1)
+            && dates.value(row) == dates.value(row - 1)
+            && symbols.value(row) == symbols.value(row - 1);
+        again.then(|| key(row))
+    });
+    found
+}
+
+/// Adds the column that the table is partitioned by.
+fn with_year(bars: &RecordBatch) -> Result<RecordBatch, ImportError> {
+    let dates = bars.column(0).as_primitive::<Date32Type>();
+    let years: Int32Array = dates.iter().map(|date| Some(date_of(date?)?.year())).collect();
+    let (mut fields, mut columns) = (bars.schema().fields().to_vec(), bars.columns().to_vec());
+    fields.push(Arc::new(Field::new("year", DataType::Int32, true)));
+    columns.push(Arc::new(years));
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+async fn refuse_overlap(table: &Table, bars: &RecordBatch) -> Result<(), ImportError> {
+    let dates = bars.column(0).as_primitive::<Date32Type>();
+    let symbols = bars.column(1).as_string::<i32>();
+    let range = compute::min(dates).and_then(date_of).zip(compute::max(dates).and_then(date_of));
+    let Some((first, last)) = range else { return Ok(()) };
+    let new: std::collections::HashSet<(i32, &str)> =
+        (0..bars.num_rows()).map(|row| (dates.value(row), symbols.value(row))).collect();
+    let selection = Selection {
+        columns: Some(vec!["date".to_owned(), "symbol".to_owned()]),
+        dates: Some(("date".to_owned(), first, last)),
+    };
+    let mut scan = parquet::scan(table.files(Some(("date", first, last))).await?, selection);
+    let (mut count, mut example) = (0, String::new());
+    while let Some(batch) = scan.recv().await {
+        let (dates, symbols) = keys(&batch?)?;
+        for row in 0..dates.len() {
+            if new.contains(&(dates.value(row), symbols.value(row))) {
+                count += 1;
+                example = format!("{} {}", day(dates.value(row)), symbols.value(row));
+            }
+        }
+    }
+    if count == 0 { Ok(()) } else { Err(ImportError::Overlap { count, example }) }
+}
+
+async fn contents(table: &Table) -> Result<Contents, ImportError> {
+    let schema: SchemaRef = table.schema()?;
+    let files: Vec<ParquetFile> = table.files(None).await?;
+    let bytes = files.iter().map(|file| file.size).sum();
+    let mut found = Contents {
+        version: table.version(),
+        rows: 0,
+        symbols: 0,
+        dates: 0,
+        first: None,
+        last: None,
+        missing: Vec::new(),
+        files: files.len(),
+        bytes,
+        columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
+    };
+    let mut dates = std::collections::BTreeSet::new();
+    let mut symbols = std::collections::HashSet::new();
+    let mut scan = parquet::scan(files, Selection::default());
+    while let Some(batch) = scan.recv().await {
+        let batch = batch?;
+        found.rows += batch.num_rows();
+        for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+            if column.null_count() > 0 {
+                match found.missing.iter_mut().find(|(name, _)| name == field.name()) {
+                    Some((_, count)) => *count += column.null_count(),
+                    None => found.missing.push((field.name().clone(), column.null_count())),
+                }
+            }
+        }
+        if parquet::column(&batch, "date").is_some() && parquet::column(&batch, "symbol").is_some() {
+            let (days, names) = keys(&batch)?;
+            dates.extend(days.iter().flatten());
+            for name in names.iter().flatten() {
+                if !symbols.contains(name) {
+                    symbols.insert(name.to_owned());
+                }
+            }
+        }
+    }
+    (found.symbols, found.dates) = (symbols.len(), dates.len());
+    (found.first, found.last) =
+        (dates.first().copied().and_then(date_of), dates.last().copied().and_then(date_of));
+    Ok(found)
+}
+
+fn keys(batch: &RecordBatch) -> Result<(Date32Array, StringArray), ArrowError> {
+    let column = |name: &str| {
+        parquet::column(batch, name)
+            .ok_or_else(|| ArrowError::SchemaError(format!("there is no column '{name}'")))
+    };
+    let symbols = compute::cast(column("symbol")?, &DataType::Utf8)?;
+    Ok((parquet::as_days(column("date")?)?, symbols.as_string::<i32>().clone()))
+}
+
+fn date_of(days: i32) -> Option<NaiveDate> {
+    NaiveDate::from_epoch_days(days)
+}
+
+fn day(days: i32) -> String {
+    date_of(days).map_or_else(|| format!("day {days}"), |date| date.to_string())
+}
+
+/// A market of geometric random walks that share a common factor: `symbols` names `SYN00001…`, `days` weekdays
+/// from 2000-01-03. No real prices, and no cross-section to be found in it.
+fn synthetic(symbols: usize, days: usize, seed: u64) -> Result<RecordBatch, ArrowError> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    // The sum of twelve uniforms is close to normal and, unlike a library's normal, the same in every version.
+    let mut normal = move || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
+    let start = NaiveDate::from_ymd_opt(2000, 1, 3).unwrap_or_default();
+    let weekdays = start.iter_days().filter(|date| !matches!(date.weekday(), Weekday::Sat | Weekday::Sun));
+    let names: Vec<String> = (1..=symbols).map(|number| format!("SYN{number:05}")).collect();
+    let mut last: Vec<f64> =
+        (0..symbols).map(|_| (50.0 * (0.5 * normal()).exp()).clamp(5.0, 500.0)).collect();
+    let rows = symbols * days;
+    let mut dates = Vec::with_capacity(rows);
+    let mut columns: [Vec<f64>; 5] = std::array::from_fn(|_| Vec::with_capacity(rows));
+    for date in weekdays.take(days) {
+        let common = 0.0002 + 0.008 * normal();
+        for close in &mut last {
+            let open = *close * (0.004 * normal()).exp();
+            *close = (open * (common + 0.015 * normal()).exp()).max(0.01);
+            let spread = 1.0 + 0.004 * normal().abs();
+            let volume = (1e6 * (0.4 * normal()).exp()).round();
+            for (column, value) in columns.iter_mut().zip([
+                open,
+                open.max(*close) * spread,
+                open.min(*close) / spread,
+                *close,
+                volume,
+            ]) {
+                column.push(value);
+            }
+            dates.push(date.to_epoch_days());
+        }
+    }
+    let symbol: StringArray = (0..days).flat_map(|_| names.iter().map(Some)).collect();
+    let [open, high, low, close, volume] =
+        columns.map(|column| Arc::new(Float64Array::from(column)) as ArrayRef);
+    let bars = RecordBatch::try_from_iter([
+        ("date", Arc::new(Date32Array::from(dates)) as ArrayRef),
+        ("symbol", Arc::new(symbol) as ArrayRef),
+        ("open", open),
+        ("high", high),
+        ("low", low),
+        ("close", close),
+        ("volume", volume),
+    ])?;
+    with_year(&bars).map_err(|error| ArrowError::ExternalError(Box::new(error)))
+}

@@ -1,0 +1,9 @@
+//! Everything that remembers: runs, the lake, artifacts. The only floor that speaks to files, databases and the
+//! network; it knows what is stored, not what it is for.
+
+pub mod artifacts;
+pub mod delta;
+pub mod lake;
+pub mod parquet;
+pub mod prices;
+pub mod runs;

@@ -1,0 +1,2 @@
+-- clock.now
+SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now');

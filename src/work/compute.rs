@@ -1,0 +1,57 @@
+//! Compute: from loaded rows to the files of a run. Plain and synchronous; a service runs it on a thread of its
+//! own, a person's machine just runs it.
+
+use std::ops::ControlFlow;
+
+use serde_json::Value;
+
+use super::report::{self, Artifact, Facts, ReportError};
+use crate::engine::market::DataError;
+use crate::engine::{self, Market, RunError};
+use crate::run::Fence;
+use crate::store::prices::Loaded;
+
+/// What a computed run is.
+#[derive(Debug)]
+pub struct Computed {
+    /// Every file, the manifest last.
+    pub files: Vec<Artifact>,
+    /// The metrics, as in `summary.json`.
+    pub summary: Value,
+}
+
+/// Why there is no result. None of these gets better by trying again, except a report that cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ComputeError {
+    /// The rows make no market.
+    #[error(transparent)]
+    Market(#[from] DataError),
+    /// The engine stopped.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The result could not be put into files.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+impl ComputeError {
+    /// Whether the data is to blame, as opposed to the strategy.
+    pub fn is_data(&self) -> bool {
+        matches!(self, Self::Market(_) | Self::Run(RunError::Data(_)))
+    }
+}
+
+/// Runs the backtest and writes its files into memory. `fence` names the attempt in the manifest.
+pub fn compute(
+    facts: &Facts<'_>,
+    loaded: Loaded,
+    fence: Option<Fence>,
+    on_bar: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Computed, ComputeError> {
+    let market = Market::assemble(facts.config, loaded.prices, loaded.signals)?;
+    let outcome = engine::run(facts.config, &market, on_bar)?;
+    let summary = report::summary(facts, &outcome)?;
+    let mut files = report::artifacts(facts, &market, &outcome, &summary)?;
+    files.push(report::manifest(facts, fence, &files)?);
+    Ok(Computed { files, summary })
+}

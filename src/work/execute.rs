@@ -1,0 +1,355 @@
+//! Execute: claim a run, load its data, compute on a thread of its own while the lease is renewed, publish, finish.
+//! Whoever loses the lease stops and leaves the row alone.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::compute::{ComputeError, Computed, compute};
+use super::report::{self, Artifact, Facts};
+use super::{App, ENGINE_VERSION, sha256_hex, submit};
+use crate::engine::BacktestConfig;
+use crate::run::{Publication, Reason, Run, RunId, Status, retry_back_off};
+use crate::store::prices::Loaded;
+use crate::store::runs::{Beat, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Progress, StoreError};
+
+/// Longest time between two beats; a quarter of the lease when that is shorter.
+const BEAT_MAX: Duration = Duration::from_secs(15);
+
+/// Share of the lease without a confirmed beat after which nothing is uploaded or finished any more.
+const TRUST: f64 = 0.75;
+
+/// What came of a wake-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Executed {
+    /// The attempt ended and the row says how.
+    Ended(Status),
+    /// Somebody else holds the run now.
+    FencedOut,
+    /// There was nothing to do.
+    Dropped,
+}
+
+/// Executes the run if it can be claimed; `invocation` names the caller in the lease.
+pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed, StoreError> {
+    let claimant = Claimant {
+        owner: format!("{}/{invocation}/{}", app.terms.instance, uuid::Uuid::new_v4().simple()),
+        lease_seconds: app.terms.lease_seconds,
+        timeout_seconds: app.terms.timeout_seconds,
+        engine_version: ENGINE_VERSION.to_owned(),
+    };
+    let claimed = match app.runs.claim(id, &claimant).await? {
+        Claim::Claimed(claimed) => *claimed,
+        Claim::NotNow(status) => {
+            tracing::info!(run.id = %id, "nothing to do for run {id}: it is {status} and not to be claimed now");
+            return Ok(Executed::Dropped);
+        }
+        Claim::Unknown => {
+            tracing::warn!(run.id = %id, "dropped a message for run {id}, which this store does not know");
+            return Ok(Executed::Dropped);
+        }
+    };
+    let Claimed { run, lease, taken_from } = claimed;
+    match taken_from {
+        Some(owner) => tracing::warn!(run.id = %id, attempt = run.attempt, "took run {id} over from {owner}"),
+        None => tracing::info!(run.id = %id, attempt = run.attempt, "claimed run {id}"),
+    }
+
+    let started = Instant::now();
+    let attempt = Attempt::start(app, &run, lease);
+    let ending = match attempt.work(app, &run).await {
+        Ok(publication) => Ending::Complete(Box::new(publication)),
+        Err(Stopped::Asked(Stop::Lost)) => {
+            tracing::warn!(run.id = %id, "stopped run {id}: somebody else holds it");
+            return Ok(Executed::FencedOut);
+        }
+        Err(Stopped::Asked(Stop::Canceled)) => Ending::AcknowledgeCancel,
+        Err(Stopped::Asked(Stop::TimedOut)) => Ending::Fail {
+            reason: Reason::Timeout,
+            error: format!("the run used up its wall time of {} s", app.terms.timeout_seconds),
+        },
+        Err(Stopped::Failed { reason, error, retry: false }) => Ending::Fail { reason, error },
+        Err(Stopped::Failed { reason, error, retry: true }) => {
+            Ending::RetryLater { reason, error, delay_seconds: jittered(retry_back_off(run.attempt)) }
+        }
+    };
+    let elapsed_ms = started.elapsed().as_millis() as u64;
+    match attempt.finish(app, &ending).await? {
+        Finish::Done(status) => {
+            tracing::info!(run.id = %id, %status, elapsed_ms, "run {id} is {status} after {elapsed_ms} ms");
+            Ok(Executed::Ended(status))
+        }
+        Finish::Lost => {
+            tracing::warn!(run.id = %id, "the result of run {id} came too late: somebody else holds it");
+            Ok(Executed::FencedOut)
+        }
+    }
+}
+
+/// A claimed run while its lease is renewed in the background.
+struct Attempt {
+    lease: HeldLease,
+    stop: watch::Receiver<Option<Stop>>,
+    gauge: Arc<Gauge>,
+    confirmed: watch::Receiver<Instant>,
+    beats: tokio::task::JoinHandle<()>,
+}
+
+/// Why an attempt must end early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Lost,
+    Canceled,
+    TimedOut,
+}
+
+/// Why an attempt has no result.
+enum Stopped {
+    Asked(Stop),
+    Failed { reason: Reason, error: String, retry: bool },
+}
+
+/// How far the engine is, shared between its thread and the beats.
+#[derive(Default)]
+struct Gauge {
+    done: AtomicU32,
+    total: AtomicU32,
+    stop: AtomicBool,
+}
+
+impl Gauge {
+    fn progress(&self) -> Progress {
+        let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        if total == 0 {
+            return Progress { share: 0.0, note: Some("loading prices".to_owned()) };
+        }
+        Progress { share: f64::from(done) / f64::from(total), note: Some(format!("day {done} of {total}")) }
+    }
+}
+
+impl Attempt {
+    fn start(app: &App, run: &Run, lease: HeldLease) -> Self {
+        let (stop_sender, stop) = watch::channel(None);
+        let (confirmed_sender, confirmed) = watch::channel(Instant::now());
+        let gauge = Arc::new(Gauge::default());
+        let beats = tokio::spawn(beat(
+            app.clone(),
+            lease.clone(),
+            Arc::clone(&gauge),
+            stop_sender,
+            confirmed_sender,
+            run.id.clone(),
+        ));
+        Self { lease, stop, gauge, confirmed, beats }
+    }
+
+    /// Everything between claim and finish.
+    async fn work(&self, app: &App, run: &Run) -> Result<Publication, Stopped> {
+        let submitted: Value = serde_json::from_str(&run.submission.config_json).map_err(broken_config)?;
+        let config = BacktestConfig::from_value(&submitted).map_err(|faults| {
+            broken_config(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        let loaded = self.or_stopped(app.data.load(&config)).await?.map_err(|error| Stopped::Failed {
+            reason: if error.is_retryable() { Reason::StorageUnavailable } else { Reason::InvalidData },
+            error: chain(&error),
+            retry: error.is_retryable(),
+        })?;
+        let data_versions = loaded.data_versions.clone();
+        let computed = self.compute(run, submitted, config, loaded).await?;
+        self.publish(app, run, computed, data_versions).await
+    }
+
+    /// Runs the engine on a thread of its own; a panic there ends the attempt, not the process.
+    async fn compute(
+        &self,
+        run: &Run,
+        submitted: Value,
+        config: BacktestConfig,
+        loaded: Loaded,
+    ) -> Result<Computed, Stopped> {
+        let (gauge, fence) = (Arc::clone(&self.gauge), run.fence);
+        let (run_id, config_sha256) = (run.id.clone(), run.submission.config_sha256.clone());
+        let thread = tokio::task::spawn_blocking(move || {
+            let facts = Facts {
+                run_id: &run_id,
+                submitted: &submitted,
+                config: &config,
+                config_sha256: &config_sha256,
+                data_versions: &loaded.data_versions.clone(),
+            };
+            let mut on_bar = |done: usize, total: usize| {
+                gauge.total.store(u32::try_from(total).unwrap_or(u32::MAX), Ordering::Relaxed);
+                gauge.done.store(u32::try_from(done).unwrap_or(u32::MAX), Ordering::Relaxed);
+                if gauge.stop.load(Ordering::Relaxed) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            };
+            compute(&facts, loaded, Some(fence), &mut on_bar).map_err(|error| {
+                let reason = match &error {
+                    ComputeError::Report(_) => Reason::EnginePanic,
+                    error if error.is_data() => Reason::InvalidData,
+                    _ => Reason::StrategyFailed,
+                };
+                let retry = matches!(error, ComputeError::Report(_));
+                Stopped::Failed { reason, error: chain(&error), retry }
+            })
+        });
+        let finished = thread.await;
+        // What stopped the engine is a better reason than that it stopped.
+        if let Some(stop) = *self.stop.borrow() {
+            return Err(Stopped::Asked(stop));
+        }
+        finished.unwrap_or_else(|panic| {
+            Err(Stopped::Failed { reason: Reason::EnginePanic, error: panic_text(panic), retry: true })
+        })
+    }
+
+    /// Uploads the files, the manifest last. Nothing is public before the row names the place.
+    async fn publish(
+        &self,
+        app: &App,
+        run: &Run,
+        computed: Computed,
+        data_versions: Value,
+    ) -> Result<Publication, Stopped> {
+        let location = app.artifacts.location(&run.id, run.fence);
+        let mut manifest_sha256 = String::new();
+        for Artifact { name, content } in computed.files {
+            self.still_trusted(app)?;
+            if name == report::MANIFEST {
+                manifest_sha256 = sha256_hex(&content);
+            }
+            let written = self.or_stopped(app.artifacts.create(&location, &name, content)).await?;
+            written.map_err(|error| Stopped::Failed {
+                reason: Reason::StorageUnavailable,
+                error: chain(&error),
+                retry: true,
+            })?;
+        }
+        Ok(Publication {
+            location,
+            manifest_sha256,
+            summary: computed.summary,
+            fingerprint: submit::fingerprint(&run.submission.config_sha256, &data_versions),
+            data_versions,
+        })
+    }
+
+    /// Ends the attempt in the row, unless the lease is too uncertain to say anything.
+    async fn finish(self, app: &App, ending: &Ending) -> Result<Finish, StoreError> {
+        if self.still_trusted(app).is_err() {
+            return Ok(Finish::Lost);
+        }
+        self.beats.abort();
+        app.runs.finish(&self.lease, ending).await
+    }
+
+    /// Whether a beat was confirmed recently enough to start a write.
+    fn still_trusted(&self, app: &App) -> Result<(), Stopped> {
+        let silence = self.confirmed.borrow().elapsed().as_secs_f64();
+        if silence <= TRUST * app.terms.lease_seconds { Ok(()) } else { Err(Stopped::Asked(Stop::Lost)) }
+    }
+
+    /// Waits for `work`, or for the order to stop.
+    async fn or_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Stopped> {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            done = work => Ok(done),
+            Ok(order) = stop.wait_for(Option::is_some) => Err(Stopped::Asked(order.unwrap_or(Stop::Lost))),
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.gauge.stop.store(true, Ordering::Relaxed);
+        self.beats.abort();
+    }
+}
+
+/// Renews the lease until the attempt ends. The first beats come soon, so that a watcher sees a short run move.
+async fn beat(
+    app: App,
+    lease: HeldLease,
+    gauge: Arc<Gauge>,
+    stop: watch::Sender<Option<Stop>>,
+    confirmed: watch::Sender<Instant>,
+    id: RunId,
+) {
+    let order = |why| {
+        gauge.stop.store(true, Ordering::Relaxed);
+        // The receiver lives as long as the attempt.
+        let _ = stop.send(Some(why));
+    };
+    let deadline = Instant::now() + Duration::from_secs_f64(app.terms.timeout_seconds);
+    let longest = BEAT_MAX.min(Duration::from_secs_f64(app.terms.lease_seconds / 4.0));
+    let mut pause = Duration::from_secs(1).min(longest);
+    loop {
+        let wake =
+            (Instant::now() + Duration::from_secs_f64(jittered_seconds(pause.as_secs_f64()))).min(deadline);
+        tokio::time::sleep_until(wake).await;
+        if Instant::now() >= deadline {
+            return order(Stop::TimedOut);
+        }
+        let sent = Instant::now();
+        match app.runs.beat(&lease, &gauge.progress()).await {
+            Ok(Beat::Held { cancel_requested: false }) => {
+                let _ = confirmed.send(sent);
+            }
+            Ok(Beat::Held { cancel_requested: true }) => return order(Stop::Canceled),
+            Ok(Beat::Lost) => return order(Stop::Lost),
+            // Silence is not a loss: the lease is ours until somebody takes it.
+            Err(error) => {
+                tracing::warn!(run.id = %id, error = chain(&error), "could not renew the lease of run {id}");
+            }
+        }
+        pause = (2 * pause).min(longest);
+    }
+}
+
+/// Seconds with a fifth more or less, so that many instances do not move in step.
+fn jittered(duration: chrono::Duration) -> f64 {
+    jittered_seconds(duration.num_milliseconds() as f64 / 1000.0)
+}
+
+fn jittered_seconds(seconds: f64) -> f64 {
+    let random = (uuid::Uuid::new_v4().as_u128() % 1_000_000) as f64 / 1_000_000.0;
+    seconds * (0.8 + 0.4 * random)
+}
+
+fn broken_config(error: impl std::fmt::Display) -> Stopped {
+    Stopped::Failed { reason: Reason::InvalidConfig, error: error.to_string(), retry: false }
+}
+
+/// An error with all its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn panic_text(error: tokio::task::JoinError) -> String {
+    let said = match error.try_into_panic() {
+        Ok(payload) => match (payload.downcast_ref::<String>(), payload.downcast_ref::<&str>()) {
+            (Some(text), _) => text.clone(),
+            (None, Some(text)) => (*text).to_owned(),
+            (None, None) => "no message".to_owned(),
+        },
+        Err(error) => error.to_string(),
+    };
+    format!("the engine panicked: {said}")
+}

@@ -1,0 +1,53 @@
+//! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile. Nothing here knows HTTP, reads the environment or builds a client.
+
+pub mod compute;
+pub mod document;
+pub mod execute;
+pub mod reconcile;
+pub mod report;
+pub mod submit;
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::clock::Clock;
+use crate::store::artifacts::ArtifactStore;
+use crate::store::prices::MarketData;
+use crate::store::runs::RunStore;
+
+/// Version of the engine: part of every fingerprint.
+pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What the verbs work with. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// Run records.
+    pub runs: Arc<dyn RunStore>,
+    /// Prices and signals.
+    pub data: Arc<MarketData>,
+    /// Results.
+    pub artifacts: Arc<dyn ArtifactStore>,
+    /// The present, for names and durations; never for guards.
+    pub clock: Arc<dyn Clock>,
+    /// Terms of executions.
+    pub terms: Terms,
+}
+
+/// Terms of executions.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Name of this process among all instances.
+    pub instance: String,
+    /// Length of a lease.
+    pub lease_seconds: f64,
+    /// Claims before a run fails.
+    pub max_attempts: u32,
+    /// Wall time of one attempt.
+    pub timeout_seconds: f64,
+}
+
+/// SHA-256 as lower-case hex.
+pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

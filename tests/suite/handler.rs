@@ -1,0 +1,346 @@
+//! The custom handler over real HTTP, in both calling modes.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::service::{Answer, Handler, Home, momentum};
+
+const FUNCTIONS: [&str; 8] =
+    ["submit", "status", "list", "results", "cancel", "health", "execute", "reconcile"];
+
+fn code(answer: &Answer) -> (u16, String) {
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    (answer.status.as_u16(), answer.json()["code"].as_str().unwrap().to_owned())
+}
+
+/// Submits and executes; returns the record afterwards.
+async fn completed(handler: &Handler, id: &str, config: Value) -> Value {
+    let outputs = handler.submit(&json!({ "config": config, "run_id": id })).await;
+    assert_eq!(outputs["res"]["statusCode"], 202, "{outputs}");
+    assert_eq!(outputs["runs"], json!([{ "v": 1, "run_id": id }]));
+    assert!(handler.wake(id).await.status.is_success());
+    handler.run(id).await
+}
+
+#[tokio::test]
+async fn a_submitted_config_becomes_a_result() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let run = completed(&handler, "r", momentum()).await;
+    assert_eq!(
+        (&run["status"], &run["attempt"], &run["progress"]),
+        (&json!("completed"), &json!(1), &json!(1.0))
+    );
+    assert_eq!(run["data_versions"]["prices"]["version"], 1);
+    assert!(run["summary"]["total_return"].is_f64());
+
+    let listed = handler.get("/api/backtests?status=completed&q=MOMENT").await.json();
+    assert_eq!(listed["runs"], json!([run]));
+    assert_eq!(listed["next_cursor"], Value::Null);
+    let events = handler.get("/api/backtests/r/events").await.json();
+    let told: Vec<&str> =
+        events["events"].as_array().unwrap().iter().map(|one| one["event"].as_str().unwrap()).collect();
+    assert_eq!(told, ["submitted", "claimed", "completed"]);
+    assert_eq!(handler.get("/api/backtests/r/summary").await.json(), run["summary"]);
+}
+
+#[tokio::test]
+async fn artifacts_are_what_their_manifest_says() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    completed(&handler, "r", momentum()).await;
+    let artifacts = handler.get("/api/backtests/r/artifacts").await.json();
+    let artifacts = artifacts["artifacts"].as_array().unwrap();
+    assert!(artifacts.len() >= 10);
+    for artifact in artifacts {
+        let name = artifact["name"].as_str().unwrap();
+        let answer = handler.get(&format!("/api/backtests/r/artifacts/{name}")).await;
+        assert_eq!(answer.body.len() as u64, artifact["size_bytes"].as_u64().unwrap(), "{name}");
+        assert_eq!(
+            backtest_functions::work::sha256_hex(&answer.body),
+            artifact["sha256"].as_str().unwrap(),
+            "{name}"
+        );
+        assert_eq!(answer.header("content-type"), artifact["content_type"].as_str().unwrap(), "{name}");
+    }
+
+    let url = format!("{}/api/backtests/r/artifacts/trades.csv", handler.url);
+    let whole = handler.send(handler.http.get(&url)).await;
+    let part = handler.send(handler.http.get(&url).header("range", "bytes=5-9")).await;
+    assert_eq!((part.status.as_u16(), part.body.as_slice()), (206, &whole.body[5..10]));
+    assert_eq!(part.header("content-range"), format!("bytes 5-9/{}", whole.body.len()));
+    let tail = handler.send(handler.http.get(&url).header("range", "bytes=-4")).await;
+    assert_eq!(tail.body, whole.body[whole.body.len() - 4..]);
+    let outside = handler.send(handler.http.get(&url).header("range", "bytes=99999999-")).await;
+    assert_eq!(code(&outside), (416, "range_not_satisfiable".into()));
+    let known = handler.send(handler.http.get(&url).header("if-none-match", whole.header("etag"))).await;
+    assert_eq!((known.status.as_u16(), known.body.len()), (304, 0));
+
+    for name in ["none.csv", "..%2F..%2Fruns.sqlite3", "../../../runs.sqlite3"] {
+        let answer = handler.get(&format!("/api/backtests/r/artifacts/{name}")).await;
+        assert_eq!(answer.status.as_u16(), 404, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_run_done_twice_gives_the_same_bytes() {
+    let read = async || {
+        let home = Home::with_prices();
+        // The address of a table is part of what was read, so both lakes get the same one.
+        let handler = home.handler(&[("BACKTEST_LAKE", "lake")]).await;
+        completed(&handler, "r", momentum()).await;
+        handler.get("/api/backtests/r/artifacts/artifacts_manifest.json").await.body
+    };
+    assert_eq!(String::from_utf8(read().await).unwrap(), String::from_utf8(read().await).unwrap());
+}
+
+#[tokio::test]
+async fn no_envelope_is_answered_with_an_empty_body() {
+    let home = Home::empty();
+    let handler = home.handler(&[]).await;
+    let bodies: [&[u8]; 8] = [
+        b"",
+        b"null",
+        b"{}",
+        b"[]",
+        b"not json",
+        b"\xff\xfe",
+        br#"{"Data":{"req":7,"run":7,"timer":7}}"#,
+        br#"{"Data":{"req":{"Headers":{"a b":["\n"]},"Body":"{"},"run":"\"bm90IGpzb24=\""},"Metadata":null}"#,
+    ];
+    for function in FUNCTIONS {
+        for body in bodies {
+            let request = handler.http.post(format!("{}/{function}", handler.url)).body(body.to_vec());
+            let answer = handler.send(request).await;
+            let text = String::from_utf8_lossy(body);
+            assert!(answer.json().is_object(), "{function} to {text}");
+            assert!(answer.header("content-type").contains("json"), "{function} to {text}");
+        }
+        // A wrong method and an unknown path are answered too.
+        assert!(!handler.call(Method::DELETE, &format!("/{function}"), None).await.body.is_empty());
+    }
+    let huge = handler.http.post(format!("{}/execute", handler.url)).body(vec![b' '; 17 << 20]);
+    assert!(handler.send(huge).await.json().is_object());
+    assert!(handler.get("/").await.status.is_success(), "the handler is still there");
+}
+
+#[tokio::test]
+async fn both_modes_give_the_same_answer() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    completed(&handler, "r", momentum()).await;
+    for (function, path, query, params) in [
+        ("status", "/api/backtests/r", json!({}), json!({ "run_id": "r" })),
+        ("status", "/api/backtests/none", json!({}), json!({ "run_id": "none" })),
+        (
+            "list",
+            "/api/backtests?status=completed,failed&limit=1",
+            json!({ "status": "completed,failed", "limit": "1" }),
+            json!({}),
+        ),
+        ("list", "/api/backtests?limit=0", json!({ "limit": "0" }), json!({})),
+        ("results", "/api/backtests/r/artifacts", json!({}), json!({ "run_id": "r", "result": "artifacts" })),
+        ("results", "/api/backtests/r", json!({}), json!({ "run_id": "r", "result": null })),
+        ("health", "/api/readyz", json!({}), json!({ "probe": "readyz" })),
+    ] {
+        let plain = handler.get(path).await;
+        let request = json!({ "req": {
+            "Url": path, "Method": "GET", "Query": query, "Params": params, "Headers": {},
+        }});
+        let enveloped = handler.envelope(function, &request).await.json();
+        let inner = &enveloped["Outputs"]["res"];
+        assert_eq!(inner["statusCode"], plain.status.as_u16(), "{path}");
+        assert_eq!(inner["body"], plain.json(), "{path}");
+        assert_eq!(inner["headers"]["content-type"], plain.header("content-type"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_queue_message_is_read_through_every_encoding_of_the_host() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let message = |id: &str| json!({ "v": 1, "run_id": id });
+    let text = |id: &str| message(id).to_string();
+    for (id, value) in [
+        ("object", message("object")),
+        ("text", json!(text("text"))),
+        ("twice", json!(json!(text("twice")).to_string())),
+    ] {
+        handler.submit(&json!({ "config": momentum(), "run_id": id })).await;
+        handler.envelope("execute", &json!({ "run": value })).await;
+        assert_eq!(handler.run(id).await["status"], "completed", "{id}");
+    }
+}
+
+#[tokio::test]
+async fn every_fault_of_a_config_is_named_at_once() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let mut config = momentum();
+    config["start_date"] = json!("2006-13-03");
+    config["universe"]["symbols"] = json!(["AAPL", "AAPL"]);
+    config["strategy"]["parameters"]["top_n"] = json!(0);
+    config["broker"] = json!({ "slipage_bps": 1, "commission": "free" });
+    let answer = handler.post("/api/backtests", &json!({ "config": config })).await;
+    assert_eq!(code(&answer), (400, "invalid_config".into()));
+    let errors = answer.json()["errors"].clone();
+    let mut paths: Vec<&str> =
+        errors.as_array().unwrap().iter().map(|error| error["path"].as_str().unwrap()).collect();
+    paths.sort_unstable();
+    assert_eq!(
+        paths,
+        [
+            "broker.commission",
+            "broker.slipage_bps",
+            "start_date",
+            "strategy.parameters.top_n",
+            "universe.symbols[1]"
+        ]
+    );
+    assert_eq!(handler.get("/api/backtests").await.json()["runs"], json!([]), "nothing was stored");
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_with_their_code() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let send = async |content_type: &str, body: Vec<u8>| {
+        let request =
+            handler.http.post(format!("{}/api/backtests", handler.url)).header("content-type", content_type);
+        code(&handler.send(request.body(body)).await)
+    };
+    let malformed = || (400, "malformed_request".to_owned());
+    assert_eq!(send("application/json", vec![b' '; 2 << 20]).await, (413, "body_too_large".into()));
+    assert_eq!(send("application/yaml", b"a: [1".to_vec()).await, malformed());
+    assert_eq!(send("application/yaml", b"a: 1\na: 2".to_vec()).await, malformed());
+    assert_eq!(send("application/yaml", b"a: .nan".to_vec()).await, malformed());
+    assert_eq!(send("application/json", br#"{"config":{"a":1,"a":2}}"#.to_vec()).await, malformed());
+    assert_eq!(send("application/json", br#"{"config":{},"config_yaml":""}"#.to_vec()).await, malformed());
+    assert_eq!(send("application/json", br#"{"config":{},"run_id":"../x"}"#.to_vec()).await, malformed());
+    assert_eq!(send("application/json", br#"{"confg":{}}"#.to_vec()).await, malformed());
+    assert_eq!(send("application/json", [b'['; 10_000].to_vec()).await, malformed());
+    assert_eq!(send("text/plain", b"hello".to_vec()).await, (415, "unsupported_media_type".into()));
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned()
+        + &('b'..='k')
+            .map(|c| format!("{c}: &{c} [{0}]\n", vec![format!("*{}", (c as u8 - 1) as char); 9].join(",")))
+            .collect::<String>();
+    assert_eq!(send("application/yaml", bomb.into_bytes()).await, malformed());
+
+    assert_eq!(code(&handler.get("/api/backtests/none").await), (404, "run_not_found".into()));
+    assert_eq!(code(&handler.get("/api/backtests/%2e%2e").await), (404, "not_found".into()));
+    assert_eq!(code(&handler.get("/api/nothing").await), (404, "not_found".into()));
+    assert_eq!(code(&handler.get("/api/backtests?offset=5").await), (400, "invalid_parameter".into()));
+    assert_eq!(
+        code(&handler.get("/api/backtests?limit=501&status=odd").await),
+        (400, "invalid_parameter".into())
+    );
+    assert_eq!(code(&handler.get("/api/backtests?cursor=x").await), (400, "invalid_parameter".into()));
+}
+
+#[tokio::test]
+async fn data_that_is_not_there_fails_the_run_with_its_reason() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let mut unknown = momentum();
+    unknown["universe"]["symbols"] = json!(["ZZZZ"]);
+    let run = completed(&handler, "unknown", unknown).await;
+    assert_eq!((&run["status"], &run["status_reason"]), (&json!("failed"), &json!("invalid_data")));
+    let mut outside = momentum();
+    (outside["start_date"], outside["end_date"]) = (json!("2030-01-01"), json!("2030-12-31"));
+    let run = completed(&handler, "outside", outside).await;
+    assert_eq!((&run["status"], &run["status_reason"]), (&json!("failed"), &json!("invalid_data")));
+    assert!(run["error"].as_str().unwrap().contains("2030-01-01"), "{run}");
+    assert_eq!(code(&handler.get("/api/backtests/outside/summary").await), (409, "run_not_completed".into()));
+    let mut column = momentum();
+    column["strategy"]["parameters"]["signal_column"] = json!("no_such_column");
+    let run = completed(&handler, "column", column).await;
+    assert_eq!(run["status"], "failed");
+    assert!(run["error"].as_str().unwrap().contains("no_such_column"), "{run}");
+}
+
+#[tokio::test]
+async fn a_submitted_config_reads_no_local_path_unless_allowed() {
+    let home = Home::with_prices();
+    let mut config = momentum();
+    config["data"] = json!({ "price_path": "/etc/hosts" });
+    let handler = home.handler(&[]).await;
+    let answer = handler.post("/api/backtests", &json!({ "config": config })).await;
+    assert_eq!(answer.json()["errors"][0]["path"], "data.price_path");
+    let allowed =
+        home.handler(&[("BACKTEST_ALLOW_LOCAL_DATA", "true"), ("BACKTEST_ALLOWED_DATA_DIRS", "lake")]).await;
+    let answer = allowed.post("/api/backtests", &json!({ "config": config })).await;
+    assert_eq!(answer.json()["errors"][0]["path"], "data.price_path");
+    config["data"]["price_path"] = json!("gold/prices_daily");
+    let answer = handler.post("/api/backtests", &json!({ "config": config })).await;
+    assert_eq!(answer.status.as_u16(), 202, "a table of the lake may always be named");
+}
+
+#[tokio::test]
+async fn the_same_key_and_request_give_the_same_run() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let submit = async |config: &Value| {
+        let request =
+            handler.http.post(format!("{}/api/backtests", handler.url)).header("idempotency-key", "k");
+        handler.send(request.json(&json!({ "config": config }))).await
+    };
+    let config = momentum();
+    let (first, second) = tokio::join!(submit(&config), submit(&config));
+    let mut statuses = [first.status.as_u16(), second.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 202]);
+    assert_eq!(first.json()["run_id"], second.json()["run_id"]);
+    let mut other = momentum();
+    other["initial_cash"] = json!(5);
+    assert_eq!(code(&submit(&other).await), (422, "idempotency_key_reused".into()));
+}
+
+#[tokio::test]
+async fn status_is_cheap_to_ask_again() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let submitted = handler.post("/api/backtests", &json!({ "config": momentum(), "run_id": "r" })).await;
+    assert_eq!((submitted.header("location"), submitted.header("retry-after")), ("/api/backtests/r", "1"));
+    let first = handler.get("/api/backtests/r").await;
+    let ask = || {
+        handler
+            .http
+            .get(format!("{}/api/backtests/r", handler.url))
+            .header("if-none-match", first.header("etag"))
+    };
+    assert_eq!(handler.send(ask()).await.status.as_u16(), 304);
+    handler.wake("r").await;
+    assert_eq!(handler.send(ask()).await.status.as_u16(), 200, "the run has moved");
+}
+
+#[tokio::test]
+async fn a_canceled_run_is_not_executed_and_a_finished_one_not_canceled() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    handler.submit(&json!({ "config": momentum(), "run_id": "a" })).await;
+    let canceled = handler.call(Method::POST, "/api/backtests/a/cancel", None).await;
+    assert_eq!((canceled.status.as_u16(), &canceled.json()["status"]), (200, &json!("canceled")));
+    handler.wake("a").await;
+    assert_eq!(handler.run("a").await["attempt"], 0);
+    completed(&handler, "b", momentum()).await;
+    assert_eq!(
+        code(&handler.call(Method::POST, "/api/backtests/b/cancel", None).await),
+        (409, "run_finished".into())
+    );
+}
+
+#[tokio::test]
+async fn a_cursor_belongs_to_its_filters() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    for id in ["a", "b", "c"] {
+        handler.submit(&json!({ "config": momentum(), "run_id": id })).await;
+    }
+    let first = handler.get("/api/backtests?limit=2").await;
+    let cursor = first.json()["next_cursor"].as_str().unwrap().to_owned();
+    assert!(first.header("link").contains("rel=\"next\""));
+    let rest = handler.get(&format!("/api/backtests?limit=2&cursor={cursor}")).await.json();
+    assert_eq!(rest["runs"].as_array().unwrap().len(), 1);
+    let other = handler.get(&format!("/api/backtests?status=queued&cursor={cursor}")).await;
+    assert_eq!(code(&other), (400, "invalid_parameter".into()));
+}

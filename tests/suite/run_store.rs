@@ -1,0 +1,415 @@
+//! The rules of the run protocol, on every store. Leases are made over by giving them no length, not by waiting.
+
+use std::sync::Arc;
+
+use backtest_functions::run::{
+    Fence, Location, Publication, Reason, RunId, RunState, Status, Submission, Verdict, decide,
+};
+use backtest_functions::store::runs::sqlite::SqliteRuns;
+use backtest_functions::store::runs::{
+    Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Progress,
+    RunStore, Settlement,
+};
+use serde_json::json;
+use tempfile::TempDir;
+
+type Store = Arc<dyn RunStore>;
+
+fn sqlite() -> (Store, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (Arc::new(SqliteRuns::new(folder.path().join("runs.sqlite3"))), folder)
+}
+
+fn id(text: &str) -> RunId {
+    text.parse().unwrap()
+}
+
+fn new_run(name: &str) -> NewRun {
+    NewRun {
+        id: id(name),
+        submission: Submission {
+            run_name: Some(format!("name of {name}")),
+            start_date: "2020-01-01".into(),
+            end_date: "2020-12-31".into(),
+            config_json: "{}".into(),
+            effective_config_json: "{}".into(),
+            config_sha256: "c".into(),
+            request_sha256: format!("request {name}"),
+            idempotency_key: None,
+            submitted_by: Some("ada".into()),
+            parent_run_id: None,
+            traceparent: None,
+        },
+        max_attempts: 2,
+        announced: false,
+    }
+}
+
+fn claimant(owner: &str, lease_seconds: f64) -> Claimant {
+    Claimant { owner: owner.into(), lease_seconds, timeout_seconds: 600.0, engine_version: "test".into() }
+}
+
+async fn insert(store: &Store, name: &str) {
+    assert!(matches!(store.insert(&new_run(name)).await.unwrap(), Inserted::Created(_)));
+}
+
+async fn claim(store: &Store, name: &str, owner: &str, lease_seconds: f64) -> Claimed {
+    match store.claim(&id(name), &claimant(owner, lease_seconds)).await.unwrap() {
+        Claim::Claimed(claimed) => *claimed,
+        other => panic!("not claimed: {other:?}"),
+    }
+}
+
+async fn status(store: &Store, name: &str) -> Status {
+    store.get(&id(name)).await.unwrap().unwrap().state.status()
+}
+
+fn publication() -> Publication {
+    Publication {
+        location: Location::Local { dir: "/results/r/f1".into() },
+        manifest_sha256: "m".into(),
+        summary: json!({ "total_return": 0.5 }),
+        data_versions: json!({ "prices": 3 }),
+        fingerprint: "f".into(),
+    }
+}
+
+fn failure(reason: Reason) -> Ending {
+    Ending::Fail { reason, error: "why".into() }
+}
+
+fn retry(delay_seconds: f64) -> Ending {
+    Ending::RetryLater { reason: Reason::StorageUnavailable, error: "down".into(), delay_seconds }
+}
+
+async fn finish(store: &Store, lease: &HeldLease, ending: &Ending) -> Option<Status> {
+    match store.finish(lease, ending).await.unwrap() {
+        Finish::Done(status) => Some(status),
+        Finish::Lost => None,
+    }
+}
+
+#[tokio::test]
+async fn a_run_lives_from_submit_to_publication() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    let claimed = claim(&store, "r", "one", 60.0).await;
+    assert_eq!((claimed.run.fence, claimed.run.attempt), (Fence(1), 1));
+    let progress = Progress { share: 0.25, note: Some("day 1 of 4".into()) };
+    assert_eq!(store.beat(&claimed.lease, &progress).await.unwrap(), Beat::Held { cancel_requested: false });
+    let run = store.get(&id("r")).await.unwrap().unwrap();
+    assert_eq!((run.progress, run.progress_note.as_deref()), (0.25, Some("day 1 of 4")));
+    assert_eq!(
+        finish(&store, &claimed.lease, &Ending::Complete(Box::new(publication()))).await,
+        Some(Status::Completed)
+    );
+    match store.get(&id("r")).await.unwrap().unwrap().state {
+        RunState::Completed { publication: published, .. } => assert_eq!(published, publication()),
+        other => panic!("{other:?}"),
+    }
+    let events = store.events(&id("r")).await.unwrap();
+    let told: Vec<_> =
+        events.iter().map(|event| (event.version, event.event.as_str(), event.fence)).collect();
+    assert_eq!(told, [(1, "submitted", 0), (2, "claimed", 1), (3, "completed", 1)]);
+}
+
+#[tokio::test]
+async fn an_id_and_a_key_belong_to_one_run() {
+    let (store, _folder) = sqlite();
+    let mut keyed = new_run("a");
+    keyed.submission.idempotency_key = Some("key".into());
+    assert!(matches!(store.insert(&keyed).await.unwrap(), Inserted::Created(_)));
+    keyed.id = id("b");
+    match store.insert(&keyed).await.unwrap() {
+        Inserted::Replayed(run) => assert_eq!(run.id, id("a")),
+        other => panic!("{other:?}"),
+    }
+    keyed.submission.request_sha256 = "another".into();
+    assert!(matches!(store.insert(&keyed).await.unwrap(), Inserted::KeyReused));
+    assert!(matches!(store.insert(&new_run("a")).await.unwrap(), Inserted::IdTaken));
+    assert!(store.get(&id("b")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_held_run_is_not_claimed_again_and_an_unknown_one_is_unknown() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    claim(&store, "r", "one", 60.0).await;
+    assert!(matches!(
+        store.claim(&id("r"), &claimant("two", 60.0)).await.unwrap(),
+        Claim::NotNow(Status::Running)
+    ));
+    assert!(matches!(store.claim(&id("x"), &claimant("two", 60.0)).await.unwrap(), Claim::Unknown));
+}
+
+#[tokio::test]
+async fn whoever_lost_the_lease_changes_nothing() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    let first = claim(&store, "r", "one", 0.0).await;
+    let second = claim(&store, "r", "two", 60.0).await;
+    assert_eq!((second.taken_from.as_deref(), second.lease.fence), (Some("one"), Fence(2)));
+    assert_eq!(store.beat(&first.lease, &Progress::default()).await.unwrap(), Beat::Lost);
+    for ending in [
+        Ending::Complete(Box::new(publication())),
+        failure(Reason::InvalidData),
+        retry(0.0),
+        Ending::AcknowledgeCancel,
+    ] {
+        assert_eq!(finish(&store, &first.lease, &ending).await, None);
+    }
+    assert_eq!(status(&store, "r").await, Status::Running);
+    assert_eq!(
+        finish(&store, &second.lease, &Ending::Complete(Box::new(publication()))).await,
+        Some(Status::Completed)
+    );
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_but_was_not_taken_is_still_its_holders() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    let late = claim(&store, "r", "one", 0.0).await;
+    assert!(matches!(store.beat(&late.lease, &Progress::default()).await.unwrap(), Beat::Held { .. }));
+    assert_eq!(
+        finish(&store, &late.lease, &Ending::Complete(Box::new(publication()))).await,
+        Some(Status::Completed)
+    );
+}
+
+#[tokio::test]
+async fn the_end_is_the_end() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    let claimed = claim(&store, "r", "one", 60.0).await;
+    finish(&store, &claimed.lease, &failure(Reason::InvalidData)).await;
+    assert_eq!(finish(&store, &claimed.lease, &Ending::Complete(Box::new(publication()))).await, None);
+    assert!(matches!(
+        store.claim(&id("r"), &claimant("two", 60.0)).await.unwrap(),
+        Claim::NotNow(Status::Failed)
+    ));
+    assert!(matches!(store.request_cancel(&id("r"), "ada").await.unwrap(), Cancel::Ended(_)));
+    assert!(!store.give_up(&id("r"), Reason::Poison, "poison").await.unwrap());
+    assert!(!store.announce(&id("r")).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_retry_waits_and_ends_when_no_attempt_is_left() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    let first = claim(&store, "r", "one", 60.0).await;
+    assert_eq!(finish(&store, &first.lease, &retry(60.0)).await, Some(Status::Queued));
+    assert!(matches!(
+        store.claim(&id("r"), &claimant("two", 60.0)).await.unwrap(),
+        Claim::NotNow(Status::Queued)
+    ));
+
+    insert(&store, "s").await;
+    let first = claim(&store, "s", "one", 60.0).await;
+    finish(&store, &first.lease, &retry(0.0)).await;
+    let second = claim(&store, "s", "two", 60.0).await;
+    assert_eq!(second.run.error.as_deref(), Some("down"), "the last failure is kept");
+    assert_eq!(finish(&store, &second.lease, &retry(0.0)).await, Some(Status::Failed));
+    let run = store.get(&id("s")).await.unwrap().unwrap();
+    assert_eq!(run.status_reason, Some(Reason::StorageUnavailable));
+}
+
+#[tokio::test]
+async fn cancel_ends_a_queued_run_and_asks_a_running_one() {
+    let (store, _folder) = sqlite();
+    insert(&store, "q").await;
+    assert!(matches!(store.request_cancel(&id("q"), "ada").await.unwrap(), Cancel::Canceled(_)));
+    assert!(
+        matches!(store.request_cancel(&id("q"), "ada").await.unwrap(), Cancel::Canceled(_)),
+        "again is harmless"
+    );
+    assert!(matches!(store.claim(&id("q"), &claimant("one", 60.0)).await.unwrap(), Claim::NotNow(_)));
+
+    insert(&store, "r").await;
+    let held = claim(&store, "r", "one", 60.0).await;
+    assert!(matches!(store.request_cancel(&id("r"), "ada").await.unwrap(), Cancel::Asked(_)));
+    assert_eq!(
+        store.beat(&held.lease, &Progress::default()).await.unwrap(),
+        Beat::Held { cancel_requested: true }
+    );
+    assert_eq!(finish(&store, &held.lease, &Ending::AcknowledgeCancel).await, Some(Status::Canceled));
+    assert!(matches!(store.request_cancel(&id("x"), "ada").await.unwrap(), Cancel::Unknown));
+}
+
+#[tokio::test]
+async fn a_cancel_that_was_asked_wins_over_a_retry() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    let held = claim(&store, "r", "one", 60.0).await;
+    store.request_cancel(&id("r"), "ada").await.unwrap();
+    assert_eq!(finish(&store, &held.lease, &retry(0.0)).await, Some(Status::Canceled));
+}
+
+async fn reconcile(store: &Store) -> (Vec<RunId>, Vec<(RunId, Reason)>) {
+    let overdue = store.overdue(500).await.unwrap();
+    let verdicts: Vec<Settlement> =
+        overdue.runs.into_iter().map(|run| Settlement { verdict: decide(&run, overdue.now), run }).collect();
+    let settled = store.settle(&verdicts).await.unwrap();
+    (settled.announced, settled.ended)
+}
+
+#[tokio::test]
+async fn a_run_that_was_never_announced_is_announced_once() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    assert_eq!(reconcile(&store).await.0, [id("r")]);
+    assert_eq!(reconcile(&store).await.0, []);
+    assert!(!store.announce(&id("r")).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_announced_run_waits_for_its_back_off() {
+    let (store, _folder) = sqlite();
+    let announced = NewRun { announced: true, ..new_run("r") };
+    store.insert(&announced).await.unwrap();
+    assert_eq!(reconcile(&store).await.0, []);
+    let mut run = store.get(&id("r")).await.unwrap().unwrap();
+    let minutes = |minutes| run.submitted_at + chrono::Duration::minutes(minutes);
+    assert_eq!(decide(&run, minutes(3)), Verdict::Leave);
+    assert_eq!(decide(&run, minutes(4)), Verdict::Announce);
+    let later = minutes(63);
+    run.announce_count = 9;
+    assert_eq!(decide(&run, later), Verdict::Leave);
+    let run_later = minutes(64);
+    assert_eq!(decide(&run, run_later), Verdict::Announce, "the wait grows to 64 minutes and no further");
+}
+
+#[tokio::test]
+async fn a_lost_executor_is_announced_and_at_last_given_up() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    let first = claim(&store, "r", "one", 0.0).await;
+    assert_eq!(reconcile(&store).await.0, [id("r")]);
+    claim(&store, "r", "two", 0.0).await;
+    let (announced, ended) = reconcile(&store).await;
+    assert_eq!((announced, ended), (vec![], vec![(id("r"), Reason::AttemptsExhausted)]));
+    let run = store.get(&id("r")).await.unwrap().unwrap();
+    assert_eq!(
+        (run.state.status(), run.fence),
+        (Status::Failed, Fence(3)),
+        "the fence shuts the lost ones out"
+    );
+    assert_eq!(finish(&store, &first.lease, &Ending::Complete(Box::new(publication()))).await, None);
+}
+
+#[tokio::test]
+async fn a_cancel_that_nobody_acknowledges_is_forced() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    claim(&store, "r", "one", 0.0).await;
+    store.request_cancel(&id("r"), "ada").await.unwrap();
+    assert_eq!(reconcile(&store).await.1, [(id("r"), Reason::CanceledByUser)]);
+    assert_eq!(status(&store, "r").await, Status::Canceled);
+}
+
+#[tokio::test]
+async fn an_attempt_past_its_wall_time_is_ended() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    let late = Claimant { timeout_seconds: 0.0, ..claimant("one", 60.0) };
+    store.claim(&id("r"), &late).await.unwrap();
+    assert_eq!(reconcile(&store).await.1, [(id("r"), Reason::Timeout)]);
+}
+
+#[tokio::test]
+async fn a_beat_between_look_and_settlement_saves_the_run() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    claim(&store, "r", "one", 0.0).await;
+    claim(&store, "r", "two", 0.0).await;
+    let overdue = store.overdue(500).await.unwrap();
+    let run = overdue.runs[0].clone();
+    let lease = HeldLease { run_id: id("r"), fence: Fence(2), owner: "two".into(), lease_millis: 60_000 };
+    store.beat(&lease, &Progress::default()).await.unwrap();
+    let settled = store.settle(&[Settlement { verdict: decide(&run, overdue.now), run }]).await.unwrap();
+    assert!(settled.ended.is_empty());
+    assert_eq!(status(&store, "r").await, Status::Running);
+}
+
+#[tokio::test]
+async fn one_of_many_claims_wins() {
+    let (store, _folder) = sqlite();
+    insert(&store, "r").await;
+    let claims = (0..16).map(|number| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let claimed = store.claim(&id("r"), &claimant(&format!("owner {number}"), 60.0)).await.unwrap();
+            matches!(claimed, Claim::Claimed(_))
+        })
+    });
+    let mut winners = 0;
+    for claim in claims.collect::<Vec<_>>() {
+        winners += usize::from(claim.await.unwrap());
+    }
+    assert_eq!(winners, 1);
+}
+
+#[tokio::test]
+async fn pages_hold_every_older_run_once_while_others_are_submitted() {
+    let (store, _folder) = sqlite();
+    for number in 0..25 {
+        insert(&store, &format!("run-{number:02}")).await;
+    }
+    let (mut seen, mut query) = (Vec::new(), ListQuery { limit: 4, ..ListQuery::default() });
+    loop {
+        let page = store.list(&query).await.unwrap();
+        seen.extend(page.runs.iter().map(|run| run.id.to_string()));
+        insert(&store, &format!("new-{}", seen.len())).await;
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    let mut expected: Vec<String> = (0..25).map(|number| format!("run-{number:02}")).collect();
+    seen.sort();
+    expected.sort();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn filters_are_literal_and_combine() {
+    let (store, _folder) = sqlite();
+    for name in ["alpha", "beta", "al_ha"] {
+        insert(&store, name).await;
+    }
+    claim(&store, "beta", "one", 60.0).await;
+    let find = async |query: ListQuery| {
+        let page = store.list(&ListQuery { limit: 10, ..query }).await.unwrap();
+        page.runs.iter().map(|run| run.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(find(ListQuery { text: Some("al_".into()), ..ListQuery::default() }).await, ["al_ha"]);
+    assert_eq!(find(ListQuery { text: Some("NAME OF BETA".into()), ..ListQuery::default() }).await, ["beta"]);
+    assert!(find(ListQuery { text: Some("%".into()), ..ListQuery::default() }).await.is_empty());
+    assert_eq!(find(ListQuery { statuses: vec![Status::Running], ..ListQuery::default() }).await, ["beta"]);
+    assert!(find(ListQuery { submitted_by: Some("bob".into()), ..ListQuery::default() }).await.is_empty());
+}
+
+#[test]
+fn the_file_itself_refuses_nonsense() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.sqlite3");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store: Store = Arc::new(SqliteRuns::new(&path));
+        insert(&store, "queued").await;
+        insert(&store, "done").await;
+        let held = claim(&store, "done", "one", 60.0).await;
+        finish(&store, &held.lease, &Ending::Complete(Box::new(publication()))).await;
+    });
+    let file = rusqlite::Connection::open(&path).unwrap();
+    for (statement, expected) in [
+        ("UPDATE runs SET status = 'running' WHERE run_id = 'queued'", "CHECK"),
+        ("UPDATE runs SET status = 'failed', completed_at = 'now' WHERE run_id = 'queued'", "CHECK"),
+        ("UPDATE runs SET progress = 2 WHERE run_id = 'queued'", "CHECK"),
+        ("UPDATE runs SET status = 'queued' WHERE run_id = 'done'", "a final run does not change"),
+        ("UPDATE runs SET fence = -1 WHERE run_id = 'queued'", "a fence only grows"),
+    ] {
+        let refused = file.execute(statement, []).unwrap_err().to_string();
+        assert!(refused.contains(expected), "{statement}: {refused}");
+    }
+}

@@ -1,0 +1,221 @@
+//! The real program in a folder of its own: a handler that answers over real HTTP, an app root with a lake.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program under test.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backtests"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BACKTEST_") || name == "RUST_LOG")
+    {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs the program to its end.
+pub(crate) fn run(arguments: &[&str], folder: &Path) -> Output {
+    program().args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs the program, which must succeed, and returns its stdout.
+pub(crate) fn run_well(arguments: &[&str], folder: &Path) -> String {
+    let output = run(arguments, folder);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A file of the project.
+pub(crate) fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A folder with a lake of the real sample prices, where handlers keep what they keep.
+pub(crate) struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    /// With the real sample prices.
+    pub(crate) fn with_prices() -> Self {
+        let home = Self::empty();
+        let sample = project("examples/data/wiki5_ohlcv_daily.parquet");
+        run_well(
+            &["lake", "import", sample.to_str().unwrap(), "--lake", home.lake().to_str().unwrap()],
+            home.path(),
+        );
+        home
+    }
+
+    /// With a synthetic market.
+    pub(crate) fn with_sample(symbols: usize, days: usize) -> Self {
+        let home = Self::empty();
+        let (symbols, days) = (symbols.to_string(), days.to_string());
+        let lake = home.lake();
+        let arguments =
+            ["lake", "sample", "--symbols", &symbols, "--days", &days, "--lake", lake.to_str().unwrap()];
+        run_well(&arguments, home.path());
+        home
+    }
+
+    /// With nothing.
+    pub(crate) fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn lake(&self) -> PathBuf {
+        self.path().join("lake")
+    }
+
+    /// Starts a handler on this home; `settings` go beside the usual ones.
+    pub(crate) async fn handler(&self, settings: &[(&str, &str)]) -> Handler {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = program()
+            .arg("serve")
+            .current_dir(self.path())
+            .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
+            .env("BACKTEST_LAKE", self.lake())
+            .env("BACKTEST_OUTPUT_DIR", self.path().join("results"))
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let handler =
+            Handler { child, url: format!("http://127.0.0.1:{port}"), http: reqwest::Client::new() };
+        eventually("the handler answers", async || {
+            handler.http.get(&handler.url).send().await.is_ok().then_some(())
+        })
+        .await;
+        handler
+    }
+}
+
+/// A handler process, killed when it is dropped.
+pub(crate) struct Handler {
+    child: Child,
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Handler {
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer { status, headers, body: response.bytes().await.unwrap().to_vec() }
+    }
+
+    /// A plain request.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        self.send(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// A call by envelope, as the host makes it: chunked.
+    pub(crate) async fn envelope(&self, function: &str, data: &Value) -> Answer {
+        let body = json!({ "Data": data, "Metadata": {} }).to_string();
+        let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>(body)]);
+        let request =
+            self.http.post(format!("{}/{function}", self.url)).header("content-type", "application/json");
+        self.send(request.body(reqwest::Body::wrap_stream(chunks))).await
+    }
+
+    /// Submits by envelope and returns the HTTP answer inside.
+    pub(crate) async fn submit(&self, body: &Value) -> Value {
+        let request = json!({ "req": {
+            "Url": "http://localhost/api/backtests", "Method": "POST", "Query": {}, "Params": {},
+            "Headers": { "Content-Type": ["application/json"] }, "Body": body.to_string(),
+        }});
+        self.envelope("submit", &request).await.json()["Outputs"].clone()
+    }
+
+    /// Delivers a wake-up message; returns when the invocation has ended.
+    pub(crate) async fn wake(&self, run_id: &str) -> Answer {
+        let message = json!({ "v": 1, "run_id": run_id }).to_string();
+        let bytes = base64::engine::general_purpose::STANDARD.encode(message);
+        self.envelope("execute", &json!({ "run": bytes })).await
+    }
+
+    pub(crate) async fn run(&self, run_id: &str) -> Value {
+        self.get(&format!("/api/backtests/{run_id}")).await.json()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks again and again until there is an answer.
+pub(crate) async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A config that runs on the sample prices.
+pub(crate) fn momentum() -> Value {
+    json!({
+        "run_name": "momentum", "start_date": "2006-01-03", "end_date": "2009-12-31",
+        "universe": { "symbols": ["AAPL", "GOOG", "IBM", "MSFT"] },
+        "strategy": { "class": "TopNSignalStrategy",
+                      "parameters": { "signal_column": "momentum_12_1", "top_n": 2, "rebalance": "monthly" } },
+    })
+}
