@@ -2,13 +2,14 @@
 //! that nothing about it needs to be checked later, or every fault with its path. Text formats are parsed above.
 //!
 //! `reader` checks types, ranges and unknown keys and fills in defaults; `account`, `strategy` and `pipeline` say
-//! what the sections may hold; `needs` says what a config needs to be loaded.
+//! what the sections may hold; `needs` says what a config needs to be loaded, `unused` what has no effect in it.
 
 mod account;
 mod needs;
 mod pipeline;
 mod reader;
 mod strategy;
+mod unused;
 
 use chrono::NaiveDate;
 use serde::{Serialize, Serializer};
