@@ -31,28 +31,28 @@ impl<'c> Constraints<'c> {
         self.cap_turnover(view, weights);
     }
 
-    fn hit(&mut self, view: &View<'_>, constraint: &'static str, before: f64, after: f64, details: Details) {
+    fn hit(&mut self, view: &View<'_>, constraint: &'static str, before: f64, after: f64, details: Named) {
         self.hits.push(ConstraintHit {
             as_of: view.date(),
             constraint,
             symbol: None,
             before: Some(before),
             after: Some(after),
-            details: details.to_vec(),
+            details: details.into(),
         });
     }
 
     fn cap_positions(&mut self, view: &View<'_>, weights: &mut SymbolMap) {
         let (cap, allow_short) = (self.limits.max_position_size, self.limits.allow_short);
         let hits = &mut self.hits;
-        let mut hit = |constraint, symbol, before, after, details: Details| {
+        let mut hit = |constraint, symbol, before, after, details: Named| {
             hits.push(ConstraintHit {
                 as_of: view.date(),
                 constraint,
                 symbol: Some(symbol),
                 before: Some(before),
                 after: Some(after),
-                details: details.to_vec(),
+                details: details.into(),
             });
         };
         weights.retain(|symbol, weight| {
@@ -159,7 +159,7 @@ impl<'c> Constraints<'c> {
                 symbol: None,
                 before: None,
                 after: None,
-                details: vec![("clipped", f64::from(kept)), ("threshold", threshold)],
+                details: [("clipped", f64::from(kept)), ("threshold", threshold)][..].into(),
             });
         }
     }
@@ -203,7 +203,7 @@ impl<'c> Constraints<'c> {
                     symbol: Some(symbol),
                     before: Some(view.weight(symbol)),
                     after: Some(0.0),
-                    details: vec![("entry", entry), ("price", price), ("stop", stop)],
+                    details: [("entry", entry), ("price", price), ("stop", stop)][..].into(),
                 });
                 close(symbol);
             }
@@ -211,7 +211,8 @@ impl<'c> Constraints<'c> {
     }
 }
 
-type Details<'a> = &'a [(&'static str, f64)];
+/// Numbers with their names.
+type Named<'a> = &'a [(&'static str, f64)];
 
 /// Sums of the positive and of the negative weights.
 fn sides(weights: &SymbolMap) -> (f64, f64) {

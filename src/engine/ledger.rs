@@ -136,12 +136,11 @@ impl Ledger {
 
     /// Marks every position at the close of `bar`, or at its last known price if it has no bar.
     pub(crate) fn mark(&mut self, market: &Market, bar: usize) -> Valuation {
-        let closes = market.closes(bar);
         let mut value = Valuation::default();
         let mut positions = 0.0;
         for symbol in &self.held {
             let position = &mut self.positions[symbol.index()];
-            let close = closes[symbol.index()];
+            let close = market.close(bar, *symbol);
             if !close.is_nan() {
                 position.last_price = close;
                 position.last_bar = bar;

@@ -36,7 +36,7 @@ pub(crate) fn volatility(market: &Market, bar: usize, symbol: SymbolId, n: usize
             let close = market.close(b, symbol);
             let one = later / close - 1.0;
             later = close;
-            (!one.is_nan()).then_some(one)
+            one.is_finite().then_some(one)
         })
     };
     let (mut sum, mut found) = (0.0, 0);
@@ -139,13 +139,18 @@ fn fill_return(market: &Market, bar: usize, to: usize, from: usize, sign: f64, r
     let (earlier, later, today) = (market.closes(start), market.closes(bar - to), market.closes(bar));
     for (i, cell) in row.iter_mut().enumerate() {
         *cell = sign * (later[i] / earlier[i] - 1.0);
-        if !cell.is_nan() && !today[i].is_nan() {
+    }
+    // Rarely is a close missing, so that the plain case above stays a plain loop.
+    for (i, cell) in row.iter_mut().enumerate() {
+        if cell.is_finite() && !today[i].is_nan() {
             continue;
         }
         let symbol = SymbolId(i as u32);
         let known = |b| bars_back(market, b, symbol).next().map(|b| market.close(b, symbol));
         *cell = match (known(start), known(bar - to)) {
-            (Some(earlier), Some(later)) if !today[i].is_nan() => sign * (later / earlier - 1.0),
+            (Some(earlier), Some(later)) if !today[i].is_nan() && earlier > 0.0 => {
+                sign * (later / earlier - 1.0)
+            }
             _ => f64::NAN,
         };
     }

@@ -1,5 +1,6 @@
 //! Prices and signals as dense tables: one row per bar (trading day), one cell per symbol, bar after bar in
-//! memory, so that everything about one day lies together.
+//! memory, so that everything about one day lies together. Closes are kept the other way round too, symbol after
+//! symbol, for all that follows one symbol through time: marking a holding, looking back.
 //!
 //! Shapes and gaps, explained once: bars are the distinct dates of the price rows of the universe, first the
 //! warm-up before `start_date`, then the trading bars. Symbols are numbered in byte order of their names, so
@@ -65,6 +66,26 @@ pub struct SignalRows {
     pub columns: Vec<(String, Vec<f64>)>,
 }
 
+impl PriceRows {
+    fn fit_together(&self) -> bool {
+        let n = self.date.len();
+        let optional = [&self.high, &self.low, &self.volume];
+        [self.symbol.len(), self.open.len(), self.close.len()].iter().all(|&len| len == n)
+            && optional.iter().all(|column| column.is_empty() || column.len() == n)
+            && (self.exchange.is_empty() || self.exchange.len() == self.symbols.len())
+            && self.symbol.iter().all(|&symbol| (symbol as usize) < self.symbols.len())
+    }
+}
+
+impl SignalRows {
+    fn fit_together(&self) -> bool {
+        let n = self.date.len();
+        self.symbol.len() == n
+            && self.columns.iter().all(|(_, values)| values.len() == n)
+            && self.symbol.iter().all(|&symbol| (symbol as usize) < self.symbols.len())
+    }
+}
+
 /// Why rows do not make a market.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
@@ -76,6 +97,9 @@ pub enum DataError {
         /// Last day asked for.
         end: NaiveDate,
     },
+    /// Columns of different lengths, or a row whose symbol has no name: the loader is at fault.
+    #[error("{0} rows do not fit together")]
+    Ragged(&'static str),
     /// A price, or a volume, is infinite.
     #[error("column {column}: infinite value for {symbol} on {date}")]
     Infinite {
@@ -118,6 +142,23 @@ impl Table {
     fn get(&self, bar: usize, symbol: SymbolId) -> f64 {
         self.cells[bar * self.width + symbol.index()]
     }
+
+    /// The cells symbol after symbol: `[symbol * bars + bar]`.
+    fn by_symbol(&self) -> Vec<f64> {
+        // A few symbols at a time, so that reading and writing both stay within a few cache lines.
+        const TOGETHER: usize = 16;
+        let bars = self.cells.len() / self.width;
+        let mut turned = vec![f64::NAN; self.cells.len()];
+        for (block, paths) in turned.chunks_mut(TOGETHER * bars).enumerate() {
+            for bar in 0..bars {
+                let row = &self.row(bar)[block * TOGETHER..];
+                for (path, cell) in paths.chunks_exact_mut(bars).zip(row) {
+                    path[bar] = *cell;
+                }
+            }
+        }
+        turned
+    }
 }
 
 /// The signal table of a market, one row per trading bar.
@@ -140,6 +181,8 @@ pub struct Market {
     listed: Vec<usize>,
     open: Table,
     close: Table,
+    /// The same closes, symbol after symbol.
+    paths: Vec<f64>,
     high: Option<Table>,
     low: Option<Table>,
     volume: Option<Table>,
@@ -154,12 +197,19 @@ impl Market {
     /// the config does not need are not built.
     ///
     /// # Errors
-    /// If no row of the universe lies in the window, a number is infinite, or the benchmark has no prices.
+    /// If columns do not fit together, no row of the universe lies in the window, a number is infinite, or the
+    /// benchmark has no prices.
     pub fn assemble(
         config: &BacktestConfig,
         prices: PriceRows,
         signals: Option<SignalRows>,
     ) -> Result<Self, DataError> {
+        if !prices.fit_together() {
+            return Err(DataError::Ragged("price"));
+        }
+        if signals.as_ref().is_some_and(|rows| !rows.fit_together()) {
+            return Err(DataError::Ragged("signal"));
+        }
         let names = Names::of(config, &prices);
         let ids = names.ids_of(&prices.symbols);
         let calendar = Calendar::of(config, &prices, &ids)?;
@@ -181,17 +231,18 @@ impl Market {
         });
         let shape = Shape { names: &names, calendar: &calendar };
         let rows = 0..prices.date.len();
-        let place = rows.map(|row| {
-            is_bar(&prices, &ids, row).then(|| shape.cell(&ids, prices.symbol[row], prices.date[row]))?
+        let place = rows.map(|row| match is_bar(&prices, &ids, row) {
+            true => shape.cell(&ids, prices.symbol[row], prices.date[row]),
+            false => NOWHERE,
         });
-        let place: Vec<Option<usize>> = place.collect();
-        warn_of_repeats(&place, &shape, &mut warnings);
+        let place: Vec<u32> = place.collect();
         // Each column is freed once its numbers are in place.
         let build = |column, values: Vec<f64>| shape.scatter(&place, column, values);
         let optional = |wanted: bool, column, values: Vec<f64>| {
             (wanted && !values.is_empty()).then(|| build(column, values)).transpose()
         };
         let close = build("close", prices.close)?;
+        warn_of_repeats(&place, &close, &mut warnings);
         let open = build("open", prices.open)?;
         let high = optional(needed.high_low, "high", prices.high)?;
         let low = optional(needed.high_low, "low", prices.low)?;
@@ -210,6 +261,7 @@ impl Market {
             dates: calendar.dates,
             listed,
             open,
+            paths: close.by_symbol(),
             close,
             high,
             low,
@@ -263,7 +315,7 @@ impl Market {
 
     /// Closing price; NaN without a bar.
     pub fn close(&self, bar: usize, symbol: SymbolId) -> f64 {
-        self.close.get(bar, symbol)
+        self.paths[symbol.index() * self.dates.len() + bar]
     }
 
     /// Opening price; NaN without a bar.
@@ -416,7 +468,8 @@ impl Calendar {
     fn of(config: &BacktestConfig, prices: &PriceRows, ids: &[Option<SymbolId>]) -> Result<Self, DataError> {
         let (start, end) = (config.start_date, config.end_date);
         let nothing = || DataError::NoPrices { start, end };
-        let in_time = prices.date.iter().filter(|&&day| day <= end.to_epoch_days());
+        let (first_day, last_day) = (start.to_epoch_days(), end.to_epoch_days());
+        let in_time = prices.date.iter().filter(|&&day| day <= last_day);
         let (Some(&origin), Some(&last)) = (in_time.clone().min(), in_time.max()) else {
             return Err(nothing());
         };
@@ -428,7 +481,7 @@ impl Calendar {
             }
         }
         let days = (origin..=last).filter(|day| traded[(day - origin) as usize]);
-        let (history, trading): (Vec<i32>, Vec<i32>) = days.partition(|&day| day < start.to_epoch_days());
+        let (history, trading): (Vec<i32>, Vec<i32>) = days.partition(|&day| day < first_day);
         if trading.is_empty() {
             return Err(nothing());
         }
@@ -460,24 +513,28 @@ struct Shape<'a> {
     calendar: &'a Calendar,
 }
 
+/// The place of a row that goes into no cell. Places have 32 bits, since there is one for each row: a table of
+/// 2^32 cells would not fit into memory anyway.
+const NOWHERE: u32 = u32::MAX;
+
 impl Shape<'_> {
-    /// The cell of a row. `None` if its symbol is not of the universe or its day has no bar.
-    fn cell(&self, ids: &[Option<SymbolId>], symbol: u32, day: i32) -> Option<usize> {
-        let symbol = ids[symbol as usize]?;
-        Some(self.calendar.bar(day)? * self.names.sorted.len() + symbol.index())
+    /// The cell of a row; [`NOWHERE`] if its symbol is not of the universe or its day has no bar.
+    fn cell(&self, ids: &[Option<SymbolId>], symbol: u32, day: i32) -> u32 {
+        let cell = ids[symbol as usize]
+            .zip(self.calendar.bar(day))
+            .map(|(symbol, bar)| bar * self.names.sorted.len() + symbol.index());
+        cell.and_then(|cell| u32::try_from(cell).ok()).unwrap_or(NOWHERE)
     }
 
     /// Puts one column of rows into a table.
-    fn scatter(
-        &self,
-        place: &[Option<usize>],
-        column: &'static str,
-        values: Vec<f64>,
-    ) -> Result<Table, DataError> {
+    fn scatter(&self, place: &[u32], column: &'static str, values: Vec<f64>) -> Result<Table, DataError> {
         let width = self.names.sorted.len();
         let mut table = Table::missing(self.calendar.dates.len(), width);
         for (cell, value) in place.iter().zip(values) {
-            let Some(cell) = *cell else { continue };
+            if *cell == NOWHERE {
+                continue;
+            }
+            let cell = *cell as usize;
             if value.is_infinite() {
                 let symbol = self.names.sorted[cell % width].clone();
                 return Err(DataError::Infinite { column, symbol, date: self.calendar.dates[cell / width] });
@@ -489,9 +546,9 @@ impl Shape<'_> {
 }
 
 /// Of several rows with the same date and symbol the last one counts; the reader should know.
-fn warn_of_repeats(place: &[Option<usize>], shape: &Shape<'_>, warnings: &mut Vec<String>) {
-    let mut seen = vec![false; shape.calendar.dates.len() * shape.names.sorted.len()];
-    let repeats = place.iter().flatten().filter(|&&cell| std::mem::replace(&mut seen[cell], true)).count();
+fn warn_of_repeats(place: &[u32], close: &Table, warnings: &mut Vec<String>) {
+    let rows = place.iter().filter(|&&cell| cell != NOWHERE).count();
+    let repeats = rows - close.cells.iter().filter(|cell| !cell.is_nan()).count();
     if repeats > 0 {
         warnings.push(format!("{repeats} price rows repeat a date and symbol; the last of each counts"));
     }
@@ -529,6 +586,7 @@ fn benchmark_closes(
             && let Some(bar) = calendar.bar(prices.date[row])
             && bar >= calendar.first_trading_bar
             && prices.close[row].is_finite()
+            && prices.close[row] > 0.0
         {
             closes[bar - calendar.first_trading_bar] = prices.close[row];
         }
@@ -562,9 +620,12 @@ impl Signals {
         let warmup = shape.calendar.first_trading_bar;
         let days = shape.calendar.dates.len() - warmup;
         let rows_in_order = rows.symbol.iter().zip(&rows.date);
-        let place: Vec<Option<usize>> = rows_in_order
-            .map(|(&symbol, &day)| shape.cell(&ids, symbol, day)?.checked_sub(warmup * width))
-            .collect();
+        // Signals of the warm-up are never seen.
+        let place = rows_in_order.map(|(&symbol, &day)| match shape.cell(&ids, symbol, day) {
+            NOWHERE => None,
+            cell => (cell as usize).checked_sub(warmup * width),
+        });
+        let place: Vec<Option<usize>> = place.collect();
         let mut present = vec![false; days * width];
         for &cell in place.iter().flatten() {
             present[cell] = true;

@@ -1,5 +1,18 @@
 //! The arithmetic of a backtest: [`run`] takes a valid config and a market and gives an outcome. Everything here
 //! is synchronous and pure: no files, no clock, no logging.
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | [`config`] | what a user may ask for |
+//! | [`market`], `lookback` | prices and signals as dense tables, and what past bars say |
+//! | `simulation` | one account going through the bars: fill, mark, decide |
+//! | `plan`, `composite` | who decides: one strategy with its sizer, or several with money of their own |
+//! | `strategy` | what we want to hold: scores |
+//! | `sizing` | what scores weigh |
+//! | `constraints` | what we may hold |
+//! | `broker` | what we can get, and what it costs |
+//! | `ledger` | what we do hold, and what it is worth |
+//! | `outcome`, [`metrics`] | what a run leaves behind, and what it is worth |
 
 mod broker;
 mod composite;

@@ -174,7 +174,38 @@ pub struct ConstraintHit {
     /// Weight, or total, allowed. `None` where there is no single number.
     pub after: Option<f64>,
     /// The numbers behind it, `cap` for example.
-    pub details: Vec<(&'static str, f64)>,
+    pub details: Details,
+}
+
+/// Up to three named numbers, in place: a hit may be recorded on every bar.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Details {
+    numbers: [(&'static str, f64); 3],
+    len: usize,
+}
+
+impl From<&[(&'static str, f64)]> for Details {
+    /// Keeps the first three.
+    fn from(given: &[(&'static str, f64)]) -> Self {
+        let mut numbers = [("", 0.0); 3];
+        let len = given.len().min(numbers.len());
+        numbers[..len].copy_from_slice(&given[..len]);
+        Self { numbers, len }
+    }
+}
+
+impl std::ops::Deref for Details {
+    type Target = [(&'static str, f64)];
+
+    fn deref(&self) -> &Self::Target {
+        &self.numbers[..self.len]
+    }
+}
+
+impl Serialize for Details {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().copied())
+    }
 }
 
 /// A position closed at its last price because its symbol stopped trading.

@@ -112,7 +112,8 @@ impl<'a> Simulation<'a> {
 
     pub(crate) fn into_outcome(self) -> Outcome {
         let benchmark = self.config.benchmark.as_ref().map(|chosen| benchmark::curve(chosen, self.market));
-        let mut warnings = self.market.warnings().to_vec();
+        let mut warnings = self.config.without_effect();
+        warnings.extend_from_slice(self.market.warnings());
         warnings.extend(self.plan.warnings());
         for gone in &self.blotter.delisted {
             let name = self.market.name(gone.symbol);

@@ -85,7 +85,9 @@ impl SymbolMap {
     pub(crate) fn lead_with(&mut self, leaders: &[SymbolId], leads: impl Fn(SymbolId) -> bool) {
         let Self { keys, values } = self;
         keys.retain(|&key| !leads(key));
-        keys.splice(0..0, leaders.iter().copied().filter(|leader| !values[leader.index()].is_nan()));
+        let others = keys.len();
+        keys.extend(leaders.iter().filter(|leader| !values[leader.index()].is_nan()));
+        keys.rotate_left(others);
     }
 
     /// Whether both have the same numbers for the same symbols, in whatever order.

@@ -1,2 +1,12 @@
-//! Benchmarks of the hot paths.
-fn main() {}
+//! Benchmarks of the hot paths: `cargo bench`, or `cargo bench -- engine` for one group.
+
+mod engine;
+mod panels;
+
+use criterion::Criterion;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    engine::bench(&mut criterion);
+    criterion.final_summary();
+}

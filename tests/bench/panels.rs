@@ -11,7 +11,8 @@ use std::ops::ControlFlow;
 pub(crate) fn panel(symbols: usize, days: usize) -> Market {
     let first = NaiveDate::from_ymd_opt(2000, 1, 3).unwrap_or_default();
     let weekdays = first.iter_days().filter(|day| !matches!(day.weekday(), Weekday::Sat | Weekday::Sun));
-    let mut rows = PriceRows { symbols: (0..symbols).map(|n| format!("S{n:05}")).collect(), ..PriceRows::default() };
+    let mut rows =
+        PriceRows { symbols: (0..symbols).map(|n| format!("S{n:05}")).collect(), ..PriceRows::default() };
     let mut last = vec![100.0; symbols];
     let mut noise = Noise(42);
     for date in weekdays.take(days) {

@@ -1,7 +1,9 @@
 //! What a config may not say: every fault is reported, each with its path, and nothing is taken and then ignored.
 
-use backtest_functions::engine::config::{BacktestConfig, Fault, SignalColumns};
+use backtest_functions::engine::config::{BacktestConfig, Fault, SignalColumns, Symbols};
 use serde_json::{Value, json};
+
+use crate::support::toy::Toy;
 
 fn minimal() -> Value {
     json!({
@@ -202,14 +204,45 @@ fn look_backs_and_columns_are_known_before_loading() {
     assert_eq!(BacktestConfig::from_value(&config).unwrap().warmup_bars(), 0);
 }
 
-/// Both spellings of a class name, and the list form of the price fields, mean the same.
+/// A class name has two spellings, the price fields may be a list, and the star may stand without one.
 #[test]
 fn aliases_mean_the_same() {
     let mut config = minimal();
     config["strategy"] = json!({ "class_name": "BuyAndHoldStrategy" });
     config["data"] =
         json!({ "price_fields": ["open", "high", "low", "close", "volume"], "price_source": "adls" });
+    config["universe"] = json!({ "symbols": "*" });
     let parsed = BacktestConfig::from_value(&config).unwrap();
+    assert_eq!(parsed.universe.symbols, Symbols::All);
     assert_eq!(parsed.resolved()["strategy"]["class"], "BuyAndHoldStrategy");
     assert_eq!(parsed.resolved()["data"]["price_source"], "ADLS");
+}
+
+/// Valid options without effect are not refused, but the summary names them.
+#[test]
+fn what_has_no_effect_is_said() {
+    let toy = |parts: Value| Toy::flat(&[("A", &[10.0; 3])]).with(parts).run().summary.warnings;
+    assert_eq!(toy(json!({})), [""; 0]);
+    let leg = json!({ "name": "x", "target_net": 0.5, "strategy": { "class": "BuyAndHoldStrategy" } });
+    for (parts, expected) in [
+        (json!({ "broker": { "rounding_mode": "floor" } }), "broker.rounding_mode"),
+        (
+            json!({ "constraints": { "net_exposure_max": 1, "max_net_exposure": 1 } }),
+            "constraints.max_net_exposure",
+        ),
+        (json!({ "strategy": { "type": "composite", "legs": [leg] } }), "strategy.legs[0].target_net"),
+        (
+            json!({ "strategy": {
+                "type": "configured",
+                "universe": { "source": "prices" },
+                "scoring": { "type": "price_breakout" },
+                "selection": { "type": "topn", "topn": { "n": 1 } },
+                "exits": { "rules": [{ "type": "partial_exit_after_days", "days": 3 }] },
+            } }),
+            "strategy: cuts and decays",
+        ),
+    ] {
+        let found = toy(parts);
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{expected}: {found:?}");
+    }
 }

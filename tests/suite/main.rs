@@ -6,10 +6,16 @@ mod support;
 
 /// Configs: every fault, each with its path.
 mod config_faults;
+/// A running engine does not allocate.
+mod engine_allocations;
 /// Orders, fills and costs.
 mod engine_fills;
+/// From rows to dense tables.
+mod engine_market;
 /// The measures of a run, with the arithmetic written out.
 mod engine_measures;
+/// What must hold for every market and every strategy.
+mod engine_properties;
 /// What each strategy and stage decides.
 mod engine_strategies;
 /// The engine against stored answers.

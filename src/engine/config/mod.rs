@@ -1,16 +1,15 @@
 //! What a user may ask for. [`BacktestConfig::from_value`] either yields a config that is valid throughout, so
 //! that nothing about it needs to be checked later, or every fault with its path. Text formats are parsed above.
 //!
-//! - [`reader`](self): types, ranges, defaults, unknown keys
-//! - [`account`]: the sections around the strategy
-//! - [`strategy`], [`pipeline`]: what the strategies may be told
-//! - [`needs`](self): what a config needs to be loaded
+//! `reader` checks types, ranges and unknown keys and fills in defaults; `account`, `strategy` and `pipeline` say
+//! what the sections may hold; `needs` says what a config needs to be loaded, `unused` what has no effect in it.
 
 mod account;
 mod needs;
 mod pipeline;
 mod reader;
 mod strategy;
+mod unused;
 
 use chrono::NaiveDate;
 use serde::{Serialize, Serializer};
@@ -151,7 +150,10 @@ impl BacktestConfig {
 
 impl Universe {
     fn read(f: &Fields<'_>) -> Self {
-        let mut symbols = f.texts_required("symbols");
+        let mut symbols = match f.value("symbols").and_then(Value::as_str) {
+            Some(EVERY_SYMBOL) => vec![EVERY_SYMBOL.to_owned()],
+            _ => f.texts_required("symbols"),
+        };
         let every = symbols.iter().any(|s| s == EVERY_SYMBOL);
         if every && symbols.len() > 1 {
             f.fault("symbols", "\"*\" means every symbol and stands alone");

@@ -3,12 +3,14 @@
 use chrono::NaiveDate;
 
 /// Deepest fall from a running peak, as a fraction of that peak and not positive; 0 without values. The peak
-/// starts at the first value.
+/// starts at the first value; until it is positive there is nothing to fall from.
 pub fn deepest(values: &[f64]) -> f64 {
     let (mut peak, mut worst) = (f64::NEG_INFINITY, 0.0_f64);
     for &value in values {
         peak = peak.max(value);
-        worst = worst.min(value / peak - 1.0);
+        if peak > 0.0 {
+            worst = worst.min(value / peak - 1.0);
+        }
     }
     worst
 }

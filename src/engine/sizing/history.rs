@@ -58,7 +58,7 @@ fn returns(view: &View<'_>, symbols: &[SymbolId], lookback: usize) -> Vec<f64> {
             days.push(close / *last - 1.0);
             *last = close;
         }
-        if days[start..].iter().any(|value| value.is_nan()) {
+        if !days[start..].iter().all(|value| value.is_finite()) {
             days.truncate(start);
         }
     }

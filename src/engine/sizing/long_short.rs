@@ -9,8 +9,8 @@ use crate::engine::symbol_map::SymbolMap;
 #[derive(Debug)]
 pub(crate) struct LongShort {
     config: LongShortScore,
-    /// Scratch: the candidates of a side.
-    side: Vec<SymbolId>,
+    /// Scratch: the candidates of a side, with their places in the decision.
+    side: Vec<(usize, SymbolId)>,
 }
 
 impl LongShort {
@@ -27,11 +27,11 @@ impl LongShort {
         ];
         for (sign, most, budget) in sides {
             self.choose(view.ledger, decision, sign, most as usize);
-            let total: f64 = self.side.iter().map(|&symbol| self.raw_weight(decision, symbol)).sum();
+            let total: f64 = self.side.iter().map(|&(_, symbol)| self.raw_weight(decision, symbol)).sum();
             if total <= 0.0 {
                 continue;
             }
-            for &symbol in &self.side {
+            for &(_, symbol) in &self.side {
                 weights.insert(symbol, sign * self.raw_weight(decision, symbol) / total * budget);
             }
         }
@@ -43,14 +43,15 @@ impl LongShort {
         let strength = |symbol| decision.scores.get_or(symbol, 0.0) * sign;
         let is_held = |symbol| config.sticky_holdings && ledger.shares(symbol) * sign > 0.0;
         side.clear();
-        side.extend(decision.scores.keys().iter().filter(|&&symbol| {
+        side.extend(decision.scores.keys().iter().copied().enumerate().filter(|&(_, symbol)| {
             let strength = strength(symbol);
             strength > 0.0 && strength >= config.min_abs_score
         }));
         // Equal scores stay in the order of the decision.
-        side.sort_by(|&a, &b| {
+        side.sort_unstable_by(|&(place_a, a), &(place_b, b)| {
             let held_first = is_held(b).cmp(&is_held(a));
-            held_first.then(strength(b).partial_cmp(&strength(a)).unwrap_or(std::cmp::Ordering::Equal))
+            let strongest_first = strength(b).total_cmp(&strength(a));
+            held_first.then(strongest_first).then(place_a.cmp(&place_b))
         });
         side.truncate(most);
     }

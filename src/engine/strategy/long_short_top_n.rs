@@ -58,8 +58,6 @@ impl Strategy for LongShortTopN {
     fn decide(&mut self, view: &View<'_>, decision: &mut Decision) -> Result<bool, RunError> {
         self.watch.sync(view);
         let rebalance = self.schedule.strikes(view.date());
-        let signals = self.signal.today(view);
-
         let mut acted = rebalance;
         for &symbol in view.ledger.held() {
             if self.watch.exits(view, symbol, &self.exits) {
@@ -68,9 +66,7 @@ impl Strategy for LongShortTopN {
             }
             acted |= self.watch.cuts(symbol, &self.exits);
             let holding = self.watch.holding(symbol);
-            let today = signals.get(symbol.index()).copied().filter(|signal| !signal.is_nan());
-            let magnitude = today.unwrap_or_else(|| self.last.get_or(symbol, 1.0)).abs();
-            decision.scores.insert(symbol, magnitude * holding.side());
+            decision.scores.insert(symbol, holding.side());
             if holding.scale != 1.0 {
                 decision.scales.insert(symbol, holding.scale);
             }
@@ -78,6 +74,12 @@ impl Strategy for LongShortTopN {
         if !acted {
             return Ok(false);
         }
+        // Holdings stay with the magnitude of today's signal or, without one, of their last score.
+        let (signals, last) = (self.signal.today(view), &self.last);
+        decision.scores.update(|symbol, side| {
+            let today = signals.get(symbol.index()).copied().filter(|signal| !signal.is_nan());
+            today.unwrap_or_else(|| last.get_or(symbol, 1.0)).abs() * side
+        });
         if rebalance {
             let everyone = (0..).map(SymbolId).zip(signals);
             self.candidates.clear();

@@ -27,12 +27,12 @@ impl SignalReader {
     /// If there is no such column.
     pub(super) fn new(column: &str, market: &Market) -> Result<Self, RunError> {
         Self::find(column, market).ok_or_else(|| {
-            let where_ = if market.has_signals() {
+            let reason = if market.has_signals() {
                 "the signal table has no such column"
             } else {
                 "there is no signal table, and no such column is computed from prices"
             };
-            RunError::Data(format!("signal column {column:?}: {where_}"))
+            RunError::Data(format!("signal column {column:?}: {reason}"))
         })
     }
 

@@ -7,6 +7,7 @@ mod exits;
 mod gate;
 mod holding;
 mod postprocess;
+mod record;
 mod scoring;
 mod selection;
 mod stats;
@@ -16,6 +17,7 @@ use self::columns::Column;
 use self::exits::{Action, Exits};
 use self::gate::Gate;
 use self::holding::Holdings;
+use self::record::Recorder;
 use self::scoring::Scorer;
 use self::selection::Selector;
 use self::universe::Universe;
@@ -40,9 +42,7 @@ pub(super) struct Pipeline {
     watch: Watch,
     /// Scales of the last decision.
     last_scales: SymbolMap,
-    debug: Option<DebugTable>,
-    /// Exits of today: symbol, scale (none for a full exit), rule. Filled only if they are recorded.
-    reasons: Vec<(SymbolId, Option<f64>, String)>,
+    recorder: Recorder,
     // Scratch, filled anew on each bar.
     eligible: Vec<SymbolId>,
     pool: Vec<SymbolId>,
@@ -59,7 +59,6 @@ impl Pipeline {
         for column in &config.signals.columns {
             Column::new(column, &config.signals, market)?;
         }
-        let debug = config.debug.record_intermediates || config.debug.record_reasons;
         Ok(Self {
             gate: Gate::new(&config.rebalance),
             universe: Universe::new(&config.universe, market)?,
@@ -69,8 +68,7 @@ impl Pipeline {
             exits: Exits::new(&config.exits, n_symbols),
             watch: Watch::new(n_symbols),
             last_scales: SymbolMap::new(n_symbols),
-            debug: debug.then(DebugTable::default),
-            reasons: Vec::new(),
+            recorder: Recorder::new(&config.debug),
             eligible: Vec::with_capacity(n_symbols),
             pool: Vec::with_capacity(n_symbols),
             selected: SymbolMap::new(n_symbols),
@@ -116,7 +114,6 @@ impl Pipeline {
     /// Asks the exit rules for every holding. Whether anything is sold.
     fn leave(&mut self, view: &View<'_>, scores: &mut SymbolMap) -> bool {
         let mut sold = false;
-        self.reasons.clear();
         for &symbol in view.ledger.held() {
             let Some((action, rule)) = self.exits.check(view, &self.watch, symbol) else { continue };
             let scale = match action {
@@ -130,15 +127,11 @@ impl Pipeline {
                     Some(scale)
                 }
             };
-            if self.config.debug.record_reasons {
-                self.reasons.push((symbol, scale, self.exits.describe(rule, &self.watch, symbol)));
-            }
+            self.recorder.exit(symbol, scale, || self.exits.describe(rule, &self.watch, symbol));
         }
         sold
     }
-}
 
-impl Pipeline {
     /// Leaves in `scales` what is below 1, for each holding the smaller of its decay and of what exits left.
     fn scale(&self, view: &View<'_>, scores: &SymbolMap, scales: &mut SymbolMap) {
         scales.retain(|symbol, scale| scores.contains(symbol) && scale != 1.0);
@@ -155,9 +148,10 @@ impl Strategy for Pipeline {
     fn decide(&mut self, view: &View<'_>, decision: &mut Decision) -> Result<bool, RunError> {
         self.watch.sync(view);
         self.holdings.sync(view);
+        self.recorder.start_day();
         self.selected.clear();
-        let asks = self.gate.due(view).is_some() || self.holdings.refreshes() || self.debug.is_some();
-        if asks {
+        let is_due = self.gate.due(view).is_some();
+        if is_due || self.holdings.refreshes() || self.recorder.wants_scores() {
             self.score(view);
         }
         let rebalance = self.select(view)?;
@@ -173,11 +167,15 @@ impl Strategy for Pipeline {
         if !rebalance && !sold && scales.same_as(&self.last_scales) {
             return Ok(false);
         }
-        self.last_scales.copy_from(scales);
-        self.record(view, DebugKind::Held, scores);
+        self.recorder.scores(view, &self.eligible, &self.scores);
+        self.recorder.numbers(view, DebugKind::Selected, &self.selected);
+        self.recorder.numbers(view, DebugKind::Held, scores);
+        self.recorder.numbers(view, DebugKind::Scales, scales);
         postprocess::apply(&self.config.postprocess.steps, view, &self.watch, scores, &mut self.row);
+        self.recorder.numbers(view, DebugKind::Scores, scores);
+        self.recorder.end_day(view);
+        self.last_scales.copy_from(scales);
         self.watch.remember(view, scores);
-        self.record_decision(view, scores, scales);
         Ok(true)
     }
 
@@ -186,43 +184,6 @@ impl Strategy for Pipeline {
     }
 
     fn take_debug(&mut self) -> Option<DebugTable> {
-        self.debug.take()
-    }
-}
-
-impl Pipeline {
-    /// Records numbers of today, if they are recorded.
-    fn record(&mut self, view: &View<'_>, kind: DebugKind, numbers: &SymbolMap) {
-        if let Some(debug) = self.debug.as_mut().filter(|_| self.config.debug.record_intermediates) {
-            for (symbol, number) in numbers.iter() {
-                debug.push(view.date(), kind, symbol, Some(number), String::new());
-            }
-        }
-    }
-
-    /// Records what led to a decision, if it is recorded.
-    fn record_decision(&mut self, view: &View<'_>, scores: &SymbolMap, scales: &SymbolMap) {
-        let today = view.date();
-        if let Some(debug) = self.debug.as_mut().filter(|_| self.config.debug.record_intermediates) {
-            for &symbol in &self.eligible {
-                debug.push(today, DebugKind::Universe, symbol, None, String::new());
-            }
-            for &symbol in &self.eligible {
-                let score = self.scores[symbol.index()];
-                if !score.is_nan() {
-                    debug.push(today, DebugKind::RawScores, symbol, Some(score), String::new());
-                }
-            }
-        }
-        let selected = std::mem::take(&mut self.selected);
-        self.record(view, DebugKind::Selected, &selected);
-        self.selected = selected;
-        self.record(view, DebugKind::Scales, scales);
-        self.record(view, DebugKind::Scores, scores);
-        if let Some(debug) = &mut self.debug {
-            for (symbol, scale, rule) in self.reasons.drain(..) {
-                debug.push(today, DebugKind::Exits, symbol, scale, rule);
-            }
-        }
+        self.recorder.take()
     }
 }
