@@ -497,6 +497,30 @@ fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
+/// Results of several runs side by side, a row each, as CSV and Parquet: the fields of their summaries that are
+/// plain values, in the order of the first.
+pub fn results(summaries: &[Value]) -> Result<Vec<Artifact>, ReportError> {
+    let mut files = Files::default();
+    let fields = summaries.first().and_then(Value::as_object).into_iter().flatten();
+    let plain = fields.filter(|(_, value)| !value.is_object() && !value.is_array());
+    let columns: Vec<Named<'_>> = plain
+        .map(|(name, first)| {
+            let values = summaries.iter().map(|summary| &summary[name]);
+            let column = if first.is_string() || values.clone().any(Value::is_string) {
+                Column::Texts(
+                    values.map(|value| value.as_str().map_or_else(String::new, str::to_owned)).collect(),
+                )
+            } else {
+                Column::Numbers(values.map(Value::as_f64).collect())
+            };
+            (name.as_str(), column)
+        })
+        .collect();
+    files.csv("results.csv", &columns)?;
+    files.parquet("results.parquet", &columns)?;
+    Ok(files.0)
+}
+
 /// The fields of a summary as a table of one row.
 fn one_row(summary: &Value) -> Vec<Named<'_>> {
     let Value::Object(fields) = summary else { return Vec::new() };
