@@ -40,7 +40,7 @@ pub(super) struct Chart {
 pub(super) struct Series {
     /// Name in the legend.
     pub(super) name: String,
-    /// Class of its colour: `own`, `other`, `loss` or `soft`.
+    /// Class of its colour: `own`, `other` or `soft`.
     pub(super) class: &'static str,
     /// Its values.
     pub(super) shape: Shape,
@@ -71,6 +71,8 @@ pub(super) enum Unit {
     Money,
     Share,
     Plain,
+    /// Whole numbers.
+    Count,
 }
 
 /// The days of a run as positions between 0 and 1, by calendar.
@@ -106,7 +108,8 @@ impl Days {
             return days.map(|&date| (self.at(date), date.to_string())).collect();
         }
         let yearly = months >= 42;
-        let step = if yearly { 12 * (months / 12 / 10 + 1) } else { [1, 2, 3, 6][(months / 11) as usize] };
+        let step =
+            if yearly { 12 * (months / 12 / 10 + 1) } else { [1, 2, 3, 6, 6, 6][(months / 8) as usize] };
         let start = first.year() * 12 + first.month0() as i32 + 1;
         let start = (start + step - 1) / step * step;
         let end = last.year() * 12 + last.month0() as i32;
@@ -164,13 +167,16 @@ impl Scale {
         let magnitude = 10_f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|part| part * magnitude);
         let step = step.into_iter().find(|&step| step >= rough * 0.999).unwrap_or(rough);
-        let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
+        let step = if unit == Unit::Count { step.max(1.0) } else { step };
+        // A value a hair beyond a label is no reason for another label.
+        let (first, last) = ((low / step + 0.05).floor(), (high / step - 0.05).ceil());
+        let largest = (first * step).abs().max((last * step).abs());
         let ticks = (0..=(last - first).min(12.0) as u32).map(|tick| {
             let value = (first + f64::from(tick)) * step;
-            (value, unit.label(value, step))
+            (value, unit.label(value, step, largest))
         });
         let ticks = ticks.collect();
-        Self { low: first * step, high: last * step, logarithmic: false, ticks }
+        Self { low: low.min(first * step), high: high.max(last * step), logarithmic: false, ticks }
     }
 
     fn logarithmic(low: f64, high: f64, unit: Unit) -> Self {
@@ -183,13 +189,15 @@ impl Scale {
         let mut ticks = within(&[1.0, 2.0, 5.0]);
         if ticks.len() > 8 {
             ticks = within(&[1.0]);
+        } else if ticks.len() < 4 {
+            ticks = within(&[1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0]);
         }
         let ticks = ticks.iter().step_by(ticks.len() / 8 + 1);
         Self {
             low: low / 1.05,
             high: high * 1.05,
             logarithmic: true,
-            ticks: ticks.map(|&value| (value, unit.label(value, value))).collect(),
+            ticks: ticks.map(|&value| (value, unit.label(value, value * halves(value), value))).collect(),
         }
     }
 
@@ -204,17 +212,18 @@ impl Scale {
 }
 
 impl Unit {
-    /// `value` on an axis whose labels are `step` apart.
-    fn label(self, value: f64, step: f64) -> String {
+    /// `value` on an axis whose labels are `step` apart; all of them are written in the unit of the `largest`.
+    fn label(self, value: f64, step: f64, largest: f64) -> String {
         let digits = |unit: f64| {
             let steps = (step / unit).abs();
             if steps > 0.0 { (-(steps.log10() + 1e-9).floor()).clamp(0.0, 6.0) as usize } else { 0 }
         };
         match self {
             Self::Share => percent(value, digits(0.01)),
-            Self::Plain => grouped(value, digits(1.0)),
+            Self::Plain | Self::Count => grouped(value, digits(1.0)),
+            Self::Money if value == 0.0 => grouped(0.0, 0),
             Self::Money => {
-                let (unit, letter) = match value.abs() {
+                let (unit, letter) = match largest {
                     large if large >= 999_999_999.0 => (1e9, "B"),
                     large if large >= 999_999.0 => (1e6, "M"),
                     large if large >= 999.0 => (1e3, "k"),
@@ -251,6 +260,12 @@ pub(super) fn grouped(value: f64, digits: usize) -> String {
 pub(super) fn percent(value: f64, digits: usize) -> String {
     let number = grouped(100.0 * value, digits);
     if value.is_finite() { format!("{number}\u{a0}%") } else { number }
+}
+
+/// The step of a label on a logarithmic axis, as a part of its value: finer if its first digit is not all.
+fn halves(value: f64) -> f64 {
+    let first = value / 10_f64.powf((value.log10() + 1e-9).floor());
+    if (first - first.round()).abs() > 1e-6 { 0.1 } else { 1.0 }
 }
 
 /// A place as CSS and SVG write it.
@@ -292,7 +307,7 @@ impl Chart {
                 rect.paper width="960" height="400" {}
                 text.heading x="20" y="32" { (self.title) }
                 @for (nth, series) in self.series.iter().rev().enumerate() {
-                    text.name x=(20 + 240 * nth) y="56" class=(series.class) { (series.name) }
+                    text class=(format!("name {}", series.class)) x=(20 + 240 * nth) y="56" { (series.name) }
                 }
                 svg.plot x="20" y="76" width="870" height="280" { (self.drawing(days, &scale)) }
             }
@@ -317,7 +332,7 @@ impl Chart {
                     @for bar in bars.iter().filter(|bar| bar.value.is_finite()) {
                         @let (left, width) = stretch(days, bar);
                         @let (top, zero) = (scale.at(bar.value), scale.at(0.0));
-                        rect.bar class=(series.class) x=(place(left)) width=(place(width * 0.8))
+                        rect class=(format!("bar {}", series.class)) x=(place(left)) width=(place(width * 0.8))
                             y=(place(top.min(zero))) height=(place((zero - top).abs())) { title { (bar.text) } }
                     }
                 }
@@ -325,8 +340,8 @@ impl Chart {
             svg width="100%" height="100%" viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" {
                 @for series in &self.series {
                     @match &series.shape {
-                        Shape::Line(values) => path.line class=(series.class) d=(path(days, scale, values, false)) {},
-                        Shape::Area(values) => path.area class=(series.class) d=(path(days, scale, values, true)) {},
+                        Shape::Line(values) => path class=(format!("line {}", series.class)) d=(path(days, scale, values, false)) {},
+                        Shape::Area(values) => path class=(format!("area {}", series.class)) d=(path(days, scale, values, true)) {},
                         Shape::Bars(_) => {},
                     }
                 }

@@ -80,7 +80,7 @@ fn run_name(outcome: &Outcome) -> &str {
 }
 
 fn money(value: f64) -> String {
-    grouped(value, if value.abs() < 1000.0 { 2 } else { 0 })
+    grouped(value, if value.abs() < 1000.0 && value.fract() != 0.0 { 2 } else { 0 })
 }
 
 fn share(value: Option<f64>) -> String {
@@ -192,12 +192,13 @@ fn headline(facts: &Facts<'_>, outcome: &Outcome) -> Markup {
     let own = &outcome.summary;
     let rival = Rival::of(outcome);
     let rival = rival.as_ref();
+    let tile = |value: Option<f64>| value.map_or_else(|| UNDEFINED.to_owned(), |value| percent(value, 1));
     let tiles = [
-        ("Total return", percent(own.total_return, 1), rival.map(|r| share(r.versus.total_return))),
-        ("A year", share(own.annualized_return), rival.map(|r| share(r.annualized_return))),
-        ("Volatility", share(own.annualized_volatility), rival.map(|r| share(r.volatility))),
+        ("Total return", tile(Some(own.total_return)), rival.map(|r| tile(r.versus.total_return))),
+        ("Annualized return", tile(own.annualized_return), rival.map(|r| tile(r.annualized_return))),
+        ("Volatility", tile(own.annualized_volatility), rival.map(|r| tile(r.volatility))),
         ("Sharpe ratio", ratio(own.sharpe_ratio), rival.map(|r| ratio(r.sharpe))),
-        ("Deepest fall", percent(own.max_drawdown, 1), rival.map(|r| percent(r.max_drawdown, 1))),
+        ("Maximum drawdown", tile(Some(own.max_drawdown)), rival.map(|r| tile(Some(r.max_drawdown)))),
     ];
     html! {
         section.headline aria-label="Key figures" {
@@ -226,20 +227,24 @@ fn figures(outcome: &Outcome) -> Markup {
     let length = |days: i64| format!("{} days", grouped(days as f64, 0));
     let returned: [Figure; 7] = [
         ("Total return", percent(own.total_return, 2), rival.map(|r| share(r.versus.total_return))),
-        ("Return a year", share(own.annualized_return), rival.map(|r| share(r.annualized_return))),
+        ("Annualized return", share(own.annualized_return), rival.map(|r| share(r.annualized_return))),
         ("Best day", share(own.best_day), rival.map(|r| share(r.best_day))),
         ("Worst day", share(own.worst_day), rival.map(|r| share(r.worst_day))),
         ("Best month", share(own.best_month), None),
         ("Worst month", share(own.worst_month), None),
-        ("Days with a gain", share(own.hit_rate), rival.map(|r| share(r.hit_rate))),
+        ("Hit rate, days", share(own.hit_rate), rival.map(|r| share(r.hit_rate))),
     ];
     let risked: [Figure; 10] = [
-        ("Volatility a year", share(own.annualized_volatility), rival.map(|r| share(r.volatility))),
+        ("Annualized volatility", share(own.annualized_volatility), rival.map(|r| share(r.volatility))),
         ("Sharpe ratio", ratio(own.sharpe_ratio), rival.map(|r| ratio(r.sharpe))),
         ("Sortino ratio", ratio(own.sortino_ratio), rival.map(|r| ratio(r.sortino))),
         ("Calmar ratio", ratio(own.calmar_ratio), rival.map(|r| ratio(r.calmar))),
-        ("Deepest fall", percent(own.max_drawdown, 2), rival.map(|r| percent(r.max_drawdown, 2))),
-        ("Longest fall", length(own.longest_drawdown_days), rival.map(|r| length(r.longest_drawdown_days))),
+        ("Maximum drawdown", percent(own.max_drawdown, 2), rival.map(|r| percent(r.max_drawdown, 2))),
+        (
+            "Longest drawdown",
+            length(own.longest_drawdown_days),
+            rival.map(|r| length(r.longest_drawdown_days)),
+        ),
         ("VaR 95 %, a day", share(own.var_95), rival.map(|r| share(r.tail.map(|tail| tail.value_at_risk)))),
         ("CVaR 95 %, a day", share(own.cvar_95), rival.map(|r| share(r.tail.map(|tail| tail.conditional)))),
         ("Skewness", ratio(own.skew), None),
@@ -365,12 +370,12 @@ fn drawdowns(outcome: &Outcome) -> Chart {
     let note = match deepest.filter(|(depth, _)| **depth < 0.0) {
         None => "The value never fell below its peak.".to_owned(),
         Some((depth, date)) => format!(
-            "Distance from the highest value so far: {} at the lowest, on {date}; the longest fall lasted {} days.",
+            "Distance from the highest value so far: {} at the lowest, on {date}; up to {} days in a row below it.",
             percent(*depth, 1),
             grouped(outcome.summary.longest_drawdown_days as f64, 0)
         ),
     };
-    let own = Series { name: "Portfolio".into(), class: "loss", shape: Shape::Area(daily.drawdown.clone()) };
+    let own = Series { name: "Portfolio".into(), class: "own", shape: Shape::Area(daily.drawdown.clone()) };
     let mut series = vec![own];
     if let Some(curve) = &outcome.benchmark {
         series.insert(0, line("Benchmark", "other", falls(curve)));
@@ -436,7 +441,7 @@ fn breadth(outcome: &Outcome) -> Chart {
         name: "positions",
         title: "Positions".into(),
         note: format!("Number held at the close; {} on average.", grouped(average, 1)),
-        unit: Unit::Plain,
+        unit: Unit::Count,
         logarithmic: false,
         series: vec![Series { name: "Positions".into(), class: "own", shape: Shape::Area(values) }],
         hints: Vec::new(),
@@ -533,7 +538,7 @@ fn months(facts: &Facts<'_>, outcome: &Outcome) -> Markup {
                     thead { tr {
                         th scope="col" { "Year" }
                         @for name in NAMES { th scope="col" { (name) } }
-                        th.total scope="col" { "Year" }
+                        th.total scope="col" { "Total" }
                     } }
                     tbody { @for year in &periods.years {
                         tr {
