@@ -130,6 +130,30 @@ fn a_run_without_a_service_gives_its_files_and_summary() {
 }
 
 #[test]
+fn every_example_runs_as_it_stands() {
+    let home = Home::with_prices();
+    let lake = home.lake();
+    for example in std::fs::read_dir(project("examples")).unwrap() {
+        let path = example.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let arguments = [
+                "run",
+                path.to_str().unwrap(),
+                "--lake",
+                lake.to_str().unwrap(),
+                "--out",
+                "out",
+                "--output",
+                "json",
+            ];
+            let summary: Value = serde_json::from_str(&run_well(&arguments, home.path())).unwrap();
+            assert!(summary["trades"].as_u64().unwrap() > 0, "{} trades nothing", path.display());
+            assert_eq!(summary["warnings"], serde_json::json!([]), "{}", path.display());
+        }
+    }
+}
+
+#[test]
 fn an_invalid_config_is_refused_with_every_fault() {
     let home = Home::empty();
     std::fs::write(
