@@ -159,7 +159,7 @@ impl MarketData {
         if signals.is_none() {
             versions.insert("signals".into(), json!({ "source": "computed from prices" }));
         }
-        Ok(Loaded { prices: bars.rows, signals, data_versions: Value::Object(versions) })
+        Ok(Loaded { prices: bars.finish(), signals, data_versions: Value::Object(versions) })
     }
 
     async fn load_signals(
@@ -186,7 +186,7 @@ impl MarketData {
             source.read("date", rows.selection(source)?, window, &mut |batch| rows.push(batch)).await?;
         }
         versions.insert("signals".into(), describe(&wanted.place, &sources, false));
-        Ok(Some(rows.rows))
+        Ok(Some(rows.finish()))
     }
 
     fn price_place(&self, config: &BacktestConfig) -> Result<Place, Fault> {
@@ -547,15 +547,27 @@ struct Keys {
     symbols: Vec<u32>,
 }
 
+impl Keys {
+    fn with_capacity(rows: usize) -> Self {
+        Self {
+            rows: Vec::with_capacity(rows),
+            days: Vec::with_capacity(rows),
+            symbols: Vec::with_capacity(rows),
+        }
+    }
+}
+
 fn keys(batch: &Batch<'_>, window: &Window, symbols: &mut Symbols) -> Result<Keys, LoadError> {
     let (first, last) = (parquet::days_since_epoch(window.first), parquet::days_since_epoch(window.last));
     let days = parquet::as_days(required(batch, "date")?).map_err(|source| unreadable(batch, source))?;
     let ids = symbol_ids(batch, symbols)?;
-    let mut keys = Keys { rows: Vec::new(), days: Vec::new(), symbols: Vec::new() };
-    for row in 0..days.len() {
-        let (true, Some(symbol)) = (days.is_valid(row), ids.get(row)) else { continue };
-        let day = days.value(row);
-        if first <= day && day <= last {
+    let mut keys = Keys::with_capacity(days.len());
+    let known = days.null_count() == 0;
+    for (row, &day) in days.values().iter().enumerate() {
+        if (first..=last).contains(&day)
+            && (known || days.is_valid(row))
+            && let Some(symbol) = ids.get(row)
+        {
             keys.rows.push(row as u32);
             keys.days.push(day);
             keys.symbols.push(symbol);
@@ -693,8 +705,11 @@ impl<'a> PriceCollector<'a> {
         self.exchanges(batch, &keys)?;
         self.rows.date.extend(&keys.days);
         self.rows.symbol.extend(&keys.symbols);
-        self.rows.symbols.clone_from(&self.symbols.names);
         Ok(())
+    }
+
+    fn finish(self) -> PriceRows {
+        PriceRows { symbols: self.symbols.names, ..self.rows }
     }
 
     /// Puts splits and dividends into all prices of a bar, and keeps its dollar volume.
@@ -752,6 +767,10 @@ impl<'a> SignalCollector<'a> {
         Self { window, symbols, wanted, rows: SignalRows::default() }
     }
 
+    fn finish(self) -> SignalRows {
+        SignalRows { symbols: self.symbols.names, ..self.rows }
+    }
+
     fn selection(&self, source: &Source) -> Result<Selection, LoadError> {
         check_columns(source, &["date", "symbol"])?;
         let columns = self.wanted.as_ref().map(|wanted| {
@@ -788,7 +807,6 @@ impl<'a> SignalCollector<'a> {
         }
         self.rows.date.extend(&keys.days);
         self.rows.symbol.extend(&keys.symbols);
-        self.rows.symbols.clone_from(&self.symbols.names);
         Ok(())
     }
 }
