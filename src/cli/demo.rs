@@ -72,7 +72,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     }
     print_summary(&run["summary"]);
     say(format_args!("files: {}", run["output_dir"].as_str().unwrap_or_default()));
-    say(format_args!("the same over HTTP: {url}/api/backtests/{}/artifacts", id_of(&run)));
+    say(format_args!("report: {url}/api/backtests/{}/report", id_of(&run)));
     if args.once {
         host.stop().await;
         return Ok(());

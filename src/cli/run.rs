@@ -1,38 +1,54 @@
-//! `backtests run`: backtests on this machine, no service, no run record.
+//! `backtests run`: backtests on this machine, no service, no run record. Several at once share what they read, and
+//! use all cores.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use chrono::Utc;
-use serde_json::Value;
+use rayon::prelude::*;
+use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::settings::{Settings, environment, log_filter};
 use super::{CliError, Output, boot, say, telemetry};
-use crate::engine::BacktestConfig;
+use crate::engine::{BacktestConfig, Market};
 use crate::run::RunId;
 use crate::store::delta::Location;
-use crate::store::prices::{LoadError, MarketData, Reach};
+use crate::store::prices::{MarketData, Reach};
 use crate::work::compute::{ComputeError, Computed, compute};
 use crate::work::document::{canonical, parse_yaml};
-use crate::work::report::Facts;
+use crate::work::report::{self, Artifact, Facts};
 use crate::work::sha256_hex;
+
+/// Runs that a grid may ask for.
+const RUNS_MAX: usize = 100_000;
 
 /// Run backtests on this machine, without a service.
 ///
 /// The files of each go to DIR/<run_id>/ (a run that is there already is not overwritten); the summary is printed.
 /// Paths in a config are relative to the current folder; a config without `data.price_path` reads the lake.
+/// Several configs, or a grid, are run on all cores over prices that are loaded once; the table of results is
+/// sorted by Sharpe ratio and also written to DIR/results.csv and DIR/results.parquet.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Configs, YAML or JSON.
     #[arg(required = true, value_name = "CONFIG")]
     configs: Vec<PathBuf>,
+    /// Run each config with each of these values, for example `sizing.parameters.max_positions=5,10,20`; given
+    /// several times, with each combination.
+    #[arg(long, value_name = "FIELD=A,B,…")]
+    grid: Vec<String>,
     /// Folder of the results [default: output.local_dir of the config, else ./backtest_results].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Id of the run; only with one config.
+    /// Id of the run; several runs get ID-1, ID-2 and so on.
     #[arg(long)]
     run_id: Option<RunId>,
+    /// Only the table of results, no files of each run.
+    #[arg(long)]
+    results_only: bool,
     /// Root of the lake [default: BACKTEST_LAKE].
     #[arg(long, value_name = "DIR")]
     lake: Option<String>,
@@ -49,78 +65,270 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         let lake = Location::parse(lake).map_err(|error| CliError::usage(format!("--lake: {error}")))?;
         settings.lake = Some(lake);
     }
-    if args.run_id.is_some() && args.configs.len() > 1 {
-        return Err(CliError::usage("--run-id names one run, but there are several configs"));
-    }
     let mut reach = Reach::unlimited();
     reach.containers.clone_from(&settings.containers);
     let data = boot::market_data(&settings, reach);
-    let mut summaries = Vec::new();
-    for path in &args.configs {
-        summaries.push(run_one(path, &args, &data).await?);
-    }
-    match (args.output, summaries.as_slice()) {
-        (Output::Table, _) => {}
-        (Output::Json, [summary]) => say(format_args!("{summary:#}")),
-        (Output::Json, _) => say(format_args!("{:#}", Value::Array(summaries))),
+    let jobs = jobs(&args, &data)?;
+    let several = jobs.len() > 1;
+
+    let mut progress = Progress::start(jobs.first().map_or_else(String::new, |job| job.label.clone()));
+    progress.at(0, 0, "loading prices");
+    let markets = load(&data, &jobs).await?;
+    let done = tokio::task::block_in_place(|| work(&args, &jobs, &markets, progress))?;
+
+    match (args.output, several) {
+        (Output::Json, false) => say(format_args!("{:#}", done.first().unwrap_or(&Value::Null))),
+        (Output::Json, true) => say(format_args!("{:#}", Value::Array(done))),
+        (Output::Table, false) => done.iter().for_each(print_summary),
+        (Output::Table, true) => print_results(&done),
     }
     Ok(())
 }
 
-async fn run_one(path: &Path, args: &Args, data: &MarketData) -> Result<Value, CliError> {
-    let place = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
-    let submitted =
-        parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))?;
+/// One backtest to run.
+struct Job {
+    /// What tells it from the others.
+    label: String,
+    run_id: RunId,
+    submitted: Value,
+    config: BacktestConfig,
+    /// Folder that gets the run's folder.
+    root: PathBuf,
+    /// Jobs with equal keys read the same rows.
+    market: String,
+}
+
+/// What several jobs share.
+struct Shared {
+    market: Market,
+    data_versions: Value,
+}
+
+/// Every config with every combination of the grid, all of them valid.
+fn jobs(args: &Args, data: &MarketData) -> Result<Vec<Job>, CliError> {
+    let combinations = combinations(&args.grid)?;
+    let count = args.configs.len().saturating_mul(combinations.len());
+    if count > RUNS_MAX {
+        return Err(CliError::usage(format!("the grid asks for {count} runs; {RUNS_MAX} is the limit")));
+    }
+    let mut jobs = Vec::with_capacity(count);
+    for path in &args.configs {
+        let place = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
+        let base = parse_yaml(&text)
+            .map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))?;
+        for combination in &combinations {
+            let mut submitted = base.clone();
+            let mut label = place.clone();
+            for (field, value) in combination {
+                set(&mut submitted, field, value)?;
+                label = format!("{label} {field}={value}");
+            }
+            jobs.push(job(args, data, label, submitted, (count > 1).then_some(jobs.len() + 1))?);
+        }
+    }
+    Ok(jobs)
+}
+
+fn job(
+    args: &Args,
+    data: &MarketData,
+    label: String,
+    submitted: Value,
+    number: Option<usize>,
+) -> Result<Job, CliError> {
     let config =
-        BacktestConfig::from_value(&submitted).map_err(|faults| CliError::invalid_config(&place, &faults))?;
-    data.check(&config).map_err(|faults| CliError::invalid_config(&place, &faults))?;
-    let run_id = args.run_id.clone().unwrap_or_else(|| RunId::generate(Utc::now()));
+        BacktestConfig::from_value(&submitted).map_err(|faults| CliError::invalid_config(&label, &faults))?;
+    data.check(&config).map_err(|faults| CliError::invalid_config(&label, &faults))?;
+    let run_id = match (&args.run_id, number) {
+        (None, _) => RunId::generate(Utc::now()),
+        (Some(id), None) => id.clone(),
+        (Some(id), Some(number)) => format!("{id}-{number}")
+            .parse()
+            .map_err(|error| CliError::usage(format!("--run-id {id}-{number}: {error}")))?,
+    };
     let root = match (&args.out, &config.output.local_dir) {
         (Some(out), _) => out.clone(),
         (None, Some(dir)) => PathBuf::from(dir),
         (None, None) => PathBuf::from("./backtest_results"),
     };
     let folder = root.join(run_id.as_str());
-    if folder.exists() {
+    if folder.exists() && !args.results_only {
         return Err(CliError::failed(format!(
             "{} is there already; choose another --run-id",
             folder.display()
         )));
     }
+    let market = market_key(&config);
+    Ok(Job { label, run_id, submitted, config, root, market })
+}
 
-    let mut progress = Progress::start(config.run_name.clone().unwrap_or_else(|| place.clone()));
-    progress.at(0, 0, "loading prices");
-    let loaded = data.load(&config).await.map_err(|error| load_error(&error))?;
-    let data_versions = loaded.data_versions.clone();
+/// Everything of a config that decides which rows are read and how they are laid out.
+fn market_key(config: &BacktestConfig) -> String {
+    let resolved = config.resolved();
+    json!([
+        resolved["data"],
+        resolved["universe"],
+        resolved["benchmark"],
+        config.start_date,
+        config.end_date,
+        config.warmup_bars(),
+        format!("{:?} {:?} {}", config.price_columns(), config.signal_columns(), config.reads_signal_rows()),
+    ])
+    .to_string()
+}
+
+/// Loads the rows of each distinct market once.
+async fn load(data: &MarketData, jobs: &[Job]) -> Result<HashMap<String, Shared>, CliError> {
+    let mut markets = HashMap::new();
+    for job in jobs {
+        if markets.contains_key(&job.market) {
+            continue;
+        }
+        let loaded = data.load(&job.config).await;
+        let loaded =
+            loaded.map_err(|error| CliError::because("load the data", error).with_exit(CliError::DATA))?;
+        let market = Market::assemble(&job.config, loaded.prices, loaded.signals)
+            .map_err(|error| compute_error(&error.into()))?;
+        markets.insert(job.market.clone(), Shared { market, data_versions: loaded.data_versions });
+    }
+    Ok(markets)
+}
+
+/// Runs the jobs on all cores and answers their summaries, best Sharpe ratio first.
+fn work(
+    args: &Args,
+    jobs: &[Job],
+    markets: &HashMap<String, Shared>,
+    progress: Progress,
+) -> Result<Vec<Value>, CliError> {
+    let progress = Mutex::new((0_u64, progress));
+    let total = jobs.len() as u64;
+    let tell = |done: u64, of: u64, note: &str| {
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.1.at(done, of, note);
+    };
+    let summaries: Result<Vec<Value>, CliError> = jobs
+        .par_iter()
+        .map(|job| {
+            // One run shows its days, several show runs.
+            let on_day = |done: usize, of: usize| {
+                if total == 1 && (done.is_multiple_of(64) || done == of) {
+                    tell(done as u64, of as u64, "");
+                }
+            };
+            let summary = run_one(args, job, &markets[&job.market], &on_day)?;
+            if total > 1 {
+                let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                progress.0 += 1;
+                let (done, note) = (progress.0, format!("{} of {total} runs", progress.0));
+                progress.1.at(done, total, &note);
+            }
+            Ok(summary)
+        })
+        .collect();
+    let mut summaries = summaries?;
+    let (_, progress) = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let root = jobs.first().map_or_else(PathBuf::new, |job| job.root.clone());
+    if total == 1 {
+        progress.finish(&format!("the files are in {}", root.join(jobs[0].run_id.as_str()).display()));
+        return Ok(summaries);
+    }
+    // Runs without a Sharpe ratio come last; equal ones stay in the order they were asked for.
+    let sharpe = |summary: &Value| summary["sharpe_ratio"].as_f64().unwrap_or(f64::NEG_INFINITY);
+    summaries.sort_by(|a, b| sharpe(b).total_cmp(&sharpe(a)));
+    let results =
+        report::results(&summaries).map_err(|error| CliError::because("write the results", error))?;
+    for file in results {
+        let path = root.join(&file.name);
+        let written = std::fs::create_dir_all(&root).and_then(|()| std::fs::write(&path, &file.content));
+        written.map_err(|error| CliError::because(format!("write {}", path.display()), error))?;
+    }
+    progress.finish(&format!("{total} runs; results in {}", root.join("results.csv").display()));
+    Ok(summaries)
+}
+
+fn run_one(
+    args: &Args,
+    job: &Job,
+    shared: &Shared,
+    on_day: &dyn Fn(usize, usize),
+) -> Result<Value, CliError> {
     let facts = Facts {
-        run_id: &run_id,
-        submitted: &submitted,
-        config: &config,
-        config_sha256: &sha256_hex(canonical(&config.resolved())),
-        data_versions: &data_versions,
+        run_id: &job.run_id,
+        submitted: &job.submitted,
+        config: &job.config,
+        config_sha256: &sha256_hex(canonical(&job.config.resolved())),
+        data_versions: &shared.data_versions,
     };
     let mut on_bar = |done: usize, total: usize| {
-        // Drawing is far dearer than a day of a backtest.
-        if done.is_multiple_of(64) || done == total {
-            progress.at(done as u64, total as u64, "");
-        }
+        on_day(done, total);
         ControlFlow::Continue(())
     };
-    let computed = tokio::task::block_in_place(|| compute(&facts, loaded, None, &mut on_bar));
-    let Computed { files, summary } = computed.map_err(|error| compute_error(&error))?;
-    write(&root, &folder, &files)
-        .map_err(|error| CliError::because(format!("write {}", folder.display()), error))?;
-    progress.finish(&format!("{place}: {} files in {}", files.len(), folder.display()));
-    if args.output == Output::Table {
-        print_summary(&summary);
+    let mut summary = if args.results_only {
+        let outcome = crate::engine::run(&job.config, &shared.market, &mut on_bar);
+        let outcome = outcome.map_err(|error| compute_error(&error.into()))?;
+        report::summary(&facts, &outcome).map_err(|error| compute_error(&error.into()))?
+    } else {
+        let computed = compute(&facts, &shared.market, None, &mut on_bar);
+        let Computed { files, summary } = computed.map_err(|error| compute_error(&error))?;
+        let folder = job.root.join(job.run_id.as_str());
+        write(&job.root, &folder, &files)
+            .map_err(|error| CliError::because(format!("write {}", folder.display()), error))?;
+        summary
+    };
+    if !args.grid.is_empty() || args.configs.len() > 1 {
+        summary["config"] = json!(job.label);
     }
     Ok(summary)
 }
 
+/// Every combination of the values of a grid; one empty combination without a grid.
+fn combinations(grid: &[String]) -> Result<Vec<Vec<(String, Value)>>, CliError> {
+    let mut combinations = vec![Vec::new()];
+    for axis in grid {
+        let (field, values) = axis
+            .split_once('=')
+            .filter(|(field, values)| !field.is_empty() && !values.is_empty())
+            .ok_or_else(|| CliError::usage(format!("--grid {axis}: must look like FIELD=A,B")))?;
+        let values: Result<Vec<Value>, CliError> = values
+            .split(',')
+            .map(|value| {
+                parse_yaml(value).map_err(|error| CliError::usage(format!("--grid {axis}: {error}")))
+            })
+            .collect();
+        let values = values?;
+        combinations = combinations
+            .iter()
+            .flat_map(|before: &Vec<(String, Value)>| {
+                values.iter().map(|value| [before.clone(), vec![(field.to_owned(), value.clone())]].concat())
+            })
+            .take(RUNS_MAX + 1)
+            .collect();
+    }
+    Ok(combinations)
+}
+
+/// Puts a value at a dotted path; sections that are not there are made, list items are named by number.
+fn set(config: &mut Value, field: &str, value: &Value) -> Result<(), CliError> {
+    let mut at = config;
+    for part in field.split('.') {
+        let wrong = || CliError::usage(format!("--grid {field}: there is no place '{part}' in the config"));
+        at = match at {
+            Value::Object(fields) => fields.entry(part).or_insert_with(|| json!({})),
+            Value::Array(items) => {
+                part.parse::<usize>().ok().and_then(|index| items.get_mut(index)).ok_or_else(wrong)?
+            }
+            _ => return Err(wrong()),
+        };
+    }
+    *at = value.clone();
+    Ok(())
+}
+
 /// Writes the files beside their final place and moves them there as a whole.
-fn write(root: &Path, folder: &Path, files: &[crate::work::report::Artifact]) -> std::io::Result<()> {
+fn write(root: &Path, folder: &Path, files: &[Artifact]) -> std::io::Result<()> {
     let unfinished = root.join(format!(".unfinished-{}", uuid::Uuid::new_v4().simple()));
     let written = || -> std::io::Result<()> {
         for file in files {
@@ -137,10 +345,6 @@ fn write(root: &Path, folder: &Path, files: &[crate::work::report::Artifact]) ->
     })
 }
 
-fn load_error(error: &LoadError) -> CliError {
-    CliError::because("load the data", error).with_exit(CliError::DATA)
-}
-
 fn compute_error(error: &ComputeError) -> CliError {
     let exit = match error {
         ComputeError::Report(_) => CliError::FAILED,
@@ -150,25 +354,40 @@ fn compute_error(error: &ComputeError) -> CliError {
     CliError::failed(crate::work::execute::chain(error)).with_exit(exit)
 }
 
+fn percent(value: &Value) -> String {
+    value.as_f64().map_or_else(|| "-".to_owned(), |share| format!("{:.2} %", 100.0 * share))
+}
+
+fn number(value: &Value) -> String {
+    value.as_f64().map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
+}
+
+fn print_results(summaries: &[Value]) {
+    say(format_args!(
+        "{:>9} {:>12} {:>9} {:>9} {:>7}  config",
+        "Sharpe", "return", "p.a.", "drawdown", "trades"
+    ));
+    for summary in summaries {
+        let (sharpe, total) = (number(&summary["sharpe_ratio"]), percent(&summary["total_return"]));
+        let (annual, fall) = (percent(&summary["annualized_return"]), percent(&summary["max_drawdown"]));
+        let (trades, label) = (&summary["trades"], summary["config"].as_str().unwrap_or_default());
+        say(format_args!("{sharpe:>9} {total:>12} {annual:>9} {fall:>9} {trades:>7}  {label}"));
+    }
+}
+
 /// The figures that a person looks at first.
 pub(super) fn print_summary(summary: &Value) {
-    let percent = |name: &str| match summary[name].as_f64() {
-        Some(share) => format!("{:.2} %", 100.0 * share),
-        None => "-".to_owned(),
-    };
-    let number =
-        |name: &str| summary[name].as_f64().map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
     let text = |name: &str| summary[name].as_str().unwrap_or("-").to_owned();
     let rows = [
         ("run", text("run_id")),
         ("name", text("run_name")),
         ("period", format!("{} to {}", text("start_date"), text("end_date"))),
-        ("final equity", number("final_equity")),
-        ("total return", percent("total_return")),
-        ("annualized return", percent("annualized_return")),
-        ("annualized volatility", percent("annualized_volatility")),
-        ("Sharpe ratio", number("sharpe_ratio")),
-        ("max drawdown", percent("max_drawdown")),
+        ("final equity", number(&summary["final_equity"])),
+        ("total return", percent(&summary["total_return"])),
+        ("annualized return", percent(&summary["annualized_return"])),
+        ("annualized volatility", percent(&summary["annualized_volatility"])),
+        ("Sharpe ratio", number(&summary["sharpe_ratio"])),
+        ("max drawdown", percent(&summary["max_drawdown"])),
         ("trades", summary["trades"].as_u64().map_or_else(|| "-".to_owned(), |count| count.to_string())),
     ];
     for (name, value) in rows {

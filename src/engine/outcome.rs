@@ -160,6 +160,25 @@ pub struct PositionTable {
     pub stale: Vec<bool>,
 }
 
+/// One position at the close of one day; see [`Outcome::each_position`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Position {
+    /// Index into [`Daily`].
+    pub day: usize,
+    /// What is held.
+    pub symbol: SymbolId,
+    /// Shares; negative if short.
+    pub shares: f64,
+    /// Close of the day, or the last known close if the symbol has no bar.
+    pub close: f64,
+    /// Shares times close.
+    pub value: f64,
+    /// Value over the portfolio value.
+    pub weight: f64,
+    /// Whether the symbol has no bar on that day.
+    pub stale: bool,
+}
+
 /// One change that a constraint made to the weights that a sizer asked for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConstraintHit {
@@ -348,6 +367,20 @@ impl Outcome {
     /// one of the run: closes are read there instead of being kept twice.
     pub fn position_table(&self, market: &Market) -> PositionTable {
         let mut table = PositionTable::default();
+        self.each_position(market, |held| {
+            table.date.push(self.daily.date[held.day]);
+            table.symbol.push(held.symbol);
+            table.shares.push(held.shares);
+            table.close.push(held.close);
+            table.position_value.push(held.value);
+            table.weight.push(held.weight);
+            table.stale.push(held.stale);
+        });
+        table
+    }
+
+    /// The rows of [`Outcome::position_table`], one after the other, without the table.
+    pub fn each_position(&self, market: &Market, mut visit: impl FnMut(&Position)) {
         let held = &self.holdings;
         let mut last_close = vec![f64::NAN; self.symbols.len()];
         for snapshot in 0..held.day.len() {
@@ -358,24 +391,18 @@ impl Outcome {
             for day in first_day..end_day {
                 let bar = market.first_trading_bar() + day;
                 for row in from..to {
-                    let symbol = held.symbol[row];
+                    let (symbol, shares) = (held.symbol[row], held.shares[row]);
                     let close = market.close(bar, symbol);
                     let stale = close.is_nan();
                     if !stale {
                         last_close[symbol.index()] = close;
                     }
                     let close = last_close[symbol.index()];
-                    let value = held.shares[row] * close;
-                    table.date.push(self.daily.date[day]);
-                    table.symbol.push(symbol);
-                    table.shares.push(held.shares[row]);
-                    table.close.push(close);
-                    table.position_value.push(value);
-                    table.weight.push(value / self.daily.portfolio_value[day]);
-                    table.stale.push(stale);
+                    let value = shares * close;
+                    let weight = value / self.daily.portfolio_value[day];
+                    visit(&Position { day, symbol, shares, close, value, weight, stale });
                 }
             }
         }
-        table
     }
 }

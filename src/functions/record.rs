@@ -53,6 +53,7 @@ pub(super) fn record(run: &Run) -> Value {
             "events": format!("{base}/events"),
             "summary": format!("{base}/summary"),
             "artifacts": format!("{base}/artifacts"),
+            "report": format!("{base}/report"),
         },
     })
 }

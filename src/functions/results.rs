@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, ETAG};
+use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, ETAG};
 
 use super::call::{Call, call};
 use super::reply::{Code, Refusal, Reply};
@@ -15,6 +15,10 @@ use super::status::{describe, find};
 use crate::run::{Publication, Run, RunState};
 use crate::work::App;
 use crate::work::report::{MANIFEST, content_type};
+
+/// What a page of ours may do in a browser: show itself.
+const PAGE_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";
 
 pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
     let route = warp::path("api")
@@ -47,6 +51,7 @@ pub(super) async fn answer(app: App, call: Call) -> Reply {
         match result {
             "summary" => Ok(Reply::ok(published.summary.clone())),
             "artifacts" => Ok(Reply::ok(json!({ "artifacts": listed(&app, published).await? }))),
+            "report" => artifact(&app, published, "report.html", &call).await,
             _ => match result.strip_prefix("artifacts/") {
                 Some(name) => artifact(&app, published, name, &call).await,
                 None => Err(Reply::problem(Code::NotFound, format!("a run has no '{result}'")).into()),
@@ -132,6 +137,8 @@ async fn artifact(app: &App, published: &Publication, name: &str, call: &Call) -
     let content = app.artifacts.read(&published.location, name, range).await;
     let reply =
         Reply::file(content.map_err(|error| Reply::artifacts(&error))?, length, content_type(name), partial);
+    let reply =
+        if name.ends_with(".html") { reply.with(CONTENT_SECURITY_POLICY, PAGE_POLICY) } else { reply };
     let file_name = name.rsplit('/').next().unwrap_or(name);
     Ok(tagged(reply).with(CONTENT_DISPOSITION, &format!("inline; filename=\"{file_name}\"")))
 }

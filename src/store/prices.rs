@@ -170,7 +170,9 @@ impl MarketData {
         versions: &mut serde_json::Map<String, Value>,
     ) -> Result<Option<SignalRows>, LoadError> {
         let columns = match config.signal_columns() {
-            SignalColumns::None => return Ok(None),
+            SignalColumns::None if !config.reads_signal_rows() => return Ok(None),
+            // Which symbols have a row is all that is asked.
+            SignalColumns::None => Some(Vec::new()),
             SignalColumns::All => None,
             SignalColumns::Named(names) => Some(names.iter().map(|name| name.to_ascii_lowercase()).collect()),
         };

@@ -1,5 +1,5 @@
-//! Compute: from loaded rows to the files of a run. Plain and synchronous; a service runs it on a thread of its
-//! own, a person's machine just runs it.
+//! Compute: from a market to the files of a run. Plain and synchronous; a service runs it on a thread of its own, a
+//! person's machine on all of its cores.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,6 @@ use super::report::{self, Artifact, Facts, ReportError};
 use crate::engine::market::DataError;
 use crate::engine::{self, Market, RunError};
 use crate::run::Fence;
-use crate::store::prices::Loaded;
 
 /// What a computed run is.
 #[derive(Debug)]
@@ -44,14 +43,13 @@ impl ComputeError {
 /// Runs the backtest and writes its files into memory. `fence` names the attempt in the manifest.
 pub fn compute(
     facts: &Facts<'_>,
-    loaded: Loaded,
+    market: &Market,
     fence: Option<Fence>,
     on_bar: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Computed, ComputeError> {
-    let market = Market::assemble(facts.config, loaded.prices, loaded.signals)?;
-    let outcome = engine::run(facts.config, &market, on_bar)?;
+    let outcome = engine::run(facts.config, market, on_bar)?;
     let summary = report::summary(facts, &outcome)?;
-    let mut files = report::artifacts(facts, &market, &outcome, &summary)?;
+    let mut files = report::artifacts(facts, market, &outcome, &summary)?;
     files.push(report::manifest(facts, fence, &files)?);
     Ok(Computed { files, summary })
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::compute::{ComputeError, Computed, compute};
 use super::report::{self, Artifact, Facts};
 use super::{App, ENGINE_VERSION, sha256_hex, submit};
-use crate::engine::BacktestConfig;
+use crate::engine::{BacktestConfig, Market};
 use crate::run::{Publication, Reason, Run, RunId, Status, retry_back_off};
 use crate::store::prices::Loaded;
 use crate::store::runs::{Beat, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Progress, StoreError};
@@ -180,7 +180,7 @@ impl Attempt {
                 submitted: &submitted,
                 config: &config,
                 config_sha256: &config_sha256,
-                data_versions: &loaded.data_versions.clone(),
+                data_versions: &loaded.data_versions,
             };
             let mut on_bar = |done: usize, total: usize| {
                 gauge.total.store(u32::try_from(total).unwrap_or(u32::MAX), Ordering::Relaxed);
@@ -191,7 +191,9 @@ impl Attempt {
                     ControlFlow::Continue(())
                 }
             };
-            compute(&facts, loaded, Some(fence), &mut on_bar).map_err(|error| {
+            let market = Market::assemble(&config, loaded.prices, loaded.signals).map_err(ComputeError::from);
+            let computed = market.and_then(|market| compute(&facts, &market, Some(fence), &mut on_bar));
+            computed.map_err(|error| {
                 let reason = match &error {
                     ComputeError::Report(_) => Reason::EnginePanic,
                     error if error.is_data() => Reason::InvalidData,

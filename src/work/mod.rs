@@ -3,6 +3,7 @@
 pub mod compute;
 pub mod document;
 pub mod execute;
+pub mod page;
 pub mod reconcile;
 pub mod report;
 pub mod submit;

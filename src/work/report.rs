@@ -17,7 +17,7 @@ use deltalake::parquet::errors::ParquetError;
 use deltalake::parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 
-use super::{ENGINE_VERSION, document, sha256_hex};
+use super::{ENGINE_VERSION, document, page, sha256_hex};
 use crate::engine::config::BacktestConfig;
 use crate::engine::market::{Market, SymbolId};
 use crate::engine::metrics::periods::{PeriodReturns, YearReturns};
@@ -152,6 +152,12 @@ pub fn artifacts(
             files.csv(&format!("strategy_debug/{}.csv", kind.as_str()), &debug_rows(outcome, debug, kind))?;
         }
     }
+    files.text("report.html", page::report_page(facts, market, outcome)?);
+    if wanted.save_plots {
+        for (name, svg) in page::plots(facts, outcome) {
+            files.text(&format!("plots/{name}.svg"), svg);
+        }
+    }
     if wanted.save_metrics_json {
         files.json("summary.json", summary)?;
     }
@@ -195,13 +201,15 @@ pub fn content_type(name: &str) -> &'static str {
         Some("json") => "application/json",
         Some("csv") => "text/csv; charset=utf-8",
         Some("yaml") => "application/yaml",
+        Some("svg") => "image/svg+xml",
         Some("html") => "text/html; charset=utf-8",
         Some("parquet") => "application/vnd.apache.parquet",
         _ => "application/octet-stream",
     }
 }
 
-fn resolved_config(facts: &Facts<'_>) -> Value {
+/// The config after defaults, with what else decided the run.
+pub(super) fn resolved_config(facts: &Facts<'_>) -> Value {
     let mut resolved = facts.config.resolved();
     if let Value::Object(fields) = &mut resolved {
         fields.insert("run_id".into(), json!(facts.run_id));
@@ -495,6 +503,30 @@ fn debug_rows(outcome: &Outcome, debug: &DebugTable, kind: DebugKind) -> [Named<
 /// A name that people chose, as part of a path.
 fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+/// Results of several runs side by side, a row each, as CSV and Parquet: the fields of their summaries that are
+/// plain values, in the order of the first.
+pub fn results(summaries: &[Value]) -> Result<Vec<Artifact>, ReportError> {
+    let mut files = Files::default();
+    let fields = summaries.first().and_then(Value::as_object).into_iter().flatten();
+    let plain = fields.filter(|(_, value)| !value.is_object() && !value.is_array());
+    let columns: Vec<Named<'_>> = plain
+        .map(|(name, first)| {
+            let values = summaries.iter().map(|summary| &summary[name]);
+            let column = if first.is_string() || values.clone().any(Value::is_string) {
+                Column::Texts(
+                    values.map(|value| value.as_str().map_or_else(String::new, str::to_owned)).collect(),
+                )
+            } else {
+                Column::Numbers(values.map(Value::as_f64).collect())
+            };
+            (name.as_str(), column)
+        })
+        .collect();
+    files.csv("results.csv", &columns)?;
+    files.parquet("results.parquet", &columns)?;
+    Ok(files.0)
 }
 
 /// The fields of a summary as a table of one row.

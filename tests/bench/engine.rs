@@ -5,9 +5,9 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput};
 use rayon::prelude::*;
 
-use crate::panels::{momentum, outcome, panel};
+use crate::panels::{momentum, outcome, panel, pipeline};
 
-/// `engine/a` to `engine/c`: one run on one thread. `engine/d`: 1,000 parameter sets on the panel of `a`, on all
+/// `engine/a` to `engine/c`: one run on one thread; `engine/pipeline`: 30 symbols, weekly, with two exit rules. `engine/d`: 1,000 parameter sets on the panel of `a`, on all
 /// threads. `growth`: ten times the days, ten times the symbols.
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("engine");
@@ -16,6 +16,8 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements((symbols * days) as u64));
         group.bench_function(name, |bencher| bencher.iter(|| black_box(outcome(&config, &market))));
     }
+    let (market, config) = (panel(30, 3020), pipeline());
+    group.bench_function("pipeline", |bencher| bencher.iter(|| black_box(outcome(&config, &market))));
     let market = panel(31, 3020);
     let sets: Vec<_> = (0..1000).map(|n| momentum(1 + n % 30, "momentum_12_1")).collect();
     group.throughput(Throughput::Elements(1000));

@@ -1,6 +1,7 @@
 //! Benchmarks of the hot paths: `cargo bench`, or `cargo bench -- engine` for one group.
 
 mod engine;
+mod load;
 mod panels;
 
 use criterion::Criterion;
@@ -8,5 +9,6 @@ use criterion::Criterion;
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     engine::bench(&mut criterion);
+    load::bench(&mut criterion);
     criterion.final_summary();
 }

@@ -48,6 +48,32 @@ pub(crate) fn momentum(n: u32, column: &str) -> BacktestConfig {
     BacktestConfig::from_value(&config).unwrap_or_else(|faults| unreachable!("{faults:?}"))
 }
 
+/// A pipeline that looks every week and holds on until one of two exit rules fires.
+pub(crate) fn pipeline() -> BacktestConfig {
+    let config = json!({
+        "start_date": "2000-01-01",
+        "end_date": "2099-12-31",
+        "universe": { "symbols": ["*"] },
+        "data": { "warmup_days": 252 },
+        "strategy": {
+            "type": "configured",
+            "rebalance": { "freq": "weekly" },
+            "universe": { "source": "prices" },
+            "signals": { "provider": "computed_from_prices" },
+            "scoring": { "type": "price_breakout", "lookback": 50 },
+            "selection": { "type": "topn", "topn": { "n": 10, "min_score": 0 } },
+            "holding_policy": { "type": "replace_all", "replace_all": { "exit_if_not_selected": false } },
+            "exits": { "rules": [
+                { "type": "trailing_ma", "days": 50 },
+                { "type": "stop_loss", "pct": 0.12, "use_intraday_extremes": false },
+            ] },
+        },
+        "sizing": { "class": "EqualWeightSizer", "parameters": { "max_positions": 10 } },
+        "broker": { "slippage_bps": 10 },
+    });
+    BacktestConfig::from_value(&config).unwrap_or_else(|faults| unreachable!("{faults:?}"))
+}
+
 /// Runs to the end.
 pub(crate) fn outcome(config: &BacktestConfig, market: &Market) -> Outcome {
     run(config, market, &mut |_, _| ControlFlow::Continue(())).unwrap_or_else(|error| unreachable!("{error}"))

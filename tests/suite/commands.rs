@@ -130,6 +130,30 @@ fn a_run_without_a_service_gives_its_files_and_summary() {
 }
 
 #[test]
+fn every_example_runs_as_it_stands() {
+    let home = Home::with_prices();
+    let lake = home.lake();
+    for example in std::fs::read_dir(project("examples")).unwrap() {
+        let path = example.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let arguments = [
+                "run",
+                path.to_str().unwrap(),
+                "--lake",
+                lake.to_str().unwrap(),
+                "--out",
+                "out",
+                "--output",
+                "json",
+            ];
+            let summary: Value = serde_json::from_str(&run_well(&arguments, home.path())).unwrap();
+            assert!(summary["trades"].as_u64().unwrap() > 0, "{} trades nothing", path.display());
+            assert_eq!(summary["warnings"], serde_json::json!([]), "{}", path.display());
+        }
+    }
+}
+
+#[test]
 fn an_invalid_config_is_refused_with_every_fault() {
     let home = Home::empty();
     std::fs::write(
@@ -187,5 +211,72 @@ fn every_command_explains_itself() {
         arguments.push("--help");
         let page = run_well(&arguments, Path::new("."));
         assert!(page.contains("Usage: backtests") && page.lines().count() > 5, "{command}:\n{page}");
+    }
+}
+
+#[test]
+fn a_grid_gives_one_sorted_table_over_prices_loaded_once() {
+    let home = Home::with_prices();
+    let (config, lake) = (project("examples/momentum.yaml"), home.lake());
+    let said = run_well(
+        &[
+            "run",
+            config.to_str().unwrap(),
+            "--lake",
+            lake.to_str().unwrap(),
+            "--out",
+            "grid",
+            "--run-id",
+            "g",
+            "--grid",
+            "strategy.parameters.top_n=1,2,3",
+            "--grid",
+            "broker.commission=0,0.001",
+            "--output",
+            "json",
+        ],
+        home.path(),
+    );
+    let results: Vec<Value> = serde_json::from_str(&said).unwrap();
+    assert_eq!(results.len(), 6);
+    let sharpe: Vec<f64> = results.iter().map(|run| run["sharpe_ratio"].as_f64().unwrap()).collect();
+    assert!(sharpe.is_sorted_by(|a, b| a >= b), "{sharpe:?}");
+    let table = std::fs::read_to_string(home.path().join("grid/results.csv")).unwrap();
+    assert_eq!(table.lines().count(), 7, "{table}");
+    assert!(home.path().join("grid/results.parquet").is_file());
+
+    // A run of the grid is the run that its config alone would give.
+    let text =
+        std::fs::read_to_string(&config).unwrap().replace("top_n: 2", "top_n: 3").replace("0.0005", "0.001");
+    std::fs::write(home.path().join("alone.yaml"), text).unwrap();
+    let alone = run_well(
+        &[
+            "run",
+            "alone.yaml",
+            "--lake",
+            lake.to_str().unwrap(),
+            "--out",
+            "one",
+            "--run-id",
+            "a",
+            "--output",
+            "json",
+        ],
+        home.path(),
+    );
+    let alone: Value = serde_json::from_str(&alone).unwrap();
+    let label = "strategy.parameters.top_n=3 broker.commission=0.001";
+    let same = results.iter().find(|run| run["config"].as_str().unwrap().ends_with(label)).unwrap();
+    assert_eq!(same["final_equity"], alone["final_equity"]);
+    let folder = home.path().join("grid").join(same["run_id"].as_str().unwrap());
+    let trades = |folder: &Path| std::fs::read(folder.join("trades.csv")).unwrap();
+    assert_eq!(trades(&folder), trades(&home.path().join("one/a")));
+
+    for wrong in ["top_n", "strategy.parameters.top_n=0", "run_name.x=1"] {
+        let refused = run(
+            &["run", config.to_str().unwrap(), "--lake", lake.to_str().unwrap(), "--grid", wrong],
+            home.path(),
+        );
+        assert_eq!(refused.status.code(), Some(2), "{wrong}");
     }
 }

@@ -76,6 +76,10 @@ async fn artifacts_are_what_their_manifest_says() {
     let known = handler.send(handler.http.get(&url).header("if-none-match", whole.header("etag"))).await;
     assert_eq!((known.status.as_u16(), known.body.len()), (304, 0));
 
+    let page = handler.get("/api/backtests/r/report").await;
+    assert!(page.header("content-type").starts_with("text/html"));
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+
     for name in ["none.csv", "..%2F..%2Fruns.sqlite3", "../../../runs.sqlite3"] {
         let answer = handler.get(&format!("/api/backtests/r/artifacts/{name}")).await;
         assert_eq!(answer.status.as_u16(), 404, "{name}");

@@ -38,6 +38,9 @@ mod leases;
 /// The local Functions host against handlers that misbehave.
 mod devhost;
 
+/// The page that a run leaves behind, also in a browser where there is one.
+mod report_page;
+
 /// The commands, as a person gives them.
 mod commands;
 

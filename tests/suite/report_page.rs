@@ -1,0 +1,236 @@
+//! The report page: there, well-formed, self-contained, the same every time; and in a real browser, where there is
+//! one, on a phone and on a desk, by day and by night.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::service::{Home, momentum, project, run_well};
+
+/// Runs a config and returns the folder of its files.
+fn report(home: &Home, config: &Path, id: &str, out: &str) -> PathBuf {
+    let lake = home.lake();
+    let (config, lake) = (config.to_str().unwrap(), lake.to_str().unwrap());
+    run_well(&["run", config, "--lake", lake, "--run-id", id, "--out", out], home.path());
+    home.path().join(out).join(id)
+}
+
+fn page_of(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("report.html")).unwrap()
+}
+
+/// Runs a config given as a value.
+fn report_of(home: &Home, config: &Value, id: &str) -> PathBuf {
+    let path = home.path().join(format!("{id}.json"));
+    std::fs::write(&path, config.to_string()).unwrap();
+    report(home, &path, id, "out")
+}
+
+/// Fails unless every tag is closed by its own, and no text or attribute holds a bare `<`.
+fn assert_well_formed(page: &str) {
+    const NEVER_CLOSED: [&str; 1] = ["meta"];
+    let mut open: Vec<&str> = Vec::new();
+    let mut rest = page.strip_prefix("<!DOCTYPE html>").unwrap();
+    while let Some(start) = rest.find('<') {
+        let tag = &rest[start + 1..];
+        let mut quoted = false;
+        let is_end = |c: char| {
+            quoted ^= c == '"';
+            c == '>' && !quoted
+        };
+        let end = tag.find(is_end).unwrap_or_else(|| panic!("a tag without an end: {:.80}", &rest[start..]));
+        let (tag, after) = (&tag[..end], &tag[end + 1..]);
+        assert!(!tag.contains('<'), "a tag within a tag: {tag:.80}");
+        let name = tag.split_whitespace().next().unwrap_or_default();
+        match name.strip_prefix('/') {
+            Some(name) => assert_eq!(open.pop(), Some(name), "closed out of turn, before {after:.80}"),
+            None if NEVER_CLOSED.contains(&name) => {}
+            None => {
+                assert!(name.starts_with(|c: char| c.is_ascii_alphabetic()), "no tag: <{tag:.80}");
+                open.push(name);
+            }
+        }
+        rest = after;
+    }
+    assert!(open.is_empty(), "left open: {open:?}");
+}
+
+#[test]
+fn a_run_leaves_a_page() {
+    let home = Home::with_prices();
+    let folder = report(&home, &project("examples/momentum.yaml"), "example", "out");
+    let page = page_of(&folder);
+    assert_well_formed(&page);
+    for address in ["http://", "https://", "src=", "url(", "@import", "<script", "<link"] {
+        assert!(!page.contains(address), "the page asks for something: {address}");
+    }
+    for part in [
+        "momentum, top two of five",
+        "<code>example</code>",
+        "2005-01-03",
+        "Sharpe ratio",
+        "Benchmark (equal weight)",
+        "Monthly returns",
+        "id=\"equity\"",
+        "id=\"drawdown\"",
+        "id=\"rolling_sharpe\"",
+        "id=\"exposure\"",
+        "id=\"turnover\"",
+        "id=\"costs\"",
+        "The effective config",
+        "signal_column: momentum_12_1",
+    ] {
+        assert!(page.contains(part), "the page lacks {part}");
+    }
+    assert!(page.len() < 150_000, "{} bytes", page.len());
+
+    let manifest: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("artifacts_manifest.json")).unwrap()).unwrap();
+    let listed = manifest["artifacts"].as_array().unwrap();
+    let listed = listed.iter().find(|file| file["name"] == "report.html").unwrap();
+    assert_eq!(listed["size_bytes"], json!(page.len()));
+    assert_eq!(listed["content_type"], "text/html; charset=utf-8");
+
+    let again = report(&home, &project("examples/momentum.yaml"), "example", "again");
+    assert_eq!(page, page_of(&again), "the same run, other bytes");
+}
+
+#[test]
+fn what_comes_from_outside_is_text() {
+    let home = Home::with_prices();
+    let mut config = momentum();
+    config["run_name"] = json!("<script>alert(1)</script>\"'&</title></style>");
+    config["universe"]["currency"] = json!("<img src=x onerror=alert(1)>");
+    let page = page_of(&report_of(&home, &config, "hostile"));
+    assert_well_formed(&page);
+    assert!(!page.contains("<script") && !page.contains("<img"));
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+}
+
+#[test]
+fn the_shortest_run_has_a_page() {
+    let home = Home::with_prices();
+    let mut config = momentum();
+    config["start_date"] = json!("2008-03-03");
+    config["end_date"] = json!("2008-03-03");
+    config["run_name"] = Value::Null;
+    let page = page_of(&report_of(&home, &config, "short"));
+    assert_well_formed(&page);
+    assert!(!page.contains("NaN") && !page.contains("inf"), "a number that is none");
+    for part in ["Unnamed run", "<strong>–</strong>", "no value is defined", "Nothing was ever held"] {
+        assert!(page.contains(part), "the page lacks {part}");
+    }
+}
+
+#[test]
+fn many_symbols_and_days_do_not_swell_the_page() {
+    let home = Home::with_sample(50, 5000);
+    let config = json!({
+        "run_name": "many", "start_date": "1990-01-01", "end_date": "2035-12-31",
+        "universe": { "symbols": ["*"] },
+        "strategy": { "class": "StaticUniverseStrategy", "parameters": { "rebalance": "monthly" } },
+        "sizing": { "class": "EqualWeightSizer", "parameters": { "max_positions": 50 } },
+        "benchmark": "equal_weight",
+    });
+    let page = page_of(&report_of(&home, &config, "many"));
+    assert!(page.contains("And 40 more."));
+    assert!(page.len() < 250_000, "{} bytes", page.len());
+}
+
+#[test]
+fn plots_are_files_when_asked_for() {
+    let home = Home::with_prices();
+    let mut config = momentum();
+    assert!(!report_of(&home, &config, "without").join("plots").exists());
+    config["output"] = json!({ "save_plots": true });
+    let folder = report_of(&home, &config, "with");
+    let svg = std::fs::read_to_string(folder.join("plots/equity.svg")).unwrap();
+    assert_well_formed(&format!("<!DOCTYPE html>{svg}"));
+    assert!(svg.starts_with("<svg xmlns=") && !svg.contains("NaN"));
+    assert_eq!(std::fs::read_dir(folder.join("plots")).unwrap().count(), 7);
+}
+
+/// A Chromium of this machine.
+fn browser() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.iter().flat_map(|folder| names.map(|name| folder.join(name))).find(|program| program.is_file())
+}
+
+/// Shows the page in a frame of `width` pixels and reports what it looks like from outside.
+const PROBE: &str = r#"<!DOCTYPE html><html><body><iframe id="page" style="border:0;width:WIDTHpx;height:900px"></iframe>
+<script type="application/json" id="text">PAGE</script>
+<script>
+const frame = document.getElementById('page');
+frame.onload = () => {
+  const page = frame.contentDocument, root = page.documentElement, view = frame.contentWindow;
+  page.querySelectorAll('details').forEach((part) => { part.open = true; });
+  const wide = [...page.body.querySelectorAll('*')].filter((part) =>
+    !part.closest('.scroll, pre') && part.getBoundingClientRect().right > root.clientWidth + 0.5);
+  const drawn = [...page.querySelectorAll('path, .bar')].filter((part) => part.getBoundingClientRect().width > 0);
+  document.body.dataset.report = JSON.stringify({
+    client: root.clientWidth, scroll: root.scrollWidth,
+    wide: wide.map((part) => part.tagName + '.' + part.getAttribute('class') + ' ' + part.textContent.slice(0, 40)),
+    requests: view.performance.getEntriesByType('resource').map((entry) => entry.name),
+    paper: view.getComputedStyle(page.body).backgroundColor, drawn: drawn.length,
+  });
+};
+frame.srcdoc = JSON.parse(document.getElementById('text').textContent);
+</script></body></html>"#;
+
+#[test]
+fn a_browser_shows_it_whole() {
+    let Some(browser) = browser() else {
+        println!("skipped: no Chromium on this machine, the page was not looked at");
+        return;
+    };
+    let home = Home::with_prices();
+    let mut config = momentum();
+    config["run_name"] = json!(format!("a long name without a blank {}", "x".repeat(200)));
+    config["benchmark"] = json!("equal_weight");
+    let example = page_of(&report(&home, &project("examples/momentum.yaml"), "example", "out"));
+    let long_name = page_of(&report_of(&home, &config, "long"));
+
+    for (page, name) in [(&example, "example"), (&long_name, "long name")] {
+        for (width, dark) in [(360, false), (360, true), (1280, false), (1280, true)] {
+            let (report, log) = look(&browser, home.path(), page, width, dark);
+            let place = format!("{name} at {width} px, dark: {dark}: {report}");
+            assert_eq!(report["client"], json!(width), "{place}");
+            assert!(report["scroll"].as_u64().unwrap() <= width, "too wide: {place}");
+            assert_eq!(report["wide"], json!([]), "sticks out: {place}");
+            assert_eq!(report["requests"], json!([]), "asks for something: {place}");
+            assert!(report["drawn"].as_u64().unwrap() > 10, "nothing drawn: {place}");
+            let paper = if dark { "rgb(18, 22, 27)" } else { "rgb(255, 255, 255)" };
+            assert_eq!(report["paper"], paper, "{place}");
+            let said: Vec<&str> = log.lines().filter(|line| line.contains("CONSOLE")).collect();
+            assert!(said.is_empty(), "{place}: {said:?}");
+        }
+    }
+}
+
+/// What the probe reports, and the browser's log.
+fn look(browser: &Path, folder: &Path, page: &str, width: u64, dark: bool) -> (Value, String) {
+    let text = serde_json::to_string(page).unwrap().replace('<', "\\u003c");
+    let probe = folder.join("probe.html");
+    std::fs::write(&probe, PROBE.replace("WIDTH", &width.to_string()).replace("PAGE", &text)).unwrap();
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--hide-scrollbars", "--enable-logging=stderr", "--window-size=1400,1000"])
+        .arg(format!("--user-data-dir={}", folder.join("browser").display()))
+        .arg(format!("--blink-settings=preferredColorScheme={}", i32::from(!dark)))
+        .args(["--virtual-time-budget=5000", "--dump-dom"])
+        .arg(format!("file://{}", probe.display()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    let dom = String::from_utf8_lossy(&output.stdout);
+    let report = dom.split_once("data-report=\"").and_then(|(_, rest)| rest.split_once('"'));
+    let Some((report, _)) = report else { panic!("the probe said nothing; the browser said: {log}") };
+    let report =
+        report.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    (serde_json::from_str(&report).unwrap(), log)
+}
