@@ -6,15 +6,17 @@ use super::settings::{RunStoreMode, Settings};
 use crate::clock::SystemClock;
 use crate::store::artifacts::LocalArtifacts;
 use crate::store::delta::StorageOptions;
+use crate::store::pg::Database;
 use crate::store::prices::{MarketData, Reach};
+use crate::store::runs::RunStore;
+use crate::store::runs::postgres::PostgresRuns;
 use crate::store::runs::sqlite::SqliteRuns;
 use crate::work::{App, Terms};
 
 /// Builds what the verbs work with.
 pub fn app(settings: &Settings) -> std::io::Result<App> {
-    let RunStoreMode::Sqlite = settings.run_store;
     Ok(App {
-        runs: Arc::new(SqliteRuns::new(&settings.db_path)),
+        runs: run_store(settings)?,
         data: Arc::new(market_data(
             settings,
             Reach {
@@ -32,6 +34,18 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
             timeout_seconds: settings.run_timeout_seconds,
         },
     })
+}
+
+/// The run store of the mode.
+fn run_store(settings: &Settings) -> std::io::Result<Arc<dyn RunStore>> {
+    match settings.run_store {
+        RunStoreMode::Sqlite => Ok(Arc::new(SqliteRuns::new(&settings.db_path))),
+        RunStoreMode::Postgres => {
+            let dsn = settings.postgres.as_ref().map_or("", |dsn| dsn.reveal());
+            let database = Database::parse(dsn, &settings.instance).map_err(std::io::Error::other)?;
+            Ok(Arc::new(PostgresRuns::new(&database).map_err(std::io::Error::other)?))
+        }
+    }
 }
 
 /// Where prices and signals come from, for whoever may reach that far.

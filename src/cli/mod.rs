@@ -9,6 +9,7 @@ mod demo;
 mod dev;
 
 mod lake;
+mod migrate;
 mod progress;
 mod run;
 mod serve;
@@ -44,6 +45,7 @@ enum Command {
     Cancel(client::CancelArgs),
     Fetch(client::FetchArgs),
     Lake(lake::Args),
+    Migrate(migrate::Args),
 }
 
 /// Runs the command line of this process and returns its exit code.
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
             Command::Cancel(args) => client::cancel(args).await,
             Command::Fetch(args) => client::fetch(args).await,
             Command::Lake(args) => lake::run(args).await,
+            Command::Migrate(args) => migrate::run(args).await,
         }
     });
     runtime.shutdown_background();

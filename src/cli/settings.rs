@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::store::delta::Location;
+use crate::store::pg::Database;
 
 /// A value that must not be seen.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct InvalidSettings(pub Vec<String>);
 pub enum RunStoreMode {
     /// One file of this machine.
     Sqlite,
+    /// The database of the connection string.
+    Postgres,
 }
 
 /// What the service is told.
@@ -52,6 +55,8 @@ pub enum RunStoreMode {
 pub struct Settings {
     /// Where run records live.
     pub run_store: RunStoreMode,
+    /// Connection string of the Postgres database; checked.
+    pub postgres: Option<Secret>,
     /// File of the sqlite store.
     pub db_path: PathBuf,
     /// Folder of local artifacts.
@@ -90,6 +95,7 @@ impl Settings {
         let port = "FUNCTIONS_CUSTOMHANDLER_PORT";
         let settings = Self {
             run_store: read.run_store(),
+            postgres: read.postgres(),
             db_path,
             output_dir,
             lake: read.lake(),
@@ -108,6 +114,9 @@ impl Settings {
             handler_port: read.text(port).is_some().then(|| read.number(port, 0, 1, u16::MAX)),
             instance: read.instance(),
         };
+        if settings.run_store == RunStoreMode::Postgres && read.text("BACKTEST_POSTGRES_DSN").is_none() {
+            read.require("POSTGRES_DSN", "must be set, because BACKTEST_RUN_STORE_MODE is postgres");
+        }
         if settings.storage_account.is_some() && settings.storage_connection.is_some() {
             read.fault(
                 "AZURE_STORAGE_CONNECTION_STRING",
@@ -197,12 +206,37 @@ impl<'a> Reader<'a> {
         let name = "BACKTEST_RUN_STORE_MODE";
         match self.text(name) {
             None | Some("sqlite" | "local") => {}
-            Some(known @ ("postgres" | "pg" | "adls" | "blob")) => {
-                self.fault(name, format_args!("this version cannot keep runs in '{known}' yet; use sqlite"));
+            Some("postgres" | "pg") => return RunStoreMode::Postgres,
+            Some(known @ ("adls" | "blob")) => {
+                self.fault(
+                    name,
+                    format_args!("this version cannot keep runs in '{known}' yet; use sqlite or postgres"),
+                );
             }
             Some(other) => self.fault(name, format_args!("must be sqlite, adls or postgres, not '{other}'")),
         }
         RunStoreMode::Sqlite
+    }
+
+    fn require(&mut self, name: &str, message: &str) {
+        if self.text(name).is_none() {
+            self.fault(name, message);
+        }
+    }
+
+    /// The connection string, under its name or the older one. A fault never repeats it.
+    fn postgres(&mut self) -> Option<Secret> {
+        let (name, alias) = ("POSTGRES_DSN", "BACKTEST_POSTGRES_DSN");
+        let (dsn, older) = (self.text(name), self.text(alias));
+        if dsn.is_some() && older.is_some() && dsn != older {
+            self.fault(alias, format_args!("differs from {name}; set one of them"));
+            return None;
+        }
+        let (name, dsn) = if dsn.is_some() { (name, dsn?) } else { (alias, older?) };
+        if let Err(error) = Database::parse(dsn, "") {
+            self.fault(name, error);
+        }
+        Some(Secret(dsn.to_owned()))
     }
 
     fn lake(&mut self) -> Option<Location> {

@@ -31,7 +31,7 @@ pub(super) async fn answer(app: App, call: Call) -> Reply {
         Ok(health) => json!({ "state": "ok", "mode": health.mode, "schema_version": health.schema_version }),
         Err(error) => {
             tracing::warn!(error = chain(&error), "the run store is not ready");
-            json!({ "state": "unavailable" })
+            json!({ "state": "unavailable", "message": error.to_string() })
         }
     };
     let artifact_store = match artifacts {

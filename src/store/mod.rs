@@ -4,6 +4,8 @@
 pub mod artifacts;
 pub mod delta;
 pub mod lake;
+pub mod migrations;
 pub mod parquet;
+pub mod pg;
 pub mod prices;
 pub mod runs;

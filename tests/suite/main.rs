@@ -27,6 +27,9 @@ mod lake;
 /// The rules of the run protocol, on every store.
 mod run_store;
 
+/// The Postgres schema, and how a database is reached.
+mod migrations;
+
 /// The custom handler over real HTTP, in both calling modes.
 mod handler;
 /// Leases between real processes, and what a kill leaves behind.

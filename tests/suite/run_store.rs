@@ -5,19 +5,63 @@ use std::sync::Arc;
 use backtest_functions::run::{
     Fence, Location, Publication, Reason, RunId, RunState, Status, Submission, Verdict, decide,
 };
+use backtest_functions::store::pg::Database;
+use backtest_functions::store::runs::postgres::PostgresRuns;
 use backtest_functions::store::runs::sqlite::SqliteRuns;
 use backtest_functions::store::runs::{
     Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Progress,
     RunStore, Settlement,
 };
 use serde_json::json;
-use tempfile::TempDir;
 
 type Store = Arc<dyn RunStore>;
 
-fn sqlite() -> (Store, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    (Arc::new(SqliteRuns::new(folder.path().join("runs.sqlite3"))), folder)
+/// Each rule as a test of each store.
+macro_rules! on_every_store {
+    ($($rule:ident,)*) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $rule() {
+                let folder = tempfile::tempdir().unwrap();
+                let file = folder.path().join("runs.sqlite3");
+                super::$rule(std::sync::Arc::new(super::SqliteRuns::new(file))).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $rule() {
+                if let Some(dsn) = crate::support::postgres::database() {
+                    super::$rule(super::postgres_store(&dsn)).await;
+                }
+            })*
+        }
+    };
+}
+
+on_every_store! {
+    a_run_lives_from_submit_to_publication,
+    an_id_and_a_key_belong_to_one_run,
+    a_held_run_is_not_claimed_again_and_an_unknown_one_is_unknown,
+    whoever_lost_the_lease_changes_nothing,
+    a_lease_that_ran_out_but_was_not_taken_is_still_its_holders,
+    the_end_is_the_end,
+    a_retry_waits_and_ends_when_no_attempt_is_left,
+    cancel_ends_a_queued_run_and_asks_a_running_one,
+    a_cancel_that_was_asked_wins_over_a_retry,
+    a_run_that_was_never_announced_is_announced_once,
+    an_announced_run_waits_for_its_back_off,
+    a_lost_executor_is_announced_and_at_last_given_up,
+    a_cancel_that_nobody_acknowledges_is_forced,
+    an_attempt_past_its_wall_time_is_ended,
+    a_beat_between_look_and_settlement_saves_the_run,
+    one_of_many_claims_wins,
+    pages_hold_every_older_run_once_while_others_are_submitted,
+    filters_are_literal_and_combine,
+}
+
+fn postgres_store(dsn: &str) -> Store {
+    Arc::new(PostgresRuns::new(&Database::parse(dsn, "test").unwrap()).unwrap())
 }
 
 fn id(text: &str) -> RunId {
@@ -89,9 +133,7 @@ async fn finish(store: &Store, lease: &HeldLease, ending: &Ending) -> Option<Sta
     }
 }
 
-#[tokio::test]
-async fn a_run_lives_from_submit_to_publication() {
-    let (store, _folder) = sqlite();
+async fn a_run_lives_from_submit_to_publication(store: Store) {
     insert(&store, "r").await;
     let claimed = claim(&store, "r", "one", 60.0).await;
     assert_eq!((claimed.run.fence, claimed.run.attempt), (Fence(1), 1));
@@ -113,9 +155,7 @@ async fn a_run_lives_from_submit_to_publication() {
     assert_eq!(told, [(1, "submitted", 0), (2, "claimed", 1), (3, "completed", 1)]);
 }
 
-#[tokio::test]
-async fn an_id_and_a_key_belong_to_one_run() {
-    let (store, _folder) = sqlite();
+async fn an_id_and_a_key_belong_to_one_run(store: Store) {
     let mut keyed = new_run("a");
     keyed.submission.idempotency_key = Some("key".into());
     assert!(matches!(store.insert(&keyed).await.unwrap(), Inserted::Created(_)));
@@ -130,9 +170,7 @@ async fn an_id_and_a_key_belong_to_one_run() {
     assert!(store.get(&id("b")).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_held_run_is_not_claimed_again_and_an_unknown_one_is_unknown() {
-    let (store, _folder) = sqlite();
+async fn a_held_run_is_not_claimed_again_and_an_unknown_one_is_unknown(store: Store) {
     insert(&store, "r").await;
     claim(&store, "r", "one", 60.0).await;
     assert!(matches!(
@@ -142,9 +180,7 @@ async fn a_held_run_is_not_claimed_again_and_an_unknown_one_is_unknown() {
     assert!(matches!(store.claim(&id("x"), &claimant("two", 60.0)).await.unwrap(), Claim::Unknown));
 }
 
-#[tokio::test]
-async fn whoever_lost_the_lease_changes_nothing() {
-    let (store, _folder) = sqlite();
+async fn whoever_lost_the_lease_changes_nothing(store: Store) {
     insert(&store, "r").await;
     let first = claim(&store, "r", "one", 0.0).await;
     let second = claim(&store, "r", "two", 60.0).await;
@@ -165,9 +201,7 @@ async fn whoever_lost_the_lease_changes_nothing() {
     );
 }
 
-#[tokio::test]
-async fn a_lease_that_ran_out_but_was_not_taken_is_still_its_holders() {
-    let (store, _folder) = sqlite();
+async fn a_lease_that_ran_out_but_was_not_taken_is_still_its_holders(store: Store) {
     insert(&store, "r").await;
     let late = claim(&store, "r", "one", 0.0).await;
     assert!(matches!(store.beat(&late.lease, &Progress::default()).await.unwrap(), Beat::Held { .. }));
@@ -177,9 +211,7 @@ async fn a_lease_that_ran_out_but_was_not_taken_is_still_its_holders() {
     );
 }
 
-#[tokio::test]
-async fn the_end_is_the_end() {
-    let (store, _folder) = sqlite();
+async fn the_end_is_the_end(store: Store) {
     insert(&store, "r").await;
     let claimed = claim(&store, "r", "one", 60.0).await;
     finish(&store, &claimed.lease, &failure(Reason::InvalidData)).await;
@@ -193,9 +225,7 @@ async fn the_end_is_the_end() {
     assert!(!store.announce(&id("r")).await.unwrap());
 }
 
-#[tokio::test]
-async fn a_retry_waits_and_ends_when_no_attempt_is_left() {
-    let (store, _folder) = sqlite();
+async fn a_retry_waits_and_ends_when_no_attempt_is_left(store: Store) {
     insert(&store, "r").await;
     let first = claim(&store, "r", "one", 60.0).await;
     assert_eq!(finish(&store, &first.lease, &retry(60.0)).await, Some(Status::Queued));
@@ -214,9 +244,7 @@ async fn a_retry_waits_and_ends_when_no_attempt_is_left() {
     assert_eq!(run.status_reason, Some(Reason::StorageUnavailable));
 }
 
-#[tokio::test]
-async fn cancel_ends_a_queued_run_and_asks_a_running_one() {
-    let (store, _folder) = sqlite();
+async fn cancel_ends_a_queued_run_and_asks_a_running_one(store: Store) {
     insert(&store, "q").await;
     assert!(matches!(store.request_cancel(&id("q"), "ada").await.unwrap(), Cancel::Canceled(_)));
     assert!(
@@ -236,9 +264,7 @@ async fn cancel_ends_a_queued_run_and_asks_a_running_one() {
     assert!(matches!(store.request_cancel(&id("x"), "ada").await.unwrap(), Cancel::Unknown));
 }
 
-#[tokio::test]
-async fn a_cancel_that_was_asked_wins_over_a_retry() {
-    let (store, _folder) = sqlite();
+async fn a_cancel_that_was_asked_wins_over_a_retry(store: Store) {
     insert(&store, "r").await;
     let held = claim(&store, "r", "one", 60.0).await;
     store.request_cancel(&id("r"), "ada").await.unwrap();
@@ -253,18 +279,14 @@ async fn reconcile(store: &Store) -> (Vec<RunId>, Vec<(RunId, Reason)>) {
     (settled.announced, settled.ended)
 }
 
-#[tokio::test]
-async fn a_run_that_was_never_announced_is_announced_once() {
-    let (store, _folder) = sqlite();
+async fn a_run_that_was_never_announced_is_announced_once(store: Store) {
     insert(&store, "r").await;
     assert_eq!(reconcile(&store).await.0, [id("r")]);
     assert_eq!(reconcile(&store).await.0, []);
     assert!(!store.announce(&id("r")).await.unwrap());
 }
 
-#[tokio::test]
-async fn an_announced_run_waits_for_its_back_off() {
-    let (store, _folder) = sqlite();
+async fn an_announced_run_waits_for_its_back_off(store: Store) {
     let announced = NewRun { announced: true, ..new_run("r") };
     store.insert(&announced).await.unwrap();
     assert_eq!(reconcile(&store).await.0, []);
@@ -279,9 +301,7 @@ async fn an_announced_run_waits_for_its_back_off() {
     assert_eq!(decide(&run, run_later), Verdict::Announce, "the wait grows to 64 minutes and no further");
 }
 
-#[tokio::test]
-async fn a_lost_executor_is_announced_and_at_last_given_up() {
-    let (store, _folder) = sqlite();
+async fn a_lost_executor_is_announced_and_at_last_given_up(store: Store) {
     insert(&store, "r").await;
     let first = claim(&store, "r", "one", 0.0).await;
     assert_eq!(reconcile(&store).await.0, [id("r")]);
@@ -297,9 +317,7 @@ async fn a_lost_executor_is_announced_and_at_last_given_up() {
     assert_eq!(finish(&store, &first.lease, &Ending::Complete(Box::new(publication()))).await, None);
 }
 
-#[tokio::test]
-async fn a_cancel_that_nobody_acknowledges_is_forced() {
-    let (store, _folder) = sqlite();
+async fn a_cancel_that_nobody_acknowledges_is_forced(store: Store) {
     insert(&store, "r").await;
     claim(&store, "r", "one", 0.0).await;
     store.request_cancel(&id("r"), "ada").await.unwrap();
@@ -307,18 +325,14 @@ async fn a_cancel_that_nobody_acknowledges_is_forced() {
     assert_eq!(status(&store, "r").await, Status::Canceled);
 }
 
-#[tokio::test]
-async fn an_attempt_past_its_wall_time_is_ended() {
-    let (store, _folder) = sqlite();
+async fn an_attempt_past_its_wall_time_is_ended(store: Store) {
     insert(&store, "r").await;
     let late = Claimant { timeout_seconds: 0.0, ..claimant("one", 60.0) };
     store.claim(&id("r"), &late).await.unwrap();
     assert_eq!(reconcile(&store).await.1, [(id("r"), Reason::Timeout)]);
 }
 
-#[tokio::test]
-async fn a_beat_between_look_and_settlement_saves_the_run() {
-    let (store, _folder) = sqlite();
+async fn a_beat_between_look_and_settlement_saves_the_run(store: Store) {
     insert(&store, "r").await;
     claim(&store, "r", "one", 0.0).await;
     claim(&store, "r", "two", 0.0).await;
@@ -331,9 +345,7 @@ async fn a_beat_between_look_and_settlement_saves_the_run() {
     assert_eq!(status(&store, "r").await, Status::Running);
 }
 
-#[tokio::test]
-async fn one_of_many_claims_wins() {
-    let (store, _folder) = sqlite();
+async fn one_of_many_claims_wins(store: Store) {
     insert(&store, "r").await;
     let claims = (0..16).map(|number| {
         let store = Arc::clone(&store);
@@ -349,9 +361,7 @@ async fn one_of_many_claims_wins() {
     assert_eq!(winners, 1);
 }
 
-#[tokio::test]
-async fn pages_hold_every_older_run_once_while_others_are_submitted() {
-    let (store, _folder) = sqlite();
+async fn pages_hold_every_older_run_once_while_others_are_submitted(store: Store) {
     for number in 0..25 {
         insert(&store, &format!("run-{number:02}")).await;
     }
@@ -371,9 +381,7 @@ async fn pages_hold_every_older_run_once_while_others_are_submitted() {
     assert_eq!(seen, expected);
 }
 
-#[tokio::test]
-async fn filters_are_literal_and_combine() {
-    let (store, _folder) = sqlite();
+async fn filters_are_literal_and_combine(store: Store) {
     for name in ["alpha", "beta", "al_ha"] {
         insert(&store, name).await;
     }
@@ -412,4 +420,66 @@ fn the_file_itself_refuses_nonsense() {
         let refused = file.execute(statement, []).unwrap_err().to_string();
         assert!(refused.contains(expected), "{statement}: {refused}");
     }
+}
+
+#[tokio::test]
+async fn the_table_itself_refuses_nonsense() {
+    let Some(dsn) = crate::support::postgres::database() else { return };
+    let store = postgres_store(&dsn);
+    insert(&store, "queued").await;
+    insert(&store, "done").await;
+    let held = claim(&store, "done", "one", 60.0).await;
+    finish(&store, &held.lease, &Ending::Complete(Box::new(publication()))).await;
+    let client = Database::parse(&dsn, "test").unwrap().connect().await.unwrap();
+    let ended = "completed_at = now() WHERE run_id = 'queued'";
+    for (change, expected) in [
+        ("status = 'running' WHERE run_id = 'queued'".to_owned(), "runs_running_has_a_lease"),
+        ("lease_owner = 'one' WHERE run_id = 'queued'".to_owned(), "runs_running_has_a_lease"),
+        ("status = 'failed' WHERE run_id = 'queued'".to_owned(), "runs_f"),
+        (format!("status = 'failed', {ended}"), "runs_failed_has_an_error"),
+        (format!("status = 'completed', {ended}"), "runs_completed_has_a_manifest"),
+        (ended.to_owned(), "runs_final_has_an_end"),
+        ("status = 'paused' WHERE run_id = 'queued'".to_owned(), "runs_status_known"),
+        ("progress = 2 WHERE run_id = 'queued'".to_owned(), "runs_progress_is_a_share"),
+        ("status = 'queued' WHERE run_id = 'done'".to_owned(), "a final run does not change"),
+        ("fence = -1 WHERE run_id = 'queued'".to_owned(), "a fence only grows"),
+    ] {
+        let refused = client.batch_execute(&format!("UPDATE backtest.runs SET {change}")).await.unwrap_err();
+        let refused = format!("{:?}", refused.as_db_error());
+        assert!(refused.contains(expected), "{change}: {refused}");
+    }
+    let mut again = new_run("queued");
+    again.submission.idempotency_key = Some("key".into());
+    assert!(matches!(store.insert(&again).await.unwrap(), Inserted::IdTaken));
+}
+
+#[tokio::test]
+async fn a_cut_connection_loses_nothing_but_a_call() {
+    let Some(dsn) = crate::support::postgres::database() else { return };
+    let store = postgres_store(&dsn);
+    let admin = Database::parse(&dsn, "admin").unwrap().connect().await.unwrap();
+    let cut = async || {
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        admin.batch_execute(others).await.unwrap();
+    };
+    insert(&store, "r").await;
+    cut().await;
+    let claimed = loop {
+        match store.claim(&id("r"), &claimant("one", 60.0)).await {
+            Ok(Claim::Claimed(claimed)) => break claimed,
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => assert!(error.retryable, "{error:?}"),
+        }
+    };
+    cut().await;
+    let ended = loop {
+        match store.finish(&claimed.lease, &Ending::Complete(Box::new(publication()))).await {
+            Ok(ended) => break ended,
+            Err(error) => assert!(error.retryable, "{error:?}"),
+        }
+    };
+    assert!(matches!(ended, Finish::Done(Status::Completed)));
+    let run = store.get(&id("r")).await.unwrap().unwrap();
+    assert_eq!((run.attempt, run.version), (1, 3), "each transition happened once");
 }

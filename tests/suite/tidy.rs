@@ -122,11 +122,13 @@ fn every_source_says_what_it_is() {
 
 #[test]
 fn statements_carry_their_names() {
-    for entry in std::fs::read_dir(project("src/store/sql/sqlite")).unwrap() {
-        let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        assert_eq!(text.lines().next(), Some(format!("-- {name}").as_str()), "{}", path.display());
-        assert!(!text.contains("SELECT *"), "{} does not spell its columns out", path.display());
+    for folder in ["src/store/sql/sqlite", "src/store/sql/postgres"] {
+        for entry in std::fs::read_dir(project(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert_eq!(text.lines().next(), Some(format!("-- {name}").as_str()), "{}", path.display());
+            assert!(!text.contains("SELECT *"), "{} does not spell its columns out", path.display());
+        }
     }
 }

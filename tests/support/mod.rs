@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub(crate) mod postgres;
 pub(crate) mod service;
 pub(crate) mod tables;
 pub(crate) mod toy;

@@ -15,7 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The program under test.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backtests"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BACKTEST_") || name == "RUST_LOG")
+    for (name, _) in std::env::vars()
+        .filter(|(name, _)| name.starts_with("BACKTEST_") || name == "RUST_LOG" || name == "POSTGRES_DSN")
     {
         command.env_remove(name);
     }

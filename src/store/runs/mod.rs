@@ -2,13 +2,14 @@
 //! or it answers that somebody else was faster. Every guard uses the store's own time, and an executor's writes
 //! are guarded by fence alone.
 
+pub mod postgres;
 pub mod sqlite;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::run::{Fence, Publication, Reason, Run, RunEvent, RunId, Status, Submission, Verdict};
+use crate::run::{Fence, GiveUp, Publication, Reason, Run, RunEvent, RunId, Status, Submission, Verdict};
 
 /// Remembers runs. One conformance suite describes all implementations.
 #[async_trait]
@@ -279,6 +280,21 @@ pub struct StoreError {
     /// Why it failed.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Status, reason and message of a run that reconcile ends.
+pub(crate) fn ending_of(how: GiveUp, run: &Run) -> (Status, Reason, Option<String>) {
+    match how {
+        GiveUp::Canceled => (Status::Canceled, Reason::CanceledByUser, None),
+        GiveUp::TimedOut => {
+            (Status::Failed, Reason::Timeout, Some("the run used up its wall time".to_owned()))
+        }
+        GiveUp::Exhausted => {
+            let last = run.error.as_deref().unwrap_or("its executor disappeared");
+            let error = format!("gave up after {} attempts; last: {last}", run.attempt);
+            (Status::Failed, Reason::AttemptsExhausted, Some(error))
+        }
+    }
 }
 
 /// Detail of an event as JSON, built from the pairs that are present.

@@ -13,12 +13,11 @@ use serde_json::{Value, json};
 
 use super::{
     Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
-    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, detail,
+    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, detail, ending_of,
 };
 use crate::clock::Timestamp;
 use crate::run::{
-    Fence, GiveUp, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission,
-    Verdict,
+    Fence, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission, Verdict,
 };
 
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_runs.sql")];
@@ -547,21 +546,6 @@ fn give_up(
         append(tx, &run.id, status.as_str(), actor, &detail([("reason", Some(json!(reason)))]))?;
     }
     Ok(changed)
-}
-
-/// Status, reason and message of a run that reconcile ends.
-fn ending_of(how: GiveUp, run: &Run) -> (Status, Reason, Option<String>) {
-    match how {
-        GiveUp::Canceled => (Status::Canceled, Reason::CanceledByUser, None),
-        GiveUp::TimedOut => {
-            (Status::Failed, Reason::Timeout, Some("the run used up its wall time".to_owned()))
-        }
-        GiveUp::Exhausted => {
-            let last = run.error.as_deref().unwrap_or("its executor disappeared");
-            let error = format!("gave up after {} attempts; last: {last}", run.attempt);
-            (Status::Failed, Reason::AttemptsExhausted, Some(error))
-        }
-    }
 }
 
 fn execute(tx: &Connection, sql: &str, params: &[(&str, &dyn ToSql)]) -> Result<bool, Failure> {

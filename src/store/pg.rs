@@ -1,0 +1,328 @@
+//! Postgres as everybody here reaches it: the connection string, verified TLS, pools, and which failures pass.
+//! Statements are sent unnamed with their types, so that a transaction pooler may stand between.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Longest wait for a connection.
+const ACQUIRE: Duration = Duration::from_secs(2);
+/// Longest statement, as the server is told.
+const STATEMENT: Duration = Duration::from_secs(5);
+/// Longest wait for an answer: a server that cannot be heard does not end its statement either.
+const ANSWER: Duration = Duration::from_secs(7);
+
+/// A parameter with its type.
+pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// A connection string that cannot be used. Its text is never repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDsn {
+    /// It cannot be read.
+    #[error("is no Postgres connection string (postgres://user@host/database or key=value pairs)")]
+    Unreadable,
+    /// No host or no database user.
+    #[error("names no {0}")]
+    Missing(&'static str),
+    /// An `sslmode` that there is not.
+    #[error("has an sslmode that is none of disable, prefer, require, verify-ca, verify-full")]
+    SslMode,
+    /// Plain text over a network.
+    #[error("has sslmode=disable, which is only for hosts of this machine")]
+    Plain,
+}
+
+/// Where a database is and how it is reached. Nothing is connected before it is needed.
+#[derive(Clone)]
+pub struct Database {
+    config: Config,
+    roots: Roots,
+}
+
+/// Who vouches for the server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Roots {
+    Platform,
+    File(PathBuf),
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("hosts", &self.config.get_hosts()).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Reads a connection string. `instance` becomes part of the application name that the server shows.
+    ///
+    /// `require`, `verify-ca` and `verify-full` all verify chain and host name. Without an `sslmode` a host of this
+    /// machine is reached in plain text and every other one as with `require`.
+    pub fn parse(dsn: &str, instance: &str) -> Result<Self, InvalidDsn> {
+        let (rest, mode, root) = take_tls(dsn.trim())?;
+        let mut config: Config = rest.parse().map_err(|_| InvalidDsn::Unreadable)?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(InvalidDsn::Missing("host"));
+        }
+        if config.get_user().is_none() {
+            return Err(InvalidDsn::Missing("user"));
+        }
+        let local = config.get_hosts().iter().all(is_local)
+            && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback);
+        config.ssl_mode(match mode.as_deref() {
+            None if local => SslMode::Disable,
+            Some("disable") if local => SslMode::Disable,
+            Some("disable") => return Err(InvalidDsn::Plain),
+            Some("prefer") => SslMode::Prefer,
+            None | Some("require" | "verify-ca" | "verify-full") => SslMode::Require,
+            Some(_) => return Err(InvalidDsn::SslMode),
+        });
+        config.connect_timeout(ACQUIRE).tcp_user_timeout(ANSWER).keepalives_idle(Duration::from_secs(30));
+        if config.get_application_name().is_none() {
+            config.application_name(format!("backtests {instance}"));
+        }
+        let roots = match root.as_deref() {
+            None | Some("system") => Roots::Platform,
+            Some(file) => Roots::File(file.into()),
+        };
+        Ok(Self { config, roots })
+    }
+
+    /// A pool of at most `size` connections whose statements are short.
+    pub fn pool(&self, size: usize) -> Result<Pool, PgError> {
+        let mut config = self.config.clone();
+        let options = config.get_options().unwrap_or_default();
+        config.options(format!("{options} -c statement_timeout={}", STATEMENT.as_millis()).trim_start());
+        let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = if config.get_ssl_mode() == SslMode::Disable {
+            Manager::from_config(config, NoTls, how)
+        } else {
+            Manager::from_config(config, self.tls()?, how)
+        };
+        Pool::builder(manager)
+            .max_size(size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(ACQUIRE))
+            .create_timeout(Some(ACQUIRE))
+            .recycle_timeout(Some(ACQUIRE))
+            .build()
+            .map_err(|error| PgError::Tls(error.to_string()))
+    }
+
+    /// One connection for work that may take long, such as a migration.
+    pub async fn connect(&self) -> Result<Client, PgError> {
+        if self.config.get_ssl_mode() == SslMode::Disable {
+            let (client, connection) = self.config.connect(NoTls).await?;
+            tokio::spawn(connection);
+            Ok(client)
+        } else {
+            let (client, connection) = self.config.connect(self.tls()?).await?;
+            tokio::spawn(connection);
+            Ok(client)
+        }
+    }
+
+    fn tls(&self) -> Result<MakeRustlsConnect, PgError> {
+        let broken = |error: rustls::Error| PgError::Tls(error.to_string());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(broken)?;
+        let config = match &self.roots {
+            Roots::Platform => builder.with_platform_verifier().map_err(broken)?.with_no_client_auth(),
+            Roots::File(path) => {
+                let mut store = RootCertStore::empty();
+                let unreadable =
+                    |error| PgError::Tls(format!("read sslrootcert {}: {error}", path.display()));
+                for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+                    store.add(certificate.map_err(unreadable)?).map_err(broken)?;
+                }
+                builder.with_root_certificates(store).with_no_client_auth()
+            }
+        };
+        Ok(MakeRustlsConnect::new(config))
+    }
+}
+
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    }
+}
+
+/// The connection string without what the driver does not know, and that: `sslmode` and `sslrootcert`.
+fn take_tls(dsn: &str) -> Result<(String, Option<String>, Option<String>), InvalidDsn> {
+    let (mut mode, mut root, mut rest) = (None, None, String::new());
+    if dsn.starts_with("postgres://") || dsn.starts_with("postgresql://") {
+        let (address, query) = dsn.split_once('?').unwrap_or((dsn, ""));
+        rest.push_str(address);
+        let mut separator = '?';
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').ok_or(InvalidDsn::Unreadable)?;
+            let plain = || {
+                let text = percent_encoding::percent_decode_str(value).decode_utf8();
+                text.map(std::borrow::Cow::into_owned).map_err(|_| InvalidDsn::Unreadable)
+            };
+            match key {
+                "sslmode" => mode = Some(plain()?),
+                "sslrootcert" => root = Some(plain()?),
+                _ => {
+                    rest.push(separator);
+                    rest.push_str(pair);
+                    separator = '&';
+                }
+            }
+        }
+        return Ok((rest, mode, root));
+    }
+    let mut left = dsn;
+    while !left.is_empty() {
+        let (key, after) = left.split_once('=').ok_or(InvalidDsn::Unreadable)?;
+        let after = after.trim_start();
+        let (mut value, mut end, mut quoted, mut escaped) = (String::new(), after.len(), false, false);
+        for (index, c) in after.char_indices() {
+            match c {
+                _ if escaped => {
+                    value.push(c);
+                    escaped = false;
+                }
+                '\\' => escaped = true,
+                '\'' => quoted = !quoted,
+                _ if c.is_whitespace() && !quoted => {
+                    end = index;
+                    break;
+                }
+                _ => value.push(c),
+            }
+        }
+        let (raw, next) = after.split_at(end);
+        match key.trim() {
+            "sslmode" => mode = Some(value),
+            "sslrootcert" => root = Some(value),
+            key => {
+                rest.push_str(key);
+                rest.push('=');
+                rest.push_str(raw);
+                rest.push(' ');
+            }
+        }
+        left = next.trim_start();
+    }
+    Ok((rest, mode, root))
+}
+
+/// Why Postgres did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PgError {
+    /// The server refused, or the connection broke.
+    #[error("postgres")]
+    Sql(#[from] tokio_postgres::Error),
+    /// Tables, columns or schemas are not there.
+    #[error("the database lacks what this version needs; run `backtests migrate up`")]
+    NotMigrated(#[source] Option<tokio_postgres::Error>),
+    /// The login may not do what a run store does.
+    #[error("the login lacks privileges on schema backtest; make it a member of api_service")]
+    NotAllowed,
+    /// All connections were busy, or none could be made in time.
+    #[error("no connection within {} s", ACQUIRE.as_secs())]
+    Busy,
+    /// The server does not answer.
+    #[error("no answer within {} s", ANSWER.as_secs())]
+    Silent,
+    /// TLS cannot be set up.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// A row that no version of this program wrote.
+    #[error("column {column} holds '{value}'")]
+    Unreadable {
+        /// Which column.
+        column: &'static str,
+        /// What is there.
+        value: String,
+    },
+}
+
+impl PgError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Busy | Self::Silent => true,
+            Self::Sql(error) => match error.code() {
+                Some(state) => is_transient(state),
+                None => self.is_broken(),
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether it is unknown if the statement took effect.
+    pub fn is_broken(&self) -> bool {
+        match self {
+            Self::Silent => true,
+            Self::Sql(error) => match error.code() {
+                Some(state) => state.code().starts_with("57P") || state.code().starts_with("08"),
+                None => {
+                    error.is_closed()
+                        || error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).is_some()
+                }
+            },
+            _ => false,
+        }
+    }
+}
+
+/// States that pass: connection trouble, shutdown and start-up, too many connections, lost races, a statement that took
+/// too long, a server that is read-only during a fail-over.
+fn is_transient(state: &SqlState) -> bool {
+    let code = state.code();
+    code.starts_with("08")
+        || code.starts_with("57P0")
+        || ["53300", "40001", "40P01", "55P03", "57014", "25006"].contains(&code)
+}
+
+fn classed(error: tokio_postgres::Error) -> PgError {
+    let missing =
+        [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INVALID_SCHEMA_NAME].iter();
+    match error.code() {
+        Some(state) if missing.into_iter().any(|one| one == state) => PgError::NotMigrated(Some(error)),
+        Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => PgError::NotAllowed,
+        _ => PgError::Sql(error),
+    }
+}
+
+/// A connection of `pool`, within the acquire time.
+pub async fn acquire(pool: &Pool) -> Result<Object, PgError> {
+    pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => classed(error),
+        _ => PgError::Busy,
+    })
+}
+
+/// Runs one statement. A connection that does not answer is given up.
+pub async fn query(pool: &Pool, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, PgError> {
+    let client = acquire(pool).await?;
+    match tokio::time::timeout(ANSWER, client.query_typed(sql, params)).await {
+        Ok(rows) => rows.map_err(classed),
+        Err(_) => {
+            drop(Object::take(client));
+            Err(PgError::Silent)
+        }
+    }
+}

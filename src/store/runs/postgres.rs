@@ -1,0 +1,606 @@
+//! Runs in `backtest.runs` of Postgres, for any number of instances. A transition and its event are one statement, sent
+//! by itself; the guards are in the statements, and time is the server's.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool_postgres::Pool;
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
+
+use super::{
+    Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
+    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, ending_of,
+};
+use crate::clock::Timestamp;
+use crate::run::{
+    Fence, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission, Verdict,
+};
+use crate::store::migrations;
+use crate::store::pg::{self, Database, Param, PgError};
+
+/// Connections of an instance for everything but beats.
+const CONNECTIONS: usize = 2;
+
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!("../sql/postgres/", $name, ".sql"))
+    };
+}
+
+/// The run store of a deployment.
+#[derive(Debug, Clone)]
+pub struct PostgresRuns {
+    pool: Pool,
+    /// A beat never waits for other work.
+    beats: Pool,
+}
+
+impl PostgresRuns {
+    /// A store in `database`, which is connected at the first use.
+    pub fn new(database: &Database) -> Result<Self, PgError> {
+        Ok(Self { pool: database.pool(CONNECTIONS)?, beats: database.pool(1)? })
+    }
+
+    /// Runs a transition; whether it changed the row.
+    async fn step(&self, sql: &str, params: &[Param<'_>]) -> Result<bool, PgError> {
+        Ok(!pg::query(&self.pool, sql, params).await?.is_empty())
+    }
+
+    async fn select(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Run>, PgError> {
+        pg::query(&self.pool, sql, params).await?.iter().map(run_of).collect()
+    }
+
+    async fn find(&self, id: &RunId) -> Result<Option<Run>, PgError> {
+        Ok(self.select(sql!("runs.get"), &[text(&id.as_str())]).await?.pop())
+    }
+
+    async fn now(&self) -> Result<Timestamp, PgError> {
+        let rows = pg::query(&self.pool, sql!("clock.now"), &[]).await?;
+        match rows.first() {
+            Some(row) => column(row, "now"),
+            None => Err(PgError::Unreadable { column: "now", value: String::new() }),
+        }
+    }
+
+    async fn try_insert(&self, new: &NewRun) -> Result<Inserted, PgError> {
+        let asked = &new.submission;
+        let max_attempts = count(new.max_attempts);
+        let parent = asked.parent_run_id.as_ref().map(RunId::as_str);
+        let inserted = self
+            .step(
+                sql!("runs.insert"),
+                &[
+                    text(&new.id.as_str()),
+                    text(&asked.run_name),
+                    text(&asked.start_date),
+                    text(&asked.end_date),
+                    text(&asked.config_json),
+                    text(&asked.effective_config_json),
+                    (&max_attempts, Type::INT4),
+                    (&new.announced, Type::BOOL),
+                    text(&asked.idempotency_key),
+                    text(&asked.request_sha256),
+                    text(&asked.config_sha256),
+                    text(&parent),
+                    text(&asked.submitted_by),
+                    text(&asked.traceparent),
+                ],
+            )
+            .await?;
+        if inserted {
+            let run = self.find(&new.id).await?;
+            return Ok(run.map_or(Inserted::IdTaken, |run| Inserted::Created(Box::new(run))));
+        }
+        let before = match &asked.idempotency_key {
+            Some(key) => self.select(sql!("runs.get_by_key"), &[text(key)]).await?.pop(),
+            None => None,
+        };
+        Ok(match before {
+            Some(run) if run.submission.request_sha256 == asked.request_sha256 => {
+                Inserted::Replayed(Box::new(run))
+            }
+            Some(_) => Inserted::KeyReused,
+            None => Inserted::IdTaken,
+        })
+    }
+
+    async fn try_claim(&self, id: &RunId, claimant: &Claimant) -> Result<Claim, PgError> {
+        let claimed = self
+            .step(
+                sql!("runs.claim"),
+                &[
+                    text(&id.as_str()),
+                    text(&claimant.owner),
+                    (&claimant.lease_seconds, Type::FLOAT8),
+                    (&claimant.timeout_seconds, Type::FLOAT8),
+                    text(&claimant.engine_version),
+                ],
+            )
+            .await;
+        // After a broken connection only the row knows whether the claim landed.
+        match claimed {
+            Err(error) if !error.is_broken() => return Err(error),
+            _ => {}
+        }
+        let Some(run) = self.find(id).await? else { return Ok(Claim::Unknown) };
+        let mine = matches!(&run.state, RunState::Running { lease, .. } if lease.owner == claimant.owner);
+        if !mine {
+            // Also when a claim of ours landed and was taken over since: the run is somebody else's.
+            return claimed.map(|_| Claim::NotNow(run.state.status()));
+        }
+        let events =
+            pg::query(&self.pool, sql!("runs.claim_of_owner"), &[text(&id.as_str()), text(&claimant.owner)])
+                .await?;
+        let taken_from = match events.first() {
+            Some(row) => column(row, "taken_from")?,
+            None => None,
+        };
+        let lease = HeldLease {
+            run_id: id.clone(),
+            fence: run.fence,
+            owner: claimant.owner.clone(),
+            lease_millis: Duration::from_secs_f64(claimant.lease_seconds.max(0.0)).as_millis() as u64,
+        };
+        Ok(Claim::Claimed(Box::new(Claimed { run, lease, taken_from })))
+    }
+
+    async fn try_finish(&self, held: &HeldLease, ending: &Ending) -> Result<Option<Status>, PgError> {
+        let done = match ending {
+            Ending::Complete(publication) => self.complete(held, publication).await?,
+            Ending::Fail { reason, error } => self.fail(held, *reason, error).await?,
+            Ending::AcknowledgeCancel => self.acknowledge_cancel(held).await?,
+            Ending::RetryLater { reason, error, delay_seconds } => {
+                match self.retry_later(held, *reason, error, *delay_seconds).await? {
+                    Some(status) => Some(status),
+                    // A retry that is not allowed becomes what it would end in.
+                    None => match self.find(&held.run_id).await? {
+                        Some(run) if run.cancel_requested_at.is_some() => {
+                            self.acknowledge_cancel(held).await?
+                        }
+                        Some(_) => self.fail(held, *reason, error).await?,
+                        None => None,
+                    },
+                }
+            }
+        };
+        Ok(done)
+    }
+
+    /// Asks the row, after a broken connection, whether a finish landed; `None` when the run is still held.
+    async fn landed(&self, held: &HeldLease) -> Result<Option<Finish>, PgError> {
+        Ok(match self.find(&held.run_id).await? {
+            // Whoever ends or takes a run that is not theirs raises its fence.
+            Some(run) if run.fence != held.fence => Some(Finish::Lost),
+            Some(run) if run.state.status() == Status::Running => None,
+            Some(run) => Some(Finish::Done(run.state.status())),
+            None => Some(Finish::Lost),
+        })
+    }
+
+    async fn complete(&self, held: &HeldLease, result: &Publication) -> Result<Option<Status>, PgError> {
+        let (output_dir, container, prefix) = match &result.location {
+            Location::Local { dir } => (Some(dir), None, None),
+            Location::Adls { container, prefix } => (None, Some(container), Some(prefix)),
+        };
+        let changed = self
+            .step(
+                sql!("runs.complete"),
+                &[
+                    text(&held.run_id.as_str()),
+                    (&held.fence.0, Type::INT8),
+                    text(&held.owner),
+                    text(&output_dir),
+                    text(&container),
+                    text(&prefix),
+                    text(&result.manifest_sha256),
+                    (&result.summary, Type::JSONB),
+                    (&result.data_versions, Type::JSONB),
+                    text(&result.fingerprint),
+                ],
+            )
+            .await?;
+        Ok(changed.then_some(Status::Completed))
+    }
+
+    async fn fail(&self, held: &HeldLease, reason: Reason, error: &str) -> Result<Option<Status>, PgError> {
+        Ok(self
+            .step(
+                sql!("runs.fail"),
+                &[
+                    text(&held.run_id.as_str()),
+                    (&held.fence.0, Type::INT8),
+                    text(&held.owner),
+                    text(&reason.as_str()),
+                    text(&error),
+                ],
+            )
+            .await?
+            .then_some(Status::Failed))
+    }
+
+    async fn acknowledge_cancel(&self, held: &HeldLease) -> Result<Option<Status>, PgError> {
+        Ok(self
+            .step(
+                sql!("runs.acknowledge_cancel"),
+                &[text(&held.run_id.as_str()), (&held.fence.0, Type::INT8), text(&held.owner)],
+            )
+            .await?
+            .then_some(Status::Canceled))
+    }
+
+    async fn retry_later(
+        &self,
+        held: &HeldLease,
+        reason: Reason,
+        error: &str,
+        delay_seconds: f64,
+    ) -> Result<Option<Status>, PgError> {
+        Ok(self
+            .step(
+                sql!("runs.retry_later"),
+                &[
+                    text(&held.run_id.as_str()),
+                    (&held.fence.0, Type::INT8),
+                    text(&held.owner),
+                    text(&reason.as_str()),
+                    text(&error),
+                    (&delay_seconds, Type::FLOAT8),
+                ],
+            )
+            .await?
+            .then_some(Status::Queued))
+    }
+
+    async fn announce_seen(&self, run: &Run, actor: &str) -> Result<bool, PgError> {
+        self.step(sql!("runs.announce"), &[text(&run.id.as_str()), (&run.version, Type::INT8), text(&actor)])
+            .await
+    }
+
+    async fn give_up_seen(
+        &self,
+        run: &Run,
+        status: Status,
+        reason: Reason,
+        error: Option<&str>,
+        actor: &str,
+    ) -> Result<bool, PgError> {
+        let lease_expires_at = match &run.state {
+            RunState::Running { lease, .. } => Some(lease.expires_at),
+            _ => None,
+        };
+        self.step(
+            sql!("runs.give_up"),
+            &[
+                text(&run.id.as_str()),
+                (&run.version, Type::INT8),
+                text(&actor),
+                text(&status.as_str()),
+                text(&reason.as_str()),
+                text(&error),
+                (&lease_expires_at, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await
+    }
+
+    async fn try_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, PgError> {
+        let run_id = id.as_str();
+        let params = [text(&run_id), text(&actor)];
+        if !self.step(sql!("runs.cancel_queued"), &params).await? {
+            self.step(sql!("runs.ask_cancel"), &params).await?;
+        }
+        Ok(match self.find(id).await? {
+            None => Cancel::Unknown,
+            Some(run) => match run.state.status() {
+                Status::Canceled => Cancel::Canceled(Box::new(run)),
+                Status::Running if run.cancel_requested_at.is_some() => Cancel::Asked(Box::new(run)),
+                // A claim or a retry came between the two statements.
+                Status::Running | Status::Queued => return Box::pin(self.try_cancel(id, actor)).await,
+                _ => Cancel::Ended(Box::new(run)),
+            },
+        })
+    }
+
+    async fn try_list(&self, query: &ListQuery) -> Result<Page, PgError> {
+        let statuses: Option<Vec<&str>> = (!query.statuses.is_empty())
+            .then(|| query.statuses.iter().map(|status| status.as_str()).collect());
+        let after_at = query.after.as_ref().map(|after| after.submitted_at);
+        let after_id = query.after.as_ref().map(|after| after.run_id.as_str());
+        let limit = i64::try_from(query.limit.saturating_add(1)).unwrap_or(i64::MAX);
+        let mut runs = self
+            .select(
+                sql!("runs.list"),
+                &[
+                    (&statuses, Type::TEXT_ARRAY),
+                    text(&query.text),
+                    (&query.submitted_after, Type::TIMESTAMPTZ),
+                    (&query.submitted_before, Type::TIMESTAMPTZ),
+                    text(&query.submitted_by),
+                    (&after_at, Type::TIMESTAMPTZ),
+                    text(&after_id),
+                    (&limit, Type::INT8),
+                ],
+            )
+            .await?;
+        let more = runs.len() > query.limit;
+        runs.truncate(query.limit);
+        let next = runs
+            .last()
+            .filter(|_| more)
+            .map(|last| Position { submitted_at: last.submitted_at, run_id: last.id.clone() });
+        Ok(Page { runs, next })
+    }
+
+    async fn try_settle(&self, verdicts: &[Settlement]) -> Result<Settled, PgError> {
+        let mut settled = Settled::default();
+        for Settlement { run, verdict } in verdicts {
+            match verdict {
+                Verdict::Leave => {}
+                Verdict::Announce => {
+                    if self.announce_seen(run, "reconcile").await? {
+                        settled.announced.push(run.id.clone());
+                    }
+                }
+                Verdict::GiveUp(how) => {
+                    let (status, reason, error) = ending_of(*how, run);
+                    if self.give_up_seen(run, status, reason, error.as_deref(), "reconcile").await? {
+                        settled.ended.push((run.id.clone(), reason));
+                    }
+                }
+            }
+        }
+        Ok(settled)
+    }
+
+    async fn health(&self) -> Result<StoreHealth, PgError> {
+        let rows = pg::query(&self.pool, sql!("schema.version"), &[]).await?;
+        let Some(row) = rows.first() else { return Err(PgError::NotMigrated(None)) };
+        let version: Option<i32> = column(row, "version")?;
+        if version.is_none_or(|version| version < migrations::NEEDED) {
+            return Err(PgError::NotMigrated(None));
+        }
+        if !column::<bool>(row, "usable")? {
+            return Err(PgError::NotAllowed);
+        }
+        Ok(StoreHealth { mode: "postgres", schema_version: version.map(i64::from) })
+    }
+}
+
+#[async_trait]
+impl RunStore for PostgresRuns {
+    async fn insert(&self, run: &NewRun) -> Result<Inserted, StoreError> {
+        self.try_insert(run).await.map_err(failed(format!("insert run {}", run.id)))
+    }
+
+    async fn get(&self, id: &RunId) -> Result<Option<Run>, StoreError> {
+        self.find(id).await.map_err(failed(format!("get run {id}")))
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
+        self.try_list(query).await.map_err(failed("list runs"))
+    }
+
+    async fn events(&self, id: &RunId) -> Result<Vec<RunEvent>, StoreError> {
+        let rows = pg::query(&self.pool, sql!("events.list"), &[text(&id.as_str())]).await;
+        rows.and_then(|rows| rows.iter().map(event_of).collect())
+            .map_err(failed(format!("read the events of run {id}")))
+    }
+
+    async fn claim(&self, id: &RunId, claimant: &Claimant) -> Result<Claim, StoreError> {
+        self.try_claim(id, claimant).await.map_err(failed(format!("claim run {id}")))
+    }
+
+    async fn beat(&self, held: &HeldLease, progress: &Progress) -> Result<Beat, StoreError> {
+        let lease_seconds = held.lease_millis as f64 / 1000.0;
+        let share = progress.share.clamp(0.0, 1.0);
+        let rows = pg::query(
+            &self.beats,
+            sql!("runs.beat"),
+            &[
+                text(&held.run_id.as_str()),
+                (&held.fence.0, Type::INT8),
+                (&lease_seconds, Type::FLOAT8),
+                (&share, Type::FLOAT8),
+                text(&progress.note),
+            ],
+        )
+        .await;
+        rows.and_then(|rows| match rows.first() {
+            Some(row) => Ok(Beat::Held { cancel_requested: column(row, "cancel_requested")? }),
+            None => Ok(Beat::Lost),
+        })
+        .map_err(failed(format!("beat for run {}", held.run_id)))
+    }
+
+    async fn finish(&self, held: &HeldLease, ending: &Ending) -> Result<Finish, StoreError> {
+        let failed = || failed(format!("finish run {}", held.run_id));
+        match self.try_finish(held, ending).await {
+            Ok(ended) => return Ok(ended.map_or(Finish::Lost, Finish::Done)),
+            Err(error) if error.is_broken() => {}
+            Err(error) => return Err(failed()(error)),
+        }
+        if let Some(finish) = self.landed(held).await.map_err(failed())? {
+            return Ok(finish);
+        }
+        let ended = self.try_finish(held, ending).await.map_err(failed())?;
+        Ok(ended.map_or(Finish::Lost, Finish::Done))
+    }
+
+    async fn request_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, StoreError> {
+        self.try_cancel(id, actor).await.map_err(failed(format!("cancel run {id}")))
+    }
+
+    async fn announce(&self, id: &RunId) -> Result<bool, StoreError> {
+        let announced = async {
+            let now = self.now().await?;
+            match self.find(id).await? {
+                Some(run) if crate::run::decide(&run, now) == Verdict::Announce => {
+                    self.announce_seen(&run, "api").await
+                }
+                _ => Ok(false),
+            }
+        };
+        announced.await.map_err(failed(format!("announce run {id}")))
+    }
+
+    async fn overdue(&self, limit: usize) -> Result<Overdue, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let looked = async {
+            let runs = self.select(sql!("runs.overdue"), &[(&limit, Type::INT8)]).await?;
+            Ok(Overdue { now: self.now().await?, runs })
+        };
+        looked.await.map_err(failed("look for overdue runs"))
+    }
+
+    async fn settle(&self, verdicts: &[Settlement]) -> Result<Settled, StoreError> {
+        self.try_settle(verdicts).await.map_err(failed("settle overdue runs"))
+    }
+
+    async fn give_up(&self, id: &RunId, reason: Reason, error: &str) -> Result<bool, StoreError> {
+        let given_up = async {
+            match self.find(id).await? {
+                Some(run) => self.give_up_seen(&run, Status::Failed, reason, Some(error), "queue").await,
+                None => Ok(false),
+            }
+        };
+        given_up.await.map_err(failed(format!("give up run {id}")))
+    }
+
+    async fn ping(&self) -> Result<StoreHealth, StoreError> {
+        self.health().await.map_err(|error| {
+            let doing = match &error {
+                PgError::NotMigrated(_) | PgError::NotAllowed => format!("use the run store: {error}"),
+                _ => "reach the run store".to_owned(),
+            };
+            failed(doing)(error)
+        })
+    }
+}
+
+fn failed(doing: impl Into<String>) -> impl FnOnce(PgError) -> StoreError {
+    let doing = doing.into();
+    move |error| StoreError { doing, retryable: error.is_retryable(), source: Box::new(error) }
+}
+
+fn text<T: ToSql + Sync>(value: &T) -> Param<'_> {
+    (value, Type::TEXT)
+}
+
+fn count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn column<T: FromSqlOwned>(row: &Row, name: &'static str) -> Result<T, PgError> {
+    Ok(row.try_get(name)?)
+}
+
+fn required<T: FromStr>(row: &Row, name: &'static str) -> Result<T, PgError> {
+    let value: Option<String> = column(row, name)?;
+    let value = value.unwrap_or_default();
+    value.parse().map_err(|_| PgError::Unreadable { column: name, value })
+}
+
+fn parsed<T: FromStr>(row: &Row, name: &'static str) -> Result<Option<T>, PgError> {
+    match column::<Option<String>>(row, name)? {
+        Some(value) => value.parse().map(Some).map_err(|_| PgError::Unreadable { column: name, value }),
+        None => Ok(None),
+    }
+}
+
+fn counted(row: &Row, name: &'static str) -> Result<u32, PgError> {
+    let number: i32 = column(row, name)?;
+    u32::try_from(number).map_err(|_| PgError::Unreadable { column: name, value: number.to_string() })
+}
+
+/// A text that rows from before leases may lack.
+fn or_empty(row: &Row, name: &'static str) -> Result<String, PgError> {
+    Ok(column::<Option<String>>(row, name)?.unwrap_or_default())
+}
+
+fn event_of(row: &Row) -> Result<RunEvent, PgError> {
+    Ok(RunEvent {
+        version: column(row, "version")?,
+        at: column(row, "at")?,
+        event: column(row, "event")?,
+        fence: column(row, "fence")?,
+        actor: column(row, "actor")?,
+        detail: column(row, "detail")?,
+    })
+}
+
+fn run_of(row: &Row) -> Result<Run, PgError> {
+    let status_reason = parsed::<Reason>(row, "status_reason")?;
+    let error: Option<String> = column(row, "error")?;
+    let submitted_at: Timestamp = column(row, "submitted_at")?;
+    let ended_at = column::<Option<Timestamp>>(row, "completed_at")?.unwrap_or(submitted_at);
+    let state = match required::<Status>(row, "status")? {
+        Status::Queued => RunState::Queued { available_at: column(row, "available_at")? },
+        Status::Running => RunState::Running {
+            lease: Lease {
+                owner: column(row, "lease_owner")?,
+                expires_at: column(row, "lease_expires_at")?,
+                heartbeat_at: column(row, "heartbeat_at")?,
+                deadline_at: column(row, "deadline_at")?,
+            },
+            started_at: column(row, "started_at")?,
+        },
+        Status::Completed => RunState::Completed { ended_at, publication: publication_of(row)? },
+        Status::Failed => RunState::Failed {
+            ended_at,
+            reason: status_reason.unwrap_or(Reason::StrategyFailed),
+            error: error.clone().unwrap_or_default(),
+        },
+        Status::Canceled => RunState::Canceled { ended_at },
+    };
+    Ok(Run {
+        id: required(row, "run_id")?,
+        submission: Submission {
+            run_name: column(row, "run_name")?,
+            start_date: or_empty(row, "start_date")?,
+            end_date: or_empty(row, "end_date")?,
+            config_json: column(row, "config_json")?,
+            effective_config_json: column(row, "effective_config_json")?,
+            config_sha256: column(row, "config_sha256")?,
+            request_sha256: column(row, "request_sha256")?,
+            idempotency_key: column(row, "idempotency_key")?,
+            submitted_by: column(row, "submitted_by")?,
+            parent_run_id: parsed(row, "parent_run_id")?,
+            traceparent: column(row, "traceparent")?,
+        },
+        state,
+        status_reason,
+        error,
+        attempt: counted(row, "attempt")?,
+        max_attempts: counted(row, "max_attempts")?,
+        fence: Fence(column(row, "fence")?),
+        version: column(row, "version")?,
+        submitted_at,
+        started_at: column(row, "started_at")?,
+        announced_at: column(row, "announced_at")?,
+        announce_count: counted(row, "announce_count")?,
+        cancel_requested_at: column(row, "cancel_requested_at")?,
+        progress: column(row, "progress")?,
+        progress_note: column(row, "progress_note")?,
+        engine_version: column(row, "engine_version")?,
+    })
+}
+
+fn publication_of(row: &Row) -> Result<Publication, PgError> {
+    let location = match column::<Option<String>>(row, "output_dir")? {
+        Some(dir) => Location::Local { dir },
+        None => Location::Adls {
+            container: or_empty(row, "adls_container")?,
+            prefix: or_empty(row, "adls_prefix")?,
+        },
+    };
+    Ok(Publication {
+        location,
+        manifest_sha256: or_empty(row, "manifest_sha256")?,
+        summary: column::<Option<Value>>(row, "summary")?.unwrap_or_default(),
+        data_versions: column::<Option<Value>>(row, "data_versions")?.unwrap_or_default(),
+        fingerprint: or_empty(row, "fingerprint")?,
+    })
+}

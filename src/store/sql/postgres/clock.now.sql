@@ -1,0 +1,2 @@
+-- clock.now
+SELECT now() AS now;

@@ -1,0 +1,25 @@
+-- runs.claim
+WITH due AS (
+    SELECT run_id, status, lease_owner
+    FROM backtest.runs
+    WHERE run_id = $1
+      AND attempt < max_attempts
+      AND cancel_requested_at IS NULL
+      AND ((status = 'queued' AND available_at <= now()) OR (status = 'running' AND lease_expires_at <= now()))
+    FOR UPDATE
+), changed AS (
+    UPDATE backtest.runs AS run
+    SET status = 'running', status_reason = CASE WHEN due.status = 'running' THEN 'lease_lost' END,
+        started_at = now(), attempt = run.attempt + 1, fence = run.fence + 1, lease_owner = $2,
+        lease_expires_at = now() + make_interval(secs => $3), heartbeat_at = now(),
+        deadline_at = now() + make_interval(secs => $4), engine_version = $5, progress = 0, progress_note = NULL,
+        version = run.version + 1, updated_at = now()
+    FROM due
+    WHERE run.run_id = due.run_id
+    RETURNING run.run_id, run.version, run.fence, due.lease_owner AS taken_from
+)
+INSERT INTO backtest.run_events (run_id, version, at, event, fence, actor, detail)
+SELECT run_id, version, now(), CASE WHEN taken_from IS NULL THEN 'claimed' ELSE 'taken_over' END, fence, $2,
+       CASE WHEN taken_from IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('from', taken_from) END
+FROM changed
+RETURNING fence;

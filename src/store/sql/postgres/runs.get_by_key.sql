@@ -1,0 +1,8 @@
+-- runs.get_by_key
+SELECT run_id, status, status_reason, submitted_at, started_at, completed_at, run_name, start_date, end_date,
+       output_dir, adls_container, adls_prefix, error, config_json, effective_config_json, attempt, max_attempts,
+       fence, lease_owner, lease_expires_at, heartbeat_at, deadline_at, announced_at, announce_count, available_at,
+       cancel_requested_at, progress, progress_note, idempotency_key, request_sha256, config_sha256, data_versions,
+       engine_version, fingerprint, parent_run_id, submitted_by, summary, manifest_sha256, version, traceparent
+FROM backtest.runs
+WHERE idempotency_key = $1;

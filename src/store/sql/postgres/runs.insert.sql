@@ -1,0 +1,15 @@
+-- runs.insert
+WITH changed AS (
+    INSERT INTO backtest.runs (run_id, status, submitted_at, run_name, start_date, end_date, config_json,
+                               effective_config_json, max_attempts, announced_at, announce_count, available_at,
+                               idempotency_key, request_sha256, config_sha256, parent_run_id, submitted_by,
+                               traceparent, updated_at)
+    VALUES ($1, 'queued', now(), $2, $3, $4, $5, $6, $7, CASE WHEN $8 THEN now() END, CASE WHEN $8 THEN 1 ELSE 0 END,
+            now(), $9, $10, $11, $12, $13, $14, now())
+    ON CONFLICT DO NOTHING
+    RETURNING run_id, version, fence
+)
+INSERT INTO backtest.run_events (run_id, version, at, event, fence, actor, detail)
+SELECT run_id, version, now(), 'submitted', fence, 'api', '{}'::jsonb
+FROM changed
+RETURNING run_id;

@@ -1,0 +1,193 @@
+//! The Postgres schema: its migrations by every road, its statements, and how a database is reached.
+
+use std::process::Command;
+
+use backtest_functions::cli::settings::{Environment, Settings};
+use backtest_functions::store::migrations::{self, MIGRATIONS, MigrateError};
+use backtest_functions::store::pg::Database;
+use serde_json::json;
+use tokio_postgres::Client;
+
+use crate::support::postgres;
+use crate::support::service::{Home, momentum, program, project};
+
+async fn connect(dsn: &str) -> Client {
+    Database::parse(dsn, "test").unwrap().connect().await.unwrap()
+}
+
+#[test]
+fn every_file_is_in_the_list() {
+    let mut files: Vec<String> = std::fs::read_dir(project("migrations/postgres"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    let listed: Vec<String> = MIGRATIONS.iter().map(|migration| format!("{}.sql", migration.name)).collect();
+    assert_eq!(files, listed);
+    for (number, migration) in (1..).zip(MIGRATIONS) {
+        assert!(migration.version == number && migration.name.starts_with(&format!("{number:04}_")));
+        assert!(!migration.sql.contains("BEGIN;") && !migration.sql.contains("COMMIT;"));
+    }
+}
+
+#[tokio::test]
+async fn up_again_is_harmless() {
+    let Some(dsn) = postgres::empty_database() else { return };
+    let mut client = connect(&dsn).await;
+    assert_eq!(migrations::up(&mut client).await.unwrap().len(), MIGRATIONS.len());
+    assert!(migrations::up(&mut client).await.unwrap().is_empty());
+    assert!(migrations::verify(&client).await.unwrap().iter().all(|one| one.applied_at.is_some()));
+}
+
+#[tokio::test]
+async fn an_edited_file_is_refused() {
+    let Some(dsn) = postgres::database() else { return };
+    let mut client = connect(&dsn).await;
+    client.batch_execute("UPDATE core.schema_migrations SET sha256 = 'x' WHERE version = 3").await.unwrap();
+    let refused = migrations::up(&mut client).await.unwrap_err();
+    assert!(matches!(refused, MigrateError::Edited { name: "0003_ranking_signals" }), "{refused}");
+}
+
+#[tokio::test]
+async fn runners_at_once_take_turns() {
+    let Some(dsn) = postgres::empty_database() else { return };
+    let runners = (0..4).map(|_| {
+        let dsn = dsn.clone();
+        tokio::spawn(async move { migrations::up(&mut connect(&dsn).await).await.unwrap().len() })
+    });
+    let mut applied = 0;
+    for runner in runners.collect::<Vec<_>>() {
+        applied += runner.await.unwrap();
+    }
+    assert_eq!(applied, MIGRATIONS.len());
+}
+
+#[tokio::test]
+async fn each_file_runs_by_psql_and_again() {
+    let (Some(dsn), Some(psql)) = (postgres::empty_database(), postgres::psql()) else { return };
+    for migration in MIGRATIONS.iter().chain(MIGRATIONS) {
+        let file = project(&format!("migrations/postgres/{}.sql", migration.name));
+        let output = Command::new(&psql)
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"])
+            .arg(file)
+            .args(["-d", &dsn])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}: {}", migration.name, String::from_utf8_lossy(&output.stderr));
+    }
+    // The runner then finds everything in place and only writes its ledger.
+    assert_eq!(migrations::up(&mut connect(&dsn).await).await.unwrap().len(), MIGRATIONS.len());
+}
+
+#[tokio::test]
+async fn a_run_from_before_leases_gets_one() {
+    let Some(dsn) = postgres::empty_database() else { return };
+    let mut client = connect(&dsn).await;
+    for migration in &MIGRATIONS[..4] {
+        client.batch_execute(migration.sql).await.unwrap();
+    }
+    let rows = "INSERT INTO backtest.runs (run_id, status, config_json, effective_config_json) \
+                VALUES ('old', 'running', '{}', '{}'), ('older', 'completed', '{}', '{}')";
+    client.batch_execute(rows).await.unwrap();
+    migrations::up(&mut client).await.unwrap();
+    let question = "SELECT run_id, status, submitted_at, started_at, completed_at, run_name, error FROM backtest.runs \
+                    WHERE lease_owner IS NOT NULL ORDER BY submitted_at DESC LIMIT 25";
+    let row = client.query_one(question, &[]).await.unwrap();
+    assert_eq!(row.get::<_, String>("run_id"), "old");
+}
+
+#[tokio::test]
+async fn every_statement_fits_the_schema() {
+    let Some(dsn) = postgres::database() else { return };
+    let client = connect(&dsn).await;
+    for entry in std::fs::read_dir(project("src/store/sql/postgres")).unwrap() {
+        let path = entry.unwrap().path();
+        let statement = std::fs::read_to_string(&path).unwrap();
+        client.prepare(&statement).await.unwrap_or_else(|error| panic!("{}: {error:?}", path.display()));
+    }
+}
+
+#[tokio::test]
+async fn no_index_names_a_column_that_a_beat_writes() {
+    let Some(dsn) = postgres::database() else { return };
+    let client = connect(&dsn).await;
+    let indexed = "SELECT count(*) FROM pg_indexes WHERE schemaname = 'backtest' \
+                   AND indexdef ~ 'lease_expires_at|heartbeat_at|progress|updated_at'";
+    assert_eq!(client.query_one(indexed, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
+async fn the_service_keeps_its_runs_in_postgres() {
+    let Some(dsn) = postgres::empty_database() else { return };
+    let home = Home::with_prices();
+    let settings = [("BACKTEST_RUN_STORE_MODE", "postgres"), ("POSTGRES_DSN", dsn.as_str())];
+    let handler = home.handler(&settings).await;
+    let ready = handler.get("/api/readyz").await;
+    assert_eq!(ready.status.as_u16(), 503);
+    assert!(ready.json()["parts"]["run_store"]["message"].as_str().unwrap().contains("backtests migrate up"));
+
+    let migrate = |arguments: &[&str]| {
+        let output = program().arg("migrate").args(arguments).env("POSTGRES_DSN", &dsn).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(migrate(&["verify"]).0, Some(1));
+    assert!(migrate(&["up", "--dry-run"]).1.contains("would apply 0005_run_execution"));
+    assert!(migrate(&["up"]).1.contains("applied 0005_run_execution"));
+    assert_eq!(migrate(&["up"]).1.trim(), "nothing to apply");
+    assert!(!migrate(&["status"]).1.contains("missing"));
+    assert_eq!(migrate(&["verify"]).0, Some(0));
+
+    let ready = handler.get("/api/readyz").await.json();
+    assert_eq!(
+        ready["parts"]["run_store"],
+        json!({ "state": "ok", "mode": "postgres", "schema_version": 5 })
+    );
+    handler.submit(&json!({ "config": momentum(), "run_id": "r" })).await;
+    let other = home.handler(&settings).await;
+    tokio::join!(handler.wake("r"), other.wake("r"));
+    let run = other.run("r").await;
+    assert_eq!((&run["status"], &run["attempt"]), (&json!("completed"), &json!(1)), "{run}");
+}
+
+#[test]
+fn a_connection_string_is_strict_and_secret() {
+    for (dsn, expected) in [
+        ("postgres://u:pw@db.example/x?sslmode=disable", "only for hosts of this machine"),
+        ("host=db.example user=u password=pw sslmode=disable", "only for hosts of this machine"),
+        ("postgres://u:pw@db.example/x?sslmode=often", "sslmode"),
+        ("postgres://u:pw@db.example/x?pw=pw", "no Postgres connection string"),
+        ("pw", "no Postgres connection string"),
+        ("postgres:///x", "names no"),
+    ] {
+        let refused = Database::parse(dsn, "i").unwrap_err().to_string();
+        assert!(refused.contains(expected) && !refused.contains("pw"), "{dsn}: {refused}");
+    }
+    for dsn in [
+        "postgres://u:pw@db.example/x?sslmode=verify-full&sslrootcert=/ca%20s.pem&connect_timeout=3",
+        "host=db.example user=u password='p w' sslmode=verify-ca sslrootcert='/c a.pem'",
+        "postgresql://u:pw@localhost/x?sslmode=disable",
+        "postgres://u:pw@db.example/x",
+    ] {
+        let database = Database::parse(dsn, "i").unwrap();
+        assert!(!format!("{database:?}").contains("pw"));
+    }
+}
+
+#[test]
+fn postgres_mode_needs_one_connection_string() {
+    let read = |pairs: &[(&str, &str)]| {
+        let environment: Environment =
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Settings::from(&environment).map_err(|error| error.to_string())
+    };
+    let mode = ("BACKTEST_RUN_STORE_MODE", "pg");
+    let (one, two) = ("postgres://u:pw@localhost/x", "postgres://u:pw@localhost/y");
+    assert!(read(&[mode]).unwrap_err().contains("POSTGRES_DSN: must be set"));
+    let differ = read(&[mode, ("POSTGRES_DSN", one), ("BACKTEST_POSTGRES_DSN", two)]).unwrap_err();
+    assert!(differ.contains("BACKTEST_POSTGRES_DSN: differs") && !differ.contains("pw"));
+    for name in ["POSTGRES_DSN", "BACKTEST_POSTGRES_DSN"] {
+        let settings = read(&[mode, (name, one)]).unwrap();
+        assert_eq!(settings.postgres.as_ref().unwrap().reveal(), one);
+        assert!(!format!("{settings:?}").contains("pw"));
+    }
+}
