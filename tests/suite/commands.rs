@@ -54,7 +54,7 @@ async fn a_handler_killed_in_a_run_is_restarted_and_the_run_completes() {
         .env("AzureFunctionsJobHost__extensions__queues__visibilityTimeout", "00:00:01")
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    let mut host = KilledOnDrop(command.spawn().unwrap());
+    let mut host = Interrupted(command.spawn().unwrap());
     // The host tells its address, and the process id of the handler it starts.
     let (mut port, mut handler) = (None, None);
     let number = |line: &str, after: &str| {
@@ -86,11 +86,12 @@ async fn a_handler_killed_in_a_run_is_restarted_and_the_run_completes() {
     assert_eq!((&run["status"], &run["attempt"]), (&"completed".into(), &2.into()), "{run}");
 }
 
-struct KilledOnDrop(Child);
+/// Ends as a person would end it, so that the host takes its handler along.
+struct Interrupted(Child);
 
-impl Drop for KilledOnDrop {
+impl Drop for Interrupted {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        let _ = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
         let _ = self.0.wait();
     }
 }
