@@ -58,8 +58,8 @@ where
             let (app, answer) = (app.clone(), answer.clone());
             async move {
                 let invocation = invocation_of(&headers);
-                let reply = match body.as_deref().and_then(|body| request(body, invocation)) {
-                    Some(call) => super::invoked(function, app, call, answer).await,
+                let reply = match body.as_deref().and_then(|body| request(body, invocation.clone())) {
+                    Some(call) => super::invoked(function, invocation, answer(app, call)).await,
                     None => {
                         Reply::problem(Code::MalformedRequest, "this is no envelope of the Functions host")
                     }
@@ -83,20 +83,15 @@ where
             async move {
                 let invocation = invocation_of(&headers);
                 let data = body.as_deref().and_then(data).unwrap_or_default();
+                let answer = answer(app, Triggered { invocation: invocation.clone(), data });
                 // The same guard as for HTTP functions: one span, one answer, also after a panic.
-                let call = Call::enveloped(
-                    HashMap::new(),
-                    Vec::new(),
-                    HeaderMap::new(),
-                    Bytes::new(),
-                    invocation.clone(),
-                );
-                let guarded =
-                    async move |app: App, _: Call| match answer(app, Triggered { invocation, data }).await {
+                let reply = super::invoked(function, invocation, async {
+                    match answer.await {
                         Outcome::Done(runs) => Reply::ok(json!({})).announcing(runs),
                         Outcome::Again(why) => Reply::problem(Code::StoreUnavailable, why),
-                    };
-                let reply = super::invoked(function, app, call, guarded).await;
+                    }
+                })
+                .await;
                 if reply.status.is_success() {
                     object(StatusCode::OK, &json!({ "Outputs": messages(&reply.announce) }))
                 } else {

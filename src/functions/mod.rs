@@ -85,19 +85,18 @@ where
     Fut: Future<Output = Reply> + Send + 'static,
 {
     let app = app.clone();
-    route.then(move |call: Call| invoked(function, app.clone(), call, answer.clone())).boxed()
+    route
+        .then(move |call: Call| {
+            let invocation = call.invocation.clone();
+            invoked(function, invocation, answer(app.clone(), call))
+        })
+        .boxed()
 }
 
-/// Answers a call in a span of its own; a panic becomes an answer too.
-async fn invoked<A, Fut>(function: &'static str, app: App, call: Call, answer: A) -> Reply
-where
-    A: FnOnce(App, Call) -> Fut,
-    Fut: Future<Output = Reply>,
-{
-    let invocation = call.invocation.clone();
+/// Waits for an answer in a span of its own; a panic becomes an answer too.
+async fn invoked(function: &'static str, invocation: String, answer: impl Future<Output = Reply>) -> Reply {
     let span = tracing::info_span!("invocation", function, invocation.id = %invocation);
-    let answered =
-        AssertUnwindSafe(async { answer(app, call).await }).catch_unwind().instrument(span.clone());
+    let answered = AssertUnwindSafe(answer).catch_unwind().instrument(span.clone());
     answered.await.unwrap_or_else(|_| {
         span.in_scope(|| tracing::error!("the handler panicked"));
         Reply::bug(&invocation)

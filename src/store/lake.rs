@@ -313,13 +313,17 @@ async fn refuse_overlap(table: &Table, bars: &RecordBatch) -> Result<(), ImportE
     let symbols = bars.column(1).as_string::<i32>();
     let range = compute::min(dates).and_then(date_of).zip(compute::max(dates).and_then(date_of));
     let Some((first, last)) = range else { return Ok(()) };
+    let files = table.files(Some(("date", first, last))).await?;
+    if files.is_empty() {
+        return Ok(());
+    }
     let new: std::collections::HashSet<(i32, &str)> =
         (0..bars.num_rows()).map(|row| (dates.value(row), symbols.value(row))).collect();
     let selection = Selection {
         columns: Some(vec!["date".to_owned(), "symbol".to_owned()]),
         dates: Some(("date".to_owned(), first, last)),
     };
-    let mut scan = parquet::scan(table.files(Some(("date", first, last))).await?, selection);
+    let mut scan = parquet::scan(files, selection);
     let (mut count, mut example) = (0, String::new());
     while let Some(batch) = scan.recv().await {
         let (dates, symbols) = keys(&batch?)?;
