@@ -10,8 +10,10 @@
 //! `lookback`.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use chrono::NaiveDate;
+use rayon::prelude::*;
 
 use super::config::{BacktestConfig, Benchmark, PriceColumn, SignalColumns, Symbols};
 
@@ -27,29 +29,36 @@ impl SymbolId {
     }
 }
 
-/// Price rows as a loader finds them, in any order; parallel columns. Rows of symbols outside the universe and
-/// of dates outside the window are dropped.
+/// Price rows as a loader finds them, in any order. Rows of symbols outside the universe and of dates outside the
+/// window are dropped; of several rows with the same date and symbol the last one counts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PriceRows {
-    /// Names, indexed by the values of `symbol`.
+    /// Names, indexed by the `symbol` of the chunks.
     pub symbols: Vec<String>,
-    /// Days since 1970-01-01.
-    pub date: Vec<i32>,
-    /// Index into `symbols`.
-    pub symbol: Vec<u32>,
-    /// Opening price; NaN if missing, which drops the row.
-    pub open: Vec<f64>,
-    /// Highest price; NaN if missing. Empty if the table has no such column.
-    pub high: Vec<f64>,
-    /// Lowest price; NaN if missing. Empty if the table has no such column.
-    pub low: Vec<f64>,
-    /// Closing price; NaN if missing, which drops the row.
-    pub close: Vec<f64>,
-    /// Shares traded; NaN if missing. Empty if the table has no such column.
-    pub volume: Vec<f64>,
     /// Exchange by symbol (parallel to `symbols`), the last one if it changed. Empty if the table has no
     /// `exchange` column.
     pub exchange: Vec<Option<String>>,
+    /// The rows. They stay in the pieces that they were decoded in: joining them would copy every number once more.
+    pub chunks: Vec<PriceChunk>,
+}
+
+/// Some price rows; parallel columns.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PriceChunk {
+    /// Days since 1970-01-01.
+    pub date: Vec<i32>,
+    /// Index into the names of the [`PriceRows`].
+    pub symbol: Vec<u32>,
+    /// Opening price; NaN if missing, which drops the row.
+    pub open: Vec<f64>,
+    /// Highest price; NaN if missing. Empty if there is no such column.
+    pub high: Vec<f64>,
+    /// Lowest price; NaN if missing. Empty if there is no such column.
+    pub low: Vec<f64>,
+    /// Closing price; NaN if missing, which drops the row.
+    pub close: Vec<f64>,
+    /// Shares traded; NaN if missing. Empty if there is no such column.
+    pub volume: Vec<f64>,
 }
 
 /// Signal rows as a loader finds them; parallel columns. Of several rows with the same date and symbol the last
@@ -68,12 +77,23 @@ pub struct SignalRows {
 
 impl PriceRows {
     fn fit_together(&self) -> bool {
+        (self.exchange.is_empty() || self.exchange.len() == self.symbols.len())
+            && self.chunks.par_iter().all(|chunk| chunk.fits_together(self.symbols.len()))
+    }
+}
+
+impl PriceChunk {
+    fn fits_together(&self, symbols: usize) -> bool {
         let n = self.date.len();
         let optional = [&self.high, &self.low, &self.volume];
         [self.symbol.len(), self.open.len(), self.close.len()].iter().all(|&len| len == n)
             && optional.iter().all(|column| column.is_empty() || column.len() == n)
-            && (self.exchange.is_empty() || self.exchange.len() == self.symbols.len())
-            && self.symbol.iter().all(|&symbol| (symbol as usize) < self.symbols.len())
+            && self.symbol.iter().all(|&symbol| (symbol as usize) < symbols)
+    }
+
+    /// Whether a row is of the universe and complete.
+    fn is_bar(&self, ids: &[Option<SymbolId>], row: usize) -> bool {
+        ids[self.symbol[row] as usize].is_some() && !self.open[row].is_nan() && !self.close[row].is_nan()
     }
 }
 
@@ -148,15 +168,15 @@ impl Table {
         // A few symbols at a time, so that reading and writing both stay within a few cache lines.
         const TOGETHER: usize = 16;
         let bars = self.cells.len() / self.width;
-        let mut turned = vec![f64::NAN; self.cells.len()];
-        for (block, paths) in turned.chunks_mut(TOGETHER * bars).enumerate() {
+        let mut turned = vec![0.0; self.cells.len()];
+        turned.par_chunks_mut(TOGETHER * bars).enumerate().for_each(|(block, paths)| {
             for bar in 0..bars {
                 let row = &self.row(bar)[block * TOGETHER..];
                 for (path, cell) in paths.chunks_exact_mut(bars).zip(row) {
                     path[bar] = *cell;
                 }
             }
-        }
+        });
         turned
     }
 }
@@ -230,23 +250,26 @@ impl Market {
             by_symbol
         });
         let shape = Shape { names: &names, calendar: &calendar };
-        let rows = 0..prices.date.len();
-        let place = rows.map(|row| match is_bar(&prices, &ids, row) {
-            true => shape.cell(&ids, prices.symbol[row], prices.date[row]),
-            false => NOWHERE,
-        });
-        let place: Vec<u32> = place.collect();
+        let places: Vec<Places> = prices.chunks.par_iter().map(|chunk| shape.places(&ids, chunk)).collect();
+        let mut chunks = prices.chunks;
         // Each column is freed once its numbers are in place.
-        let build = |column, values: Vec<f64>| shape.scatter(&place, column, values);
-        let optional = |wanted: bool, column, values: Vec<f64>| {
-            (wanted && !values.is_empty()).then(|| build(column, values)).transpose()
+        let mut take = |of: fn(&mut PriceChunk) -> &mut Vec<f64>| -> Vec<Vec<f64>> {
+            chunks.iter_mut().map(|chunk| std::mem::take(of(chunk))).collect()
         };
-        let close = build("close", prices.close)?;
-        warn_of_repeats(&place, &close, &mut warnings);
-        let open = build("open", prices.open)?;
-        let high = optional(needed.high_low, "high", prices.high)?;
-        let low = optional(needed.high_low, "low", prices.low)?;
-        let volume = optional(needed.volume, "volume", prices.volume)?;
+        let optional = |wanted: bool, column, values: Vec<Vec<f64>>| {
+            let known = values.iter().any(|values| !values.is_empty());
+            (wanted && known)
+                .then(|| shape.scatter(&places, column, &values).map(|(table, _)| table))
+                .transpose()
+        };
+        let (close, repeats) = shape.scatter(&places, "close", &take(|chunk| &mut chunk.close))?;
+        if repeats > 0 {
+            warnings.push(format!("{repeats} price rows repeat a date and symbol; the last of each counts"));
+        }
+        let (open, _) = shape.scatter(&places, "open", &take(|chunk| &mut chunk.open))?;
+        let high = optional(needed.high_low, "high", take(|chunk| &mut chunk.high))?;
+        let low = optional(needed.high_low, "low", take(|chunk| &mut chunk.low))?;
+        let volume = optional(needed.volume, "volume", take(|chunk| &mut chunk.volume))?;
         let signals = signals.and_then(|rows| Signals::of(config, &shape, rows, &mut warnings));
         let listed = first_bars(&close);
         for (symbol, &bar) in names.sorted.iter().zip(&listed) {
@@ -469,17 +492,25 @@ impl Calendar {
         let (start, end) = (config.start_date, config.end_date);
         let nothing = || DataError::NoPrices { start, end };
         let (first_day, last_day) = (start.to_epoch_days(), end.to_epoch_days());
-        let in_time = prices.date.iter().filter(|&&day| day <= last_day);
-        let (Some(&origin), Some(&last)) = (in_time.clone().min(), in_time.max()) else {
+        let in_time =
+            prices.chunks.par_iter().flat_map_iter(|chunk| &chunk.date).filter(|&&day| day <= last_day);
+        let span = in_time.map(|&day| (day, day)).reduce_with(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let Some((origin, last)) = span else {
             return Err(nothing());
         };
-        let mut traded = vec![false; (last - origin) as usize + 1];
-        for row in 0..prices.date.len() {
-            let day = prices.date[row];
-            if day <= last && is_bar(prices, ids, row) {
-                traded[(day - origin) as usize] = true;
+        let untraded = || vec![false; (last - origin) as usize + 1];
+        let traded = prices.chunks.par_iter().fold(untraded, |mut traded, chunk| {
+            for (row, &day) in chunk.date.iter().enumerate() {
+                if day <= last && chunk.is_bar(ids, row) {
+                    traded[(day - origin) as usize] = true;
+                }
             }
-        }
+            traded
+        });
+        let traded = traded.reduce(untraded, |mut a, b| {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a |= b);
+            a
+        });
         let days = (origin..=last).filter(|day| traded[(day - origin) as usize]);
         let (history, trading): (Vec<i32>, Vec<i32>) = days.partition(|&day| day < first_day);
         if trading.is_empty() {
@@ -502,11 +533,6 @@ impl Calendar {
     }
 }
 
-/// Whether a row is of the universe and complete.
-fn is_bar(prices: &PriceRows, ids: &[Option<SymbolId>], row: usize) -> bool {
-    ids[prices.symbol[row] as usize].is_some() && !prices.open[row].is_nan() && !prices.close[row].is_nan()
-}
-
 /// Where rows go.
 struct Shape<'a> {
     names: &'a Names,
@@ -526,32 +552,73 @@ impl Shape<'_> {
         cell.and_then(|cell| u32::try_from(cell).ok()).unwrap_or(NOWHERE)
     }
 
-    /// Puts one column of rows into a table.
-    fn scatter(&self, place: &[u32], column: &'static str, values: Vec<f64>) -> Result<Table, DataError> {
+    /// The cell of each row of a chunk; of rows that are no bars [`NOWHERE`].
+    fn places(&self, ids: &[Option<SymbolId>], chunk: &PriceChunk) -> Places {
+        let rows = chunk.symbol.iter().zip(&chunk.date).enumerate();
+        let cells: Vec<u32> = rows
+            .map(|(row, (&symbol, &day))| match chunk.is_bar(ids, row) {
+                true => self.cell(ids, symbol, day),
+                false => NOWHERE,
+            })
+            .collect();
+        let known = || cells.iter().copied().filter(|&cell| cell != NOWHERE);
+        let range = known().min().unwrap_or(NOWHERE)..=known().max().unwrap_or(0);
+        Places { cells, range }
+    }
+
+    /// Puts one column into a table; also says how many numbers took the place of another one.
+    fn scatter(
+        &self,
+        places: &[Places],
+        column: &'static str,
+        values: &[Vec<f64>],
+    ) -> Result<(Table, usize), DataError> {
         let width = self.names.sorted.len();
-        let mut table = Table::missing(self.calendar.dates.len(), width);
-        for (cell, value) in place.iter().zip(values) {
-            if *cell == NOWHERE {
-                continue;
+        // Zeros cost nothing until they are touched, which the threads do side by side.
+        let mut table = Table { width, cells: vec![0.0; self.calendar.dates.len() * width] };
+        let bars = self.calendar.dates.len().div_ceil(rayon::current_num_threads());
+        let block = bars * table.width;
+        // A thread fills some days. It looks at all chunks that have rows of them, in order, so that the last
+        // of equal rows wins.
+        let filled = table.cells.par_chunks_mut(block).enumerate().map(|(at, cells)| {
+            cells.fill(f64::NAN);
+            let (first, last) = (at * block, at * block + cells.len() - 1);
+            let mut repeats = 0;
+            for (place, values) in places.iter().zip(values) {
+                if *place.range.start() as usize > last || (*place.range.end() as usize) < first {
+                    continue;
+                }
+                for (&cell, &value) in place.cells.iter().zip(values) {
+                    let Some(to) = (cell as usize).checked_sub(first).and_then(|cell| cells.get_mut(cell))
+                    else {
+                        continue;
+                    };
+                    if value.is_infinite() {
+                        return Err(self.infinite(column, cell as usize));
+                    }
+                    repeats += usize::from(!to.is_nan());
+                    *to = value;
+                }
             }
-            let cell = *cell as usize;
-            if value.is_infinite() {
-                let symbol = self.names.sorted[cell % width].clone();
-                return Err(DataError::Infinite { column, symbol, date: self.calendar.dates[cell / width] });
-            }
-            table.cells[cell] = value;
-        }
-        Ok(table)
+            Ok(repeats)
+        });
+        let filled: Vec<Result<usize, DataError>> = filled.collect();
+        let repeats = filled.into_iter().sum::<Result<usize, DataError>>()?;
+        Ok((table, repeats))
+    }
+
+    fn infinite(&self, column: &'static str, cell: usize) -> DataError {
+        let width = self.names.sorted.len();
+        let symbol = self.names.sorted[cell % width].clone();
+        DataError::Infinite { column, symbol, date: self.calendar.dates[cell / width] }
     }
 }
 
-/// Of several rows with the same date and symbol the last one counts; the reader should know.
-fn warn_of_repeats(place: &[u32], close: &Table, warnings: &mut Vec<String>) {
-    let rows = place.iter().filter(|&&cell| cell != NOWHERE).count();
-    let repeats = rows - close.cells.iter().filter(|cell| !cell.is_nan()).count();
-    if repeats > 0 {
-        warnings.push(format!("{repeats} price rows repeat a date and symbol; the last of each counts"));
-    }
+/// Where the rows of a chunk go.
+struct Places {
+    cells: Vec<u32>,
+    /// The lowest and the highest cell; empty if there is none.
+    range: RangeInclusive<u32>,
 }
 
 /// First bar of each symbol; the number of bars if it has none.
@@ -581,14 +648,16 @@ fn benchmark_closes(
 ) -> Result<Vec<f64>, DataError> {
     let mut closes = vec![f64::NAN; calendar.dates.len() - calendar.first_trading_bar];
     let is_benchmark: Vec<bool> = prices.symbols.iter().map(|name| name == symbol).collect();
-    for row in 0..prices.date.len() {
-        if is_benchmark[prices.symbol[row] as usize]
-            && let Some(bar) = calendar.bar(prices.date[row])
-            && bar >= calendar.first_trading_bar
-            && prices.close[row].is_finite()
-            && prices.close[row] > 0.0
-        {
-            closes[bar - calendar.first_trading_bar] = prices.close[row];
+    for chunk in &prices.chunks {
+        for ((&symbol, &day), &close) in chunk.symbol.iter().zip(&chunk.date).zip(&chunk.close) {
+            if is_benchmark[symbol as usize]
+                && let Some(bar) = calendar.bar(day)
+                && bar >= calendar.first_trading_bar
+                && close.is_finite()
+                && close > 0.0
+            {
+                closes[bar - calendar.first_trading_bar] = close;
+            }
         }
     }
     if closes.iter().all(|close| close.is_nan()) {

@@ -207,7 +207,7 @@ fn named(batch: &RecordBatch) -> Result<RecordBatch, ImportError> {
     let mut fields =
         vec![Field::new("date", DataType::Date32, true), Field::new("symbol", DataType::Utf8, true)];
     let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(parquet::as_days(required("date")?)?),
+        Arc::new(parquet::as_days(Arc::clone(required("date")?))?),
         compute::cast(required("symbol")?, &DataType::Utf8)?,
     ];
     for name in PRICES.into_iter().chain(["volume"]) {
@@ -215,7 +215,7 @@ fn named(batch: &RecordBatch) -> Result<RecordBatch, ImportError> {
             if matches!(name, "open" | "close") { Some(required(name)?) } else { spelled(batch, name) };
         if let Some(column) = column {
             fields.push(Field::new(name, DataType::Float64, true));
-            columns.push(Arc::new(parquet::as_doubles(column)?));
+            columns.push(Arc::new(parquet::as_doubles(Arc::clone(column))?));
         }
     }
     if let Some(column) = parquet::column(batch, "exchange") {
@@ -227,7 +227,9 @@ fn named(batch: &RecordBatch) -> Result<RecordBatch, ImportError> {
 
 fn spelled<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a ArrayRef> {
     match name {
-        "adj_close" => prices::ADJUSTED_CLOSE.iter().find_map(|spelling| parquet::column(batch, spelling)),
+        "adj_close" => {
+            super::rows::ADJUSTED_CLOSE.iter().find_map(|spelling| parquet::column(batch, spelling))
+        }
         _ => parquet::column(batch, name),
     }
 }
@@ -389,7 +391,7 @@ fn keys(batch: &RecordBatch) -> Result<(Date32Array, StringArray), ArrowError> {
             .ok_or_else(|| ArrowError::SchemaError(format!("there is no column '{name}'")))
     };
     let symbols = compute::cast(column("symbol")?, &DataType::Utf8)?;
-    Ok((parquet::as_days(column("date")?)?, symbols.as_string::<i32>().clone()))
+    Ok((parquet::as_days(Arc::clone(column("date")?))?, symbols.as_string::<i32>().clone()))
 }
 
 fn date_of(days: i32) -> Option<NaiveDate> {

@@ -8,4 +8,5 @@ pub mod migrations;
 pub mod parquet;
 pub mod pg;
 pub mod prices;
+mod rows;
 pub mod runs;

@@ -77,6 +77,21 @@ impl ReadError {
 /// Decodes `files` in parallel and hands over their batches in the order of files and rows. Text columns come as
 /// dictionaries, so that a consumer looks at each distinct text once per batch.
 pub fn scan(files: Vec<ParquetFile>, selection: Selection) -> mpsc::Receiver<Result<RecordBatch, ReadError>> {
+    scan_with(files, selection, || Ok)
+}
+
+/// As [`scan`], with what is made of the batches made on the threads that decode them. `each_file` gives the function
+/// for the batches of one file.
+pub fn scan_with<T, E, F>(
+    files: Vec<ParquetFile>,
+    selection: Selection,
+    each_file: impl Fn() -> F + Send + 'static,
+) -> mpsc::Receiver<Result<T, E>>
+where
+    T: Send + 'static,
+    E: From<ReadError> + Send + 'static,
+    F: FnMut(RecordBatch) -> Result<T, E> + Send + 'static,
+{
     let (sender, receiver) = mpsc::channel(1);
     let selection = Arc::new(selection);
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
@@ -87,20 +102,21 @@ pub fn scan(files: Vec<ParquetFile>, selection: Selection) -> mpsc::Receiver<Res
             while decoding.len() < workers
                 && let Some(file) = files.next()
             {
-                let (batches, decoded) = mpsc::channel(64);
-                let selection = Arc::clone(&selection);
+                let (results, decoded) = mpsc::channel(64);
+                let (selection, make) = (Arc::clone(&selection), each_file());
                 // A task of its own: decoding is work, and a stream alone would do it on one thread.
                 tokio::spawn(async move {
-                    if let Err(source) = scan_file(&file, &selection, &batches).await {
+                    if let Err(source) = scan_file(&file, &selection, make, &results).await {
+                        let error = ReadError { path: file.path.to_string(), source };
                         // A closed channel means that nobody wants the rest.
-                        let _ = batches.send(Err(ReadError { path: file.path.to_string(), source })).await;
+                        let _ = results.send(Err(error.into())).await;
                     }
                 });
                 decoding.push_back(decoded);
             }
             let Some(mut decoded) = decoding.pop_front() else { return };
-            while let Some(batch) = decoded.recv().await {
-                if sender.send(batch).await.is_err() {
+            while let Some(result) = decoded.recv().await {
+                if sender.send(result).await.is_err() {
                     return;
                 }
             }
@@ -109,10 +125,11 @@ pub fn scan(files: Vec<ParquetFile>, selection: Selection) -> mpsc::Receiver<Res
     receiver
 }
 
-async fn scan_file(
+async fn scan_file<T, E>(
     file: &ParquetFile,
     selection: &Selection,
-    sender: &mpsc::Sender<Result<RecordBatch, ReadError>>,
+    mut make: impl FnMut(RecordBatch) -> Result<T, E>,
+    sender: &mpsc::Sender<Result<T, E>>,
 ) -> ParquetResult<()> {
     let mut reader = Reader(file.clone());
     let plain = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await?;
@@ -135,7 +152,7 @@ async fn scan_file(
         .build()?;
     while let Some(batch) = batches.try_next().await? {
         let batch = with_constants(batch, file, selection)?;
-        if sender.send(Ok(batch)).await.is_err() {
+        if sender.send(make(batch)).await.is_err() {
             break;
         }
     }
@@ -208,22 +225,27 @@ pub fn column<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a ArrayRef> {
 
 /// A column as days since 1970-01-01, from dates, timestamps or `YYYY-MM-DD` texts; an unreadable one is null.
 pub fn as_days(
-    column: &ArrayRef,
+    column: ArrayRef,
 ) -> Result<deltalake::arrow::array::Date32Array, deltalake::arrow::error::ArrowError> {
-    Ok(cast(&texts_plain(column)?, &DataType::Date32)?.as_primitive::<Date32Type>().clone())
+    let days = owned_cast(column, &DataType::Date32)?;
+    Ok(days.as_primitive::<Date32Type>().clone())
 }
 
 /// A numeric column as doubles; a text that is no number is null.
 pub fn as_doubles(
-    column: &ArrayRef,
+    column: ArrayRef,
 ) -> Result<deltalake::arrow::array::Float64Array, deltalake::arrow::error::ArrowError> {
-    Ok(cast(&texts_plain(column)?, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
+    let doubles = owned_cast(column, &DataType::Float64)?;
+    Ok(doubles.as_primitive::<Float64Type>().clone())
 }
 
-fn texts_plain(column: &ArrayRef) -> Result<ArrayRef, deltalake::arrow::error::ArrowError> {
+/// Drops the column it is given, so that numbers that needed no cast have one owner and can become a vector as they
+/// are.
+fn owned_cast(column: ArrayRef, to: &DataType) -> Result<ArrayRef, deltalake::arrow::error::ArrowError> {
     match column.data_type() {
-        DataType::Dictionary(_, values) => cast(column, values),
-        _ => Ok(Arc::clone(column)),
+        found if found == to => Ok(column),
+        DataType::Dictionary(_, values) => cast(&cast(&column, values)?, to),
+        _ => cast(&column, to),
     }
 }
 

@@ -1,5 +1,5 @@
-//! From the data section of a config to the rows it asks for: which table or file is meant, whether it may be
-//! read, and its columns as plain vectors. Making a market of the rows is the engine's business.
+//! From the data section of a config to the rows it asks for: which table or file is meant, and whether it may be
+//! read. What becomes of a batch is told in `rows`; making a market of the rows is the engine's business.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,16 +7,17 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use deltalake::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use deltalake::arrow::array::RecordBatch;
 use deltalake::arrow::csv;
-use deltalake::arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use deltalake::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use deltalake::arrow::error::ArrowError;
 use object_store::local::LocalFileSystem;
 use serde_json::{Value, json};
 
 use super::delta::{self, Location, StorageOptions, Table, TableError};
 use super::parquet::{self, ParquetFile, ReadError, Selection};
-use crate::engine::config::{BacktestConfig, Fault, PriceColumns, PriceSource, SignalColumns, SignalSource};
+use super::rows::{self, Context, Origin, PriceCollector, SignalCollector, Window};
+use crate::engine::config::{BacktestConfig, Fault, PriceSource, SignalColumns, SignalSource};
 use crate::engine::market::{PriceRows, SignalRows};
 
 /// Table of daily bars below the lake root, read when a config names no `data.price_path`.
@@ -141,14 +142,19 @@ impl MarketData {
 
     /// Loads what `config` asks for, pinned to one version of each table.
     pub async fn load(&self, config: &BacktestConfig) -> Result<Loaded, LoadError> {
-        let window = Window::of(config);
+        let window = Arc::new(Window::of(config));
         let place = self.price_place(config).map_err(LoadError::Refused)?;
         let mut versions = serde_json::Map::new();
 
         let sources = self.open(&place, "data.price_path", &window.symbols).await?;
-        let mut bars = PriceCollector::new(&window, config.price_columns());
+        let (context, wanted) = (Context::new(&window), config.price_columns());
+        let mut bars = PriceCollector::default();
         for source in &sources {
-            source.read("date", bars.selection(source)?, &window, &mut |batch| bars.push(batch)).await?;
+            source.check_columns(&["date", "symbol", "open", "close"])?;
+            let (context, origin) = (context.clone(), Arc::clone(&source.origin));
+            let pieces = move || rows::price_pieces(context.clone(), Arc::clone(&origin), wanted);
+            let columns = Some(rows::price_columns(wanted));
+            source.read(columns, &window, pieces, &mut |piece| bars.push(piece)).await?;
         }
         versions.insert("prices".into(), describe(&place, &sources, bars.adjusted));
 
@@ -159,13 +165,13 @@ impl MarketData {
         if signals.is_none() {
             versions.insert("signals".into(), json!({ "source": "computed from prices" }));
         }
-        Ok(Loaded { prices: bars.finish(), signals, data_versions: Value::Object(versions) })
+        Ok(Loaded { prices: bars.finish(context), signals, data_versions: Value::Object(versions) })
     }
 
     async fn load_signals(
         &self,
         config: &BacktestConfig,
-        window: &Window,
+        window: &Arc<Window>,
         wanted: SignalPlace,
         versions: &mut serde_json::Map<String, Value>,
     ) -> Result<Option<SignalRows>, LoadError> {
@@ -181,12 +187,19 @@ impl MarketData {
             Err(LoadError::Missing { .. }) if wanted.optional => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut rows = SignalCollector::new(window, columns);
+        let context = Context::new(window);
+        let mut rows = SignalCollector::default();
         for source in &sources {
-            source.read("date", rows.selection(source)?, window, &mut |batch| rows.push(batch)).await?;
+            source.check_columns(&["date", "symbol"])?;
+            let (context, origin, wanted) = (context.clone(), Arc::clone(&source.origin), columns.clone());
+            let pieces = move || rows::signal_pieces(context.clone(), Arc::clone(&origin), wanted.clone());
+            let selected = columns.as_ref().map(|named: &Vec<String>| {
+                ["date", "symbol"].into_iter().map(str::to_owned).chain(named.iter().cloned()).collect()
+            });
+            source.read(selected, window, pieces, &mut |piece| rows.push(piece)).await?;
         }
         versions.insert("signals".into(), describe(&wanted.place, &sources, false));
-        Ok(Some(rows.finish()))
+        Ok(Some(rows.finish(context)))
     }
 
     fn price_place(&self, config: &BacktestConfig) -> Result<Place, Fault> {
@@ -282,13 +295,14 @@ impl MarketData {
         let missing = || LoadError::Missing { field, place: location.to_string() };
         match location {
             Location::Local(path) if !delta::is_table(path) => {
-                let files = local_files(path)?;
+                let files = local_files(path, None)?;
                 if files.is_empty() { Err(missing()) } else { Ok(files) }
             }
             _ => {
                 let table = Table::open(location, &self.options).await?.ok_or_else(missing)?;
                 let place = location.to_string();
-                Ok(vec![Source { place, kind: SourceKind::Table(Box::new(table)), symbol: None }])
+                let origin = Arc::new(Origin { place, symbol: None, text: false });
+                Ok(vec![Source { origin, kind: SourceKind::Table(Box::new(table)) }])
             }
         }
     }
@@ -332,14 +346,6 @@ struct SignalPlace {
     optional: bool,
 }
 
-/// The rows a config needs.
-struct Window {
-    first: NaiveDate,
-    last: NaiveDate,
-    /// Symbols in question; empty means all of them.
-    symbols: Vec<String>,
-}
-
 impl Window {
     fn of(config: &BacktestConfig) -> Self {
         // A bar is a trading day: 252 of them take 365 calendar days, and holidays cluster.
@@ -353,10 +359,8 @@ impl Window {
 
 /// One thing to read.
 struct Source {
-    place: String,
+    origin: Arc<Origin>,
     kind: SourceKind,
-    /// Symbol of every row, for files that hold only one and have no such column.
-    symbol: Option<String>,
 }
 
 enum SourceKind {
@@ -366,44 +370,51 @@ enum SourceKind {
 }
 
 impl Source {
-    /// Hands the batches that may hold rows of the window to `push`.
-    async fn read(
+    /// Makes pieces of the batches that may hold rows of the window, and hands them to `push` in the order of the
+    /// rows. `columns` are in lower case; `None` takes all.
+    async fn read<T, F>(
         &self,
-        date_column: &str,
-        mut selection: Selection,
+        columns: Option<Vec<String>>,
         window: &Window,
-        push: &mut (dyn FnMut(&Batch<'_>) -> Result<(), LoadError> + Send),
-    ) -> Result<(), LoadError> {
-        selection.dates = Some((date_column.to_owned(), window.first, window.last));
+        each_file: impl Fn() -> F + Send + 'static,
+        push: &mut (dyn FnMut(T) + Send),
+    ) -> Result<(), LoadError>
+    where
+        T: Send + 'static,
+        F: FnMut(RecordBatch) -> Result<T, LoadError> + Send + 'static,
+    {
         let files = match &self.kind {
             SourceKind::Csv(path) => {
-                return read_csv(path, &mut |batch| push(&Batch { rows: batch, source: self }));
+                let mut make = each_file();
+                return read_csv(path, &mut |batch| make(batch.clone()).map(&mut *push));
             }
             SourceKind::Parquet(file) => vec![file.clone()],
-            SourceKind::Table(table) => table.files(Some((date_column, window.first, window.last))).await?,
+            SourceKind::Table(table) => table.files(Some(("date", window.first, window.last))).await?,
         };
-        let mut batches = parquet::scan(files, selection);
-        while let Some(batch) = batches.recv().await {
-            push(&Batch { rows: &batch?, source: self })?;
+        let dates = Some(("date".to_owned(), window.first, window.last));
+        let mut pieces = parquet::scan_with(files, Selection { columns, dates }, each_file);
+        while let Some(piece) = pieces.recv().await {
+            push(piece?);
         }
         Ok(())
     }
 
-    /// Names of the columns, as the source spells them.
-    fn columns(&self) -> Result<Option<Vec<String>>, LoadError> {
-        match &self.kind {
-            SourceKind::Table(table) => {
-                Ok(Some(table.schema()?.fields().iter().map(|field| field.name().clone()).collect()))
+    /// Refuses a table without the columns that every row must have, before anything is read. Files tell when they
+    /// are read.
+    fn check_columns(&self, needed: &[&str]) -> Result<(), LoadError> {
+        let SourceKind::Table(table) = &self.kind else { return Ok(()) };
+        let schema = table.schema()?;
+        for column in needed {
+            if !schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(column)) {
+                return Err(LoadError::NoColumn {
+                    place: self.origin.place.clone(),
+                    column: (*column).to_owned(),
+                    found: rows::names_of(schema.fields().iter().map(|field| field.name().as_str())),
+                });
             }
-            // Files tell when they are read.
-            _ => Ok(None),
         }
+        Ok(())
     }
-}
-
-struct Batch<'a> {
-    rows: &'a RecordBatch,
-    source: &'a Source,
 }
 
 fn per_symbol(pattern: &str, symbols: &[String], field: &'static str) -> Result<Vec<Source>, LoadError> {
@@ -412,10 +423,7 @@ fn per_symbol(pattern: &str, symbols: &[String], field: &'static str) -> Result<
         let safe = !symbol.contains(['/', '\\']) && symbol != "..";
         let path = PathBuf::from(pattern.replace("{symbol}", symbol));
         if safe {
-            for mut source in local_files(&path)? {
-                source.symbol = Some(symbol.clone());
-                sources.push(source);
-            }
+            sources.extend(local_files(&path, Some(symbol))?);
         }
     }
     if sources.is_empty() {
@@ -424,8 +432,8 @@ fn per_symbol(pattern: &str, symbols: &[String], field: &'static str) -> Result<
     Ok(sources)
 }
 
-/// A file, or the Parquet and CSV files of a folder by name; nothing when there is none.
-fn local_files(path: &Path) -> Result<Vec<Source>, LoadError> {
+/// A file, or the Parquet and CSV files of a folder by name; nothing when there is none. `symbol` is that of all rows.
+fn local_files(path: &Path, symbol: Option<&str>) -> Result<Vec<Source>, LoadError> {
     let open = |source| LoadError::Open { place: path.display().to_string(), source };
     let metadata = match path.metadata() {
         Ok(metadata) => metadata,
@@ -442,19 +450,21 @@ fn local_files(path: &Path) -> Result<Vec<Source>, LoadError> {
     } else {
         paths.push(path.to_owned());
     }
-    paths.into_iter().map(|path| local_file(&path)).collect()
+    paths.into_iter().map(|path| local_file(&path, symbol)).collect()
 }
 
-fn local_file(path: &Path) -> Result<Source, LoadError> {
+fn local_file(path: &Path, symbol: Option<&str>) -> Result<Source, LoadError> {
     let place = path.display().to_string();
-    let kind = if has_extension(path, "csv") {
+    let text = has_extension(path, "csv");
+    let kind = if text {
         SourceKind::Csv(path.to_owned())
     } else {
         SourceKind::Parquet(
             local_parquet(path).map_err(|source| LoadError::Open { place: place.clone(), source })?,
         )
     };
-    Ok(Source { place, kind, symbol: None })
+    let origin = Arc::new(Origin { place, symbol: symbol.map(str::to_owned), text });
+    Ok(Source { origin, kind })
 }
 
 /// A Parquet file of this machine.
@@ -505,323 +515,4 @@ fn describe(place: &Place, sources: &[Source], adjusted: bool) -> Value {
         about["adjusted"] = json!(true);
     }
     about
-}
-
-/// Gives each distinct symbol an index.
-#[derive(Default)]
-struct Symbols {
-    names: Vec<String>,
-    ids: HashMap<String, u32>,
-    /// Whether names outside `ids` are left out.
-    closed: bool,
-}
-
-impl Symbols {
-    fn of(window: &Window) -> Self {
-        let mut symbols = Self { closed: !window.symbols.is_empty(), ..Self::default() };
-        for name in &window.symbols {
-            symbols.add(name);
-        }
-        symbols
-    }
-
-    fn add(&mut self, name: &str) -> u32 {
-        let next = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.names.push(name.to_owned());
-        *self.ids.entry(name.to_owned()).or_insert(next)
-    }
-
-    fn id(&mut self, name: &str) -> Option<u32> {
-        match self.ids.get(name) {
-            Some(&id) => Some(id),
-            None if self.closed => None,
-            None => Some(self.add(name)),
-        }
-    }
-}
-
-/// The days and symbols of the rows of a batch that lie in the window.
-struct Keys {
-    rows: Vec<u32>,
-    days: Vec<i32>,
-    symbols: Vec<u32>,
-}
-
-impl Keys {
-    fn with_capacity(rows: usize) -> Self {
-        Self {
-            rows: Vec::with_capacity(rows),
-            days: Vec::with_capacity(rows),
-            symbols: Vec::with_capacity(rows),
-        }
-    }
-}
-
-fn keys(batch: &Batch<'_>, window: &Window, symbols: &mut Symbols) -> Result<Keys, LoadError> {
-    let (first, last) = (parquet::days_since_epoch(window.first), parquet::days_since_epoch(window.last));
-    let days = parquet::as_days(required(batch, "date")?).map_err(|source| unreadable(batch, source))?;
-    let ids = symbol_ids(batch, symbols)?;
-    let mut keys = Keys::with_capacity(days.len());
-    let known = days.null_count() == 0;
-    for (row, &day) in days.values().iter().enumerate() {
-        if (first..=last).contains(&day)
-            && (known || days.is_valid(row))
-            && let Some(symbol) = ids.get(row)
-        {
-            keys.rows.push(row as u32);
-            keys.days.push(day);
-            keys.symbols.push(symbol);
-        }
-    }
-    Ok(keys)
-}
-
-/// Ids of the symbols of a batch, row by row.
-enum SymbolIds {
-    Constant(Option<u32>),
-    Rows(Vec<Option<u32>>),
-}
-
-impl SymbolIds {
-    fn get(&self, row: usize) -> Option<u32> {
-        match self {
-            Self::Constant(id) => *id,
-            Self::Rows(ids) => ids[row],
-        }
-    }
-}
-
-fn symbol_ids(batch: &Batch<'_>, symbols: &mut Symbols) -> Result<SymbolIds, LoadError> {
-    let column = match (parquet::column(batch.rows, "symbol"), &batch.source.symbol) {
-        (None, Some(symbol)) => return Ok(SymbolIds::Constant(symbols.id(symbol))),
-        (None, None) => required(batch, "symbol")?,
-        (Some(column), _) => column,
-    };
-    let texts = |array: &ArrayRef| {
-        deltalake::arrow::compute::cast(array, &DataType::Utf8).map_err(|source| unreadable(batch, source))
-    };
-    // A dictionary is looked up once per distinct name, not once per row.
-    if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() {
-        let names = texts(dictionary.values())?;
-        let names = names.as_string::<i32>();
-        let ids: Vec<Option<u32>> =
-            names.iter().map(|name| name.and_then(|name| symbols.id(name.trim()))).collect();
-        let by_row = dictionary.keys_iter().map(|key| key.and_then(|key| ids.get(key).copied().flatten()));
-        return Ok(SymbolIds::Rows(by_row.collect()));
-    }
-    let names = texts(column)?;
-    let by_row = names.as_string::<i32>().iter().map(|name| name.and_then(|name| symbols.id(name.trim())));
-    Ok(SymbolIds::Rows(by_row.collect()))
-}
-
-fn required<'a>(batch: &Batch<'a>, name: &str) -> Result<&'a ArrayRef, LoadError> {
-    parquet::column(batch.rows, name).ok_or_else(|| LoadError::NoColumn {
-        place: batch.source.place.clone(),
-        column: name.to_owned(),
-        found: names_of(batch.rows.schema().fields().iter().map(|field| field.name().as_str())),
-    })
-}
-
-fn names_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
-}
-
-fn unreadable(batch: &Batch<'_>, source: ArrowError) -> LoadError {
-    LoadError::Unreadable { place: batch.source.place.clone(), source }
-}
-
-/// Appends the picked rows of a numeric column; a missing value or column is NaN.
-fn append(
-    to: &mut Vec<f64>,
-    batch: &Batch<'_>,
-    column: Option<&ArrayRef>,
-    keys: &Keys,
-) -> Result<(), LoadError> {
-    let Some(column) = column else {
-        to.resize(to.len() + keys.rows.len(), f64::NAN);
-        return Ok(());
-    };
-    let values = parquet::as_doubles(column).map_err(|source| unreadable(batch, source))?;
-    if values.null_count() == 0 && keys.rows.len() == values.len() {
-        to.extend_from_slice(values.values());
-    } else {
-        let picked = keys.rows.iter().map(|&row| row as usize);
-        to.extend(picked.map(|row| if values.is_valid(row) { values.value(row) } else { f64::NAN }));
-    }
-    Ok(())
-}
-
-/// Spellings of the adjusted close.
-pub(crate) const ADJUSTED_CLOSE: [&str; 4] = ["adj_close", "adjusted_close", "adjclose", "adj close"];
-
-struct PriceCollector<'a> {
-    window: &'a Window,
-    wanted: PriceColumns,
-    symbols: Symbols,
-    rows: PriceRows,
-    adjusted: bool,
-}
-
-impl<'a> PriceCollector<'a> {
-    fn new(window: &'a Window, wanted: PriceColumns) -> Self {
-        let symbols = Symbols::of(window);
-        Self { window, wanted, symbols, rows: PriceRows::default(), adjusted: false }
-    }
-
-    fn selection(&self, source: &Source) -> Result<Selection, LoadError> {
-        let mut columns = vec!["date", "symbol", "open", "close"];
-        columns.extend(ADJUSTED_CLOSE);
-        if self.wanted.high_low {
-            columns.extend(["high", "low"]);
-        }
-        if self.wanted.volume {
-            columns.push("volume");
-        }
-        if self.wanted.exchange {
-            columns.push("exchange");
-        }
-        check_columns(source, &["date", "symbol", "open", "close"])?;
-        Ok(Selection { columns: Some(columns.into_iter().map(str::to_owned).collect()), dates: None })
-    }
-
-    fn push(&mut self, batch: &Batch<'_>) -> Result<(), LoadError> {
-        let keys = keys(batch, self.window, &mut self.symbols)?;
-        let start = self.rows.date.len();
-        let of = |name: &str| parquet::column(batch.rows, name);
-        append(&mut self.rows.open, batch, Some(required(batch, "open")?), &keys)?;
-        if self.wanted.high_low {
-            append(&mut self.rows.high, batch, of("high"), &keys)?;
-            append(&mut self.rows.low, batch, of("low"), &keys)?;
-        }
-        append(&mut self.rows.close, batch, Some(required(batch, "close")?), &keys)?;
-        if self.wanted.volume {
-            append(&mut self.rows.volume, batch, of("volume"), &keys)?;
-        }
-        if let Some(column) = ADJUSTED_CLOSE.iter().find_map(|name| of(name)) {
-            let mut adjusted = Vec::with_capacity(keys.rows.len());
-            append(&mut adjusted, batch, Some(column), &keys)?;
-            self.adjust(start, &adjusted);
-        }
-        self.exchanges(batch, &keys)?;
-        self.rows.date.extend(&keys.days);
-        self.rows.symbol.extend(&keys.symbols);
-        Ok(())
-    }
-
-    fn finish(self) -> PriceRows {
-        PriceRows { symbols: self.symbols.names, ..self.rows }
-    }
-
-    /// Puts splits and dividends into all prices of a bar, and keeps its dollar volume.
-    fn adjust(&mut self, start: usize, adjusted_close: &[f64]) {
-        self.adjusted = true;
-        for (row, adjusted) in (start..).zip(adjusted_close) {
-            let factor = adjusted / self.rows.close[row];
-            if factor.is_finite() && factor > 0.0 {
-                self.rows.open[row] *= factor;
-                self.rows.close[row] = *adjusted;
-                // Columns that are not wanted are empty.
-                for (prices, factor) in [
-                    (&mut self.rows.high, factor),
-                    (&mut self.rows.low, factor),
-                    (&mut self.rows.volume, 1.0 / factor),
-                ] {
-                    if let Some(price) = prices.get_mut(row) {
-                        *price *= factor;
-                    }
-                }
-            }
-        }
-    }
-
-    fn exchanges(&mut self, batch: &Batch<'_>, keys: &Keys) -> Result<(), LoadError> {
-        let Some(column) = parquet::column(batch.rows, "exchange") else { return Ok(()) };
-        let texts = deltalake::arrow::compute::cast(column, &DataType::Utf8)
-            .map_err(|source| unreadable(batch, source))?;
-        let texts = texts.as_string::<i32>();
-        self.rows.exchange.resize(self.symbols.names.len(), None);
-        for (&row, &symbol) in keys.rows.iter().zip(&keys.symbols) {
-            let row = row as usize;
-            if texts.is_valid(row) {
-                let known = &mut self.rows.exchange[symbol as usize];
-                if known.as_deref() != Some(texts.value(row)) {
-                    *known = Some(texts.value(row).to_owned());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-struct SignalCollector<'a> {
-    window: &'a Window,
-    symbols: Symbols,
-    /// Lower-case names; `None` takes every numeric column.
-    wanted: Option<Vec<String>>,
-    rows: SignalRows,
-}
-
-impl<'a> SignalCollector<'a> {
-    fn new(window: &'a Window, wanted: Option<Vec<String>>) -> Self {
-        let symbols = Symbols::of(window);
-        Self { window, symbols, wanted, rows: SignalRows::default() }
-    }
-
-    fn finish(self) -> SignalRows {
-        SignalRows { symbols: self.symbols.names, ..self.rows }
-    }
-
-    fn selection(&self, source: &Source) -> Result<Selection, LoadError> {
-        check_columns(source, &["date", "symbol"])?;
-        let columns = self.wanted.as_ref().map(|wanted| {
-            ["date", "symbol"].into_iter().map(str::to_owned).chain(wanted.iter().cloned()).collect()
-        });
-        Ok(Selection { columns, dates: None })
-    }
-
-    fn push(&mut self, batch: &Batch<'_>) -> Result<(), LoadError> {
-        let keys = keys(batch, self.window, &mut self.symbols)?;
-        let before = self.rows.date.len();
-        let text_is_number = matches!(batch.source.kind, SourceKind::Csv(_));
-        for (field, column) in batch.rows.schema().fields().iter().zip(batch.rows.columns()) {
-            let name = field.name();
-            let key = name.eq_ignore_ascii_case("date") || name.eq_ignore_ascii_case("symbol");
-            let wanted =
-                self.wanted.as_ref().is_none_or(|all| all.iter().any(|one| one.eq_ignore_ascii_case(name)));
-            let numeric = parquet::is_numeric(field.data_type()) || text_is_number;
-            if key || !wanted || !numeric {
-                continue;
-            }
-            let at = match self.rows.columns.iter().position(|(known, _)| known.eq_ignore_ascii_case(name)) {
-                Some(at) => at,
-                None => {
-                    self.rows.columns.push((name.clone(), vec![f64::NAN; before]));
-                    self.rows.columns.len() - 1
-                }
-            };
-            append(&mut self.rows.columns[at].1, batch, Some(column), &keys)?;
-        }
-        let rows = before + keys.rows.len();
-        for (_, values) in &mut self.rows.columns {
-            values.resize(rows, f64::NAN);
-        }
-        self.rows.date.extend(&keys.days);
-        self.rows.symbol.extend(&keys.symbols);
-        Ok(())
-    }
-}
-
-/// Refuses a table without the columns that every row must have, before anything is read.
-fn check_columns(source: &Source, needed: &[&str]) -> Result<(), LoadError> {
-    let Some(found) = source.columns()? else { return Ok(()) };
-    for column in needed {
-        if !found.iter().any(|name| name.eq_ignore_ascii_case(column)) {
-            return Err(LoadError::NoColumn {
-                place: source.place.clone(),
-                column: (*column).to_owned(),
-                found: names_of(found.iter().map(String::as_str)),
-            });
-        }
-    }
-    Ok(())
 }

@@ -1,14 +1,19 @@
-//! Benchmarks of the hot paths: `cargo bench`, or `cargo bench -- engine` for one group.
+//! Benchmarks of the hot paths: `cargo bench`, or `cargo bench -- engine` for one group. One table at the end.
 
 mod engine;
 mod load;
 mod panels;
+mod table;
+
+use std::time::SystemTime;
 
 use criterion::Criterion;
 
 fn main() {
+    let begin = SystemTime::now();
     let mut criterion = Criterion::default().configure_from_args();
     engine::bench(&mut criterion);
     load::bench(&mut criterion);
     criterion.final_summary();
+    table::print(begin);
 }

@@ -1,7 +1,7 @@
 //! Price panels of a given size, the same on every machine, and the configs that are measured on them.
 
 use backtest_functions::engine::config::BacktestConfig;
-use backtest_functions::engine::market::PriceRows;
+use backtest_functions::engine::market::{PriceChunk, PriceRows};
 use backtest_functions::engine::{Market, Outcome, run};
 use chrono::{Datelike as _, NaiveDate, Weekday};
 use serde_json::json;
@@ -11,8 +11,7 @@ use std::ops::ControlFlow;
 pub(crate) fn panel(symbols: usize, days: usize) -> Market {
     let first = NaiveDate::from_ymd_opt(2000, 1, 3).unwrap_or_default();
     let weekdays = first.iter_days().filter(|day| !matches!(day.weekday(), Weekday::Sat | Weekday::Sun));
-    let mut rows =
-        PriceRows { symbols: (0..symbols).map(|n| format!("S{n:05}")).collect(), ..PriceRows::default() };
+    let mut rows = PriceChunk::default();
     let mut last = vec![100.0; symbols];
     let mut noise = Noise(42);
     for date in weekdays.take(days) {
@@ -25,7 +24,8 @@ pub(crate) fn panel(symbols: usize, days: usize) -> Market {
             rows.close.push(*close);
         }
     }
-    assemble(&momentum(5, "momentum_12_1"), rows)
+    let symbols = (0..symbols).map(|n| format!("S{n:05}")).collect();
+    assemble(&momentum(5, "momentum_12_1"), PriceRows { symbols, exchange: Vec::new(), chunks: vec![rows] })
 }
 
 fn assemble(config: &BacktestConfig, rows: PriceRows) -> Market {

@@ -78,7 +78,7 @@ fn the_participation_cap_respects_lots() {
         "strategy": { "class": "BuyAndHoldStrategy", "parameters": { "rebalance": "annually" } },
         "broker": { "max_participation_rate": 0.5, "lot_size": 10, "allow_fractional_shares": false },
     }));
-    toy.prices.volume = vec![25.0; 3];
+    toy.prices.chunks[0].volume = vec![25.0; 3];
     let got = toy.run();
     assert_eq!(fills(&got), [(day(1), "A".to_owned(), 10.0)]);
     assert_eq!(got.rejected.reason, [RejectReason::ParticipationCap]);
@@ -92,7 +92,7 @@ fn zero_volume_fills_nothing() {
         "strategy": { "class": "BuyAndHoldStrategy" },
         "broker": { "max_participation_rate": 0.5 },
     }));
-    toy.prices.volume = vec![1e6, 0.0, 1e6, 1e6];
+    toy.prices.chunks[0].volume = vec![1e6, 0.0, 1e6, 1e6];
     let got = toy.run();
     assert_eq!(trading_days(&got), [day(2)]);
     assert_eq!((got.rejected.date[0], got.rejected.reason[0]), (day(1), RejectReason::ParticipationCap));

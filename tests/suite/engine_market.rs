@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use backtest_functions::engine::market::DataError;
+use backtest_functions::engine::market::{DataError, PriceChunk};
 use backtest_functions::engine::{Market, RunError, run};
 use serde_json::json;
 
@@ -17,13 +17,12 @@ fn error(toy: &Toy) -> DataError {
 fn rows_come_in_any_order() {
     let toy = Toy::flat(&[("B", &[2.0, 3.0]), ("A", &[1.0, 4.0])]);
     let mut turned = toy.clone();
-    for column in [&mut turned.prices.open, &mut turned.prices.high, &mut turned.prices.low] {
+    let rows = &mut turned.prices.chunks[0];
+    for column in [&mut rows.open, &mut rows.high, &mut rows.low, &mut rows.close, &mut rows.volume] {
         column.reverse();
     }
-    turned.prices.close.reverse();
-    turned.prices.volume.reverse();
-    turned.prices.date.reverse();
-    turned.prices.symbol.reverse();
+    rows.date.reverse();
+    rows.symbol.reverse();
     assert_eq!(toy.market(), turned.market());
     let market = toy.market();
     assert_eq!(market.symbols(), ["A", "B"]);
@@ -33,11 +32,41 @@ fn rows_come_in_any_order() {
     assert_eq!(market.symbol("C"), None);
 }
 
+/// However the rows are cut, the market is the same; of equal rows in two pieces the later one counts.
+#[test]
+fn rows_come_in_any_number_of_pieces() {
+    let whole = Toy::flat(&[("B", &[2.0, 3.0, 5.0]), ("A", &[1.0, 4.0, 6.0])]);
+    let mut cut = whole.clone();
+    let rows = cut.prices.chunks.remove(0);
+    cut.prices.chunks = (0..rows.date.len()).map(|at| row(&rows, at)).collect();
+    cut.prices.chunks.insert(2, PriceChunk::default());
+    assert_eq!(cut.market(), whole.market());
+
+    let mut corrected = row(&rows, 1);
+    corrected.close = vec![3.5];
+    cut.prices.chunks.push(corrected);
+    let market = cut.market();
+    assert_eq!(market.close(1, market.symbol("B").unwrap()), 3.5);
+    assert_eq!(cut.run().summary.warnings.len(), 1);
+}
+
+fn row(rows: &PriceChunk, at: usize) -> PriceChunk {
+    PriceChunk {
+        date: vec![rows.date[at]],
+        symbol: vec![rows.symbol[at]],
+        open: vec![rows.open[at]],
+        high: vec![rows.high[at]],
+        low: vec![rows.low[at]],
+        close: vec![rows.close[at]],
+        volume: vec![rows.volume[at]],
+    }
+}
+
 /// A row without an open or without a close is no bar, and a day of such rows is no trading day.
 #[test]
 fn incomplete_rows_are_no_bars() {
     let mut toy = Toy::flat(&[("A", &[1.0, 2.0, 3.0])]);
-    toy.prices.open[1] = NONE;
+    toy.prices.chunks[0].open[1] = NONE;
     let market = toy.market();
     assert_eq!(market.dates(), [day(0), day(2)]);
 }
@@ -76,17 +105,17 @@ fn rows_that_make_no_market() {
     let compared = toy.clone().with(json!({ "benchmark": "Z" }));
     assert!(matches!(error(&compared), DataError::NoBenchmark { symbol, .. } if symbol == "Z"));
     let mut endless = toy.clone();
-    endless.prices.close[1] = f64::INFINITY;
+    endless.prices.chunks[0].close[1] = f64::INFINITY;
     assert_eq!(error(&endless).to_string(), "column close: infinite value for A on 2024-01-02");
     let mut ragged = toy;
-    ragged.prices.open.pop();
+    ragged.prices.chunks[0].open.pop();
     assert_eq!(error(&ragged), DataError::Ragged("price"));
 }
 
 #[test]
 fn the_reader_is_told_about_repeats_and_silent_symbols() {
     let mut toy = Toy::flat(&[("A", &[1.0, 2.0])]).with(json!({ "universe": { "symbols": ["A", "Z"] } }));
-    toy.prices.date[1] = toy.prices.date[0];
+    toy.prices.chunks[0].date[1] = toy.prices.chunks[0].date[0];
     let got = toy.run();
     assert_eq!(got.summary.warnings.len(), 2, "{:?}", got.summary.warnings);
     let market = toy.market();

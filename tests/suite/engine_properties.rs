@@ -1,6 +1,7 @@
 //! What must hold for every market and every strategy, tried on random ones.
 
 use backtest_functions::engine::Outcome;
+use backtest_functions::engine::market::PriceChunk;
 use backtest_functions::engine::metrics::periods::PeriodReturns;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -161,13 +162,16 @@ proptest! {
         let toy = toy(&steps, None).with(config);
         let mut more = toy.clone();
         more.prices.symbols.push("AA".to_owned());
-        for n in 0..DAYS {
-            more.prices.date.push(day(n).to_epoch_days());
-            more.prices.symbol.push(NAMES.len() as u32);
-            for column in [&mut more.prices.open, &mut more.prices.high, &mut more.prices.low, &mut more.prices.close, &mut more.prices.volume] {
-                column.push(7.0);
-            }
-        }
+        let sevens = vec![7.0; DAYS];
+        more.prices.chunks.push(PriceChunk {
+            date: (0..DAYS).map(|n| day(n).to_epoch_days()).collect(),
+            symbol: vec![NAMES.len() as u32; DAYS],
+            open: sevens.clone(),
+            high: sevens.clone(),
+            low: sevens.clone(),
+            close: sevens.clone(),
+            volume: sevens,
+        });
         let alone = toy.clone().with(json!({ "universe": { "symbols": NAMES } }));
         let company: Vec<&str> = NAMES.into_iter().chain(["AA"]).collect();
         let more = more.with(json!({ "universe": { "symbols": company } }));

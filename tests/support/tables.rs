@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::Path;
 
-use backtest_functions::engine::market::{PriceRows, SignalRows};
+use backtest_functions::engine::market::{PriceChunk, PriceRows, SignalRows};
 use deltalake::arrow::array::{Array, AsArray, RecordBatch};
 use deltalake::arrow::compute::{cast, concat_batches};
 use deltalake::arrow::datatypes::{DataType, Date32Type, Float64Type};
@@ -63,8 +63,7 @@ pub(crate) fn price_rows(path: &Path) -> PriceRows {
     let batch = read_parquet(path);
     let (symbols, symbol) = ids(&texts(&batch, "symbol").unwrap());
     let optional = |name| numbers(&batch, name).unwrap_or_default();
-    PriceRows {
-        symbols,
+    let rows = PriceChunk {
         date: days(&batch, "date").unwrap(),
         symbol,
         open: numbers(&batch, "open").unwrap(),
@@ -72,8 +71,8 @@ pub(crate) fn price_rows(path: &Path) -> PriceRows {
         low: optional("low"),
         close: numbers(&batch, "close").unwrap(),
         volume: optional("volume"),
-        exchange: Vec::new(),
-    }
+    };
+    PriceRows { symbols, exchange: Vec::new(), chunks: vec![rows] }
 }
 
 /// Signal rows of a Parquet file: every column but date and symbol.

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use backtest_functions::engine::config::BacktestConfig;
-use backtest_functions::engine::market::{PriceRows, SignalRows};
+use backtest_functions::engine::market::{PriceChunk, PriceRows, SignalRows};
 use backtest_functions::engine::{Market, Outcome, RunError, run};
 use chrono::{Datelike as _, NaiveDate, Weekday};
 use serde_json::{Map, Value, json};
@@ -40,18 +40,20 @@ impl Toy {
     /// Symbols with their daily bars: open, high, low, close.
     pub(crate) fn new(series: &[(&str, Vec<[f64; 4]>)]) -> Self {
         let mut prices = PriceRows::default();
+        let mut rows = PriceChunk::default();
         for (id, (name, bars)) in series.iter().enumerate() {
             prices.symbols.push((*name).to_owned());
             for (date, [open, high, low, close]) in weekdays().zip(bars) {
-                prices.date.push(date.to_epoch_days());
-                prices.symbol.push(id as u32);
-                prices.open.push(*open);
-                prices.high.push(*high);
-                prices.low.push(*low);
-                prices.close.push(*close);
-                prices.volume.push(1e6);
+                rows.date.push(date.to_epoch_days());
+                rows.symbol.push(id as u32);
+                rows.open.push(*open);
+                rows.high.push(*high);
+                rows.low.push(*low);
+                rows.close.push(*close);
+                rows.volume.push(1e6);
             }
         }
+        prices.chunks.push(rows);
         let config = json!({
             "start_date": "2024-01-01",
             "end_date": "2024-12-31",
