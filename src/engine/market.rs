@@ -10,7 +10,7 @@
 //! `lookback`.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
+use std::ops::Range;
 
 use chrono::NaiveDate;
 use rayon::prelude::*;
@@ -492,17 +492,25 @@ impl Calendar {
         let (start, end) = (config.start_date, config.end_date);
         let nothing = || DataError::NoPrices { start, end };
         let (first_day, last_day) = (start.to_epoch_days(), end.to_epoch_days());
-        let in_time =
-            prices.chunks.par_iter().flat_map_iter(|chunk| &chunk.date).filter(|&&day| day <= last_day);
-        let span = in_time.map(|&day| (day, day)).reduce_with(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-        let Some((origin, last)) = span else {
+        let spans = prices.chunks.par_iter().filter_map(|chunk| {
+            let days = || chunk.date.iter().copied();
+            days().min().zip(days().max())
+        });
+        let span = spans.reduce_with(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let Some((origin, last)) = span.map(|(first, last)| (first, last.min(last_day))) else {
             return Err(nothing());
         };
+        if origin > last {
+            return Err(nothing());
+        }
         let untraded = || vec![false; (last - origin) as usize + 1];
         let traded = prices.chunks.par_iter().fold(untraded, |mut traded, chunk| {
             for (row, &day) in chunk.date.iter().enumerate() {
-                if day <= last && chunk.is_bar(ids, row) {
-                    traded[(day - origin) as usize] = true;
+                // One complete row makes a trading day; those after it need no look.
+                if let Some(traded) = traded.get_mut((day - origin) as usize)
+                    && !*traded
+                {
+                    *traded = chunk.is_bar(ids, row);
                 }
             }
             traded
@@ -554,16 +562,26 @@ impl Shape<'_> {
 
     /// The cell of each row of a chunk; of rows that are no bars [`NOWHERE`].
     fn places(&self, ids: &[Option<SymbolId>], chunk: &PriceChunk) -> Places {
-        let rows = chunk.symbol.iter().zip(&chunk.date).enumerate();
-        let cells: Vec<u32> = rows
-            .map(|(row, (&symbol, &day))| match chunk.is_bar(ids, row) {
-                true => self.cell(ids, symbol, day),
-                false => NOWHERE,
-            })
-            .collect();
-        let known = || cells.iter().copied().filter(|&cell| cell != NOWHERE);
-        let range = known().min().unwrap_or(NOWHERE)..=known().max().unwrap_or(0);
-        Places { cells, range }
+        let mut cells = Vec::with_capacity(chunk.date.len());
+        let (mut known_day, mut first_cell) = (i32::MIN, None);
+        for (row, (&symbol, &day)) in chunk.symbol.iter().zip(&chunk.date).enumerate() {
+            // Rows mostly come day by day.
+            if day != known_day {
+                known_day = day;
+                first_cell = self.calendar.bar(day).map(|bar| bar * self.names.sorted.len());
+            }
+            let cell = match (first_cell, ids[symbol as usize]) {
+                (Some(first), Some(symbol)) if !chunk.open[row].is_nan() && !chunk.close[row].is_nan() => {
+                    first + symbol.index()
+                }
+                _ => NOWHERE as usize,
+            };
+            cells.push(u32::try_from(cell).unwrap_or(NOWHERE));
+        }
+        // NOWHERE is the largest number: plus one, it wraps around to the smallest.
+        let first = cells.iter().copied().min().unwrap_or(NOWHERE);
+        let end = cells.iter().map(|cell| cell.wrapping_add(1)).max().unwrap_or(0);
+        Places { cells, range: first..end }
     }
 
     /// Puts one column into a table; also says how many numbers took the place of another one.
@@ -585,7 +603,7 @@ impl Shape<'_> {
             let (first, last) = (at * block, at * block + cells.len() - 1);
             let mut repeats = 0;
             for (place, values) in places.iter().zip(values) {
-                if *place.range.start() as usize > last || (*place.range.end() as usize) < first {
+                if place.range.start as usize > last || place.range.end as usize <= first {
                     continue;
                 }
                 for (&cell, &value) in place.cells.iter().zip(values) {
@@ -617,8 +635,8 @@ impl Shape<'_> {
 /// Where the rows of a chunk go.
 struct Places {
     cells: Vec<u32>,
-    /// The lowest and the highest cell; empty if there is none.
-    range: RangeInclusive<u32>,
+    /// From the lowest cell to behind the highest; empty if there is none.
+    range: Range<u32>,
 }
 
 /// First bar of each symbol; the number of bars if it has none.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::NaiveDate;
-use deltalake::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use deltalake::arrow::array::{Array, ArrayData, ArrayRef, AsArray, RecordBatch};
 use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::{DataType, Int32Type};
 use deltalake::arrow::error::ArrowError;
@@ -100,7 +100,7 @@ struct Maker {
     context: Context,
     origin: Arc<Origin>,
     /// Ids of the names of the dictionary that came last: the batches of a row group share theirs.
-    dictionary: Option<(ArrayRef, Vec<u32>)>,
+    dictionary: Option<(ArrayData, Vec<u32>)>,
 }
 
 /// The rows of a batch that are wanted.
@@ -151,11 +151,12 @@ impl Maker {
             let mut known = self.context.names();
             return Ok(names.as_string::<i32>().iter().map(|name| known.id(name)).collect());
         };
-        if !self.dictionary.as_ref().is_some_and(|(names, _)| Arc::ptr_eq(names, dictionary.values())) {
+        let data = dictionary.values().to_data();
+        if !self.dictionary.as_ref().is_some_and(|(known, _)| known.ptr_eq(&data)) {
             let names = texts(dictionary.values())?;
             let mut known = self.context.names();
             let ids = names.as_string::<i32>().iter().map(|name| known.id(name)).collect();
-            self.dictionary = Some((Arc::clone(dictionary.values()), ids));
+            self.dictionary = Some((data, ids));
         }
         let ids = self.dictionary.as_ref().map_or(&[][..], |(_, ids)| ids);
         let id = |key: usize| ids.get(key).copied().unwrap_or(LEFT_OUT);
