@@ -13,6 +13,7 @@ test: ## run every test against real parts
 check: ## what CI checks before the tests
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --quiet
 
 bench: ## measure the hot paths
 	cargo bench --locked
