@@ -1,15 +1,39 @@
-//! `backtests migrate`: the schema of the Postgres database.
+//! `backtests migrate`: the schema of the Postgres database, and its logins.
 
-use super::settings::{Settings, environment, log_filter};
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use rand::distr::{Alphanumeric, SampleString as _};
+
+use super::settings::{Environment, Secret, Settings, environment, log_filter};
 use super::{CliError, say, telemetry};
-use crate::store::migrations::{self, Standing};
+use crate::store::migrations::{self, Migration, Standing};
 use crate::store::pg::Database;
+use crate::store::psql::Psql;
+use crate::store::roles::{self, LOGINS, Login};
 
-/// Bring the Postgres database of POSTGRES_DSN to the schema that this version needs.
+/// Bring the Postgres database of POSTGRES_DSN to the schema that this version needs, and make its logins.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
+    /// What speaks to the database; `psql` and `docker` get SQL by standard input and the password by the environment.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    via: Via,
+    /// Image with `psql`, for `--via docker`.
+    #[arg(long, global = true, value_name = "IMAGE", default_value = "postgres:17-alpine")]
+    docker_image: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Via {
+    /// This program.
+    #[default]
+    Driver,
+    /// `psql` of this machine.
+    Psql,
+    /// `psql` of a container.
+    Docker,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -24,6 +48,39 @@ enum Command {
     Status,
     /// Fail unless every migration is applied, unedited.
     Verify,
+    /// Make the logins, or give them new passwords. Needs a login that may make roles.
+    ///
+    /// A password comes from API_SERVICE_PASSWORD, BACKTEST_SERVICE_PASSWORD or RANKING_WRITER_PASSWORD, or is made.
+    /// It is shown only on request; the server gets its SCRAM verifier. With --entra, service principals of Microsoft
+    /// Entra become roles instead, and have no password.
+    Roles(RolesArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RolesArgs {
+    /// Only this login; may be repeated.
+    #[arg(long, value_name = "LOGIN", value_parser = LOGINS.map(|login| login.name))]
+    only: Vec<String>,
+    /// Most connections of a login at once; may be repeated.
+    #[arg(long, value_name = "LOGIN=N", value_parser = connection_limit)]
+    connection_limit: Vec<(String, u32)>,
+    /// Print the connection strings of the logins: to a terminal, or to a file that only its owner reads.
+    #[arg(long, conflicts_with = "secrets_file")]
+    emit_secrets: bool,
+    /// Write the connection strings to this file, for its owner alone.
+    #[arg(long, value_name = "FILE")]
+    secrets_file: Option<PathBuf>,
+    /// Map a service principal to a role, member of all groups or of those named; may be repeated.
+    #[arg(long, value_name = "NAME=OBJECT_ID[:GROUP,...]", value_parser = principal)]
+    entra: Vec<Principal>,
+}
+
+/// A service principal of Microsoft Entra.
+#[derive(Debug, Clone)]
+struct Principal {
+    name: String,
+    object_id: String,
+    groups: Vec<String>,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
@@ -36,22 +93,26 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         .ok_or_else(|| CliError::usage("POSTGRES_DSN: is not set; it names the database to migrate"))?;
     let database = Database::parse(dsn.reveal(), &settings.instance)
         .map_err(|error| CliError::usage(format!("POSTGRES_DSN: {error}")))?;
-    let mut client =
-        database.connect().await.map_err(|error| CliError::because("connect to the database", error))?;
-    let failed = |error| CliError::because("migrate", error);
+    let psql = match args.via {
+        Via::Driver => None,
+        Via::Psql => Some(Psql::Local),
+        Via::Docker => Some(Psql::Docker { image: args.docker_image }),
+    };
     match args.command {
         Command::Up { dry_run: true } => {
-            let waiting: Vec<Standing> = migrations::verify(&client).await.map_err(failed)?;
-            let waiting: Vec<_> = waiting.iter().filter(|one| one.applied_at.is_none()).collect();
-            for standing in &waiting {
-                say(format_args!("would apply {}", standing.migration.name));
+            let waiting = missing(&verify(&database, psql.as_ref()).await?);
+            for migration in &waiting {
+                say(format_args!("would apply {}", migration.name));
             }
             if waiting.is_empty() {
                 say("nothing to apply");
             }
         }
         Command::Up { dry_run: false } => {
-            let applied = migrations::up(&mut client).await.map_err(failed)?;
+            let applied = match psql {
+                Some(psql) => psql.up(&database).await.map_err(failed)?,
+                None => migrations::up(&mut connect(&database).await?).await.map_err(failed)?,
+            };
             for migration in &applied {
                 say(format_args!("applied {}", migration.name));
             }
@@ -60,9 +121,11 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
             }
         }
         Command::Status => {
-            for Standing { migration, applied_at, edited } in
-                migrations::status(&client).await.map_err(failed)?
-            {
+            let standings = match psql {
+                Some(psql) => psql.status(&database).await.map_err(failed)?,
+                None => migrations::status(&connect(&database).await?).await.map_err(failed)?,
+            };
+            for Standing { migration, applied_at, edited } in standings {
                 let when =
                     applied_at.map_or("missing".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string());
                 let edited = if edited { "  EDITED after it was applied" } else { "" };
@@ -70,20 +133,178 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
             }
         }
         Command::Verify => {
-            let standings = migrations::verify(&client).await.map_err(failed)?;
-            let missing: Vec<_> = standings
-                .iter()
-                .filter(|one| one.applied_at.is_none())
-                .map(|one| one.migration.name)
-                .collect();
+            let missing = missing(&verify(&database, psql.as_ref()).await?);
             if !missing.is_empty() {
+                let names: Vec<_> = missing.iter().map(|migration| migration.name).collect();
                 return Err(CliError::failed(format!(
                     "missing: {}; run `backtests migrate up`",
-                    missing.join(", ")
+                    names.join(", ")
                 )));
             }
             say("every migration is applied and unedited");
         }
+        Command::Roles(_) if psql.is_some() => {
+            return Err(CliError::usage("--via: roles are made by this program itself (--via driver)"));
+        }
+        Command::Roles(roles) => make_roles(&database, &environment, roles).await?,
     }
+    Ok(())
+}
+
+async fn connect(database: &Database) -> Result<tokio_postgres::Client, CliError> {
+    database.connect().await.map_err(|error| CliError::because("connect to the database", error))
+}
+
+async fn verify(database: &Database, psql: Option<&Psql>) -> Result<Vec<Standing>, CliError> {
+    match psql {
+        Some(psql) => psql.verify(database).await.map_err(failed),
+        None => migrations::verify(&connect(database).await?).await.map_err(failed),
+    }
+}
+
+fn missing(standings: &[Standing]) -> Vec<Migration> {
+    standings.iter().filter(|one| one.applied_at.is_none()).map(|one| one.migration).collect()
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CliError {
+    CliError::because("migrate", error)
+}
+
+async fn make_roles(database: &Database, environment: &Environment, args: RolesArgs) -> Result<(), CliError> {
+    let mut client = connect(database).await?;
+    let missing = missing(&migrations::verify(&client).await.map_err(failed)?);
+    if !missing.is_empty() {
+        return Err(CliError::failed(
+            "the groups come with the migrations; run `backtests migrate up` first",
+        ));
+    }
+    if !args.entra.is_empty() {
+        return make_principals(database, &client, &args.entra).await;
+    }
+    if args.emit_secrets && !output_is_private() {
+        return Err(CliError::usage(
+            "--emit-secrets: standard output is neither a terminal nor a file for its owner alone (mode 0600)",
+        ));
+    }
+    let mut connections = String::new();
+    for known in &LOGINS {
+        if !args.only.is_empty() && !args.only.iter().any(|name| name == known.name) {
+            continue;
+        }
+        let limit = args.connection_limit.iter().rev().find(|(name, _)| name == known.name);
+        let login = Login { connection_limit: limit.map_or(known.connection_limit, |(_, n)| *n), ..*known };
+        let password = password(database, environment, &login)?;
+        roles::set_password(&mut client, &login, password.reveal())
+            .await
+            .map_err(|error| CliError::because(format!("make the login {}", login.name), error))?;
+        let variable = login.name.to_ascii_uppercase();
+        connections += &format!("{variable}_DSN={}\n", database.dsn_of(login.name, password.reveal()));
+        if !args.emit_secrets {
+            say(format_args!("{:<18} member of {}, new password", login.name, login.group));
+        }
+    }
+    match &args.secrets_file {
+        Some(path) => {
+            write_private(path, &connections)
+                .map_err(|error| CliError::because(format!("write {}", path.display()), error))?;
+            say(format_args!("connection strings: {}", path.display()));
+        }
+        None if args.emit_secrets => say(connections.trim_end()),
+        None => say("passwords are not shown; --secrets-file or --emit-secrets does that"),
+    }
+    Ok(())
+}
+
+/// The password of a login: given by the environment, or made.
+fn password(database: &Database, environment: &Environment, login: &Login) -> Result<Secret, CliError> {
+    let variable = format!("{}_PASSWORD", login.name.to_ascii_uppercase());
+    let Some(given) = environment.get(&variable).filter(|given| !given.is_empty()) else {
+        return Ok(Secret::new(Alphanumeric.sample_string(&mut rand::rng(), 32)));
+    };
+    if given.chars().count() < 12 {
+        return Err(CliError::usage(format!("{variable}: has fewer than 12 characters")));
+    }
+    if database.has_password(given) {
+        return Err(CliError::usage(format!(
+            "{variable}: is the password of POSTGRES_DSN; take another one"
+        )));
+    }
+    Ok(Secret::new(given.clone()))
+}
+
+async fn make_principals(
+    database: &Database,
+    client: &tokio_postgres::Client,
+    principals: &[Principal],
+) -> Result<(), CliError> {
+    let directory = connect(&database.with_database("postgres")).await?;
+    for Principal { name, object_id, groups } in principals {
+        let refused = |error| CliError::because(format!("make the role {name}"), error);
+        let created = roles::create_principal(&directory, name, object_id).await.map_err(refused)?;
+        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+        roles::join(client, name, &groups).await.map_err(refused)?;
+        let what = if created { "made" } else { "was there" };
+        say(format_args!("{name:<18} {what}, member of {}", groups.join(", ")));
+    }
+    Ok(())
+}
+
+fn connection_limit(text: &str) -> Result<(String, u32), String> {
+    let (name, limit) = text.split_once('=').ok_or("must be LOGIN=N")?;
+    if !LOGINS.iter().any(|login| login.name == name) {
+        return Err(format!("'{name}' is none of {}", LOGINS.map(|login| login.name).join(", ")));
+    }
+    match limit.parse() {
+        Ok(limit) if (1..=10_000).contains(&limit) => Ok((name.to_owned(), limit)),
+        _ => Err(format!("'{limit}' is no number from 1 to 10000")),
+    }
+}
+
+fn principal(text: &str) -> Result<Principal, String> {
+    let (name, rest) = text.split_once('=').ok_or("must be NAME=OBJECT_ID, with :GROUP,... if you like")?;
+    let (object_id, groups) = rest.split_once(':').unwrap_or((rest, ""));
+    let parts: Vec<usize> = object_id.split('-').map(str::len).collect();
+    let hex = object_id.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
+    if parts != [8, 4, 4, 4, 12] || !hex {
+        return Err(format!("'{object_id}' is no object id (00000000-0000-0000-0000-000000000000)"));
+    }
+    if name.is_empty() || name.len() > 63 {
+        return Err("the name of a role has 1 to 63 bytes".to_owned());
+    }
+    let known = LOGINS.map(|login| login.group);
+    let groups: Vec<String> = match groups {
+        "" => known.map(str::to_owned).to_vec(),
+        groups => groups.split(',').map(str::to_owned).collect(),
+    };
+    match groups.iter().find(|group| !known.contains(&group.as_str())) {
+        Some(unknown) => Err(format!("'{unknown}' is none of {}", known.join(", "))),
+        None => Ok(Principal { name: name.to_owned(), object_id: object_id.to_owned(), groups }),
+    }
+}
+
+/// Whether only a person at a terminal or the owner of a file sees what is printed.
+fn output_is_private() -> bool {
+    let output = std::io::stdout();
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        use std::os::unix::fs::MetadataExt as _;
+        let file = output.as_fd().try_clone_to_owned().map(std::fs::File::from);
+        let private = file.and_then(|file| file.metadata());
+        if private.is_ok_and(|about| about.is_file() && about.mode() & 0o077 == 0) {
+            return true;
+        }
+    }
+    output.is_terminal()
+}
+
+/// Writes a file that its owner alone may read. What stood there before is replaced as a whole.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Temporary files are made with mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
     Ok(())
 }

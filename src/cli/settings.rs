@@ -14,6 +14,11 @@ use crate::store::pg::Database;
 pub struct Secret(String);
 
 impl Secret {
+    /// Hides a value.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
     /// The value, for the one who needs it.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -41,13 +41,14 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     3 "0003_ranking_signals",
     4 "0004_backtest_runs",
     5 "0005_run_execution",
+    7 "0007_group_roles",
 };
 
 /// The version that this program needs.
 pub const NEEDED: i32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// Key of the lock that lets one runner work at a time.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(7305814021)";
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7305814021)";
 
 /// Why a database was not migrated.
 #[derive(Debug, thiserror::Error)]

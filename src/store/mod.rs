@@ -8,5 +8,7 @@ pub mod migrations;
 pub mod parquet;
 pub mod pg;
 pub mod prices;
+pub mod psql;
+pub mod roles;
 mod rows;
 pub mod runs;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -122,6 +123,67 @@ impl Database {
             .map_err(|error| PgError::Tls(error.to_string()))
     }
 
+    /// Another database of the same server.
+    pub fn with_database(&self, name: &str) -> Self {
+        let mut other = self.clone();
+        other.config.dbname(name);
+        other
+    }
+
+    /// Whether this is the password of the connection string.
+    pub fn has_password(&self, password: &str) -> bool {
+        self.config.get_password() == Some(password.as_bytes())
+    }
+
+    /// The connection string of another login of the same database. It is a secret.
+    pub fn dsn_of(&self, user: &str, password: &str) -> String {
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let host = self.config.get_hosts().first().map(host_text).unwrap_or_default();
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
+        // Dots, colons and dashes of host names and addresses may stand as they are.
+        let host = if host.starts_with('/') { encode(&host) } else { host };
+        let (user, password, database) = (encode(user), encode(password), encode(database));
+        let mut dsn = format!("postgres://{user}:{password}@{host}:{port}/{database}");
+        if self.config.get_ssl_mode() != SslMode::Disable {
+            dsn.push_str("?sslmode=verify-full");
+        }
+        if let Roots::File(path) = &self.roots {
+            dsn.push_str("&sslrootcert=");
+            dsn.push_str(&encode(&path.display().to_string()));
+        }
+        dsn
+    }
+
+    /// The same for programs of Postgres itself: variables that they read, the password among them. `roots` is what they
+    /// call the roots of the platform.
+    pub fn libpq_environment(&self, roots: &str) -> Vec<(&'static str, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mode = match self.config.get_ssl_mode() {
+            SslMode::Disable => "disable",
+            SslMode::Prefer => "prefer",
+            _ => "verify-full",
+        };
+        let root = match &self.roots {
+            Roots::Platform => roots.to_owned(),
+            Roots::File(path) => path.display().to_string(),
+        };
+        let mut variables = vec![
+            ("PGHOST", self.config.get_hosts().first().map(host_text).unwrap_or_default()),
+            ("PGPORT", self.config.get_ports().first().copied().unwrap_or(5432).to_string()),
+            ("PGUSER", self.config.get_user().unwrap_or_default().to_owned()),
+            (
+                "PGDATABASE",
+                self.config.get_dbname().or(self.config.get_user()).unwrap_or_default().to_owned(),
+            ),
+            ("PGSSLMODE", mode.to_owned()),
+            ("PGSSLROOTCERT", if mode == "verify-full" { root } else { String::new() }),
+            ("PGPASSWORD", self.config.get_password().map(text).unwrap_or_default()),
+        ];
+        variables.retain(|(_, value)| !value.is_empty());
+        variables
+    }
+
     /// One connection for work that may take long, such as a migration.
     pub async fn connect(&self) -> Result<Client, PgError> {
         if self.config.get_ssl_mode() == SslMode::Disable {
@@ -154,6 +216,14 @@ impl Database {
             }
         };
         Ok(MakeRustlsConnect::new(config))
+    }
+}
+
+fn host_text(host: &Host) -> String {
+    match host {
+        Host::Tcp(name) => name.clone(),
+        #[cfg(unix)]
+        Host::Unix(path) => path.display().to_string(),
     }
 }
 
@@ -238,7 +308,9 @@ pub enum PgError {
     #[error("the database lacks what this version needs; run `backtests migrate up`")]
     NotMigrated(#[source] Option<tokio_postgres::Error>),
     /// The login may not do what a run store does.
-    #[error("the login lacks privileges on schema backtest; make it a member of api_service")]
+    #[error(
+        "the login lacks privileges; `backtests migrate roles` makes logins that have them (group backtest_api)"
+    )]
     NotAllowed,
     /// All connections were busy, or none could be made in time.
     #[error("no connection within {} s", ACQUIRE.as_secs())]

@@ -29,6 +29,8 @@ mod run_store;
 
 /// The Postgres schema, and how a database is reached.
 mod migrations;
+/// Logins and the matrix of grants.
+mod roles;
 
 /// The custom handler over real HTTP, in both calling modes.
 mod handler;

@@ -24,8 +24,9 @@ fn every_file_is_in_the_list() {
     files.sort();
     let listed: Vec<String> = MIGRATIONS.iter().map(|migration| format!("{}.sql", migration.name)).collect();
     assert_eq!(files, listed);
-    for (number, migration) in (1..).zip(MIGRATIONS) {
-        assert!(migration.version == number && migration.name.starts_with(&format!("{number:04}_")));
+    assert!(MIGRATIONS.is_sorted_by_key(|migration| migration.version));
+    for migration in MIGRATIONS {
+        assert!(migration.name.starts_with(&format!("{:04}_", migration.version)));
         assert!(!migration.sql.contains("BEGIN;") && !migration.sql.contains("COMMIT;"));
     }
 }
@@ -77,6 +78,58 @@ async fn each_file_runs_by_psql_and_again() {
     }
     // The runner then finds everything in place and only writes its ledger.
     assert_eq!(migrations::up(&mut connect(&dsn).await).await.unwrap().len(), MIGRATIONS.len());
+}
+
+/// `--via psql` and `--via docker`, whose stand-in records what it is told and then runs the real `psql`: SQL by standard
+/// input, the password by the environment, neither as an argument.
+#[tokio::test]
+async fn migrations_by_way_of_psql() {
+    let Some(psql) = postgres::psql() else { return };
+    let home = Home::empty();
+    let docker = home.path().join("docker");
+    let script = "#!/bin/sh\nprintf '%s\\n' \"$@\" >\"$0.arguments\"\ntee \"$0.input\" | \
+                  { while [ \"$1\" != psql ]; do shift; done; exec \"$@\"; }\n";
+    std::fs::write(&docker, script).unwrap();
+    std::fs::set_permissions(&docker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}:/usr/bin:/bin", home.path().display(), psql.parent().unwrap().display());
+    for via in ["psql", "docker"] {
+        let Some(dsn) = postgres::empty_database() else { return };
+        let dsn = dsn.replace("tester@", "tester:not-for-your-eyes@");
+        let migrate = |arguments: &[&str]| {
+            let mut program = program();
+            program.env("PATH", &path).env("POSTGRES_DSN", &dsn).arg("migrate").args(arguments);
+            let output = program.args(["--via", via]).output().unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8(said).unwrap();
+            assert!(!said.contains("not-for-your-eyes"), "{said}");
+            (output.status.code(), said)
+        };
+        assert!(migrate(&["verify"]).1.contains("missing: 0001_schema_migrations"));
+        assert!(migrate(&["up", "--dry-run"]).1.contains("would apply 0001_schema_migrations"));
+        let (code, said) = migrate(&["up"]);
+        assert!(code == Some(0) && said.lines().count() == MIGRATIONS.len(), "{said}");
+        assert_eq!(migrate(&["up"]).1.trim(), "nothing to apply");
+        assert_eq!(migrate(&["verify"]).0, Some(0));
+        assert!(!migrate(&["status"]).1.contains("missing"));
+        let client = connect(&dsn).await;
+        assert!(migrations::verify(&client).await.unwrap().iter().all(|one| one.applied_at.is_some()));
+        client
+            .batch_execute("UPDATE core.schema_migrations SET sha256 = 'x' WHERE version = 3")
+            .await
+            .unwrap();
+        assert!(migrate(&["up"]).1.contains("0003_ranking_signals was edited"));
+    }
+    let read = |ending: &str| std::fs::read_to_string(format!("{}.{ending}", docker.display())).unwrap();
+    assert!(
+        read("arguments").contains("--env=PGPASSWORD\n") && read("input").contains("core.schema_migrations")
+    );
+    assert!(!(read("arguments") + &read("input")).contains("not-for-your-eyes"));
+    // A program that is not there, and a server that refuses.
+    let mut absent = program();
+    absent.env("PATH", "").env("POSTGRES_DSN", "postgres://u:not-for-your-eyes@127.0.0.1:1/x");
+    let output = absent.args(["migrate", "up", "--via", "psql"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("run psql"));
 }
 
 #[tokio::test]
@@ -140,7 +193,7 @@ async fn the_service_keeps_its_runs_in_postgres() {
     let ready = handler.get("/api/readyz").await.json();
     assert_eq!(
         ready["parts"]["run_store"],
-        json!({ "state": "ok", "mode": "postgres", "schema_version": 5 })
+        json!({ "state": "ok", "mode": "postgres", "schema_version": migrations::NEEDED })
     );
     handler.submit(&json!({ "config": momentum(), "run_id": "r" })).await;
     let other = home.handler(&settings).await;

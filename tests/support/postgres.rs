@@ -13,6 +13,10 @@ use backtest_functions::store::pg::Database;
 /// The cluster's shell waits on our end of a pipe: when this program ends, however it ends, the server is stopped.
 const SCRIPT: &str = r#"
 "$BIN/initdb" -D "$DIR/data" -U tester -A trust -E UTF8 --locale=C --no-sync >"$DIR/initdb.log" 2>&1 || exit 1
+cat >"$DIR/data/pg_hba.conf" <<HBA
+host all tester 127.0.0.1/32 trust
+host all all    127.0.0.1/32 scram-sha-256
+HBA
 "$BIN/postgres" -D "$DIR/data" -p "$PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
     -c fsync=off -c synchronous_commit=off -c max_connections=300 >"$DIR/server.log" 2>&1 </dev/null &
 server=$!

@@ -356,16 +356,15 @@ impl PostgresRuns {
     }
 
     async fn health(&self) -> Result<StoreHealth, PgError> {
-        let rows = pg::query(&self.pool, sql!("schema.version"), &[]).await?;
-        let Some(row) = rows.first() else { return Err(PgError::NotMigrated(None)) };
-        let version: Option<i32> = column(row, "version")?;
-        if version.is_none_or(|version| version < migrations::NEEDED) {
+        let rows = pg::query(&self.pool, sql!("store.usable"), &[]).await?;
+        let version = rows.first().map(|row| column::<Option<i32>>(row, "version")).transpose()?.flatten();
+        let Some(version) = version.filter(|&version| version >= migrations::NEEDED) else {
             return Err(PgError::NotMigrated(None));
+        };
+        if version > migrations::NEEDED {
+            tracing::warn!(version, needed = migrations::NEEDED, "the schema is newer than this program");
         }
-        if !column::<bool>(row, "usable")? {
-            return Err(PgError::NotAllowed);
-        }
-        Ok(StoreHealth { mode: "postgres", schema_version: version.map(i64::from) })
+        Ok(StoreHealth { mode: "postgres", schema_version: Some(i64::from(version)) })
     }
 }
 

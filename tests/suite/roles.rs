@@ -1,0 +1,247 @@
+//! Logins and what they may do: the whole matrix of grants, passwords that are never seen, Entra principals.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Output;
+
+use backtest_functions::store::migrations;
+use backtest_functions::store::pg::Database;
+use serde_json::json;
+use tokio_postgres::Client;
+
+use crate::support::postgres;
+use crate::support::service::{Home, momentum, program};
+
+/// Roles belong to the server that all tests share, so those that change logins take turns.
+static LOGINS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+async fn connect(dsn: &str) -> Client {
+    Database::parse(dsn, "test").unwrap().connect().await.unwrap()
+}
+
+/// Runs `backtests migrate roles`.
+fn roles(dsn: &str, arguments: &[&str], passwords: &[(&str, &str)]) -> Output {
+    let mut program = program();
+    program.args(["migrate", "roles"]).args(arguments).env("POSTGRES_DSN", dsn);
+    program.envs(passwords.iter().copied()).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// `TABLE: privileges` of everything that a group may touch, and nothing else.
+#[tokio::test]
+async fn the_matrix_of_grants() {
+    let Some(dsn) = postgres::database() else { return };
+    let client = connect(&dsn).await;
+    let question = "
+        SELECT roles.name, relation.oid::regclass::text,
+               concat(CASE WHEN has_table_privilege(roles.name, relation.oid, 'SELECT') THEN 'r' END,
+                      CASE WHEN has_table_privilege(roles.name, relation.oid, 'INSERT') THEN 'c' END,
+                      CASE WHEN has_table_privilege(roles.name, relation.oid, 'UPDATE') THEN 'u' END,
+                      CASE WHEN has_table_privilege(roles.name, relation.oid, 'DELETE') THEN 'd' END,
+                      CASE WHEN has_table_privilege(roles.name, relation.oid, 'TRUNCATE, REFERENCES, TRIGGER')
+                           THEN '!' END)
+        FROM unnest(ARRAY['api_service', 'backtest_service', 'ranking_writer']) AS roles (name),
+             pg_class AS relation
+        WHERE relation.relkind IN ('r', 'v', 'm', 'p', 'S', 'f')
+          AND relation.relnamespace::regnamespace::text
+              IN ('core', 'backtest', 'ranking', 'monitoring', 'gold', 'platinum', 'public')";
+    let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for row in client.query(question, &[]).await.unwrap() {
+        let privileges: String = row.get(2);
+        if !privileges.is_empty() {
+            found.entry(row.get(0)).or_default().insert(row.get(1), privileges);
+        }
+    }
+    let ranking = ["ranking.ranking_signal", "ranking.composite_signal_daily", "ranking.signal_sync_state"];
+    for (role, own, signals) in [
+        ("api_service", [("backtest.runs", "rcud"), ("backtest.run_events", "rc")].as_slice(), "r"),
+        ("backtest_service", &[("backtest.runs", "ru"), ("backtest.run_events", "rc")], "r"),
+        ("ranking_writer", &[], "rcud"),
+    ] {
+        let of = found.remove(role).unwrap();
+        let is_ranking = |table: &String| table.starts_with("ranking.");
+        assert!(
+            of.iter().filter(|(table, _)| is_ranking(table)).all(|(_, may)| may == signals),
+            "{role}: {of:?}"
+        );
+        assert!(ranking.iter().all(|table| of.contains_key(*table)), "{role}: {of:?}");
+        let rest: BTreeMap<&str, &str> = of
+            .iter()
+            .filter(|(table, _)| !is_ranking(table))
+            .map(|(t, may)| (t.as_str(), may.as_str()))
+            .collect();
+        let mut expected: BTreeMap<&str, &str> = own.iter().copied().collect();
+        expected.insert("core.schema_migrations", "r");
+        assert_eq!(rest, expected, "{role}");
+    }
+}
+
+/// No login and nobody else creates anything: no table, no schema, no temporary table.
+#[tokio::test]
+async fn nobody_creates_anything() {
+    let Some(dsn) = postgres::empty_database() else { return };
+    let mut client = connect(&dsn).await;
+    // A copy of a migrated database would lack what was revoked from the database itself.
+    migrations::up(&mut client).await.unwrap();
+    // An unprivileged role stands for everybody. Roles are shared, so it may be there already.
+    let stranger =
+        "DO $$ BEGIN CREATE ROLE stranger NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$";
+    client.batch_execute(stranger).await.unwrap();
+    let question = "
+        SELECT roles.name, schemas.name
+        FROM unnest(ARRAY['api_service', 'backtest_service', 'ranking_writer', 'stranger']) AS roles (name),
+             unnest(ARRAY['core', 'backtest', 'ranking', 'monitoring', 'gold', 'platinum', 'public']) AS schemas (name)
+        WHERE has_schema_privilege(roles.name, schemas.name, 'CREATE')
+           OR has_database_privilege(roles.name, current_database(), 'CREATE, TEMPORARY')
+           OR (roles.name = 'stranger' AND has_schema_privilege(roles.name, schemas.name, 'USAGE'))
+           OR (roles.name = 'ranking_writer' AND schemas.name = 'backtest'
+               AND has_schema_privilege(roles.name, schemas.name, 'USAGE'))";
+    let allowed = client.query(question, &[]).await.unwrap();
+    let allowed: Vec<(String, String)> = allowed.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert!(allowed.is_empty(), "{allowed:?}");
+}
+
+#[tokio::test]
+async fn logins_get_passwords_that_nobody_sees() {
+    let Some(dsn) = postgres::database() else { return };
+    let _turn = LOGINS.lock().await;
+    let home = Home::empty();
+    let file = home.path().join("secrets.env");
+    let path = file.to_str().unwrap();
+
+    let made = roles(&dsn, &["--secrets-file", path], &[]);
+    assert!(made.status.success(), "{}", text(&made));
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let connections = |file: &std::path::Path| -> BTreeMap<String, String> {
+        let text = std::fs::read_to_string(file).unwrap();
+        text.lines().map(|line| line.split_once('=').unwrap()).map(|(k, v)| (k.into(), v.into())).collect()
+    };
+    let first = connections(&file);
+    assert_eq!(
+        first.keys().collect::<Vec<_>>(),
+        ["API_SERVICE_DSN", "BACKTEST_SERVICE_DSN", "RANKING_WRITER_DSN"]
+    );
+    for dsn in first.values() {
+        connect(dsn).await;
+        let password = dsn.split([':', '@']).nth(2).unwrap();
+        assert!(password.len() == 32 && !text(&made).contains(password));
+    }
+
+    // Again: every password is another one, and the old one opens nothing.
+    assert!(roles(&dsn, &["--secrets-file", path], &[]).status.success());
+    let second = connections(&file);
+    for (name, old) in &first {
+        assert_ne!(old, &second[name]);
+        assert!(Database::parse(old, "test").unwrap().connect().await.is_err());
+    }
+
+    // One login only, with a password that was given; it stands nowhere in the output.
+    let given = "a/pass word?with@signs";
+    let one = roles(
+        &dsn,
+        &["--only", "api_service", "--connection-limit", "api_service=3"],
+        &[("API_SERVICE_PASSWORD", given)],
+    );
+    assert!(one.status.success() && !text(&one).contains(given), "{}", text(&one));
+    let admin = connect(&dsn).await;
+    let api = Database::parse(&dsn, "test").unwrap().dsn_of("api_service", given);
+    let client = connect(&api).await;
+    connect(&second["BACKTEST_SERVICE_DSN"]).await;
+    let limits = "SELECT rolconnlimit, rolpassword LIKE 'SCRAM-SHA-256$%', rolsuper OR rolcreaterole OR rolcreatedb \
+                  FROM pg_authid WHERE rolname = 'api_service'";
+    let row = admin.query_one(limits, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i32>(0), row.get::<_, bool>(1), row.get::<_, bool>(2)), (3, true, false));
+    let timeout: String = client.query_one("SHOW statement_timeout", &[]).await.unwrap().get(0);
+    assert_eq!(timeout, "10s");
+
+    // Refused: the administrator's own password, a short one, secrets to a pipe, an unknown login.
+    let admin_dsn = dsn.replace("tester@", "tester:the-admins-own@");
+    for (dsn, arguments, passwords, expected) in [
+        (
+            &admin_dsn,
+            &[][..],
+            &[("API_SERVICE_PASSWORD", "the-admins-own")][..],
+            "is the password of POSTGRES_DSN",
+        ),
+        (&dsn, &[], &[("API_SERVICE_PASSWORD", "short")], "fewer than 12"),
+        (&dsn, &["--emit-secrets"], &[], "neither a terminal nor a file for its owner alone"),
+        (&dsn, &["--only", "somebody"], &[], "invalid value"),
+        (&dsn, &["--connection-limit", "api_service=0"], &[], "no number from 1"),
+    ] {
+        let refused = roles(dsn, arguments, passwords);
+        let said = text(&refused);
+        assert!(refused.status.code() == Some(2) && said.contains(expected), "{said}");
+        assert!(!said.contains("the-admins-own"), "{said}");
+    }
+}
+
+/// The service works with the login of the API, and nothing more is needed than what it may do.
+#[tokio::test]
+async fn the_service_runs_as_api_service() {
+    let Some(dsn) = postgres::database() else { return };
+    let _turn = LOGINS.lock().await;
+    let (password, other) = ("for this test only", "another one entirely");
+    let passwords = [("API_SERVICE_PASSWORD", password), ("RANKING_WRITER_PASSWORD", other)];
+    let limit = ["--connection-limit", "api_service=20"];
+    assert!(roles(&dsn, &limit, &passwords).status.success());
+    let database = Database::parse(&dsn, "test").unwrap();
+    let api = database.dsn_of("api_service", password);
+
+    let home = Home::with_prices();
+    let handler = home.handler(&[("BACKTEST_RUN_STORE_MODE", "postgres"), ("POSTGRES_DSN", &api)]).await;
+    assert_eq!(handler.get("/api/readyz").await.status.as_u16(), 200);
+    handler.submit(&json!({ "config": momentum(), "run_id": "r" })).await;
+    handler.wake("r").await;
+    assert_eq!(handler.run("r").await["status"], "completed");
+
+    // A login without the grants is told what to do.
+    let writer = database.dsn_of("ranking_writer", other);
+    let handler = home.handler(&[("BACKTEST_RUN_STORE_MODE", "postgres"), ("POSTGRES_DSN", &writer)]).await;
+    let ready = handler.get("/api/readyz").await;
+    assert_eq!(ready.status.as_u16(), 503);
+    let message = ready.json()["parts"]["run_store"]["message"].to_string();
+    assert!(message.contains("backtests migrate roles"), "{message}");
+}
+
+/// On Azure the server has a function that maps principals to roles; here one with its signature stands in for it.
+#[tokio::test]
+async fn entra_principals_become_members() {
+    let Some(dsn) = postgres::database() else { return };
+    let _turn = LOGINS.lock().await;
+    let directory = Database::parse(&dsn, "test").unwrap().with_database("postgres").connect().await.unwrap();
+    let function = "
+        DROP ROLE IF EXISTS \"id-backtests\";
+        CREATE OR REPLACE FUNCTION pgaadauth_create_principal_with_oid(
+            rolename text, objectid text, objecttype text, isadmin boolean, ismfa boolean) RETURNS text
+        LANGUAGE plpgsql AS $$
+        BEGIN
+            EXECUTE format('CREATE ROLE %I LOGIN', rolename);
+            EXECUTE format('COMMENT ON ROLE %I IS %L', rolename, objectid || objecttype || isadmin || ismfa);
+            RETURN 'created';
+        END $$";
+    directory.batch_execute(function).await.unwrap();
+    let id = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    let principal = format!("id-backtests={id}:backtest_api,ranking_sync");
+    for expected in ["made", "was there"] {
+        let output = roles(&dsn, &["--entra", &principal], &[]);
+        assert!(output.status.success() && text(&output).contains(expected), "{}", text(&output));
+    }
+    let question = "SELECT pg_has_role('id-backtests', 'backtest_api', 'MEMBER'),
+                           pg_has_role('id-backtests', 'ranking_sync', 'MEMBER'),
+                           pg_has_role('id-backtests', 'backtest_executor', 'MEMBER'),
+                           shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'id-backtests'";
+    let row = directory.query_one(question, &[]).await.unwrap();
+    assert_eq!([row.get::<_, bool>(0), row.get(1), row.get(2)], [true, true, false]);
+    assert_eq!(row.get::<_, String>(3), format!("{id}servicefalsefalse"));
+    for (wrong, expected) in [
+        ("id-backtests", "NAME=OBJECT_ID"),
+        ("id-backtests=me", "no object id"),
+        (&format!("id-backtests={id}:admins"), "none of backtest_api"),
+    ] {
+        let refused = roles(&dsn, &["--entra", wrong], &[]);
+        assert!(refused.status.code() == Some(2) && text(&refused).contains(expected), "{}", text(&refused));
+    }
+}
