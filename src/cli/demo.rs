@@ -7,8 +7,11 @@ use serde_json::Value;
 use super::client::{Client, id_of};
 use super::run::print_summary;
 use super::settings::{ClientSettings, environment, log_filter};
+use super::throwaway::Server;
 use super::{CliError, dev, lake, say, telemetry};
+use crate::clock::Timestamp;
 use crate::store::delta::{Location, StorageOptions};
+use crate::store::pg::{Database, PgError};
 use crate::store::prices::PRICE_TABLE;
 use crate::work::document::parse_yaml;
 
@@ -30,12 +33,15 @@ pub(super) struct Args {
     /// Stop the host when the result is there.
     #[arg(long)]
     once: bool,
+    /// Keep the run in a Postgres server that is started for the demo, and show the rows that it leaves.
+    #[arg(long)]
+    postgres: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let environment = environment();
     telemetry::command(log_filter(&environment));
-    let options = dev::options(&args.app_root, args.port)?;
+    let mut options = dev::options(&args.app_root, args.port)?;
     let root = options.app_root.clone();
     let lake = options.settings.get("BACKTEST_LAKE").cloned().unwrap_or_default();
     let lake = environment.get("BACKTEST_LAKE").cloned().unwrap_or(lake);
@@ -55,6 +61,10 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         }
     }
 
+    let server = match args.postgres {
+        true => Some(dev::with_postgres(&mut options).await?),
+        false => None,
+    };
     let host = dev::start(options).await?;
     let url = format!("http://{}", host.address());
     say(format_args!("host: {url}"));
@@ -73,10 +83,40 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     print_summary(&run["summary"]);
     say(format_args!("files: {}", run["output_dir"].as_str().unwrap_or_default()));
     say(format_args!("report: {url}/api/backtests/{}/report", id_of(&run)));
+    if let Some(server) = &server {
+        show_rows(server, id_of(&run)).await?;
+    }
     if args.once {
         host.stop().await;
         return Ok(());
     }
+    if let Some(server) = &server {
+        dev::say_where(server);
+    }
     say("the host goes on; Ctrl-C ends it");
     dev::until_interrupted(host).await
+}
+
+/// What became of the run in the database: its row has moved once for each line.
+async fn show_rows(server: &Server, run_id: &str) -> Result<(), CliError> {
+    let failed = |error: PgError| CliError::because("read the rows", error);
+    let database = Database::parse(&server.dsn("postgres"), "demo")
+        .map_err(|error| CliError::failed(error.to_string()))?;
+    let client = database.connect().await.map_err(failed)?;
+    let sql =
+        "SELECT version, at, event, fence, actor FROM backtest.run_events WHERE run_id = $1 ORDER BY version";
+    let rows = client.query(sql, &[&run_id]).await.map_err(|error| failed(error.into()))?;
+    say("backtest.run_events:");
+    for row in rows {
+        let at: Timestamp = row.get("at");
+        say(format_args!(
+            "  {} {} {:<10} fence {} by {}",
+            row.get::<_, i64>("version"),
+            at.format("%H:%M:%S%.3f"),
+            row.get::<_, String>("event"),
+            row.get::<_, i64>("fence"),
+            row.get::<_, String>("actor"),
+        ));
+    }
+    Ok(())
 }

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::settings::{environment, log_filter};
-use super::{CliError, telemetry};
+use super::throwaway::Server;
+use super::{CliError, say, telemetry};
 use crate::devhost::{self, Host, Options};
+use crate::store::migrations;
+use crate::store::pg::Database;
 
 /// Folder below the app root where a local host keeps what it must remember.
 const HOME: &str = ".backtests";
@@ -33,6 +36,9 @@ pub(super) struct Args {
     /// Restart the handler when its executable changes.
     #[arg(long)]
     watch: bool,
+    /// Keep runs in a Postgres server that is started for this session and gone with it. Needs Postgres on this machine.
+    #[arg(long)]
+    postgres: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
@@ -41,8 +47,44 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     options.enable_auth = args.enable_auth;
     options.strict = args.strict;
     options.watch = args.watch;
+    let server = match args.postgres {
+        true => Some(with_postgres(&mut options).await?),
+        false => None,
+    };
     let host = start(options).await?;
+    if let Some(server) = &server {
+        say_where(server);
+    }
     until_interrupted(host).await
+}
+
+/// Starts a throw-away Postgres with the schema of this version, and has the handler keep its runs there.
+pub(super) async fn with_postgres(options: &mut Options) -> Result<Server, CliError> {
+    let failed = |error| CliError::because("start a Postgres server", error);
+    let server = Server::start().await.map_err(failed)?.ok_or_else(|| {
+        CliError::failed(
+            "--postgres: no Postgres installation found (initdb); on Debian: apt-get install postgresql",
+        )
+    })?;
+    let dsn = server.dsn("postgres");
+    let database =
+        Database::parse(&dsn, "dev").map_err(|error| CliError::because("reach the server", error))?;
+    let mut client =
+        database.connect().await.map_err(|error| CliError::because("reach the server", error))?;
+    migrations::up(&mut client).await.map_err(|error| CliError::because("migrate", error))?;
+    options.environment.insert("BACKTEST_RUN_STORE_MODE".into(), "postgres".into());
+    options.environment.insert("POSTGRES_DSN".into(), dsn);
+    options.environment.remove("BACKTEST_POSTGRES_DSN");
+    Ok(server)
+}
+
+/// How a person looks at the rows.
+pub(super) fn say_where(server: &Server) {
+    say(format_args!(
+        "rows: {} {} -c 'SELECT * FROM backtest.run_events ORDER BY at'",
+        server.binaries().join("psql").display(),
+        server.dsn("postgres")
+    ));
 }
 
 /// What a local host needs to run this program from `app_root`.

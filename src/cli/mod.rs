@@ -3,6 +3,7 @@
 pub mod boot;
 pub mod settings;
 pub mod telemetry;
+pub mod throwaway;
 
 mod client;
 mod demo;

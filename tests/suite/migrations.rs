@@ -94,7 +94,7 @@ async fn migrations_by_way_of_psql() {
     let path = format!("{}:{}:/usr/bin:/bin", home.path().display(), psql.parent().unwrap().display());
     for via in ["psql", "docker"] {
         let Some(dsn) = postgres::empty_database() else { return };
-        let dsn = dsn.replace("tester@", "tester:not-for-your-eyes@");
+        let dsn = dsn.replace("postgres@", "postgres:not-for-your-eyes@");
         let migrate = |arguments: &[&str]| {
             let mut program = program();
             program.env("PATH", &path).env("POSTGRES_DSN", &dsn).arg("migrate").args(arguments);

@@ -158,7 +158,7 @@ async fn logins_get_passwords_that_nobody_sees() {
     assert_eq!(timeout, "10s");
 
     // Refused: the administrator's own password, a short one, secrets to a pipe, an unknown login.
-    let admin_dsn = dsn.replace("tester@", "tester:the-admins-own@");
+    let admin_dsn = dsn.replace("postgres@", "postgres:the-admins-own@");
     for (dsn, arguments, passwords, expected) in [
         (
             &admin_dsn,
