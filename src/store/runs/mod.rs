@@ -199,7 +199,7 @@ pub enum Cancel {
 /// Runs that may need something.
 #[derive(Debug)]
 pub struct Overdue {
-    /// The store's time when the rows were read.
+    /// The store's time when the rows were read; without rows it says nothing.
     pub now: Timestamp,
     /// The rows.
     pub runs: Vec<Run>,

@@ -70,7 +70,7 @@ impl PostgresRuns {
         let max_attempts = count(new.max_attempts);
         let parent = asked.parent_run_id.as_ref().map(RunId::as_str);
         let inserted = self
-            .step(
+            .select(
                 sql!("runs.insert"),
                 &[
                     text(&new.id.as_str()),
@@ -90,9 +90,8 @@ impl PostgresRuns {
                 ],
             )
             .await?;
-        if inserted {
-            let run = self.find(&new.id).await?;
-            return Ok(run.map_or(Inserted::IdTaken, |run| Inserted::Created(Box::new(run))));
+        if let Some(run) = inserted.into_iter().next() {
+            return Ok(Inserted::Created(Box::new(run)));
         }
         let before = match &asked.idempotency_key {
             Some(key) => self.select(sql!("runs.get_by_key"), &[text(key)]).await?.pop(),
@@ -108,43 +107,47 @@ impl PostgresRuns {
     }
 
     async fn try_claim(&self, id: &RunId, claimant: &Claimant) -> Result<Claim, PgError> {
-        let claimed = self
-            .step(
-                sql!("runs.claim"),
-                &[
-                    text(&id.as_str()),
-                    text(&claimant.owner),
-                    (&claimant.lease_seconds, Type::FLOAT8),
-                    (&claimant.timeout_seconds, Type::FLOAT8),
-                    text(&claimant.engine_version),
-                ],
-            )
-            .await;
-        // After a broken connection only the row knows whether the claim landed.
-        match claimed {
-            Err(error) if !error.is_broken() => return Err(error),
-            _ => {}
-        }
-        let Some(run) = self.find(id).await? else { return Ok(Claim::Unknown) };
-        let mine = matches!(&run.state, RunState::Running { lease, .. } if lease.owner == claimant.owner);
-        if !mine {
-            // Also when a claim of ours landed and was taken over since: the run is somebody else's.
-            return claimed.map(|_| Claim::NotNow(run.state.status()));
-        }
-        let events =
-            pg::query(&self.pool, sql!("runs.claim_of_owner"), &[text(&id.as_str()), text(&claimant.owner)])
-                .await?;
-        let taken_from = match events.first() {
-            Some(row) => column(row, "taken_from")?,
-            None => None,
+        let held = |run: Run, taken_from| {
+            let lease = HeldLease {
+                run_id: id.clone(),
+                fence: run.fence,
+                owner: claimant.owner.clone(),
+                lease_millis: Duration::from_secs_f64(claimant.lease_seconds.max(0.0)).as_millis() as u64,
+            };
+            Claim::Claimed(Box::new(Claimed { run, lease, taken_from }))
         };
-        let lease = HeldLease {
-            run_id: id.clone(),
-            fence: run.fence,
-            owner: claimant.owner.clone(),
-            lease_millis: Duration::from_secs_f64(claimant.lease_seconds.max(0.0)).as_millis() as u64,
+        let claimed = pg::query(
+            &self.pool,
+            sql!("runs.claim"),
+            &[
+                text(&id.as_str()),
+                text(&claimant.owner),
+                (&claimant.lease_seconds, Type::FLOAT8),
+                (&claimant.timeout_seconds, Type::FLOAT8),
+                text(&claimant.engine_version),
+            ],
+        )
+        .await;
+        let broken = match claimed {
+            Ok(rows) => match rows.first() {
+                Some(row) => return Ok(held(run_of(row)?, column(row, "taken_from")?)),
+                None => {
+                    let run = self.find(id).await?;
+                    return Ok(run.map_or(Claim::Unknown, |run| Claim::NotNow(run.state.status())));
+                }
+            },
+            Err(error) if error.is_broken() => error,
+            Err(error) => return Err(error),
         };
-        Ok(Claim::Claimed(Box::new(Claimed { run, lease, taken_from })))
+        // Now only the row knows whether the claim landed.
+        let run_id = id.as_str();
+        let mine = |run: &Run| matches!(&run.state, RunState::Running { lease, .. } if lease.owner == claimant.owner);
+        // Not ours also when the claim landed and was taken over since: the run is somebody else's then.
+        let Some(run) = self.find(id).await?.filter(mine) else { return Err(broken) };
+        let params = [text(&run_id), text(&claimant.owner)];
+        let events = pg::query(&self.pool, sql!("runs.claim_of_owner"), &params).await?;
+        let taken_from = events.first().map(|row| column(row, "taken_from")).transpose()?.flatten();
+        Ok(held(run, taken_from))
     }
 
     async fn try_finish(&self, held: &HeldLease, ending: &Ending) -> Result<Option<Status>, PgError> {
@@ -448,8 +451,9 @@ impl RunStore for PostgresRuns {
     async fn overdue(&self, limit: usize) -> Result<Overdue, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let looked = async {
-            let runs = self.select(sql!("runs.overdue"), &[(&limit, Type::INT8)]).await?;
-            Ok(Overdue { now: self.now().await?, runs })
+            let rows = pg::query(&self.pool, sql!("runs.overdue"), &[(&limit, Type::INT8)]).await?;
+            let now = rows.first().map(|row| column(row, "seen_at")).transpose()?.unwrap_or_default();
+            Ok(Overdue { now, runs: rows.iter().map(run_of).collect::<Result<_, _>>()? })
         };
         looked.await.map_err(failed("look for overdue runs"))
     }

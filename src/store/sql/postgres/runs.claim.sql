@@ -16,10 +16,16 @@ WITH due AS (
         version = run.version + 1, updated_at = now()
     FROM due
     WHERE run.run_id = due.run_id
-    RETURNING run.run_id, run.version, run.fence, due.lease_owner AS taken_from
+    RETURNING run.*, due.lease_owner AS taken_from
+), told AS (
+    INSERT INTO backtest.run_events (run_id, version, at, event, fence, actor, detail)
+    SELECT run_id, version, now(), CASE WHEN taken_from IS NULL THEN 'claimed' ELSE 'taken_over' END, fence, $2,
+           CASE WHEN taken_from IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('from', taken_from) END
+    FROM changed
 )
-INSERT INTO backtest.run_events (run_id, version, at, event, fence, actor, detail)
-SELECT run_id, version, now(), CASE WHEN taken_from IS NULL THEN 'claimed' ELSE 'taken_over' END, fence, $2,
-       CASE WHEN taken_from IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('from', taken_from) END
-FROM changed
-RETURNING fence;
+SELECT run_id, status, status_reason, submitted_at, started_at, completed_at, run_name, start_date, end_date,
+       output_dir, adls_container, adls_prefix, error, config_json, effective_config_json, attempt, max_attempts,
+       fence, lease_owner, lease_expires_at, heartbeat_at, deadline_at, announced_at, announce_count, available_at,
+       cancel_requested_at, progress, progress_note, idempotency_key, request_sha256, config_sha256, data_versions,
+       engine_version, fingerprint, parent_run_id, submitted_by, summary, manifest_sha256, version, traceparent, taken_from
+FROM changed;

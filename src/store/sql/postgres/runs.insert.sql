@@ -7,9 +7,15 @@ WITH changed AS (
     VALUES ($1, 'queued', now(), $2, $3, $4, $5, $6, $7, CASE WHEN $8 THEN now() END, CASE WHEN $8 THEN 1 ELSE 0 END,
             now(), $9, $10, $11, $12, $13, $14, now())
     ON CONFLICT DO NOTHING
-    RETURNING run_id, version, fence
+    RETURNING *
+), told AS (
+    INSERT INTO backtest.run_events (run_id, version, at, event, fence, actor, detail)
+    SELECT run_id, version, now(), 'submitted', fence, 'api', '{}'::jsonb
+    FROM changed
 )
-INSERT INTO backtest.run_events (run_id, version, at, event, fence, actor, detail)
-SELECT run_id, version, now(), 'submitted', fence, 'api', '{}'::jsonb
-FROM changed
-RETURNING run_id;
+SELECT run_id, status, status_reason, submitted_at, started_at, completed_at, run_name, start_date, end_date,
+       output_dir, adls_container, adls_prefix, error, config_json, effective_config_json, attempt, max_attempts,
+       fence, lease_owner, lease_expires_at, heartbeat_at, deadline_at, announced_at, announce_count, available_at,
+       cancel_requested_at, progress, progress_note, idempotency_key, request_sha256, config_sha256, data_versions,
+       engine_version, fingerprint, parent_run_id, submitted_by, summary, manifest_sha256, version, traceparent
+FROM changed;
