@@ -16,10 +16,8 @@ host all all      127.0.0.1/32 scram-sha-256
 HBA
 "$BIN/postgres" -D "$DIR/data" -p "$PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
     -c fsync=off -c synchronous_commit=off -c max_connections=300 >"$DIR/server.log" 2>&1 </dev/null &
-server=$!
 cat >/dev/null
-kill -INT $server
-wait $server
+"$BIN/pg_ctl" -D "$DIR/data" -m immediate -w stop >/dev/null 2>&1
 rm -rf "$DIR"
 "#;
 
@@ -30,6 +28,7 @@ const TRIES: u32 = 1200;
 #[derive(Debug)]
 pub struct Server {
     port: u16,
+    folder: PathBuf,
     binaries: PathBuf,
     /// Holds the pipe.
     _shell: Child,
@@ -52,7 +51,7 @@ impl Server {
             .current_dir(&folder)
             .stdin(Stdio::piped())
             .spawn()?;
-        let mut server = Self { port, binaries, _shell: shell };
+        let mut server = Self { port, folder, binaries, _shell: shell };
         let database = Database::parse(&server.dsn("postgres"), "start").map_err(std::io::Error::other)?;
         for _ in 0..TRIES {
             if database.connect().await.is_ok() {
@@ -63,13 +62,18 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let log = |name| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let log = |name| std::fs::read_to_string(server.folder.join(name)).unwrap_or_default();
         Err(std::io::Error::other(format!("{}{}", log("initdb.log"), log("server.log"))))
     }
 
     /// Connection string of a database of this server.
     pub fn dsn(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A command of the user that the server runs as; its arguments are a program and what that takes.
+    pub fn as_owner(&self) -> std::io::Result<Command> {
+        as_somebody(&self.folder)
     }
 
     /// The folder with `psql`.

@@ -32,6 +32,8 @@ mod migrations;
 /// Logins and the matrix of grants.
 mod roles;
 
+/// What is observable after processes, connections and the database failed.
+mod failures;
 /// The custom handler over real HTTP, in both calling modes.
 mod handler;
 /// Leases between real processes, and what a kill leaves behind.

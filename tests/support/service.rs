@@ -185,6 +185,11 @@ impl Handler {
         self.get(&format!("/api/backtests/{run_id}")).await.json()
     }
 
+    /// Process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -141,9 +141,15 @@ impl PostgresRuns {
         };
         // Now only the row knows whether the claim landed.
         let run_id = id.as_str();
-        let mine = |run: &Run| matches!(&run.state, RunState::Running { lease, .. } if lease.owner == claimant.owner);
-        // Not ours also when the claim landed and was taken over since: the run is somebody else's then.
-        let Some(run) = self.find(id).await?.filter(mine) else { return Err(broken) };
+        let run = match self.find(id).await? {
+            Some(run) if run.state.status() == Status::Queued => return Err(broken),
+            Some(run) => run,
+            None => return Ok(Claim::Unknown),
+        };
+        // Not ours also when it landed and was taken over since.
+        if !matches!(&run.state, RunState::Running { lease, .. } if lease.owner == claimant.owner) {
+            return Ok(Claim::NotNow(run.state.status()));
+        }
         let params = [text(&run_id), text(&claimant.owner)];
         let events = pg::query(&self.pool, sql!("runs.claim_of_owner"), &params).await?;
         let taken_from = events.first().map(|row| column(row, "taken_from")).transpose()?.flatten();
