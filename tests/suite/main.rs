@@ -24,11 +24,15 @@ mod golden;
 /// Bars into the lake, and what is refused.
 mod lake;
 
+/// Random commands on a store and on a model of it.
+mod run_model;
 /// The rules of the run protocol, on every store.
 mod run_store;
 
 /// The Postgres schema, and how a database is reached.
 mod migrations;
+/// What Postgres has to do for the run store.
+mod postgres_plans;
 /// Logins and the matrix of grants.
 mod roles;
 

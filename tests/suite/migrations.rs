@@ -3,13 +3,14 @@
 use std::process::Command;
 
 use backtest_functions::cli::settings::{Environment, Settings};
+use backtest_functions::cli::throwaway::Server;
 use backtest_functions::store::migrations::{self, MIGRATIONS, MigrateError};
 use backtest_functions::store::pg::Database;
 use serde_json::json;
 use tokio_postgres::Client;
 
 use crate::support::postgres;
-use crate::support::service::{Home, momentum, program, project};
+use crate::support::service::{Home, eventually, momentum, program, project};
 
 async fn connect(dsn: &str) -> Client {
     Database::parse(dsn, "test").unwrap().connect().await.unwrap()
@@ -243,4 +244,54 @@ fn postgres_mode_needs_one_connection_string() {
         assert_eq!(settings.postgres.as_ref().unwrap().reveal(), one);
         assert!(!format!("{settings:?}").contains("pw"));
     }
+}
+
+/// Chain and host name are verified, whatever the mode is called; a plain server is not taken for an encrypted one.
+#[tokio::test]
+async fn tls_is_verified() {
+    let Some(_) = postgres::psql() else { return };
+    let server = Server::start().await.unwrap().unwrap();
+    let admin = connect(&server.dsn("postgres")).await;
+    let data: String = admin.query_one("SHOW data_directory", &[]).await.unwrap().get(0);
+    let home = Home::empty();
+    let script = r#"
+        set -e
+        make() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "$@" 2>/dev/null; }
+        make -keyout ca.key -out ca.pem -subj /CN=ours
+        make -keyout other.key -out other.pem -subj /CN=theirs
+        make -keyout server.key -out server.crt -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+             -addext basicConstraints=critical,CA:FALSE -CA ca.pem -CAkey ca.key
+        chmod 600 server.key
+        cp server.key server.crt "$DATA"
+        chown --reference="$DATA" "$DATA/server.key" "$DATA/server.crt"
+    "#;
+    let made = Command::new("sh").args(["-c", script]).env("DATA", &data).current_dir(home.path()).status();
+    assert!(made.unwrap().success(), "openssl makes certificates");
+    admin.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();
+    admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+
+    let at = |host: &str, mode: &str, root: &str| {
+        let dsn = server.dsn("postgres").replace("127.0.0.1", host);
+        format!("{dsn}?sslmode={mode}&sslrootcert={}", home.path().join(root).display())
+    };
+    let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    eventually("the server speaks TLS", async || {
+        Database::parse(&at("localhost", "require", "ca.pem"), "test").unwrap().connect().await.ok()
+    })
+    .await;
+    for mode in ["require", "verify-ca", "verify-full", "prefer"] {
+        let client = connect(&at("localhost", mode, "ca.pem")).await;
+        assert!(client.query_one(encrypted, &[]).await.unwrap().get::<_, bool>(0), "{mode}");
+        for (host, root) in [("127.0.0.1", "ca.pem"), ("localhost", "other.pem")] {
+            let refused =
+                Database::parse(&at(host, mode, root), "test").unwrap().connect().await.unwrap_err();
+            let why = format!("{refused:?}");
+            assert!(why.contains("Certificate"), "{mode} {host} {root}: {why}");
+        }
+    }
+    let missing = Database::parse(&at("localhost", "require", "none.pem"), "test").unwrap().connect().await;
+    assert!(missing.unwrap_err().to_string().contains("none.pem"));
+    // Plain text, only because this is the same machine.
+    let plain = connect(&at("localhost", "disable", "ca.pem")).await;
+    assert!(!plain.query_one(encrypted, &[]).await.unwrap().get::<_, bool>(0));
 }

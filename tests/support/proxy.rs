@@ -1,5 +1,6 @@
 //! A TCP proxy between a handler and Postgres that cuts connections where a test asks for it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,6 +21,8 @@ type Plan = Arc<Mutex<Vec<(&'static str, Cut)>>>;
 pub(crate) struct Proxy {
     /// The same connection string by way of the proxy.
     pub(crate) dsn: String,
+    /// Statements of the store that went to the server.
+    pub(crate) statements: Arc<AtomicUsize>,
     plan: Plan,
 }
 
@@ -29,15 +32,15 @@ impl Proxy {
         let address = dsn.split(['@', '/']).nth(3).unwrap().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap().to_string();
-        let (dsn, plan) = (dsn.replace(&address, &own), Plan::default());
-        let shared = Arc::clone(&plan);
+        let (dsn, plan, statements) = (dsn.replace(&address, &own), Plan::default(), Arc::default());
+        let (shared, count) = (Arc::clone(&plan), Arc::clone(&statements));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(&address).await else { continue };
-                tokio::spawn(carry(client, server, Arc::clone(&shared)));
+                tokio::spawn(carry(client, server, Arc::clone(&shared), Arc::clone(&count)));
             }
         });
-        Self { dsn, plan }
+        Self { dsn, statements, plan }
     }
 
     /// Cuts the next connection that sends a statement with this text.
@@ -51,15 +54,16 @@ impl Proxy {
     }
 }
 
-async fn carry(mut client: TcpStream, mut server: TcpStream, plan: Plan) {
+async fn carry(mut client: TcpStream, mut server: TcpStream, plan: Plan, statements: Arc<AtomicUsize>) {
     let (mut request, mut reply) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     loop {
         tokio::select! {
             read = client.read(&mut request) => {
                 let Ok(read @ 1..) = read else { return };
+                let says = |text: &str| request[..read].windows(text.len()).any(|part| part == text.as_bytes());
+                statements.fetch_add(usize::from(says("-- ")), Ordering::Relaxed);
                 let due = {
                     let mut plan = plan.lock().unwrap();
-                    let says = |text: &str| request[..read].windows(text.len()).any(|part| part == text.as_bytes());
                     plan.iter().position(|(text, _)| says(text)).map(|at| plan.remove(at).1)
                 };
                 if due == Some(Cut::BeforeRequest) || server.write_all(&request[..read]).await.is_err() {

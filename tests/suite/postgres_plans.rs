@@ -1,0 +1,144 @@
+//! What Postgres has to do for the run store, in counters that no busy machine changes: plans at a million rows,
+//! statements of a life cycle, updates that stay on their page.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use backtest_functions::run::{Location, Publication, RunId, Submission};
+use backtest_functions::store::pg::Database;
+use backtest_functions::store::runs::postgres::PostgresRuns;
+use backtest_functions::store::runs::{Claim, Claimant, Ending, Finish, NewRun, Progress, RunStore as _};
+use serde_json::{Value, json};
+
+use crate::support::postgres;
+use crate::support::proxy::Proxy;
+use crate::support::service::{eventually, project};
+
+/// A million runs: nearly all of them final, 1,000 queued, 100 running.
+const MILLION: &str = "
+    INSERT INTO backtest.runs (run_id, status, submitted_at, available_at, completed_at, run_name, error, status_reason,
+                               config_json, effective_config_json, started_at, lease_owner, lease_expires_at,
+                               heartbeat_at, deadline_at, announced_at, announce_count, idempotency_key, submitted_by)
+    SELECT 'RUN' || n, status, at, at, CASE WHEN status = 'failed' THEN at END, 'run ' || n,
+           CASE WHEN status = 'failed' THEN 'x' END, CASE WHEN status = 'failed' THEN 'timeout' END, '{}', '{}', at,
+           CASE WHEN status = 'running' THEN 'o' END, CASE WHEN status = 'running' THEN now() + interval '1 minute' END,
+           CASE WHEN status = 'running' THEN now() END, CASE WHEN status = 'running' THEN now() + interval '1 hour' END,
+           now(), 1, CASE WHEN n % 10 = 0 THEN 'key' || n END, 'ada'
+    FROM (SELECT n, now() - interval '1 second' * (1000000 - n) AS at,
+                 CASE WHEN n % 1000 = 1 THEN 'queued' WHEN n % 10000 = 2 THEN 'running' ELSE 'failed' END AS status
+          FROM generate_series(1, 1000000) AS n) AS rows;
+    INSERT INTO backtest.run_events (run_id, version, event, fence, actor, detail)
+    SELECT 'RUN' || n, 1, 'submitted', 0, 'api', '{}' FROM generate_series(1, 100000) AS n;
+    ANALYZE backtest.runs;
+    ANALYZE backtest.run_events;";
+
+/// Arguments of each statement that grows with nothing but what it returns.
+const HOT: &[(&str, &str)] = &[
+    ("runs.get", "'RUN500000'"),
+    ("runs.get_by_key", "'key500000'"),
+    ("events.list", "'RUN50000'"),
+    ("runs.list", "NULL, NULL, NULL, NULL, NULL, NULL, NULL, 51"),
+    ("runs.list", "NULL, NULL, NULL, NULL, NULL, now() - interval '9 days', 'RUN300000', 51"),
+    ("runs.list", "'{queued}', NULL, NULL, NULL, NULL, NULL, NULL, 51"),
+    ("runs.list", "'{running}', NULL, NULL, NULL, 'ada', NULL, NULL, 51"),
+    ("runs.list", "NULL, NULL, now() - interval '5 days', now() - interval '4 days', NULL, NULL, NULL, 51"),
+    ("runs.claim", "'RUN1001', 'o', 60, 600, 'v'"),
+    ("runs.claim_of_owner", "'RUN1001', 'o'"),
+    ("runs.beat", "'RUN10002', 0, 60, 0.5, 'x'"),
+    ("runs.complete", "'RUN10002', 0, 'o', 'd', NULL, NULL, 'm', '{}', '{}', 'f'"),
+    ("runs.fail", "'RUN10002', 0, 'o', 'timeout', 'x'"),
+    ("runs.retry_later", "'RUN10002', 0, 'o', 'timeout', 'x', 10"),
+    ("runs.acknowledge_cancel", "'RUN10002', 0, 'o'"),
+    ("runs.announce", "'RUN1001', 1, 'api'"),
+    ("runs.ask_cancel", "'RUN10002', 'api'"),
+    ("runs.cancel_queued", "'RUN1001', 'api'"),
+    ("runs.give_up", "'RUN10002', 1, 'reconcile', 'failed', 'timeout', 'x', NULL"),
+    ("runs.overdue", "500"),
+];
+
+#[tokio::test]
+async fn no_hot_statement_reads_the_table_at_a_million_rows() {
+    let Some(dsn) = postgres::database() else { return };
+    let client = Database::parse(&dsn, "test").unwrap().connect().await.unwrap();
+    client.batch_execute(MILLION).await.unwrap();
+    // As for the store: each statement is planned for its arguments.
+    client.batch_execute("SET plan_cache_mode = force_custom_plan").await.unwrap();
+    let scan = "EXPLAIN (FORMAT JSON) SELECT count(*) FROM backtest.runs WHERE error = 'y'";
+    let scan: Value = client.query_one(scan, &[]).await.unwrap().get(0);
+    assert!(scan.to_string().contains("Seq Scan"), "what is looked for below would be seen");
+    for (number, (name, arguments)) in HOT.iter().enumerate() {
+        let statement =
+            std::fs::read_to_string(project(&format!("src/store/sql/postgres/{name}.sql"))).unwrap();
+        client.batch_execute(&format!("PREPARE s{number} AS {statement}")).await.unwrap();
+        let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE s{number} ({arguments})");
+        let plan: Value = client.query_one(&explain, &[]).await.unwrap().get(0);
+        let plan = format!("{plan:#}");
+        assert!(!plan.contains("Seq Scan"), "{name} ({arguments}): {plan}");
+    }
+}
+
+fn new_run(id: &str) -> NewRun {
+    NewRun {
+        id: id.parse().unwrap(),
+        submission: Submission {
+            run_name: None,
+            start_date: "2020-01-01".into(),
+            end_date: "2020-12-31".into(),
+            config_json: "{}".into(),
+            effective_config_json: "{}".into(),
+            config_sha256: "c".into(),
+            request_sha256: "r".into(),
+            idempotency_key: None,
+            submitted_by: None,
+            parent_run_id: None,
+            traceparent: None,
+        },
+        max_attempts: 3,
+        announced: true,
+    }
+}
+
+/// Submit, claim, beat, complete: four statements, each of which commits by itself. Beats stay on the page of their row.
+#[tokio::test]
+async fn a_life_takes_four_statements_and_beats_touch_no_index() {
+    let Some(dsn) = postgres::database() else { return };
+    let proxy = Proxy::before(&dsn).await;
+    let store = Arc::new(PostgresRuns::new(&Database::parse(&proxy.dsn, "test").unwrap()).unwrap());
+    let id: RunId = "r".parse().unwrap();
+    store.insert(&new_run("r")).await.unwrap();
+    let claimant = Claimant {
+        owner: "o".into(),
+        lease_seconds: 60.0,
+        timeout_seconds: 600.0,
+        engine_version: "v".into(),
+    };
+    let Claim::Claimed(claimed) = store.claim(&id, &claimant).await.unwrap() else { panic!("not claimed") };
+    store.beat(&claimed.lease, &Progress::default()).await.unwrap();
+    let before_beats = proxy.statements.load(Ordering::Relaxed);
+    for number in 1..=200 {
+        store.beat(&claimed.lease, &Progress { share: f64::from(number) / 200.0, note: None }).await.unwrap();
+    }
+    let beats = proxy.statements.load(Ordering::Relaxed) - before_beats;
+    assert_eq!(beats, 200);
+    let publication = Publication {
+        location: Location::Local { dir: "/r".into() },
+        manifest_sha256: "m".into(),
+        summary: json!({}),
+        data_versions: json!({}),
+        fingerprint: "f".into(),
+    };
+    let ended = store.finish(&claimed.lease, &Ending::Complete(Box::new(publication))).await.unwrap();
+    assert!(matches!(ended, Finish::Done(_)));
+    assert_eq!(proxy.statements.load(Ordering::Relaxed) - beats, 4);
+
+    let client = Database::parse(&dsn, "test").unwrap().connect().await.unwrap();
+    let counters = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'runs'";
+    let (updates, hot) = eventually("the server counts", async || {
+        let row = client.query_one(counters, &[]).await.unwrap();
+        let (updates, hot): (i64, i64) = (row.get(0), row.get(1));
+        (updates >= 203).then_some((updates, hot))
+    })
+    .await;
+    // Claim and complete move the row between partial indexes; beats do not.
+    assert!(hot >= 201 && hot * 100 >= updates * 95, "{hot} of {updates} updates are heap-only");
+}
