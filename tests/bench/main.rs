@@ -3,6 +3,7 @@
 mod engine;
 mod load;
 mod panels;
+mod runs;
 mod table;
 
 use std::time::SystemTime;
@@ -15,5 +16,6 @@ fn main() {
     engine::bench(&mut criterion);
     load::bench(&mut criterion);
     criterion.final_summary();
-    table::print(begin);
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    table::print(begin, &runs::bench(filter.as_deref()));
 }

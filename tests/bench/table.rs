@@ -4,7 +4,7 @@
 #![expect(clippy::print_stdout, reason = "the table is the output")]
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -18,13 +18,39 @@ struct Measured {
     elements: Option<f64>,
 }
 
-/// Prints what criterion measured since `begin`.
-pub(crate) fn print(begin: SystemTime) {
+/// What many callers at once did.
+pub(crate) struct Rate {
+    name: String,
+    per_second: f64,
+    /// Milliseconds.
+    p50: f64,
+    p99: f64,
+}
+
+impl Rate {
+    /// Of calls that took so long each, in a round of this length.
+    pub(crate) fn of(name: String, round: Duration, mut took: Vec<Duration>) -> Self {
+        took.sort_unstable();
+        let at = |share: f64| {
+            let index = ((took.len() as f64 - 1.0) * share) as usize;
+            took.get(index).map_or(f64::NAN, |took| took.as_secs_f64() * 1e3)
+        };
+        Self { name, per_second: took.len() as f64 / round.as_secs_f64(), p50: at(0.5), p99: at(0.99) }
+    }
+
+    /// A count that is no rate.
+    pub(crate) fn count(name: &str, count: i64) -> Self {
+        Self { name: name.to_owned(), per_second: count as f64, p50: f64::NAN, p99: f64::NAN }
+    }
+}
+
+/// Prints what criterion measured since `begin`, and what was measured without it.
+pub(crate) fn print(begin: SystemTime, rates: &[Rate]) {
     let folder = criterion_folder();
     let mut measured = Vec::new();
     collect(&folder, begin, &mut measured);
     measured.sort_by(|a: &Measured, b| a.name.cmp(&b.name));
-    if measured.is_empty() {
+    if measured.is_empty() && rates.is_empty() {
         return;
     }
     let facts = facts();
@@ -34,6 +60,14 @@ pub(crate) fn print(begin: SystemTime) {
             facts.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
         })
     );
+    if !rates.is_empty() {
+        println!("{:<40} {:>12} {:>12} {:>12}", "many callers", "a second", "p50", "p99");
+        for one in rates {
+            let ms = |value: f64| if value.is_nan() { String::new() } else { format!("{value:.2} ms") };
+            println!("{:<40} {:>12.0} {:>12} {:>12}", one.name, one.per_second, ms(one.p50), ms(one.p99));
+        }
+        println!();
+    }
     println!("{:<28} {:>12} {:>27} {:>16}", "benchmark", "median", "95 % of rounds' medians", "per element");
     for one in &measured {
         let bounds = format!("{} .. {}", duration(one.bounds.0), duration(one.bounds.1));
@@ -47,8 +81,16 @@ pub(crate) fn print(begin: SystemTime) {
                 "elements": one.elements })
         })
         .collect();
+    let rates: Vec<Value> = rates
+        .iter()
+        .map(|one| {
+            json!({ "name": one.name, "per_second": one.per_second, "p50_ms": one.p50, "p99_ms": one.p99 })
+        })
+        .collect();
+    let all = json!({ "machine": facts, "benchmarks": rows, "many_callers": rates });
     let path = folder.join("bench.json");
-    match std::fs::write(&path, format!("{:#}\n", json!({ "machine": facts, "benchmarks": rows }))) {
+    let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&path, format!("{all:#}\n")));
+    match written {
         Ok(()) => println!("\nas JSON: {}", path.display()),
         Err(error) => println!("\n{}: {error}", path.display()),
     }

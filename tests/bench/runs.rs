@@ -1,0 +1,194 @@
+//! Runs in Postgres, with durable commits: submits through a handler, lives of runs through the store, pages of a list of
+//! a million. What is measured is many callers at once, which criterion does not do.
+
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use backtest_functions::cli::throwaway::Server;
+use backtest_functions::run::{Location, Publication, RunId, Submission};
+use backtest_functions::store::migrations;
+use backtest_functions::store::pg::Database;
+use backtest_functions::store::runs::postgres::PostgresRuns;
+use backtest_functions::store::runs::{
+    Claim, Claimant, Ending, ListQuery, NewRun, Position, Progress, RunStore as _,
+};
+use serde_json::json;
+
+use crate::table::Rate;
+
+const ROUND: Duration = Duration::from_secs(4);
+const MILLION: usize = 1_000_000;
+
+/// Measures if `filter` wants it and a Postgres is installed.
+pub(crate) fn bench(filter: Option<&str>) -> Vec<Rate> {
+    if filter.is_some_and(|filter| !"runs".contains(filter)) {
+        return Vec::new();
+    }
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(measure())
+}
+
+async fn measure() -> Vec<Rate> {
+    let Some(server) = Server::start().await.expect("a server") else { return Vec::new() };
+    let database = Database::parse(&server.dsn("postgres"), "bench").expect("a connection string");
+    let mut admin = database.connect().await.expect("a connection");
+    migrations::up(&mut admin).await.expect("a schema");
+    for sql in
+        ["ALTER SYSTEM SET fsync = on", "ALTER SYSTEM SET synchronous_commit = on", "SELECT pg_reload_conf()"]
+    {
+        admin.batch_execute(sql).await.expect("durable commits");
+    }
+
+    let mut rates = Vec::new();
+    let handler = Handler::start(&server.dsn("postgres")).await;
+    for clients in [1, 8, 16] {
+        let http = reqwest::Client::new();
+        let name = format!("runs/submit, {clients} clients");
+        let rate = many(name, clients, async |_| handler.submit(&http).await).await;
+        rates.push(rate);
+    }
+    let connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'backtests %'
+                       AND application_name <> 'backtests bench'";
+    let connections: i64 = admin.query_one(connections, &[]).await.expect("an answer").get(0);
+    rates.push(Rate::count("runs/connections of the handler", connections));
+
+    let store = Arc::new(PostgresRuns::new(&database).expect("a store"));
+    for clients in [1, 8, 16] {
+        let name = format!("runs/claim, beat, finish, {clients} clients");
+        rates.push(many(name, clients, async |number| live(&store, clients, number).await).await);
+    }
+
+    let fill = format!(
+        "INSERT INTO backtest.runs (run_id, status, submitted_at, completed_at, error, status_reason, config_json,
+                                    effective_config_json)
+         SELECT 'M' || n, 'failed', now() - interval '1 second' * n, now(), 'x', 'timeout', '{{}}', '{{}}'
+         FROM generate_series(1, {MILLION}) AS n;
+         ANALYZE backtest.runs"
+    );
+    admin.batch_execute(&fill).await.expect("a million rows");
+    let oldest = "SELECT submitted_at, run_id FROM backtest.runs ORDER BY submitted_at OFFSET 1000 LIMIT 1";
+    let oldest = admin.query_one(oldest, &[]).await.expect("a row");
+    let deep = Position {
+        submitted_at: oldest.get(0),
+        run_id: oldest.get::<_, String>(1).parse().expect("a run id"),
+    };
+    for (name, after) in [("first", None), ("deep", Some(deep))] {
+        let name = format!("runs/list 50 of a million, {name} page");
+        let query = ListQuery { limit: 50, after, ..ListQuery::default() };
+        rates.push(
+            many(name, 1, async |_| {
+                store.list(&query).await.expect("a page");
+            })
+            .await,
+        );
+    }
+    rates
+}
+
+/// Has `clients` at once repeat `work` for a while.
+async fn many(name: String, clients: usize, work: impl AsyncFn(usize)) -> Rate {
+    let (begin, number) = (Instant::now(), AtomicUsize::new(0));
+    let (number, work) = (&number, &work);
+    let each = (0..clients).map(|_| async move {
+        let mut took = Vec::new();
+        while begin.elapsed() < ROUND {
+            let start = Instant::now();
+            work(number.fetch_add(1, Ordering::Relaxed)).await;
+            took.push(start.elapsed());
+        }
+        took
+    });
+    let took: Vec<Duration> = futures_util::future::join_all(each).await.concat();
+    Rate::of(name, begin.elapsed(), took)
+}
+
+/// One run from submit, which is not measured apart, to completion: claim, beat, finish.
+async fn live(store: &PostgresRuns, clients: usize, number: usize) {
+    let id: RunId = format!("L{clients}-{number}").parse().expect("a run id");
+    let submission = Submission {
+        run_name: None,
+        start_date: "2020-01-01".into(),
+        end_date: "2020-12-31".into(),
+        config_json: "{}".into(),
+        effective_config_json: "{}".into(),
+        config_sha256: "c".into(),
+        request_sha256: "r".into(),
+        idempotency_key: None,
+        submitted_by: None,
+        parent_run_id: None,
+        traceparent: None,
+    };
+    let new = NewRun { id: id.clone(), submission, max_attempts: 3, announced: true };
+    store.insert(&new).await.expect("a row");
+    let claimant = Claimant {
+        owner: "o".into(),
+        lease_seconds: 60.0,
+        timeout_seconds: 600.0,
+        engine_version: "v".into(),
+    };
+    let Claim::Claimed(claimed) = store.claim(&id, &claimant).await.expect("an answer") else {
+        unreachable!("nobody else claims {id}")
+    };
+    store.beat(&claimed.lease, &Progress { share: 0.5, note: None }).await.expect("an answer");
+    let publication = Publication {
+        location: Location::Local { dir: "/r".into() },
+        manifest_sha256: "m".into(),
+        summary: json!({ "total_return": 0.1 }),
+        data_versions: json!({}),
+        fingerprint: "f".into(),
+    };
+    store.finish(&claimed.lease, &Ending::Complete(Box::new(publication))).await.expect("an answer");
+}
+
+/// The real program, killed when dropped.
+struct Handler {
+    child: Child,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Handler {
+    async fn start(dsn: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("a port").port();
+        drop(listener);
+        let child = Command::new(env!("CARGO_BIN_EXE_backtests"))
+            .arg("serve")
+            .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
+            .env("BACKTEST_OUTPUT_DIR", folder.path())
+            .env("BACKTEST_LAKE", folder.path())
+            .env("BACKTEST_RUN_STORE_MODE", "postgres")
+            .env("POSTGRES_DSN", dsn)
+            .env("RUST_LOG", "error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program");
+        let handler = Self { child, url: format!("http://127.0.0.1:{port}"), _folder: folder };
+        while reqwest::get(&handler.url).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        handler
+    }
+
+    async fn submit(&self, http: &reqwest::Client) {
+        let config = json!({
+            "start_date": "2006-01-03", "end_date": "2009-12-31", "universe": { "symbols": ["AAPL", "IBM"] },
+            "strategy": { "class": "StaticUniverseStrategy" },
+        });
+        let request = http.post(format!("{}/api/backtests", self.url)).json(&json!({ "config": config }));
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 202);
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
