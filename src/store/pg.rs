@@ -5,19 +5,24 @@ use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use async_trait::async_trait;
+use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Client, Config, NoTls, Row, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Longest wait for a connection.
@@ -52,6 +57,34 @@ pub enum InvalidDsn {
 pub struct Database {
     config: Config,
     roots: Roots,
+    passwords: Option<Arc<dyn Passwords>>,
+}
+
+/// Passwords that change while the service runs: access tokens. A connection that is open outlives its password.
+#[async_trait]
+pub trait Passwords: Send + Sync {
+    /// A password that is good for a new connection now. Cheap while the last one still is.
+    async fn current(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// Some connections of a database.
+#[derive(Clone)]
+pub struct Pool {
+    connections: deadpool_postgres::Pool,
+    newest: Option<Newest>,
+}
+
+/// The password that new connections take.
+#[derive(Clone)]
+struct Newest {
+    source: Arc<dyn Passwords>,
+    password: Arc<Mutex<String>>,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("status", &self.connections.status()).finish_non_exhaustive()
+    }
 }
 
 /// Who vouches for the server's certificate.
@@ -99,7 +132,12 @@ impl Database {
             None | Some("system") => Roots::Platform,
             Some(file) => Roots::File(file.into()),
         };
-        Ok(Self { config, roots })
+        Ok(Self { config, roots, passwords: None })
+    }
+
+    /// The same database with passwords from elsewhere.
+    pub fn with_passwords(&self, passwords: Arc<dyn Passwords>) -> Self {
+        Self { passwords: Some(passwords), ..self.clone() }
     }
 
     /// A pool of at most `size` connections whose statements are short.
@@ -108,19 +146,22 @@ impl Database {
         let options = config.get_options().unwrap_or_default();
         config.options(format!("{options} -c statement_timeout={}", STATEMENT.as_millis()).trim_start());
         let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let newest = self.passwords.clone().map(|source| Newest { source, password: Arc::default() });
+        let password = newest.as_ref().map(|newest| Arc::clone(&newest.password));
         let manager = if config.get_ssl_mode() == SslMode::Disable {
-            Manager::from_config(config, NoTls, how)
+            Manager::from_connect(config, Opener { tls: NoTls, password }, how)
         } else {
-            Manager::from_config(config, self.tls()?, how)
+            Manager::from_connect(config, Opener { tls: self.tls()?, password }, how)
         };
-        Pool::builder(manager)
+        let connections = deadpool_postgres::Pool::builder(manager)
             .max_size(size)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(ACQUIRE))
             .create_timeout(Some(ACQUIRE))
             .recycle_timeout(Some(ACQUIRE))
             .build()
-            .map_err(|error| PgError::Tls(error.to_string()))
+            .map_err(|error| PgError::Tls(error.to_string()))?;
+        Ok(Pool { connections, newest })
     }
 
     /// Another database of the same server.
@@ -186,12 +227,16 @@ impl Database {
 
     /// One connection for work that may take long, such as a migration.
     pub async fn connect(&self) -> Result<Client, PgError> {
-        if self.config.get_ssl_mode() == SslMode::Disable {
-            let (client, connection) = self.config.connect(NoTls).await?;
+        let mut config = self.config.clone();
+        if let Some(passwords) = &self.passwords {
+            config.password(passwords.current().await.map_err(PgError::NoPassword)?);
+        }
+        if config.get_ssl_mode() == SslMode::Disable {
+            let (client, connection) = config.connect(NoTls).await?;
             tokio::spawn(connection);
             Ok(client)
         } else {
-            let (client, connection) = self.config.connect(self.tls()?).await?;
+            let (client, connection) = config.connect(self.tls()?).await?;
             tokio::spawn(connection);
             Ok(client)
         }
@@ -217,6 +262,43 @@ impl Database {
         };
         Ok(MakeRustlsConnect::new(config))
     }
+}
+
+/// Opens the connections of a pool, with the password of the moment.
+struct Opener<T> {
+    tls: T,
+    password: Option<Arc<Mutex<String>>>,
+}
+
+type Opened = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
+
+impl<T> Connect for Opener<T>
+where
+    T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+    T::Stream: Send + Sync,
+    T::TlsConnect: Send + Sync,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Opened> {
+        let (mut config, tls) = (config.clone(), self.tls.clone());
+        if let Some(password) = &self.password {
+            config.password(&*lock(password));
+        }
+        async move {
+            let (client, connection) = config.connect(tls).await?;
+            let carried = tokio::spawn(async move {
+                // What breaks a connection is told to the statement that waits for it.
+                let _ = connection.await;
+            });
+            Ok((client, carried))
+        }
+        .boxed()
+    }
+}
+
+/// A text stays whole also when a thread that held it panicked.
+fn lock(text: &Mutex<String>) -> MutexGuard<'_, String> {
+    text.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn host_text(host: &Host) -> String {
@@ -318,6 +400,9 @@ pub enum PgError {
     /// The server does not answer.
     #[error("no answer within {} s", ANSWER.as_secs())]
     Silent,
+    /// Nobody gave a password for a new connection.
+    #[error("get an access token for the database")]
+    NoPassword(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// TLS cannot be set up.
     #[error("TLS: {0}")]
     Tls(String),
@@ -335,7 +420,7 @@ impl PgError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Busy | Self::Silent => true,
+            Self::Busy | Self::Silent | Self::NoPassword(_) => true,
             Self::Sql(error) => match error.code() {
                 Some(state) => is_transient(state),
                 None => self.is_broken(),
@@ -381,7 +466,12 @@ fn classed(error: tokio_postgres::Error) -> PgError {
 
 /// A connection of `pool`, within the acquire time.
 pub async fn acquire(pool: &Pool) -> Result<Object, PgError> {
-    pool.get().await.map_err(|error| match error {
+    // Connections that are open need no password, so that a service outlives an identity endpoint for a while.
+    if let Some(newest) = pool.newest.as_ref().filter(|_| pool.connections.status().available == 0) {
+        let password = newest.source.current().await.map_err(PgError::NoPassword)?;
+        *lock(&newest.password) = password;
+    }
+    pool.connections.get().await.map_err(|error| match error {
         PoolError::Backend(error) => classed(error),
         _ => PgError::Busy,
     })

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
+use std::sync::Arc;
 
 use backtest_functions::store::migrations;
-use backtest_functions::store::pg::Database;
+use backtest_functions::store::pg::{self, Database, Passwords, PgError};
 use serde_json::json;
 use tokio_postgres::Client;
 
@@ -244,4 +245,52 @@ async fn entra_principals_become_members() {
         let refused = roles(&dsn, &["--entra", wrong], &[]);
         assert!(refused.status.code() == Some(2) && text(&refused).contains(expected), "{}", text(&refused));
     }
+}
+
+/// Access tokens take the place of passwords: a new connection has the newest, an open one outlives its own.
+#[tokio::test]
+async fn passwords_may_change_while_the_service_runs() {
+    struct Rotating(std::sync::Mutex<&'static str>);
+
+    #[async_trait::async_trait]
+    impl Passwords for Rotating {
+        async fn current(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+            match *self.0.lock().unwrap() {
+                "" => Err("the identity endpoint is away".into()),
+                password => Ok(password.to_owned()),
+            }
+        }
+    }
+
+    let Some(dsn) = postgres::database() else { return };
+    let _turn = LOGINS.lock().await;
+    let set = |password| roles(&dsn, &["--only", "api_service"], &[("API_SERVICE_PASSWORD", password)]);
+    assert!(set("the first token").status.success());
+    let rotating = Arc::new(Rotating("the first token".into()));
+    let given = |password| *rotating.0.lock().unwrap() = password;
+    let without = Database::parse(&dsn, "test").unwrap().dsn_of("api_service", "").replace(":@", "@");
+    let database = Database::parse(&without, "test").unwrap().with_passwords(rotating.clone());
+    let pool = database.pool(1).unwrap();
+    let ask = async || pg::query(&pool, "SELECT 1", &[]).await;
+    ask().await.unwrap();
+
+    // Nobody gives tokens any more, and the password of the open connection is not good any more either.
+    given("");
+    assert!(set("the second token").status.success());
+    ask().await.unwrap();
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'api_service' \
+               AND datname = current_database()";
+    let admin = connect(&dsn).await;
+    admin.batch_execute(cut).await.unwrap();
+    // A connection that broke is noticed at once or by the first that uses it.
+    let refused = match ask().await.unwrap_err() {
+        PgError::NoPassword(why) => PgError::NoPassword(why),
+        _ => ask().await.unwrap_err(),
+    };
+    assert!(refused.is_retryable() && matches!(refused, PgError::NoPassword(_)), "{refused:?}");
+    given("the first token");
+    assert!(ask().await.is_err(), "an old token opens nothing");
+    given("the second token");
+    ask().await.unwrap();
+    database.connect().await.unwrap();
 }

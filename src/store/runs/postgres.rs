@@ -5,7 +5,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_postgres::Pool;
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
@@ -19,7 +18,7 @@ use crate::run::{
     Fence, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission, Verdict,
 };
 use crate::store::migrations;
-use crate::store::pg::{self, Database, Param, PgError};
+use crate::store::pg::{self, Database, Param, PgError, Pool};
 
 /// Connections of an instance for everything but beats.
 const CONNECTIONS: usize = 2;
