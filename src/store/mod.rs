@@ -9,3 +9,4 @@ pub mod parquet;
 pub mod pg;
 pub mod prices;
 pub mod runs;
+pub mod signals;

@@ -24,6 +24,9 @@ mod golden;
 /// Bars into the lake, and what is refused.
 mod lake;
 
+/// Ranking signals as arithmetic, against stored answers.
+mod signals;
+
 /// The rules of the run protocol, on every store.
 mod run_store;
 
