@@ -11,6 +11,9 @@ use crate::store::prices::{MarketData, Reach};
 use crate::store::runs::RunStore;
 use crate::store::runs::postgres::PostgresRuns;
 use crate::store::runs::sqlite::SqliteRuns;
+use crate::store::signals::lake::SignalLake;
+use crate::store::signals::postgres::PostgresSignals;
+use crate::work::sync::SignalSync;
 use crate::work::{App, Terms};
 
 /// Builds what the verbs work with.
@@ -27,6 +30,7 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
         )),
         artifacts: Arc::new(LocalArtifacts::new(&settings.output_dir)?),
         clock: Arc::new(SystemClock),
+        signals: Arc::new(signal_sync(settings)?),
         terms: Terms {
             instance: settings.instance.clone(),
             lease_seconds: settings.lease_seconds,
@@ -46,6 +50,22 @@ fn run_store(settings: &Settings) -> std::io::Result<Arc<dyn RunStore>> {
             Ok(Arc::new(PostgresRuns::new(&database).map_err(std::io::Error::other)?))
         }
     }
+}
+
+/// Where ranking signals are kept, in the lake and in Postgres, as far as there are settings for them.
+pub fn signal_sync(settings: &Settings) -> std::io::Result<SignalSync> {
+    let options = storage_options(settings);
+    Ok(SignalSync {
+        lake: settings.lake.clone().map(|root| SignalLake::new(root, options)),
+        postgres: postgres_signals(settings)?,
+        terms: settings.signals.clone(),
+    })
+}
+
+fn postgres_signals(settings: &Settings) -> std::io::Result<Option<PostgresSignals>> {
+    let Some(dsn) = &settings.postgres else { return Ok(None) };
+    let database = Database::parse(dsn.reveal(), &settings.instance).map_err(std::io::Error::other)?;
+    PostgresSignals::new(&database).map(Some).map_err(std::io::Error::other)
 }
 
 /// Where prices and signals come from, for whoever may reach that far.

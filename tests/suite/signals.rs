@@ -340,9 +340,9 @@ fn rankings_from_prices_look_back_and_nowhere_else() {
     let mut at = keep.iter();
     late.close.retain(|_| *at.next().unwrap());
     let late = PriceRankings::new(&late);
-    for strategy in 0..STRATEGIES.len() {
+    for (strategy, name) in STRATEGIES.iter().enumerate() {
         let expected = whole.rank(strategy, 379);
-        assert_eq!(expected.len(), 3, "{}", STRATEGIES[strategy]);
+        assert_eq!(expected.len(), 3, "{name}");
         assert_eq!(known_then.rank(strategy, 379), expected);
         assert_eq!(late.rank(strategy, LOOKBACK_BARS), expected);
     }

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use chrono::NaiveDate;
 use sha2::{Digest as _, Sha256};
 
@@ -21,7 +22,7 @@ const EPOCH: i32 = 10_957;
 #[derive(Debug, Clone, Default)]
 pub struct Encoded {
     /// The rows, without header and trailer.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Where each day lies, oldest first.
     pub days: Vec<EncodedDay>,
 }
@@ -55,7 +56,9 @@ impl Encoded {
 /// Encodes rows one by one; those of a day come together.
 #[derive(Debug, Default)]
 pub struct Encoder {
-    done: Encoded,
+    bytes: Vec<u8>,
+    days: Vec<EncodedDay>,
+    /// The day that is being written, where it began, and its rows.
     day: Option<(i32, usize, i32)>,
 }
 
@@ -97,7 +100,7 @@ impl Encoder {
         self.field(&signal.n_symbols.to_be_bytes());
         match signal.score {
             Some(score) => self.field(&score.to_be_bytes()),
-            None => self.done.bytes.extend((-1_i32).to_be_bytes()),
+            None => self.bytes.extend((-1_i32).to_be_bytes()),
         }
     }
 
@@ -117,7 +120,7 @@ impl Encoder {
     /// The rows so far.
     pub fn finish(mut self) -> Encoded {
         self.end_day();
-        self.done
+        Encoded { bytes: self.bytes.into(), days: self.days }
     }
 
     fn begin(&mut self, day: i32, fields: i16) {
@@ -125,24 +128,24 @@ impl Encoder {
             Some((open, _, rows)) if *open == day => *rows += 1,
             _ => {
                 self.end_day();
-                self.day = Some((day, self.done.bytes.len(), 1));
+                self.day = Some((day, self.bytes.len(), 1));
             }
         }
-        self.done.bytes.extend(fields.to_be_bytes());
+        self.bytes.extend(fields.to_be_bytes());
     }
 
     fn field(&mut self, bytes: &[u8]) {
         // A text of 2 GiB does not come this far.
-        self.done.bytes.extend((bytes.len() as i32).to_be_bytes());
-        self.done.bytes.extend(bytes);
+        self.bytes.extend((bytes.len() as i32).to_be_bytes());
+        self.bytes.extend(bytes);
     }
 
     fn end_day(&mut self) {
         let Some((day, start, rows)) = self.day.take() else { return };
-        let range = start..self.done.bytes.len();
-        let digest = format!("{:x}", Sha256::digest(&self.done.bytes[range.clone()]));
+        let range = start..self.bytes.len();
+        let digest = format!("{:x}", Sha256::digest(&self.bytes[range.clone()]));
         let date = NaiveDate::from_epoch_days(day).unwrap_or_default();
-        self.done.days.push(EncodedDay { date, range, digest, rows });
+        self.days.push(EncodedDay { date, range, digest, rows });
     }
 }
 
@@ -151,7 +154,7 @@ pub fn encode(month: YearMonth, signals: &Signals) -> (Encoded, Encoded) {
     let year_month = month.to_string();
     let symbol = |index: u32| signals.symbols[index as usize].as_str();
     let mut ranking = Encoder::default();
-    ranking.done.bytes.reserve(signals.ranking.len() * 96);
+    ranking.bytes.reserve(signals.ranking.len() * 96);
     for signal in &signals.ranking {
         let strategy = &signals.strategies[signal.strategy as usize];
         ranking.ranking(RankingRow {

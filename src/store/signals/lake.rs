@@ -11,6 +11,8 @@ use deltalake::arrow::array::{
 use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use deltalake::arrow::error::ArrowError;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 
 use crate::signal::{CompositeSignal, Ranked, RankingSignal, Rankings, Signals, YearMonth, in_order};
@@ -23,6 +25,9 @@ pub const RANKINGS: &str = "platinum/rankings";
 pub const RANKING_SIGNALS: &str = "platinum/signals/ranking_signals";
 /// Table of composites below the lake root.
 pub const COMPOSITES: &str = "platinum/signals/daily";
+
+/// What the table of rankings says of itself when it is made here; then it is kept up to date here, too.
+const FROM_PRICES: &str = "rankings from prices";
 
 /// Column that both tables of signals are partitioned by.
 const PARTITION: &str = "year_month";
@@ -74,7 +79,8 @@ pub struct SignalLake {
 pub struct LakeView {
     lake: SignalLake,
     /// `None` when the lake has no such table.
-    rankings: Option<Arc<Vec<DataFile>>>,
+    rankings: Option<Vec<DataFile>>,
+    from_prices: bool,
     ranking_signals: Monthly,
     composites: Monthly,
 }
@@ -101,21 +107,102 @@ impl SignalLake {
         Self { root, options }
     }
 
+    async fn open(&self, name: &str) -> Result<Option<Table>, TableError> {
+        Table::open(&self.root.join(name), &self.options).await
+    }
+
     /// Looks at the newest versions. No data file is opened, unless a log lacks statistics of its dates.
-    pub async fn look(&self) -> Result<LakeView, LakeError> {
-        let open = async |name: &'static str| Table::open(&self.root.join(name), &self.options).await;
+    pub fn look(&self) -> BoxFuture<'_, Result<LakeView, LakeError>> {
+        // Boxed, because the compiler loses sight of lifetimes when this is awaited in the midst of other borrows.
+        self.looked().boxed()
+    }
+
+    async fn looked(&self) -> Result<LakeView, LakeError> {
         let (rankings, ranking_signals, composites) =
-            tokio::join!(open(RANKINGS), open(RANKING_SIGNALS), open(COMPOSITES));
-        let rankings = match rankings? {
-            Some(table) => Some(Arc::new(dated(table.data_files("date").await?).await?)),
-            None => None,
+            tokio::join!(self.open(RANKINGS), self.open(RANKING_SIGNALS), self.open(COMPOSITES));
+        let (rankings, from_prices) = match rankings? {
+            Some(table) => (
+                Some(dated(table.data_files("date").await?).await?),
+                table.comment().as_deref() == Some(FROM_PRICES),
+            ),
+            None => (None, false),
         };
         Ok(LakeView {
             lake: self.clone(),
             rankings,
+            from_prices,
             ranking_signals: Monthly::new(RANKING_SIGNALS, ranking_signals?).await?,
             composites: Monthly::new(COMPOSITES, composites?).await?,
         })
+    }
+}
+
+/// Rankings made from prices, a block of days for each commit.
+pub struct RankingsTable {
+    table: Table,
+    replace: bool,
+}
+
+/// Rankings of one strategy over some days; parallel columns.
+#[derive(Debug, Clone, Default)]
+pub struct RankedDays {
+    /// Days since 1970-01-01.
+    pub day: Vec<i32>,
+    /// Index of the symbol.
+    pub symbol: Vec<u32>,
+    /// 1 is the best.
+    pub rank: Vec<i32>,
+    /// What was ranked by.
+    pub score: Vec<f64>,
+}
+
+impl SignalLake {
+    /// The table of rankings, to be written; it is made if there is none. With `replace` the first block takes the
+    /// place of everything.
+    pub async fn rankings_table(&self, replace: bool) -> Result<RankingsTable, LakeError> {
+        let place = self.root.join(RANKINGS);
+        let table = match Table::open(&place, &self.options).await? {
+            Some(table) => table,
+            None => {
+                let fields = [
+                    ("date", DataType::Date32),
+                    ("strategy", DataType::Utf8),
+                    ("symbol", DataType::Utf8),
+                    ("rank", DataType::Int64),
+                    ("score", DataType::Float64),
+                    ("meta", DataType::Utf8),
+                ];
+                let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true));
+                let schema = Schema::new(fields.to_vec());
+                Table::create(&place, &self.options, &schema, &["strategy"], FROM_PRICES).await?
+            }
+        };
+        Ok(RankingsTable { table, replace })
+    }
+}
+
+impl RankingsTable {
+    /// Adds a block as one commit.
+    pub async fn add(&mut self, symbols: &[String], block: &[(&str, RankedDays)]) -> Result<(), LakeError> {
+        let batches = block.iter().map(|(strategy, days)| {
+            let names = days.symbol.iter().map(|&symbol| symbols[symbol as usize].as_str());
+            let columns: Vec<(&str, ArrayRef)> = vec![
+                ("date", Arc::new(Date32Array::from(days.day.clone()))),
+                ("strategy", texts(days.day.iter().map(|_| *strategy))),
+                ("symbol", texts(names)),
+                ("rank", longs(days.rank.iter().copied())),
+                ("score", doubles(days.score.iter().map(|score| Some(*score)))),
+                ("meta", Arc::new(StringArray::new_null(days.day.len()))),
+            ];
+            named(columns)
+        });
+        let batches = batches.collect::<Result<Vec<_>, _>>().map_err(content(RANKINGS))?;
+        if std::mem::take(&mut self.replace) {
+            self.table.replace(batches).await?;
+        } else {
+            self.table.append(batches).await?;
+        }
+        Ok(())
     }
 }
 
@@ -144,10 +231,20 @@ impl LakeView {
         self.rankings.is_some()
     }
 
+    /// Whether the rankings were made here, from prices.
+    pub fn ranks_prices(&self) -> bool {
+        self.from_prices
+    }
+
+    /// Date of the newest rankings.
+    pub fn last_ranked(&self) -> Option<NaiveDate> {
+        self.rankings.iter().flatten().filter_map(|file| file.dates).map(|(_, last)| last).max()
+    }
+
     /// Months that may have rankings, with a digest of the files that may hold them.
     pub fn rankings(&self) -> BTreeMap<YearMonth, String> {
         let mut months: BTreeMap<YearMonth, Vec<&DataFile>> = BTreeMap::new();
-        for file in self.rankings.iter().flat_map(|files| files.iter()) {
+        for file in self.rankings.iter().flatten() {
             for month in file.dates.into_iter().flat_map(|(first, last)| YearMonth::between(first, last)) {
                 months.entry(month).or_default().push(file);
             }
@@ -164,7 +261,13 @@ impl LakeView {
         months.map(|&month| (month, self.held(month))).collect()
     }
 
-    /// What is held of one month.
+    /// What is held of one month; `None` when there is nothing.
+    pub fn signals_of(&self, month: YearMonth) -> Option<Held> {
+        let both = [&self.ranking_signals, &self.composites];
+        both.iter().any(|table| !table.of(month).is_empty()).then(|| self.held(month))
+    }
+
+    /// What is held of one month, which may be nothing.
     pub fn held(&self, month: YearMonth) -> Held {
         let both = [&self.ranking_signals, &self.composites];
         let files = both.iter().flat_map(|table| table.of(month).iter().map(|file| (table.name, file)));
@@ -189,7 +292,7 @@ impl LakeView {
         let may_hold = |file: &&DataFile| {
             file.dates.is_some_and(|(first, last)| first <= month.last_day() && last >= month.first_day())
         };
-        let files = self.rankings.iter().flat_map(|files| files.iter());
+        let files = self.rankings.iter().flatten();
         let files = files.filter(may_hold).map(|file| file.file.clone()).collect();
         read_rankings(files, Some((month.first_day(), month.last_day()))).await
     }
@@ -542,6 +645,11 @@ fn batch(
     let mut columns: Vec<(&str, ArrayRef)> =
         vec![("date", Arc::new(Date32Array::from(days))), (PARTITION, months)];
     columns.extend(more);
+    named(columns)
+}
+
+/// Columns of a table that may all be null, as existing tables have them.
+fn named(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, ArrowError> {
     let field = |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), true);
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
     RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())
