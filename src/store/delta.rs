@@ -169,6 +169,9 @@ impl Table {
     }
 
     /// Creates a table without rows; `comment` says what it is for.
+    ///
+    /// # Errors
+    /// [`TableError::Conflict`] when there is one.
     pub async fn create(
         location: &Location,
         options: &StorageOptions,
@@ -192,9 +195,15 @@ impl Table {
             .with_columns(columns.fields().cloned())
             .with_partition_columns(partition_columns.iter().copied())
             .with_comment(comment)
-            .await
-            .map_err(fault)?;
-        Ok(Self { name, table })
+            .await;
+        match table {
+            Ok(table) => Ok(Self { name, table }),
+            // The error has no kind of its own.
+            Err(_) if Self::open(location, options).await?.is_some() => {
+                Err(TableError::Conflict { table: name })
+            }
+            Err(error) => Err(fault(error)),
+        }
     }
 
     /// Version this value stands for.

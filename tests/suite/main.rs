@@ -26,6 +26,8 @@ mod lake;
 
 /// Ranking signals as arithmetic, against stored answers.
 mod signals;
+/// Signals in Delta and Postgres: what is behind, what it costs, what fails.
+mod signals_sync;
 
 /// The rules of the run protocol, on every store.
 mod run_store;

@@ -140,7 +140,7 @@ async fn the_service_keeps_its_runs_in_postgres() {
     let ready = handler.get("/api/readyz").await.json();
     assert_eq!(
         ready["parts"]["run_store"],
-        json!({ "state": "ok", "mode": "postgres", "schema_version": 5 })
+        json!({ "state": "ok", "mode": "postgres", "schema_version": migrations::NEEDED })
     );
     handler.submit(&json!({ "config": momentum(), "run_id": "r" })).await;
     let other = home.handler(&settings).await;

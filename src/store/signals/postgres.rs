@@ -447,7 +447,8 @@ impl Writer {
                 }
                 Err(error) => error,
             };
-            if self.client.as_ref().is_some_and(Client::is_closed) {
+            if error.class().is_transient() {
+                // The connection may be broken and not know it yet.
                 self.client = None;
             }
             match pauses.next() {
