@@ -18,6 +18,7 @@ use crate::work::{App, Terms};
 
 /// Builds what the verbs work with.
 pub fn app(settings: &Settings) -> std::io::Result<App> {
+    let signals = signal_sync(settings)?;
     Ok(App {
         runs: run_store(settings)?,
         data: Arc::new(market_data(
@@ -27,10 +28,11 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
                 local_dirs: settings.allowed_data_dirs.clone(),
                 containers: settings.containers.clone(),
             },
+            signals.postgres.clone(),
         )),
         artifacts: Arc::new(LocalArtifacts::new(&settings.output_dir)?),
         clock: Arc::new(SystemClock),
-        signals: Arc::new(signal_sync(settings)?),
+        signals: Arc::new(signals),
         terms: Terms {
             instance: settings.instance.clone(),
             lease_seconds: settings.lease_seconds,
@@ -62,19 +64,21 @@ pub fn signal_sync(settings: &Settings) -> std::io::Result<SignalSync> {
     })
 }
 
-fn postgres_signals(settings: &Settings) -> std::io::Result<Option<PostgresSignals>> {
+/// The signals that the database of the settings serves.
+pub fn postgres_signals(settings: &Settings) -> std::io::Result<Option<PostgresSignals>> {
     let Some(dsn) = &settings.postgres else { return Ok(None) };
     let database = Database::parse(dsn.reveal(), &settings.instance).map_err(std::io::Error::other)?;
     PostgresSignals::new(&database).map(Some).map_err(std::io::Error::other)
 }
 
 /// Where prices and signals come from, for whoever may reach that far.
-pub fn market_data(settings: &Settings, reach: Reach) -> MarketData {
+pub fn market_data(settings: &Settings, reach: Reach, signals: Option<PostgresSignals>) -> MarketData {
     MarketData {
         lake: settings.lake.clone(),
         options: storage_options(settings),
         account: settings.storage_account.clone(),
         reach,
+        signals,
     }
 }
 

@@ -116,7 +116,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
 
 async fn rank(settings: Settings, root: Location, replace: bool, output: Output) -> Result<(), CliError> {
     let lake = SignalLake::new(root.clone(), boot::storage_options(&settings));
-    let data = boot::market_data(&Settings { lake: Some(root), ..settings }, Reach::unlimited());
+    let data = boot::market_data(&Settings { lake: Some(root), ..settings }, Reach::unlimited(), None);
     let mut progress = Progress::start("rank prices");
     let mut on_day = |done: usize, total: usize| progress.at(done as u64, total as u64, "days");
     let ranked = work::rank::rank(&data, &lake, replace, &mut on_day)

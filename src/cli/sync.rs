@@ -67,7 +67,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let mut on_month = |done: usize, total: usize, month: YearMonth| {
         progress.at(done as u64, total as u64, &month.to_string());
     };
-    let data = boot::market_data(&settings, Reach::unlimited());
+    let data = boot::market_data(&settings, Reach::unlimited(), None);
     let report = sync::sync(&signals, &data, &asked, &mut on_month)
         .await
         .map_err(|error| CliError::because("look at the lake", error).with_exit(CliError::DATA))?;

@@ -244,7 +244,7 @@ async fn check(case: &Path) -> Result<usize, String> {
             (true, Ok(_)) => return Err(format!("{name}: a refusal was expected")),
             (false, Err(error)) => return Err(format!("{name}: refused: {error}")),
             (false, Ok(made)) => {
-                compare(&want, &months, &made).map_err(|error| format!("{name}: {error}"))?
+                compare(&want, &months, &made).map_err(|error| format!("{name}: {error}"))?;
             }
         }
     }

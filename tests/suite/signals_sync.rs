@@ -2,6 +2,7 @@
 //! things fail on the way.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use backtest_functions::signal::{Terms, Weights};
@@ -669,4 +670,86 @@ async fn a_lake_with_only_prices_works_from_end_to_end() {
     let output =
         program().args(["lake", "rank", "--lake", foreign.root().to_str().unwrap()]).output().unwrap();
     assert!(String::from_utf8(output.stderr).unwrap().contains("were not made from prices here"));
+}
+
+#[tokio::test]
+async fn a_backtest_reads_the_same_signals_from_postgres_as_from_the_lake() {
+    let Some(dsn) = database() else { return };
+    let home = Home::with_sample(8, 400);
+    let lake = home.lake();
+    let lake = lake.to_str().unwrap();
+    run_well(&["lake", "rank", "--lake", lake], home.path());
+    let run = |source: &str, column: &str, dsn: Option<&str>| {
+        let config = home.path().join(format!("{source}-{column}.yaml"));
+        let text = format!(
+            "start_date: 2001-01-02\nend_date: 2001-06-29\nuniverse: {{symbols: ['*']}}\n\
+             data: {{signal_source: {source}}}\n\
+             strategy: {{class: TopNSignalStrategy, parameters: {{signal_column: {column}, top_n: 3, rebalance: weekly}}}}\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let out = home.path().join(format!("out-{source}-{column}"));
+        let mut command = program();
+        command.current_dir(home.path()).args([
+            "run",
+            config.to_str().unwrap(),
+            "--run-id",
+            "r",
+            "--lake",
+            lake,
+        ]);
+        command.args(["--out", out.to_str().unwrap()]);
+        if let Some(dsn) = dsn {
+            command.env("POSTGRES_DSN", dsn);
+        }
+        (command.output().unwrap(), out.join("r"))
+    };
+    let refused = run("postgres", "composite_percentile", None).0;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("needs a service with POSTGRES_DSN"));
+
+    let synced = program().args(["sync", "--lake", lake]).env("POSTGRES_DSN", &dsn).output().unwrap();
+    assert!(synced.status.success(), "{synced:?}");
+    for column in ["composite_percentile", "strategies_hit"] {
+        let (one, delta) = run("auto", column, None);
+        let (other, served) = run("postgres", column, Some(&dsn));
+        assert!(one.status.success() && other.status.success(), "{one:?} {other:?}");
+        let mut compared = 0;
+        for entry in std::fs::read_dir(&delta).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let read = |folder: &Path| std::fs::read(folder.join(&name)).unwrap();
+            let (one, other) = (read(&delta), read(&served));
+            match name.as_str() {
+                // These repeat the config and where the data come from, as text and as hashes.
+                "config.yaml" | "config.resolved.json" | "artifacts_manifest.json" | "report.html" => {
+                    let (one, other) = (without_source(&one), without_source(&other));
+                    assert!(one == other, "{column}: {name} differs");
+                }
+                "config.parquet" => assert_ne!(one, other),
+                _ => assert!(one == other, "{column}: {name} differs"),
+            }
+            compared += 1;
+        }
+        assert!(compared >= 3, "{compared} files were compared");
+        let summary = |folder: &Path| -> Value {
+            serde_json::from_slice(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap()
+        };
+        let (delta, served) = (summary(&delta), summary(&served));
+        assert_eq!(delta["final_equity"], served["final_equity"]);
+        assert!(delta["final_equity"].is_number());
+    }
+}
+
+/// A text without what names the source of signals, and without what follows from its length.
+fn without_source(text: &[u8]) -> String {
+    let mut text = String::from_utf8(text.to_vec()).unwrap();
+    for (pattern, instead) in [
+        ("[0-9a-f]{12,64}", "hash"),
+        (r"signal_source(\W+)(auto|postgres)", "signal_source"),
+        (r#""size_bytes": \d+"#, "size"),
+        (r"(/\S+/platinum/signals/daily|postgres ranking.composite_signal_daily)", "table"),
+        (r#"table("?,?\s+"?)(version"?: \d+|rows_sha256"?: "?hash"?)"#, "table"),
+        ("<tr><th[^>]*>signals, .*?</tr>", "row"),
+    ] {
+        text = regex::Regex::new(pattern).unwrap().replace_all(&text, instead).into_owned();
+    }
+    text
 }

@@ -144,6 +144,7 @@ impl Synced {
             options: StorageOptions::default(),
             account: None,
             reach: Reach::unlimited(),
+            signals: None,
         };
         let sync = SignalSync { lake: Some(lake.signals()), postgres, terms: SyncTerms::default() };
         Self { sync, data }

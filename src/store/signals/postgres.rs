@@ -330,15 +330,14 @@ impl PostgresSignals {
         symbols: Option<&[String]>,
         each: &mut (dyn FnMut(Composite) + Send),
     ) -> Result<String, PgError> {
-        let mut client = pg::acquire(&self.pool).await?;
+        // Years of rows take longer than a pooled statement may, and others want that connection.
+        let mut client = self.database.connect().await?;
         let snapshot = client
             .build_transaction()
             .read_only(true)
             .isolation_level(IsolationLevel::RepeatableRead)
             .start()
             .await?;
-        // What a backtest reads may be years of rows.
-        snapshot.batch_execute("SET LOCAL statement_timeout = '10min'").await?;
         let range: [Param<'_>; 2] = [(&first, Type::DATE), (&last, Type::DATE)];
         let mut digest = Sha256::new();
         for row in snapshot.query_typed(sql!("signals.window_days"), &range).await? {
