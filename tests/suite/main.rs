@@ -26,6 +26,8 @@ mod lake;
 
 /// Ranking signals as arithmetic, against stored answers.
 mod signals;
+/// Tables shared with Python, and the stored answers compared from outside.
+mod signals_python;
 /// Signals in Delta and Postgres: what is behind, what it costs, what fails.
 mod signals_sync;
 
