@@ -177,7 +177,7 @@ impl MarketData {
         &self,
         config: &BacktestConfig,
         window: &Window,
-        wanted: SignalPlace,
+        wanted: SignalPlace<'_>,
         versions: &mut serde_json::Map<String, Value>,
     ) -> Result<Option<SignalRows>, LoadError> {
         let columns = match config.signal_columns() {
@@ -187,21 +187,24 @@ impl MarketData {
             SignalColumns::All => None,
             SignalColumns::Named(names) => Some(names.iter().map(|name| name.to_ascii_lowercase()).collect()),
         };
-        if let Some(signals) = &wanted.served {
-            let (rows, digest) = served(signals, window, columns.as_deref()).await?;
-            versions.insert("signals".into(), json!({ "table": SERVED_TABLE, "rows_sha256": digest }));
-            return Ok(Some(rows));
-        }
-        let sources = match self.open(&wanted.place, "data.signal_path", &window.symbols).await {
+        let (place, optional) = match wanted {
+            SignalPlace::Files { place, optional } => (place, optional),
+            SignalPlace::Served(signals) => {
+                let (rows, digest) = served(signals, window, columns.as_deref()).await?;
+                versions.insert("signals".into(), json!({ "table": SERVED_TABLE, "rows_sha256": digest }));
+                return Ok(Some(rows));
+            }
+        };
+        let sources = match self.open(&place, "data.signal_path", &window.symbols).await {
             Ok(sources) => sources,
-            Err(LoadError::Missing { .. }) if wanted.optional => return Ok(None),
+            Err(LoadError::Missing { .. }) if optional => return Ok(None),
             Err(error) => return Err(error),
         };
         let mut rows = SignalCollector::new(window, columns);
         for source in &sources {
             source.read("date", rows.selection(source)?, window, &mut |batch| rows.push(batch)).await?;
         }
-        versions.insert("signals".into(), describe(&wanted.place, &sources, false));
+        versions.insert("signals".into(), describe(&place, &sources, false));
         Ok(Some(rows.finish()))
     }
 
@@ -217,7 +220,7 @@ impl MarketData {
         }
     }
 
-    fn signal_place(&self, config: &BacktestConfig) -> Result<Option<SignalPlace>, Fault> {
+    fn signal_place(&self, config: &BacktestConfig) -> Result<Option<SignalPlace<'_>>, Fault> {
         let adls = match config.data.signal_source {
             SignalSource::Auto => config.data.price_source == PriceSource::Adls,
             SignalSource::Local => false,
@@ -227,27 +230,24 @@ impl MarketData {
         match (&config.data.signal_path, &self.lake) {
             (Some(path), _) => {
                 let place = self.place(path, adls, "data.signal_path")?;
-                Ok(Some(SignalPlace { place, optional: false, served: None }))
+                Ok(Some(SignalPlace::Files { place, optional: false }))
             }
             // The lake's signals belong to the lake's prices; a config that brings its own prices does not get them.
             (None, Some(lake)) if config.data.price_path.is_none() => {
                 let place = Place::At(lake.join(SIGNAL_TABLE));
-                Ok(Some(SignalPlace { place, optional: true, served: None }))
+                Ok(Some(SignalPlace::Files { place, optional: true }))
             }
             (None, _) => Ok(None),
         }
     }
 
-    fn served_place(&self, config: &BacktestConfig) -> Result<SignalPlace, Fault> {
+    fn served_place(&self, config: &BacktestConfig) -> Result<SignalPlace<'_>, Fault> {
         let fault = |key: &str, message: &str| Fault { path: format!("data.{key}"), message: message.into() };
         if config.data.signal_path.is_some() {
             return Err(fault("signal_path", "has no effect when data.signal_source is postgres"));
         }
-        let served = self.signals.clone();
-        let served =
-            served.ok_or_else(|| fault("signal_source", "'postgres' needs a service with POSTGRES_DSN"))?;
-        let place = Place::PerSymbol(SERVED_TABLE.to_owned());
-        Ok(SignalPlace { place, optional: false, served: Some(served) })
+        let missing = || fault("signal_source", "'postgres' needs a service with POSTGRES_DSN");
+        self.signals.as_ref().map(SignalPlace::Served).ok_or_else(missing)
     }
 
     /// What a path of a config means: an address, a table below the lake, or a path of this machine.
@@ -351,11 +351,11 @@ enum Place {
 }
 
 #[derive(Debug)]
-struct SignalPlace {
-    place: Place,
-    optional: bool,
-    /// Then `place` is only a name.
-    served: Option<PostgresSignals>,
+enum SignalPlace<'a> {
+    /// A table or files; computed from prices where there are none and none need to be.
+    Files { place: Place, optional: bool },
+    /// What Postgres serves.
+    Served(&'a PostgresSignals),
 }
 
 /// The rows a config needs.

@@ -17,9 +17,8 @@ use crate::store::pg::PgError;
 use crate::store::prices::MarketData;
 use crate::store::signals::copy::encode;
 use crate::store::signals::lake::{Held, LakeError, LakeView, SignalLake};
-use crate::store::signals::postgres::{
-    Audit, MonthRows, PostgresSignals, SyncState, WriteError, WriteTerms, Writer, Written,
-};
+use crate::store::signals::postgres::{PostgresSignals, SyncState};
+use crate::store::signals::writer::{Audit, MonthRows, WriteError, WriteTerms, Writer, Written};
 
 /// Part of what signals are made from: another method makes every month behind.
 const METHOD: &str = "percentiles 1";
@@ -302,7 +301,7 @@ pub async fn sync(
     let Some(lake) = &sync.lake else { return Ok(report) };
     let mut view = lake.look().await?;
     if view.ranks_prices() {
-        // Boxed, because the compiler cannot see through the borrows otherwise that this may change threads.
+        // Boxed, here and below: through so many borrows the compiler no longer sees that a future may change threads.
         match rank::rank(data, lake, false, &mut |_, _| ()).boxed().await {
             Ok(ranked) if ranked.days == 0 => {}
             Ok(ranked) => {
@@ -317,9 +316,9 @@ pub async fn sync(
 
     let mut writer = sync.postgres.as_ref().map(PostgresSignals::writer);
     let (mut known, mut down) = split(states(sync.postgres.as_ref()).await);
-    if let (true, Some(writer), Some(states)) = (asked.audit, &mut writer, &known) {
-        report.drift = audit(writer, states, asked, true, &mut report.postgres).await;
-        (known, down) = split(states_again(sync).await);
+    if let (true, Some(writer), Some(written)) = (asked.audit, &mut writer, &known) {
+        report.drift = audit(writer, written, asked, true, &mut report.postgres).await;
+        (known, down) = split(states(sync.postgres.as_ref()).await);
     }
     if let Some(error) = down {
         tracing::warn!(error = chain(&error), "postgres does not answer; the months there are synced later");
@@ -390,10 +389,6 @@ async fn states(postgres: Option<&PostgresSignals>) -> Result<Option<States>, Pg
     };
     // Whatever else is kept there under names that are no months is none of ours.
     Ok(Some(states.into_iter().filter_map(|state| Some((state.year_month.parse().ok()?, state))).collect()))
-}
-
-async fn states_again(sync: &SignalSync) -> Result<Option<States>, PgError> {
-    states(sync.postgres.as_ref()).await
 }
 
 fn split(states: Result<Option<States>, PgError>) -> (Option<States>, Option<PgError>) {
@@ -481,16 +476,21 @@ impl Month<'_> {
     }
 
     /// Makes the signals of the month from its rankings.
-    async fn materialize(&mut self) -> Result<(), MaterializeError> {
+    async fn materialize(&mut self) -> Result<(), MonthError> {
         let month = self.due.month;
         for look in 0.. {
-            let rankings = self.view.read_rankings(month).await?;
             let stamp = stamp(&self.view.rankings().remove(&month).unwrap_or_default(), &self.terms.signals);
+            let held = self.view.signals_of(month);
+            if !self.force && held.is_some_and(|held| held.stamp.as_ref() == Some(&stamp)) {
+                // Somebody else has made them meanwhile.
+                return Ok(());
+            }
+            let rankings = self.view.read_rankings(month).await?;
             let terms = self.terms.signals.clone();
             // Sorting a month takes a while, and other invocations wait for nobody.
             let made =
                 tokio::task::spawn_blocking(move || signal::materialize(month, &rankings, &terms)).await;
-            let (signals, left_out) = made.map_err(|_| MaterializeError::Panicked)??;
+            let (signals, left_out) = made.map_err(|_| MonthError::Panicked)??;
             self.rows =
                 Some(MonthSize { signals: signals.ranking.len(), composites: signals.composite.len() });
             warn_of(month, self.due, &left_out);
@@ -529,19 +529,20 @@ impl Month<'_> {
         Err(Failure { side: Side::Postgres, message: "somebody else was faster again and again".to_owned() })
     }
 
-    async fn read(&mut self) -> Result<MonthRows, LakeError> {
+    async fn read(&mut self) -> Result<MonthRows, MonthError> {
         let month = self.due.month;
         let signals = self.view.read_signals(month).await?;
         self.rows = Some(MonthSize { signals: signals.ranking.len(), composites: signals.composite.len() });
-        let (ranking, composite) = encode(month, &signals);
+        let encoded = tokio::task::spawn_blocking(move || encode(month, &signals)).await;
+        let (ranking, composite) = encoded.map_err(|_| MonthError::Panicked)?;
         let (versions, files_digest) = (self.view.versions(), self.view.held(month).files_digest);
         Ok(MonthRows { month, ranking, composite, versions, files_digest })
     }
 }
 
-/// Why the signals of a month were not made.
+/// Why the signals of a month could not be made or read.
 #[derive(Debug, thiserror::Error)]
-enum MaterializeError {
+enum MonthError {
     #[error(transparent)]
     Lake(#[from] LakeError),
     #[error("RANKING_COMPOSITE_STRATEGY_WEIGHTS")]

@@ -315,6 +315,7 @@ impl LakeView {
         signals: &Signals,
         stamp: &str,
     ) -> Result<bool, LakeError> {
+        // Rows that cannot be read are replaced like others that are not these.
         let old = self.read_signals(month).await.ok().map(|old| super::copy::encode(month, &old));
         let new = super::copy::encode(month, signals);
         let same = |which: fn(&(super::copy::Encoded, super::copy::Encoded)) -> &super::copy::Encoded| {

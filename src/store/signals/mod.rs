@@ -5,3 +5,4 @@
 pub mod copy;
 pub mod lake;
 pub mod postgres;
+pub mod writer;
