@@ -276,7 +276,7 @@ impl LakeView {
             let first = stamps.next().flatten()?;
             stamps.all(|stamp| stamp == Some(first)).then(|| first.to_owned())
         };
-        // A month may have signals and no composite.
+        // Composites are written first, and there may be none.
         let (ranking, composite) = (stamp(&self.ranking_signals), stamp(&self.composites));
         let agreed = ranking == composite || self.composites.of(month).is_empty();
         Held { files_digest: digest(files), stamp: ranking.filter(|_| agreed) }
@@ -323,10 +323,11 @@ impl LakeView {
         };
         let (same_ranking, same_composite) = (same(|both| &both.0), same(|both| &both.1));
         let lake = self.lake.clone();
-        let rows = ranking_batch(month, signals).map_err(content(RANKING_SIGNALS))?;
-        let ranking = self.ranking_signals.bring_to(&lake, month, rows, same_ranking, stamp).await?;
+        // Ranking signals come last: a month that has them, under the right stamp, has all of it, even no composites.
         let rows = composite_batch(month, signals).map_err(content(COMPOSITES))?;
         let composite = self.composites.bring_to(&lake, month, rows, same_composite, stamp).await?;
+        let rows = ranking_batch(month, signals).map_err(content(RANKING_SIGNALS))?;
+        let ranking = self.ranking_signals.bring_to(&lake, month, rows, same_ranking, stamp).await?;
         Ok(ranking || composite)
     }
 }

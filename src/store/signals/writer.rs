@@ -168,7 +168,7 @@ impl fmt::Display for Class {
             Self::NotAllowed => "the login may not; make it a member of ranking_writer",
             Self::SchemaDrift => "the schema is not what this version knows; run `backtests migrate up`",
             Self::Constraint => "a rule of the schema was broken",
-            Self::CountMismatch => "the rows are not complete",
+            Self::CountMismatch => "other rows than in the lake",
             Self::Other => "postgres",
         })
     }
@@ -189,7 +189,7 @@ pub enum WriteError {
         source: PgError,
     },
     /// Other rows would stand there than in the lake.
-    #[error("count the rows: {} of {table} would be {found}, not {expected}", Class::CountMismatch)]
+    #[error("count the rows: {table} would have {found} of the month, not {expected}")]
     Counts {
         /// In which table.
         table: &'static str,
