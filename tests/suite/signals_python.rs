@@ -89,6 +89,21 @@ async fn tables_of_python_are_read_and_written_in_their_own_types() {
     assert_eq!(states(&client).await.len(), 3);
 }
 
+#[tokio::test]
+async fn signals_that_somebody_else_makes_are_carried_to_postgres() {
+    let (Some(python), Some(dsn)) = (python(), database()) else { return };
+    let lake = Lake::empty();
+    run(python, &["signals", lake.root().to_str().unwrap()]);
+    let synced = Synced::new(&lake, Some(&dsn));
+    assert_eq!(synced.well().await, ["2020-05 4 4 8 2"]);
+    let rows = everything(&connect(&dsn).await).await;
+    assert_eq!(
+        (rows[0].as_str(), rows[7].as_str()),
+        ("2020-05-04 2020-05 A slow 1 1 2", "2020-05-05 2020-05 B 0 2 1 1")
+    );
+    assert!(synced.well().await.is_empty());
+}
+
 #[test]
 fn the_stored_answers_agree_from_outside() {
     let root = project("../shared/golden");

@@ -1,11 +1,13 @@
 """Delta tables as the Python package `deltalake` writes and reads them.
 
     delta.py make LAKE                  rankings and signals as an earlier system left them
+    delta.py signals LAKE               signals in several files a month, and no rankings
     delta.py rankings LAKE FILE         the rankings of a Parquet file
     delta.py read LAKE MONTH...         the signals of some months, as JSON
 """
 
 import json
+import os
 import sys
 from datetime import datetime
 
@@ -67,6 +69,21 @@ def make(lake):
     assert (protocol.min_reader_version, protocol.min_writer_version) == (3, 7), protocol
 
 
+def signals(lake):
+    for day in (4, 5):
+        for symbol in ("B", "A"):
+            rows = {"date": pa.array([datetime(2020, 5, day)], pa.timestamp("us")), "year_month": pa.array(["2020-05"]),
+                    "symbol": pa.array([symbol])}
+            rank = 1 if symbol == "A" else 2
+            ranking = {"strategy": pa.array(["slow"]), "rank": pa.array([rank]), "rank_percentile": pa.array([2.0 - rank]),
+                       "n_symbols": pa.array([2]), "score": pa.array([None], pa.float64())}
+            composite = {"composite_percentile": pa.array([2.0 - rank]), "composite_rank": pa.array([rank]),
+                         "strategies_present": pa.array([1]), "strategies_hit": pa.array([1])}
+            for place, columns in [(RANKING_SIGNALS, ranking), (COMPOSITES, composite)]:
+                write_deltalake(f"{lake}/{place}", pa.table(rows | columns), partition_by=["year_month"], mode="append")
+    DeltaTable(f"{lake}/{COMPOSITES}").create_checkpoint()
+
+
 def put_rankings(lake, file):
     write_deltalake(f"{lake}/{RANKINGS}", pq.read_table(file), partition_by=["strategy"], mode="overwrite")
 
@@ -92,4 +109,13 @@ def read(lake, months):
 
 if __name__ == "__main__":
     command, lake, *rest = sys.argv[1:]
-    {"make": lambda: make(lake), "rankings": lambda: put_rankings(lake, *rest), "read": lambda: read(lake, rest)}[command]()
+    commands = {
+        "make": lambda: make(lake),
+        "signals": lambda: signals(lake),
+        "rankings": lambda: put_rankings(lake, *rest),
+        "read": lambda: read(lake, rest),
+    }
+    commands[command]()
+    # Threads of the packages may outlive the interpreter and end it with an error.
+    sys.stdout.flush()
+    os._exit(0)
