@@ -3,9 +3,9 @@
 //!
 //! | floor | modules | what lives there |
 //! | --- | --- | --- |
-//! | 0 | [`engine`], [`run`], [`clock`] | arithmetic and protocol: no files, no network, no waiting |
+//! | 0 | [`engine`], [`run`], [`signal`], [`clock`] | arithmetic and protocol: no files, no network, no waiting |
 //! | 1 | [`store`] | everything that remembers |
-//! | 2 | [`work`] | the verbs of the service: submit, execute, reconcile |
+//! | 2 | [`work`] | the verbs of the service: submit, execute, reconcile, sync |
 //! | 3 | [`functions`] | the doors as the Functions host sees them |
 //! | 4 | [`cli`] | the commands of the one program |
 //! | – | [`devhost`] | a local Functions host, which shares nothing with the rest |
@@ -13,6 +13,7 @@
 pub mod clock;
 pub mod engine;
 pub mod run;
+pub mod signal;
 
 pub mod store;
 

@@ -11,10 +11,14 @@ use crate::store::prices::{MarketData, Reach};
 use crate::store::runs::RunStore;
 use crate::store::runs::postgres::PostgresRuns;
 use crate::store::runs::sqlite::SqliteRuns;
+use crate::store::signals::lake::SignalLake;
+use crate::store::signals::postgres::PostgresSignals;
+use crate::work::sync::SignalSync;
 use crate::work::{App, Terms};
 
 /// Builds what the verbs work with.
 pub fn app(settings: &Settings) -> std::io::Result<App> {
+    let signals = signal_sync(settings)?;
     Ok(App {
         runs: run_store(settings)?,
         data: Arc::new(market_data(
@@ -24,9 +28,11 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
                 local_dirs: settings.allowed_data_dirs.clone(),
                 containers: settings.containers.clone(),
             },
+            signals.postgres.clone(),
         )),
         artifacts: Arc::new(LocalArtifacts::new(&settings.output_dir)?),
         clock: Arc::new(SystemClock),
+        signals: Arc::new(signals),
         terms: Terms {
             instance: settings.instance.clone(),
             lease_seconds: settings.lease_seconds,
@@ -48,13 +54,31 @@ fn run_store(settings: &Settings) -> std::io::Result<Arc<dyn RunStore>> {
     }
 }
 
+/// Where ranking signals are kept, in the lake and in Postgres, as far as there are settings for them.
+pub fn signal_sync(settings: &Settings) -> std::io::Result<SignalSync> {
+    let options = storage_options(settings);
+    Ok(SignalSync {
+        lake: settings.lake.clone().map(|root| SignalLake::new(root, options)),
+        postgres: postgres_signals(settings)?,
+        terms: settings.signals.clone(),
+    })
+}
+
+/// The signals that the database of the settings serves.
+pub fn postgres_signals(settings: &Settings) -> std::io::Result<Option<PostgresSignals>> {
+    let Some(dsn) = &settings.postgres else { return Ok(None) };
+    let database = Database::parse(dsn.reveal(), &settings.instance).map_err(std::io::Error::other)?;
+    PostgresSignals::new(&database).map(Some).map_err(std::io::Error::other)
+}
+
 /// Where prices and signals come from, for whoever may reach that far.
-pub fn market_data(settings: &Settings, reach: Reach) -> MarketData {
+pub fn market_data(settings: &Settings, reach: Reach, signals: Option<PostgresSignals>) -> MarketData {
     MarketData {
         lake: settings.lake.clone(),
         options: storage_options(settings),
         account: settings.storage_account.clone(),
         reach,
+        signals,
     }
 }
 

@@ -7,7 +7,9 @@ use super::settings::{Settings, environment, log_filter};
 use super::{CliError, Output, boot, say, telemetry};
 use crate::store::delta::{Location, StorageOptions};
 use crate::store::lake::{self, Contents};
-use crate::store::prices::PRICE_TABLE;
+use crate::store::prices::{PRICE_TABLE, Reach};
+use crate::store::signals::lake::SignalLake;
+use crate::work;
 
 /// Fill the lake and look at it.
 #[derive(Debug, clap::Args)]
@@ -54,6 +56,13 @@ enum Command {
         #[arg(long, default_value = PRICE_TABLE)]
         table: String,
     },
+    /// Make rankings from the prices, for a lake that has no others: momentum_60d, momentum_12_1, low_volatility_60d and
+    /// reversal_21d, day by day. Again, it adds the days that are new; `backtests sync` and the timer then do so, too.
+    Rank {
+        /// Make all rankings anew, in the place of whatever the table holds.
+        #[arg(long)]
+        replace: bool,
+    },
     /// Say what a table holds.
     Inspect {
         /// Table below the lake root.
@@ -87,6 +96,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
             progress.finish("made a synthetic market: random walks, no real prices");
             (table, contents)
         }
+        Command::Rank { replace } => return rank(settings, root, replace, args.output).await,
         Command::Inspect { table } => {
             let found = lake::inspect(&root.join(&table), &options).await;
             let contents = found
@@ -100,6 +110,22 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     match args.output {
         Output::Json => say(serde_json::json!({ "table": table, "contents": contents })),
         Output::Table => print(&table, &contents),
+    }
+    Ok(())
+}
+
+async fn rank(settings: Settings, root: Location, replace: bool, output: Output) -> Result<(), CliError> {
+    let lake = SignalLake::new(root.clone(), boot::storage_options(&settings));
+    let data = boot::market_data(&Settings { lake: Some(root), ..settings }, Reach::unlimited(), None);
+    let mut progress = Progress::start("rank prices");
+    let mut on_day = |done: usize, total: usize| progress.at(done as u64, total as u64, "days");
+    let ranked = work::rank::rank(&data, &lake, replace, &mut on_day)
+        .await
+        .map_err(|error| CliError::because("rank prices", error).with_exit(CliError::DATA))?;
+    progress.finish(&format!("ranked {} days", ranked.days));
+    match output {
+        Output::Json => say(serde_json::json!({ "days": ranked.days, "rows": ranked.rows })),
+        Output::Table => say(format_args!("{} rankings of {} new days", ranked.rows, ranked.days)),
     }
     Ok(())
 }

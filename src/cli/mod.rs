@@ -14,6 +14,7 @@ mod migrate;
 mod progress;
 mod run;
 mod serve;
+mod sync;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,7 @@ enum Command {
     Cancel(client::CancelArgs),
     Fetch(client::FetchArgs),
     Lake(lake::Args),
+    Sync(sync::Args),
     Migrate(migrate::Args),
 }
 
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
             Command::Cancel(args) => client::cancel(args).await,
             Command::Fetch(args) => client::fetch(args).await,
             Command::Lake(args) => lake::run(args).await,
+            Command::Sync(args) => sync::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
         }
     });

@@ -67,7 +67,9 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     }
     let mut reach = Reach::unlimited();
     reach.containers.clone_from(&settings.containers);
-    let data = boot::market_data(&settings, reach);
+    let signals = boot::postgres_signals(&settings)
+        .map_err(|error| CliError::because("prepare the database", error))?;
+    let data = boot::market_data(&settings, reach, signals);
     let jobs = jobs(&args, &data)?;
     let several = jobs.len() > 1;
 

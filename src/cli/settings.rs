@@ -6,8 +6,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::signal::{Terms, Weights};
 use crate::store::delta::Location;
 use crate::store::pg::Database;
+use crate::work::sync::SyncTerms;
 
 /// A value that must not be seen.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,6 +86,8 @@ pub struct Settings {
     pub max_attempts: u32,
     /// Wall time of one attempt, in seconds.
     pub run_timeout_seconds: f64,
+    /// How ranking signals are synced.
+    pub signals: SyncTerms,
     /// Port of the custom handler.
     pub handler_port: Option<u16>,
     /// Name of this instance.
@@ -116,6 +120,7 @@ impl Settings {
             lease_seconds: read.number("BACKTEST_LEASE_SECONDS", 60.0, 0.5, 3600.0),
             max_attempts: read.number("BACKTEST_MAX_ATTEMPTS", 3, 1, 100),
             run_timeout_seconds: read.number("BACKTEST_RUN_TIMEOUT_SECONDS", 1500.0, 1.0, 86_400.0),
+            signals: read.signals(),
             handler_port: read.text(port).is_some().then(|| read.number(port, 0, 1, u16::MAX)),
             instance: read.instance(),
         };
@@ -180,13 +185,35 @@ impl<'a> Reader<'a> {
     }
 
     fn flag(&mut self, name: &str) -> bool {
+        self.flag_or(name, false)
+    }
+
+    fn flag_or(&mut self, name: &str, default: bool) -> bool {
         match self.text(name).map(str::to_ascii_lowercase).as_deref() {
-            None | Some("false" | "0") => false,
+            None => default,
+            Some("false" | "0") => false,
             Some("true" | "1") => true,
             Some(other) => {
                 self.fault(name, format_args!("must be true or false, not '{other}'"));
-                false
+                default
             }
+        }
+    }
+
+    /// How ranking signals are synced.
+    fn signals(&mut self) -> SyncTerms {
+        let weights = "RANKING_COMPOSITE_STRATEGY_WEIGHTS";
+        let parsed = self.text(weights).map(Weights::parse).transpose();
+        if let Err(error) = &parsed {
+            self.fault(weights, error);
+        }
+        SyncTerms {
+            signals: Terms {
+                weights: parsed.ok().flatten().unwrap_or_default(),
+                top_n: self.number("RANKING_TOP_N", 50, 0, u32::MAX),
+            },
+            write_required: self.flag_or("POSTGRES_SIGNALS_WRITE_REQUIRED", true),
+            verify_counts: self.flag("POSTGRES_SIGNALS_VERIFY_COUNTS"),
         }
     }
 

@@ -133,7 +133,7 @@ fn request(body: &[u8], invocation: String) -> Option<Call> {
     let query = texts(request.get("Query"));
     let mut params = HashMap::new();
     for (name, value) in texts(request.get("Params")) {
-        for known in ["run_id", "result", "probe"] {
+        for known in ["run_id", "result", "probe", "view"] {
             if name == known {
                 params.insert(known, value.clone());
             }

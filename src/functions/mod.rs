@@ -12,8 +12,10 @@ mod reconcile;
 mod record;
 mod reply;
 mod results;
+mod signals;
 mod status;
 mod submit;
+mod sync_signals;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -38,6 +40,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify()
         .or(results::route(app))
         .unify()
+        .or(signals::route(app))
+        .unify()
         .or(status::route(app))
         .unify()
         .or(submit::route(app))
@@ -50,6 +54,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify()
         .or(envelope::http("results", app, results::answer))
         .unify()
+        .or(envelope::http("signals", app, signals::answer))
+        .unify()
         .or(envelope::http("status", app, status::answer))
         .unify()
         .or(envelope::http("submit", app, submit::answer))
@@ -57,6 +63,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(envelope::trigger("execute", app, execute::answer))
         .unify()
         .or(envelope::trigger("reconcile", app, reconcile::answer))
+        .unify()
+        .or(envelope::trigger("sync_signals", app, sync_signals::answer))
         .unify();
     // The host asks for `/` until anything answers, and pings it later.
     let ready = warp::path::end()

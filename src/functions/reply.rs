@@ -53,6 +53,7 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The media type is not supported";
     RangeNotSatisfiable = "range_not_satisfiable", RANGE_NOT_SATISFIABLE, "The range lies outside the file";
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used before";
+    SignalsUnavailable = "signals_unavailable", SERVICE_UNAVAILABLE, "Signals are not served here";
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, "A store does not answer";
     InternalError = "internal_error", INTERNAL_SERVER_ERROR, "Something is wrong with this program";
 }

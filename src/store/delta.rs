@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use deltalake::arrow::array::RecordBatch;
+use deltalake::arrow::array::{RecordBatch, new_null_array};
+use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::{Schema, SchemaRef};
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
-use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake::kernel::{Action, StructType};
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
+use deltalake::kernel::{Action, LogicalFileView, StructType};
 use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
@@ -94,6 +95,12 @@ pub enum TableError {
         /// What it uses.
         feature: String,
     },
+    /// Somebody else committed after the version that was written upon.
+    #[error("{table} was changed by somebody else meanwhile")]
+    Conflict {
+        /// The table.
+        table: String,
+    },
 }
 
 impl TableError {
@@ -107,8 +114,33 @@ impl TableError {
                     | DeltaTableError::Kernel { .. }
             ),
             Self::Unsupported { .. } => false,
+            Self::Conflict { .. } => true,
         }
     }
+}
+
+/// Key of the tag that [`Table::overwrite`] puts on files.
+const STAMP: &str = "backtests.source";
+
+/// A data file as the log describes it.
+#[derive(Clone)]
+pub struct DataFile {
+    /// How it is read.
+    pub file: ParquetFile,
+    /// When it was written, in milliseconds since 1970.
+    pub modified_ms: i64,
+    /// Oldest and newest date in it; `None` when the log does not say.
+    pub dates: Option<(NaiveDate, NaiveDate)>,
+    /// What its writer noted about where its rows come from.
+    pub stamp: Option<String>,
+    view: LogicalFileView,
+}
+
+/// The dates that the log's statistics give for a column of dates or timestamps.
+fn dates_of(view: &LogicalFileView, column: &str) -> Option<(NaiveDate, NaiveDate)> {
+    let stats: serde_json::Value = serde_json::from_str(&view.stats()?).ok()?;
+    let date = |bound: &str| stats[bound][column].as_str()?.get(..10)?.parse().ok();
+    Some((date("minValues")?, date("maxValues")?))
 }
 
 /// A Delta table, pinned to the version that was newest when it was opened.
@@ -136,12 +168,16 @@ impl Table {
         }
     }
 
-    /// Creates a table without rows.
+    /// Creates a table without rows; `comment` says what it is for.
+    ///
+    /// # Errors
+    /// [`TableError::Conflict`] when there is one.
     pub async fn create(
         location: &Location,
         options: &StorageOptions,
         schema: &Schema,
         partition_columns: &[&str],
+        comment: &str,
     ) -> Result<Self, TableError> {
         let name = location.to_string();
         let fault = |source| fault("create", &name, source);
@@ -158,14 +194,26 @@ impl Table {
             .with_storage_options(options.0.clone())
             .with_columns(columns.fields().cloned())
             .with_partition_columns(partition_columns.iter().copied())
-            .await
-            .map_err(fault)?;
-        Ok(Self { name, table })
+            .with_comment(comment)
+            .await;
+        match table {
+            Ok(table) => Ok(Self { name, table }),
+            // The error has no kind of its own.
+            Err(_) if Self::open(location, options).await?.is_some() => {
+                Err(TableError::Conflict { table: name })
+            }
+            Err(error) => Err(fault(error)),
+        }
     }
 
     /// Version this value stands for.
     pub fn version(&self) -> u64 {
         self.table.version().map_or(0, u64::from)
+    }
+
+    /// What its maker said that it is for.
+    pub fn comment(&self) -> Option<String> {
+        self.table.snapshot().ok()?.metadata().description().map(str::to_owned)
     }
 
     /// Columns of the table, partition columns included.
@@ -183,7 +231,6 @@ impl Table {
         &self,
         dates: Option<(&str, NaiveDate, NaiveDate)>,
     ) -> Result<Vec<ParquetFile>, TableError> {
-        let fault = |source| fault("list the files of", &self.name, source);
         let bounds = match dates {
             // Statistics of other types than dates are compared in their own ways; such files are all read.
             Some((column, first, last)) if self.is_date(column)? => {
@@ -198,25 +245,32 @@ impl Table {
             ],
             None => Vec::new(),
         };
-        let store = self.table.object_store();
-        let mut files = Vec::new();
-        let mut views = self.table.get_active_add_actions_by_partitions(&filters);
-        while let Some(view) = views.try_next().await.map_err(fault)? {
-            if view.deletion_vector_descriptor().is_some() {
-                return Err(TableError::Unsupported {
-                    table: self.name.clone(),
-                    feature: format!("a deletion vector (file {})", view.path()),
-                });
-            }
-            files.push(ParquetFile {
-                store: Arc::clone(&store),
-                path: view.object_store_path(),
-                size: u64::try_from(view.size()).unwrap_or_default(),
-                constants: view.partition_values_map(),
-            });
-        }
+        let views = self.views(&filters).await?;
+        let mut files: Vec<ParquetFile> = views.iter().map(|view| self.parquet(view)).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
+    }
+
+    /// The files that the log says are there; one with rows that are deleted in it cannot be read.
+    async fn views(&self, filters: &[FilterLiteral<'_>]) -> Result<Vec<LogicalFileView>, TableError> {
+        let views = self.table.get_active_add_actions_by_partitions(filters).try_collect::<Vec<_>>().await;
+        let views = views.map_err(|source| fault("list the files of", &self.name, source))?;
+        match views.iter().find(|view| view.deletion_vector_descriptor().is_some()) {
+            None => Ok(views),
+            Some(view) => Err(TableError::Unsupported {
+                table: self.name.clone(),
+                feature: format!("a deletion vector (file {})", view.path()),
+            }),
+        }
+    }
+
+    fn parquet(&self, view: &LogicalFileView) -> ParquetFile {
+        ParquetFile {
+            store: self.table.object_store(),
+            path: view.object_store_path(),
+            size: u64::try_from(view.size()).unwrap_or_default(),
+            constants: view.partition_values_map(),
+        }
     }
 
     /// Adds rows as one commit. Nobody sees a part of it.
@@ -229,28 +283,128 @@ impl Table {
         self.commit(batches, true).await
     }
 
+    /// All data files, oldest first, with the dates that the log knows of `date_column`.
+    pub async fn data_files(&self, date_column: &str) -> Result<Vec<DataFile>, TableError> {
+        let column = self.column_name(date_column)?;
+        let views = self.views(&[]).await?;
+        let mut files: Vec<DataFile> = views.into_iter().map(|view| self.data_file(view, &column)).collect();
+        files.sort_by(|a, b| a.modified_ms.cmp(&b.modified_ms).then_with(|| a.file.path.cmp(&b.file.path)));
+        Ok(files)
+    }
+
+    fn data_file(&self, view: LogicalFileView, date_column: &str) -> DataFile {
+        #[expect(deprecated, reason = "the only way to the tags of a file")]
+        let tags = view.add_action().tags.unwrap_or_default();
+        DataFile {
+            file: self.parquet(&view),
+            modified_ms: view.modification_time(),
+            dates: dates_of(&view, date_column),
+            stamp: tags.get(STAMP).cloned().flatten(),
+            view,
+        }
+    }
+
+    /// Puts rows, without any nobody's, in the place of the files of one partition, as one commit. `stamp` is noted with
+    /// the new files. The columns of `rows` are cast to the table's.
+    ///
+    /// # Errors
+    /// [`TableError::Conflict`] when anybody committed after this version, whatever it was: look again, then decide again.
+    pub async fn overwrite(
+        &mut self,
+        partition: (&str, &str),
+        old: &[DataFile],
+        rows: Option<RecordBatch>,
+        stamp: &str,
+    ) -> Result<(), TableError> {
+        let mut actions = match rows {
+            Some(rows) => self.write(vec![self.conform(&rows)?]).await?,
+            None => Vec::new(),
+        };
+        for action in &mut actions {
+            if let Action::Add(add) = action {
+                add.tags = Some(HashMap::from([(STAMP.to_owned(), Some(stamp.to_owned()))]));
+            }
+        }
+        actions.extend(old.iter().map(|file| Action::Remove(file.view.remove_action(true))));
+        let predicate = format!("{} = '{}'", partition.0, partition.1);
+        self.finish(
+            actions,
+            SaveMode::Overwrite,
+            Some(predicate),
+            CommitProperties::default().with_max_retries(0),
+        )
+        .await
+    }
+
+    /// Notes another `stamp` with files that stay as they are.
+    pub async fn restamp(&mut self, files: &[DataFile], stamp: &str) -> Result<(), TableError> {
+        let actions = files.iter().map(|file| {
+            #[expect(deprecated, reason = "the only way to say of a file what the log says already")]
+            let mut add = file.view.add_action();
+            add.data_change = false;
+            add.tags.get_or_insert_default().insert(STAMP.to_owned(), Some(stamp.to_owned()));
+            Action::Add(add)
+        });
+        let properties = CommitProperties::default().with_max_retries(0);
+        self.finish(actions.collect(), SaveMode::Overwrite, None, properties).await
+    }
+
+    /// Moves on to the newest version.
+    pub async fn refresh(&mut self) -> Result<(), TableError> {
+        self.table.update_state().await.map_err(|error| fault("open", &self.name, error))
+    }
+
+    /// The rows with the columns of the table, in its order and types; a column that they lack is null.
+    fn conform(&self, rows: &RecordBatch) -> Result<RecordBatch, TableError> {
+        let schema = self.schema()?;
+        let columns = schema.fields().iter().map(|field| match super::parquet::column(rows, field.name()) {
+            Some(column) => cast(column, field.data_type()),
+            None => Ok(new_null_array(field.data_type(), rows.num_rows())),
+        });
+        columns
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|columns| RecordBatch::try_new(Arc::clone(&schema), columns))
+            .map_err(|error| fault("write", &self.name, DeltaTableError::Arrow { source: error }))
+    }
+
     async fn commit(&mut self, batches: Vec<RecordBatch>, replace: bool) -> Result<(), TableError> {
-        let name = self.name.clone();
-        let fault = |source| fault("write", &name, source);
+        let mut actions = self.write(batches).await?;
+        if replace {
+            actions
+                .extend(self.views(&[]).await?.iter().map(|file| Action::Remove(file.remove_action(true))));
+        }
+        let mode = if replace { SaveMode::Overwrite } else { SaveMode::Append };
+        self.finish(actions, mode, None, CommitProperties::default()).await
+    }
+
+    /// Writes data files that no version has yet.
+    async fn write(&self, batches: Vec<RecordBatch>) -> Result<Vec<Action>, TableError> {
+        let fault = |source| fault("write", &self.name, source);
         let mut writer = RecordBatchWriter::for_table(&self.table).map_err(fault)?;
         for batch in batches {
             writer.write(batch).await.map_err(fault)?;
         }
-        let mut actions: Vec<Action> =
-            writer.flush().await.map_err(fault)?.into_iter().map(Action::Add).collect();
-        if replace {
-            let old = self.table.get_active_add_actions_by_partitions(&[]).try_collect::<Vec<_>>().await;
-            actions.extend(old.map_err(fault)?.iter().map(|file| Action::Remove(file.remove_action(true))));
-        }
+        Ok(writer.flush().await.map_err(fault)?.into_iter().map(Action::Add).collect())
+    }
+
+    async fn finish(
+        &mut self,
+        actions: Vec<Action>,
+        mode: SaveMode,
+        predicate: Option<String>,
+        properties: CommitProperties,
+    ) -> Result<(), TableError> {
+        let name = self.name.clone();
+        let fault = |source| fault("write", &name, source);
         let snapshot = self.table.snapshot().map_err(fault)?;
         let partition_columns = snapshot.metadata().partition_columns().to_vec();
         let operation = DeltaOperation::Write {
-            mode: if replace { SaveMode::Overwrite } else { SaveMode::Append },
+            mode,
             partition_by: (!partition_columns.is_empty()).then_some(partition_columns),
-            predicate: None,
+            predicate,
         };
         let log: LogStoreRef = self.table.log_store();
-        CommitBuilder::from(CommitProperties::default())
+        CommitBuilder::from(properties)
             .with_actions(actions)
             .build(Some(snapshot), log, operation)
             .await
@@ -304,5 +458,11 @@ fn address(location: &Location) -> Result<Option<Url>, DeltaTableError> {
 }
 
 fn fault(doing: &'static str, table: &str, source: DeltaTableError) -> TableError {
+    use TransactionError::{CommitConflict, MaxCommitAttempts};
+    if let DeltaTableError::Transaction { source: CommitConflict(_) | MaxCommitAttempts(_) }
+    | DeltaTableError::VersionAlreadyExists(_) = &source
+    {
+        return TableError::Conflict { table: table.to_owned() };
+    }
     TableError::Delta { doing, table: table.to_owned(), source: Box::new(source) }
 }

@@ -155,7 +155,7 @@ async fn store(
 ) -> Result<Contents, ImportError> {
     let mut table = match Table::open(location, options).await? {
         Some(table) => table,
-        None => Table::create(location, options, bars.schema().as_ref(), &["year"]).await?,
+        None => Table::create(location, options, bars.schema().as_ref(), &["year"], "daily bars").await?,
     };
     if replace {
         table.replace(vec![bars]).await?;

@@ -41,6 +41,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     3 "0003_ranking_signals",
     4 "0004_backtest_runs",
     5 "0005_run_execution",
+    6 "0006_signal_sync",
     7 "0007_group_roles",
 };
 

@@ -12,3 +12,4 @@ pub mod psql;
 pub mod roles;
 mod rows;
 pub mod runs;
+pub mod signals;

@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 
 use super::delta::{self, Location, StorageOptions, Table, TableError};
 use super::parquet::{self, ParquetFile, ReadError, Selection};
+use super::pg::PgError;
 use super::rows::{self, Context, Origin, PriceCollector, SignalCollector, Window};
+use super::signals::postgres::{Composite, PostgresSignals};
 use crate::engine::config::{BacktestConfig, Fault, PriceSource, SignalColumns, SignalSource};
 use crate::engine::market::{PriceRows, SignalRows};
 
@@ -25,6 +27,9 @@ pub const PRICE_TABLE: &str = "gold/prices_daily";
 
 /// Table of composite signals below the lake root, read when a config names no `data.signal_path`.
 pub const SIGNAL_TABLE: &str = "platinum/signals/daily";
+
+/// Table of the same signals in Postgres.
+const SERVED_TABLE: &str = "postgres ranking.composite_signal_daily";
 
 /// What configs may read.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +60,8 @@ pub struct MarketData {
     pub account: Option<String>,
     /// What may be read.
     pub reach: Reach,
+    /// Where `data.signal_source: postgres` reads.
+    pub signals: Option<PostgresSignals>,
 }
 
 /// What a config asked for.
@@ -116,6 +123,9 @@ pub enum LoadError {
     /// A data file could not be read.
     #[error(transparent)]
     File(#[from] ReadError),
+    /// Postgres did not give its signals.
+    #[error("read signals")]
+    Served(#[from] PgError),
 }
 
 impl LoadError {
@@ -125,6 +135,7 @@ impl LoadError {
             Self::Table(error) => error.is_retryable(),
             Self::File(error) => error.is_retryable(),
             Self::Open { source, .. } => source.kind() != std::io::ErrorKind::NotFound,
+            Self::Served(error) => error.is_retryable(),
             _ => false,
         }
     }
@@ -172,7 +183,7 @@ impl MarketData {
         &self,
         config: &BacktestConfig,
         window: &Arc<Window>,
-        wanted: SignalPlace,
+        wanted: SignalPlace<'_>,
         versions: &mut serde_json::Map<String, Value>,
     ) -> Result<Option<SignalRows>, LoadError> {
         let columns = match config.signal_columns() {
@@ -182,9 +193,17 @@ impl MarketData {
             SignalColumns::All => None,
             SignalColumns::Named(names) => Some(names.iter().map(|name| name.to_ascii_lowercase()).collect()),
         };
-        let sources = match self.open(&wanted.place, "data.signal_path", &window.symbols).await {
+        let (place, optional) = match wanted {
+            SignalPlace::Files { place, optional } => (place, optional),
+            SignalPlace::Served(signals) => {
+                let (rows, digest) = served(signals, window, columns.as_deref()).await?;
+                versions.insert("signals".into(), json!({ "table": SERVED_TABLE, "rows_sha256": digest }));
+                return Ok(Some(rows));
+            }
+        };
+        let sources = match self.open(&place, "data.signal_path", &window.symbols).await {
             Ok(sources) => sources,
-            Err(LoadError::Missing { .. }) if wanted.optional => return Ok(None),
+            Err(LoadError::Missing { .. }) if optional => return Ok(None),
             Err(error) => return Err(error),
         };
         let context = Context::new(window);
@@ -198,7 +217,7 @@ impl MarketData {
             });
             source.read(selected, window, pieces, &mut |piece| rows.push(piece)).await?;
         }
-        versions.insert("signals".into(), describe(&wanted.place, &sources, false));
+        versions.insert("signals".into(), describe(&place, &sources, false));
         Ok(Some(rows.finish(context)))
     }
 
@@ -214,29 +233,34 @@ impl MarketData {
         }
     }
 
-    fn signal_place(&self, config: &BacktestConfig) -> Result<Option<SignalPlace>, Fault> {
+    fn signal_place(&self, config: &BacktestConfig) -> Result<Option<SignalPlace<'_>>, Fault> {
         let adls = match config.data.signal_source {
             SignalSource::Auto => config.data.price_source == PriceSource::Adls,
             SignalSource::Local => false,
             SignalSource::Adls => true,
-            SignalSource::Postgres => {
-                return Err(Fault {
-                    path: "data.signal_source".into(),
-                    message: "'postgres' needs a service with POSTGRES_DSN".into(),
-                });
-            }
+            SignalSource::Postgres => return self.served_place(config).map(Some),
         };
         match (&config.data.signal_path, &self.lake) {
             (Some(path), _) => {
                 let place = self.place(path, adls, "data.signal_path")?;
-                Ok(Some(SignalPlace { place, optional: false }))
+                Ok(Some(SignalPlace::Files { place, optional: false }))
             }
             // The lake's signals belong to the lake's prices; a config that brings its own prices does not get them.
             (None, Some(lake)) if config.data.price_path.is_none() => {
-                Ok(Some(SignalPlace { place: Place::At(lake.join(SIGNAL_TABLE)), optional: true }))
+                let place = Place::At(lake.join(SIGNAL_TABLE));
+                Ok(Some(SignalPlace::Files { place, optional: true }))
             }
             (None, _) => Ok(None),
         }
+    }
+
+    fn served_place(&self, config: &BacktestConfig) -> Result<SignalPlace<'_>, Fault> {
+        let fault = |key: &str, message: &str| Fault { path: format!("data.{key}"), message: message.into() };
+        if config.data.signal_path.is_some() {
+            return Err(fault("signal_path", "has no effect when data.signal_source is postgres"));
+        }
+        let missing = || fault("signal_source", "'postgres' needs a service with POSTGRES_DSN");
+        self.signals.as_ref().map(SignalPlace::Served).ok_or_else(missing)
     }
 
     /// What a path of a config means: an address, a table below the lake, or a path of this machine.
@@ -341,9 +365,11 @@ enum Place {
 }
 
 #[derive(Debug)]
-struct SignalPlace {
-    place: Place,
-    optional: bool,
+enum SignalPlace<'a> {
+    /// A table or files; computed from prices where there are none and none need to be.
+    Files { place: Place, optional: bool },
+    /// What Postgres serves.
+    Served(&'a PostgresSignals),
 }
 
 impl Window {
@@ -515,4 +541,35 @@ fn describe(place: &Place, sources: &[Source], adjusted: bool) -> Value {
         about["adjusted"] = json!(true);
     }
     about
+}
+
+/// Signals of the window as Postgres serves them, of the columns that are wanted, and a digest of them.
+async fn served(
+    signals: &PostgresSignals,
+    window: &Arc<Window>,
+    wanted: Option<&[String]>,
+) -> Result<(SignalRows, String), LoadError> {
+    let names = ["composite_percentile", "composite_rank", "strategies_present", "strategies_hit"];
+    let (context, mut rows) = (Context::new(window), SignalRows::default());
+    let mut columns = names.map(|name| (name.to_owned(), Vec::new()));
+    let asked = (!window.symbols.is_empty()).then_some(window.symbols.as_slice());
+    let each = &mut |row: Composite| {
+        let Some(symbol) = context.id(&row.symbol) else { return };
+        rows.date.push(row.date.to_epoch_days());
+        rows.symbol.push(symbol);
+        let cells = [
+            row.composite_percentile,
+            f64::from(row.composite_rank),
+            f64::from(row.strategies_present),
+            f64::from(row.strategies_hit),
+        ];
+        for ((_, column), cell) in columns.iter_mut().zip(cells) {
+            column.push(cell);
+        }
+    };
+    let digest = signals.window(window.first, window.last, asked, each).await?;
+    rows.symbols = context.into_names();
+    let is_wanted = |name: &String| wanted.is_none_or(|all| all.iter().any(|one| one == name));
+    rows.columns = columns.into_iter().filter(|(name, _)| is_wanted(name)).collect();
+    Ok((rows, digest))
 }

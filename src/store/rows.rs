@@ -60,8 +60,13 @@ impl Context {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Names by index, once all pieces are made.
-    fn into_names(self) -> Vec<String> {
+    /// The index of a symbol; `None` if it is not in question.
+    pub(super) fn id(&self, name: &str) -> Option<u32> {
+        Some(self.names().id(Some(name))).filter(|&id| id != LEFT_OUT)
+    }
+
+    /// Names by index, once all rows are made.
+    pub(super) fn into_names(self) -> Vec<String> {
         std::mem::take(&mut self.names().names)
     }
 }

@@ -1,12 +1,14 @@
-//! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile. Nothing here knows HTTP, reads the environment or builds a client.
+//! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile, sync (and rank, its optional producer). Nothing here knows HTTP, reads the environment or builds a client.
 
 pub mod compute;
 pub mod document;
 pub mod execute;
 pub mod page;
+pub mod rank;
 pub mod reconcile;
 pub mod report;
 pub mod submit;
+pub mod sync;
 
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ pub struct App {
     pub artifacts: Arc<dyn ArtifactStore>,
     /// The present, for names and durations; never for guards.
     pub clock: Arc<dyn Clock>,
+    /// Ranking signals.
+    pub signals: Arc<sync::SignalSync>,
     /// Terms of executions.
     pub terms: Terms,
 }

@@ -23,8 +23,13 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let root = Location::Local(folder.path().to_owned());
     let (table, options) = (root.join(PRICE_TABLE), StorageOptions::default());
     runtime.block_on(lake::sample(SYMBOLS, DAYS, 1, &table, &options)).expect("a synthetic market");
-    let data =
-        MarketData { lake: Some(root), options: options.clone(), account: None, reach: Reach::default() };
+    let data = MarketData {
+        lake: Some(root),
+        options: options.clone(),
+        account: None,
+        reach: Reach::default(),
+        signals: None,
+    };
     let config = BacktestConfig::from_value(&json!({
         "start_date": "2000-01-03", "end_date": "2030-12-31", "universe": { "symbols": ["*"] },
         "strategy": { "class": "StaticUniverseStrategy" },

@@ -4,6 +4,7 @@ mod engine;
 mod load;
 mod panels;
 mod runs;
+mod sync;
 mod table;
 
 use std::time::SystemTime;
@@ -11,6 +12,9 @@ use std::time::SystemTime;
 use criterion::Criterion;
 
 fn main() {
+    if sync::bench() {
+        return;
+    }
     let begin = SystemTime::now();
     let mut criterion = Criterion::default().configure_from_args();
     engine::bench(&mut criterion);

@@ -26,6 +26,13 @@ mod lake;
 
 /// Random commands on a store and on a model of it.
 mod run_model;
+/// Ranking signals as arithmetic, against stored answers.
+mod signals;
+/// Tables shared with Python, and the stored answers compared from outside.
+mod signals_python;
+/// Signals in Delta and Postgres: what is behind, what it costs, what fails.
+mod signals_sync;
+
 /// The rules of the run protocol, on every store.
 mod run_store;
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use crate::support::service::project;
 
 /// Modules by floor; a module uses only those below it. `devhost` stands beside the house.
-const FLOORS: [(&str, u8); 8] = [
+const FLOORS: [(&str, u8); 9] = [
     ("engine", 0),
     ("run", 0),
+    ("signal", 0),
     ("clock", 0),
     ("store", 1),
     ("work", 2),

@@ -1,0 +1,151 @@
+//! `backtests sync`: the signal sync once, by hand.
+
+use serde_json::json;
+
+use super::progress::Progress;
+use super::settings::{Settings, environment, log_filter};
+use super::{CliError, Output, boot, say, telemetry};
+use crate::signal::YearMonth;
+use crate::store::delta::Location;
+use crate::store::prices::Reach;
+use crate::work::execute::chain;
+use crate::work::sync::{self, Asked, Due, Looked, MonthReport, Report, SignalSync};
+
+/// Bring ranking signals up to date: in the lake, then in the database of POSTGRES_DSN if there is one.
+///
+/// Does what the timer does: every month whose signals are older than its rankings, or that Postgres does not hold as
+/// the lake does, is written again, newest first. Months that are up to date cost nothing. Filling an empty database
+/// is the same command.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only this month (YYYY-MM); may be given several times.
+    #[arg(long, value_name = "YYYY-MM")]
+    month: Vec<YearMonth>,
+    /// Every month; the default, and what --force must be told when no month is named.
+    #[arg(long, conflicts_with = "month")]
+    all: bool,
+    /// Only say what is behind, and why.
+    #[arg(long)]
+    dry_run: bool,
+    /// Write months that are up to date, too, and every day of them.
+    #[arg(long)]
+    force: bool,
+    /// First compare every row of Postgres with what was written there; days that were changed by hand are written
+    /// again. With --dry-run they are only named.
+    #[arg(long)]
+    audit: bool,
+    /// Root of the lake [default: BACKTEST_LAKE].
+    #[arg(long, value_name = "DIR")]
+    lake: Option<String>,
+    /// How the answer is printed.
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), CliError> {
+    let environment = environment();
+    telemetry::command(log_filter(&environment));
+    let mut settings = Settings::from(&environment)?;
+    if let Some(lake) = &args.lake {
+        let lake = Location::parse(lake).map_err(|error| CliError::usage(format!("--lake: {error}")))?;
+        settings.lake = Some(lake);
+    }
+    if settings.lake.is_none() {
+        return Err(CliError::usage("name the lake with --lake or BACKTEST_LAKE"));
+    }
+    if args.force && args.month.is_empty() && !args.all {
+        return Err(CliError::usage("--force needs --month or --all"));
+    }
+    let signals =
+        boot::signal_sync(&settings).map_err(|error| CliError::because("prepare the stores", error))?;
+    let asked = Asked { months: args.month.into_iter().collect(), force: args.force, audit: args.audit };
+    if args.dry_run {
+        return dry_run(&signals, &asked, args.output).await;
+    }
+
+    let mut progress = Progress::start("sync signals");
+    let mut on_month = |done: usize, total: usize, month: YearMonth| {
+        progress.at(done as u64, total as u64, &month.to_string());
+    };
+    let data = boot::market_data(&settings, Reach::unlimited(), None);
+    let report = sync::sync(&signals, &data, &asked, &mut on_month)
+        .await
+        .map_err(|error| CliError::because("look at the lake", error).with_exit(CliError::DATA))?;
+    progress.finish(&match report.months.len() {
+        0 => "every month is up to date".to_owned(),
+        1 => "1 month was behind".to_owned(),
+        months => format!("{months} months were behind"),
+    });
+    match args.output {
+        Output::Json => say(json!(report)),
+        Output::Table => print(&report, signals.postgres.is_some()),
+    }
+    match report.failure(signals.terms.write_required) {
+        None => Ok(()),
+        Some(failure) => Err(CliError::failed(failure)),
+    }
+}
+
+async fn dry_run(signals: &SignalSync, asked: &Asked, output: Output) -> Result<(), CliError> {
+    let Looked { due, postgres, .. } = sync::look(signals, asked)
+        .await
+        .map_err(|error| CliError::because("look at the lake", error).with_exit(CliError::DATA))?;
+    let (drift, audit_error) =
+        if asked.audit { sync::audited(signals, asked).await } else { Default::default() };
+    match output {
+        Output::Json => say(json!({ "months": due, "drift": drift })),
+        Output::Table => {
+            for Due { month, delta, postgres } in &due {
+                let why = |side: &str, why: &Option<sync::Why>| why.map(|why| format!("{side}: {why}"));
+                let whys: Vec<String> =
+                    why("delta", delta).into_iter().chain(why("postgres", postgres)).collect();
+                say(format_args!("{month}  {}", whys.join(", ")));
+            }
+            for (month, audit) in &drift {
+                let days: Vec<String> = audit.days.iter().map(ToString::to_string).collect();
+                say(format_args!("{month}  changed by hand: {}", days.join(", ")));
+            }
+            if due.is_empty() && drift.is_empty() {
+                say("every month is up to date");
+            }
+        }
+    }
+    match audit_error.or(postgres.map(|error| chain(&error))) {
+        None => Ok(()),
+        Some(error) => Err(CliError::failed(format!("postgres: {error}"))),
+    }
+}
+
+fn print(report: &Report, postgres: bool) {
+    for (month, audit) in &report.drift {
+        let days: Vec<String> = audit.days.iter().map(ToString::to_string).collect();
+        say(format_args!("{month}: changed by hand: {}", days.join(", ")));
+    }
+    if report.months.is_empty() {
+        return;
+    }
+    say(format_args!(
+        "{:<8} {:<17} {:>9} {:>10} {:<9} {:>9} {:>5} {:>8}  state",
+        "month", "why", "signals", "composites", "delta", "copied", "days", "ms"
+    ));
+    for month in &report.months {
+        let MonthReport { due, rows, delta_written, written, error, elapsed_ms } = month;
+        let why = due.delta.or(due.postgres).map(|why| why.to_string()).unwrap_or_default();
+        let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
+        let state = match error {
+            Some(error) => format!("FAILED: {}", error.message),
+            None if report.postgres.is_some() => "postgres did not answer".to_owned(),
+            None if !postgres => "ok (no POSTGRES_DSN)".to_owned(),
+            None => "ok".to_owned(),
+        };
+        say(format_args!(
+            "{:<8} {why:<17} {:>9} {:>10} {:<9} {:>9} {:>5} {elapsed_ms:>8}  {state}",
+            due.month.to_string(),
+            number(rows.map(|rows| rows.signals.to_string())),
+            number(rows.map(|rows| rows.composites.to_string())),
+            if *delta_written { "written" } else { "unchanged" },
+            number(written.map(|written| written.rows.to_string())),
+            number(written.map(|written| written.days.to_string())),
+        ));
+    }
+}

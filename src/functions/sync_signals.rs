@@ -1,0 +1,23 @@
+//! Timer: brings the signals of every month that is behind up to date, in the lake and in Postgres.
+
+use super::envelope::{Outcome, Triggered};
+use crate::work::App;
+use crate::work::execute::chain;
+use crate::work::sync::{Asked, sync};
+
+pub(super) async fn answer(app: App, _: Triggered) -> Outcome {
+    let signals = &app.signals;
+    match sync(signals, &app.data, &Asked::default(), &mut |_, _, _| ()).await {
+        Ok(report) => match report.failure(signals.terms.write_required) {
+            None => Outcome::Done(Vec::new()),
+            Some(failure) => {
+                tracing::warn!(error = failure, "some signals could not be synced");
+                Outcome::Again("some signals could not be synced".to_owned())
+            }
+        },
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "could not look at the signals of the lake");
+            Outcome::Again("the lake does not answer".to_owned())
+        }
+    }
+}

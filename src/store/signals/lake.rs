@@ -1,0 +1,670 @@
+//! The lake's half: rankings as they are found, and the two tables of signals, written month by month. The source of
+//! a month's rows is noted with its files, so that the log alone tells which months are behind.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use deltalake::arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
+};
+use deltalake::arrow::compute::cast;
+use deltalake::arrow::datatypes::{DataType, Field, Int32Type, Schema};
+use deltalake::arrow::error::ArrowError;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sha2::{Digest as _, Sha256};
+
+use crate::signal::{CompositeSignal, Ranked, RankingSignal, Rankings, Signals, YearMonth, in_order};
+use crate::store::delta::{DataFile, Location, StorageOptions, Table, TableError};
+use crate::store::parquet::{self, ParquetFile, ReadError, Selection};
+
+/// Table of rankings below the lake root.
+pub const RANKINGS: &str = "platinum/rankings";
+/// Table of ranking signals below the lake root.
+pub const RANKING_SIGNALS: &str = "platinum/signals/ranking_signals";
+/// Table of composites below the lake root.
+pub const COMPOSITES: &str = "platinum/signals/daily";
+
+/// What the table of rankings says of itself when it is made here; then it is kept up to date here, too.
+const FROM_PRICES: &str = "rankings from prices";
+
+/// Column that both tables of signals are partitioned by.
+const PARTITION: &str = "year_month";
+
+/// Why the lake did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// A log could not be read, or a commit failed.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A data file could not be read.
+    #[error("read {table}")]
+    Read {
+        /// Which table.
+        table: &'static str,
+        /// Which file, and why.
+        #[source]
+        source: ReadError,
+    },
+    /// A column is missing, or holds something else.
+    #[error("{table}: {what}")]
+    Content {
+        /// Which table.
+        table: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl LakeError {
+    /// Whether somebody else was faster.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Table(TableError::Conflict { .. }))
+    }
+}
+
+fn content(table: &'static str) -> impl Fn(ArrowError) -> LakeError {
+    move |error| LakeError::Content { table, what: error.to_string() }
+}
+
+/// The tables of a lake that signals are about.
+#[derive(Debug, Clone)]
+pub struct SignalLake {
+    root: Location,
+    options: StorageOptions,
+}
+
+/// What the logs of the three tables said when they were opened.
+pub struct LakeView {
+    lake: SignalLake,
+    /// `None` when the lake has no such table.
+    rankings: Option<Vec<DataFile>>,
+    from_prices: bool,
+    ranking_signals: Monthly,
+    composites: Monthly,
+}
+
+/// A table of signals, by month.
+struct Monthly {
+    name: &'static str,
+    table: Option<Table>,
+    files: BTreeMap<YearMonth, Vec<DataFile>>,
+}
+
+/// What the lake holds of the signals of a month.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Digest of the files of both tables; the same files hold the same rows.
+    pub files_digest: String,
+    /// What the rows were made from, when both tables say the same.
+    pub stamp: Option<String>,
+}
+
+impl SignalLake {
+    /// The tables below `root`.
+    pub fn new(root: Location, options: StorageOptions) -> Self {
+        Self { root, options }
+    }
+
+    async fn open(&self, name: &str) -> Result<Option<Table>, TableError> {
+        Table::open(&self.root.join(name), &self.options).await
+    }
+
+    /// Looks at the newest versions. No data file is opened, unless a log lacks statistics of its dates.
+    pub fn look(&self) -> BoxFuture<'_, Result<LakeView, LakeError>> {
+        // Boxed, because the compiler loses sight of lifetimes when this is awaited in the midst of other borrows.
+        self.looked().boxed()
+    }
+
+    async fn looked(&self) -> Result<LakeView, LakeError> {
+        let (rankings, ranking_signals, composites) =
+            tokio::join!(self.open(RANKINGS), self.open(RANKING_SIGNALS), self.open(COMPOSITES));
+        let (rankings, from_prices) = match rankings? {
+            Some(table) => (
+                Some(dated(table.data_files("date").await?).await?),
+                table.comment().as_deref() == Some(FROM_PRICES),
+            ),
+            None => (None, false),
+        };
+        Ok(LakeView {
+            lake: self.clone(),
+            rankings,
+            from_prices,
+            ranking_signals: Monthly::new(RANKING_SIGNALS, ranking_signals?).await?,
+            composites: Monthly::new(COMPOSITES, composites?).await?,
+        })
+    }
+}
+
+/// Rankings made from prices, a block of days for each commit.
+pub struct RankingsTable {
+    table: Table,
+    replace: bool,
+}
+
+/// Rankings of one strategy over some days; parallel columns.
+#[derive(Debug, Clone, Default)]
+pub struct RankedDays {
+    /// Days since 1970-01-01.
+    pub day: Vec<i32>,
+    /// Index of the symbol.
+    pub symbol: Vec<u32>,
+    /// 1 is the best.
+    pub rank: Vec<i32>,
+    /// What was ranked by.
+    pub score: Vec<f64>,
+}
+
+impl SignalLake {
+    /// The table of rankings, to be written; it is made if there is none. With `replace` the first block takes the
+    /// place of everything.
+    pub async fn rankings_table(&self, replace: bool) -> Result<RankingsTable, LakeError> {
+        let place = self.root.join(RANKINGS);
+        let table = match Table::open(&place, &self.options).await? {
+            Some(table) => table,
+            None => {
+                let fields = [
+                    ("date", DataType::Date32),
+                    ("strategy", DataType::Utf8),
+                    ("symbol", DataType::Utf8),
+                    ("rank", DataType::Int64),
+                    ("score", DataType::Float64),
+                    ("meta", DataType::Utf8),
+                ];
+                let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true));
+                let schema = Schema::new(fields.to_vec());
+                Table::create(&place, &self.options, &schema, &["strategy"], FROM_PRICES).await?
+            }
+        };
+        Ok(RankingsTable { table, replace })
+    }
+}
+
+impl RankingsTable {
+    /// Adds a block as one commit.
+    pub async fn add(&mut self, symbols: &[String], block: &[(&str, RankedDays)]) -> Result<(), LakeError> {
+        let batches = block.iter().map(|(strategy, days)| {
+            let names = days.symbol.iter().map(|&symbol| symbols[symbol as usize].as_str());
+            let columns: Vec<(&str, ArrayRef)> = vec![
+                ("date", Arc::new(Date32Array::from(days.day.clone()))),
+                ("strategy", texts(days.day.iter().map(|_| *strategy))),
+                ("symbol", texts(names)),
+                ("rank", longs(days.rank.iter().copied())),
+                ("score", doubles(days.score.iter().map(|score| Some(*score)))),
+                ("meta", Arc::new(StringArray::new_null(days.day.len()))),
+            ];
+            named(columns)
+        });
+        let batches = batches.collect::<Result<Vec<_>, _>>().map_err(content(RANKINGS))?;
+        if std::mem::take(&mut self.replace) {
+            self.table.replace(batches).await?;
+        } else {
+            self.table.append(batches).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Files with the dates that are in them. Where the log does not say, the file does.
+async fn dated(mut files: Vec<DataFile>) -> Result<Vec<DataFile>, LakeError> {
+    for file in files.iter_mut().filter(|file| file.dates.is_none()) {
+        let selection = Selection { columns: Some(vec!["date".to_owned()]), dates: None };
+        let mut days: Option<(i32, i32)> = None;
+        let mut batches = parquet::scan(vec![file.file.clone()], selection);
+        while let Some(batch) = batches.recv().await {
+            let batch = batch.map_err(|source| LakeError::Read { table: RANKINGS, source })?;
+            let column = required(RANKINGS, &batch, "date")?;
+            for day in parquet::as_days(Arc::clone(column)).map_err(content(RANKINGS))?.iter().flatten() {
+                days = Some(days.map_or((day, day), |(first, last)| (first.min(day), last.max(day))));
+            }
+        }
+        let date = NaiveDate::from_epoch_days;
+        file.dates = days.and_then(|(first, last)| Some((date(first)?, date(last)?)));
+    }
+    Ok(files)
+}
+
+impl LakeView {
+    /// Whether there is a table of rankings.
+    pub fn has_rankings(&self) -> bool {
+        self.rankings.is_some()
+    }
+
+    /// Whether the rankings were made here, from prices.
+    pub fn ranks_prices(&self) -> bool {
+        self.from_prices
+    }
+
+    /// Date of the newest rankings.
+    pub fn last_ranked(&self) -> Option<NaiveDate> {
+        self.rankings.iter().flatten().filter_map(|file| file.dates).map(|(_, last)| last).max()
+    }
+
+    /// Months that may have rankings, with a digest of the files that may hold them.
+    pub fn rankings(&self) -> BTreeMap<YearMonth, String> {
+        let mut months: BTreeMap<YearMonth, Vec<&DataFile>> = BTreeMap::new();
+        for file in self.rankings.iter().flatten() {
+            for month in file.dates.into_iter().flat_map(|(first, last)| YearMonth::between(first, last)) {
+                months.entry(month).or_default().push(file);
+            }
+        }
+        months
+            .into_iter()
+            .map(|(month, files)| (month, digest(files.into_iter().map(|file| ("", file)))))
+            .collect()
+    }
+
+    /// Months of signals.
+    pub fn signals(&self) -> BTreeMap<YearMonth, Held> {
+        let months = self.ranking_signals.files.keys().chain(self.composites.files.keys());
+        months.map(|&month| (month, self.held(month))).collect()
+    }
+
+    /// What is held of one month; `None` when there is nothing.
+    pub fn signals_of(&self, month: YearMonth) -> Option<Held> {
+        let both = [&self.ranking_signals, &self.composites];
+        both.iter().any(|table| !table.of(month).is_empty()).then(|| self.held(month))
+    }
+
+    /// What is held of one month, which may be nothing.
+    pub fn held(&self, month: YearMonth) -> Held {
+        let both = [&self.ranking_signals, &self.composites];
+        let files = both.iter().flat_map(|table| table.of(month).iter().map(|file| (table.name, file)));
+        let stamp = |table: &Monthly| {
+            let mut stamps = table.of(month).iter().map(|file| file.stamp.as_deref());
+            let first = stamps.next().flatten()?;
+            stamps.all(|stamp| stamp == Some(first)).then(|| first.to_owned())
+        };
+        // Composites are written first, and there may be none.
+        let (ranking, composite) = (stamp(&self.ranking_signals), stamp(&self.composites));
+        let agreed = ranking == composite || self.composites.of(month).is_empty();
+        Held { files_digest: digest(files), stamp: ranking.filter(|_| agreed) }
+    }
+
+    /// Versions of the tables of ranking signals and of composites; 0 where there is none.
+    pub fn versions(&self) -> (i64, i64) {
+        (self.ranking_signals.version(), self.composites.version())
+    }
+
+    /// The rankings of files that may hold some of `month`, in the order in which the files were written.
+    pub async fn read_rankings(&self, month: YearMonth) -> Result<Rankings, LakeError> {
+        let may_hold = |file: &&DataFile| {
+            file.dates.is_some_and(|(first, last)| first <= month.last_day() && last >= month.first_day())
+        };
+        let files = self.rankings.iter().flatten();
+        let files = files.filter(may_hold).map(|file| file.file.clone()).collect();
+        read_rankings(files, Some((month.first_day(), month.last_day()))).await
+    }
+
+    /// The signals of a month, in order of their keys; empty when there are none.
+    pub async fn read_signals(&self, month: YearMonth) -> Result<Signals, LakeError> {
+        let ranking = self.ranking_signals.of(month).iter().map(|file| file.file.clone()).collect();
+        let composite = self.composites.of(month).iter().map(|file| file.file.clone()).collect();
+        read_signals(month, ranking, composite).await
+    }
+
+    /// Brings the rows of a month in both tables to `signals`, noting `stamp` as their source; rows that are there
+    /// already are not written again. Without rows the month's partition ends empty. Answers whether any were written.
+    ///
+    /// # Errors
+    /// A conflict when somebody else commits meanwhile; then this view is out of date.
+    pub async fn write(
+        &mut self,
+        month: YearMonth,
+        signals: &Signals,
+        stamp: &str,
+    ) -> Result<bool, LakeError> {
+        // Rows that cannot be read are replaced like others that are not these.
+        let old = self.read_signals(month).await.ok().map(|old| super::copy::encode(month, &old));
+        let new = super::copy::encode(month, signals);
+        let same = |which: fn(&(super::copy::Encoded, super::copy::Encoded)) -> &super::copy::Encoded| {
+            old.as_ref().is_some_and(|old| which(old).equals(which(&new)))
+        };
+        let (same_ranking, same_composite) = (same(|both| &both.0), same(|both| &both.1));
+        let lake = self.lake.clone();
+        // Ranking signals come last: a month that has them, under the right stamp, has all of it, even no composites.
+        let rows = composite_batch(month, signals).map_err(content(COMPOSITES))?;
+        let composite = self.composites.bring_to(&lake, month, rows, same_composite, stamp).await?;
+        let rows = ranking_batch(month, signals).map_err(content(RANKING_SIGNALS))?;
+        let ranking = self.ranking_signals.bring_to(&lake, month, rows, same_ranking, stamp).await?;
+        Ok(ranking || composite)
+    }
+}
+
+impl Monthly {
+    async fn new(name: &'static str, table: Option<Table>) -> Result<Self, LakeError> {
+        let mut monthly = Self { name, table, files: BTreeMap::new() };
+        monthly.list().await?;
+        Ok(monthly)
+    }
+
+    async fn list(&mut self) -> Result<(), LakeError> {
+        self.files.clear();
+        let Some(table) = &self.table else { return Ok(()) };
+        for file in table.data_files("date").await? {
+            let value = file.file.constants.get(PARTITION).cloned().flatten().unwrap_or_default();
+            let month = value.parse().map_err(|error| LakeError::Content {
+                table: self.name,
+                what: format!("partition {PARTITION}: {error}"),
+            })?;
+            self.files.entry(month).or_default().push(file);
+        }
+        Ok(())
+    }
+
+    fn of(&self, month: YearMonth) -> &[DataFile] {
+        self.files.get(&month).map_or(&[], Vec::as_slice)
+    }
+
+    fn version(&self) -> i64 {
+        self.table.as_ref().map_or(0, |table| i64::try_from(table.version()).unwrap_or(i64::MAX))
+    }
+
+    async fn bring_to(
+        &mut self,
+        lake: &SignalLake,
+        month: YearMonth,
+        rows: RecordBatch,
+        same: bool,
+        stamp: &str,
+    ) -> Result<bool, LakeError> {
+        let old = self.files.get(&month).cloned().unwrap_or_default();
+        if rows.num_rows() == 0 && old.is_empty() {
+            return Ok(false);
+        }
+        if same && old.iter().all(|file| file.stamp.as_deref() == Some(stamp)) {
+            return Ok(false);
+        }
+        if self.table.is_none() {
+            let place = lake.root.join(self.name);
+            self.table = Some(
+                Table::create(&place, &lake.options, rows.schema().as_ref(), &[PARTITION], "ranking signals")
+                    .await?,
+            );
+        }
+        let Some(table) = &mut self.table else { return Ok(false) };
+        if same {
+            table.restamp(&old, stamp).await?;
+        } else {
+            let rows = Some(rows).filter(|rows| rows.num_rows() > 0);
+            table.overwrite((PARTITION, &month.to_string()), &old, rows, stamp).await?;
+        }
+        self.list().await?;
+        Ok(!same)
+    }
+}
+
+/// SHA-256 over tables, paths and sizes, in hex.
+fn digest<'a>(files: impl Iterator<Item = (&'a str, &'a DataFile)>) -> String {
+    let mut lines: Vec<String> =
+        files.map(|(table, file)| format!("{table}\t{}\t{}\n", file.file.path, file.file.size)).collect();
+    lines.sort_unstable();
+    format!("{:x}", Sha256::digest(lines.concat()))
+}
+
+/// Rankings of some files. Dates spare what certainly lies outside; rows outside may still come.
+pub async fn read_rankings(
+    files: Vec<ParquetFile>,
+    dates: Option<(NaiveDate, NaiveDate)>,
+) -> Result<Rankings, LakeError> {
+    let columns = ["date", "symbol", "strategy", "rank", "score"];
+    let (mut symbols, mut strategies) = (Names::default(), Names::default());
+    let mut rows = Vec::new();
+    each_batch(RANKINGS, files, &columns, dates, |batch| {
+        let of = |name| required(RANKINGS, batch, name);
+        let days = parquet::as_days(Arc::clone(of("date")?)).map_err(content(RANKINGS))?;
+        let ranks = parquet::as_doubles(Arc::clone(of("rank")?)).map_err(content(RANKINGS))?;
+        let scores = parquet::column(batch, "score").cloned().map(parquet::as_doubles).transpose();
+        let scores = scores.map_err(content(RANKINGS))?;
+        let symbol = symbols.of(of("symbol")?).map_err(content(RANKINGS))?;
+        let strategy = strategies.of(of("strategy")?).map_err(content(RANKINGS))?;
+        rows.extend((0..batch.num_rows()).map(|row| Ranked {
+            day: days.is_valid(row).then(|| days.value(row)),
+            symbol: symbol[row],
+            strategy: strategy[row],
+            rank: number(&ranks, row),
+            score: scores.as_ref().map_or(f64::NAN, |scores| number(scores, row)),
+        }));
+        Ok(())
+    })
+    .await?;
+    Ok(Rankings { symbols: symbols.names, strategies: strategies.names, rows })
+}
+
+async fn read_signals(
+    month: YearMonth,
+    ranking_files: Vec<ParquetFile>,
+    composite_files: Vec<ParquetFile>,
+) -> Result<Signals, LakeError> {
+    let (mut symbols, mut strategies) = (Names::default(), Names::default());
+    let (mut ranking, mut composite) = (Vec::new(), Vec::new());
+    let columns = ["date", "symbol", "strategy", "rank", "rank_percentile", "n_symbols", "score"];
+    each_batch(RANKING_SIGNALS, ranking_files, &columns, None, |batch| {
+        let cells = Cells { table: RANKING_SIGNALS, month, batch };
+        let (day, rank, n_symbols) =
+            (cells.days("date")?, cells.integers("rank")?, cells.integers("n_symbols")?);
+        let (percentile, score) = (cells.numbers("rank_percentile")?, cells.optional("score")?);
+        let (symbol, strategy) =
+            (cells.names("symbol", &mut symbols)?, cells.names("strategy", &mut strategies)?);
+        ranking.extend((0..batch.num_rows()).map(|row| RankingSignal {
+            day: day[row],
+            symbol: symbol[row],
+            strategy: strategy[row],
+            rank: rank[row],
+            rank_percentile: percentile[row],
+            n_symbols: n_symbols[row],
+            score: Some(score[row]).filter(|score| score.is_finite()),
+        }));
+        Ok(())
+    })
+    .await?;
+    let columns =
+        ["date", "symbol", "composite_percentile", "composite_rank", "strategies_present", "strategies_hit"];
+    each_batch(COMPOSITES, composite_files, &columns, None, |batch| {
+        let cells = Cells { table: COMPOSITES, month, batch };
+        let (day, symbol) = (cells.days("date")?, cells.names("symbol", &mut symbols)?);
+        let (percentile, rank) = (cells.numbers("composite_percentile")?, cells.integers("composite_rank")?);
+        let (present, hit) = (cells.integers("strategies_present")?, cells.integers("strategies_hit")?);
+        composite.extend((0..batch.num_rows()).map(|row| CompositeSignal {
+            day: day[row],
+            symbol: symbol[row],
+            composite_percentile: percentile[row],
+            composite_rank: rank[row],
+            strategies_present: present[row],
+            strategies_hit: hit[row],
+        }));
+        Ok(())
+    })
+    .await?;
+
+    let (symbols, symbol_ids) = in_order(&symbols.names);
+    let (strategies, strategy_ids) = in_order(&strategies.names);
+    for row in &mut ranking {
+        row.symbol = symbol_ids[row.symbol as usize];
+        row.strategy = strategy_ids[row.strategy as usize];
+    }
+    for row in &mut composite {
+        row.symbol = symbol_ids[row.symbol as usize];
+    }
+    ranking.sort_by_key(RankingSignal::key);
+    composite.sort_by_key(|row| (row.day, row.composite_rank, row.symbol));
+    Ok(Signals { symbols, strategies, ranking, composite })
+}
+
+async fn each_batch(
+    table: &'static str,
+    files: Vec<ParquetFile>,
+    columns: &[&str],
+    dates: Option<(NaiveDate, NaiveDate)>,
+    mut each: impl FnMut(&RecordBatch) -> Result<(), LakeError>,
+) -> Result<(), LakeError> {
+    let selection = Selection {
+        columns: Some(columns.iter().map(|&name| name.to_owned()).collect()),
+        dates: dates.map(|(first, last)| ("date".to_owned(), first, last)),
+    };
+    let mut batches = parquet::scan(files, selection);
+    while let Some(batch) = batches.recv().await {
+        each(&batch.map_err(|source| LakeError::Read { table, source })?)?;
+    }
+    Ok(())
+}
+
+fn required<'a>(table: &'static str, batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, LakeError> {
+    parquet::column(batch, name)
+        .ok_or_else(|| LakeError::Content { table, what: format!("there is no column '{name}'") })
+}
+
+fn number(column: &Float64Array, row: usize) -> f64 {
+    if column.is_valid(row) { column.value(row) } else { f64::NAN }
+}
+
+/// The cells of a batch of signals, none of which may be missing.
+struct Cells<'a> {
+    table: &'static str,
+    month: YearMonth,
+    batch: &'a RecordBatch,
+}
+
+impl Cells<'_> {
+    fn column(&self, name: &str) -> Result<&ArrayRef, LakeError> {
+        required(self.table, self.batch, name)
+    }
+
+    fn wrong(&self, what: impl std::fmt::Display) -> LakeError {
+        LakeError::Content { table: self.table, what: format!("month {}: {what}", self.month) }
+    }
+
+    fn days(&self, name: &str) -> Result<Vec<i32>, LakeError> {
+        let days = parquet::as_days(Arc::clone(self.column(name)?)).map_err(content(self.table))?;
+        let inside = |day: Option<i32>| day.filter(|day| YearMonth::of_day(*day) == Some(self.month));
+        let days: Option<Vec<i32>> = days.iter().map(inside).collect();
+        days.ok_or_else(|| self.wrong(format_args!("a {name} is missing or lies in another month")))
+    }
+
+    fn optional(&self, name: &str) -> Result<Vec<f64>, LakeError> {
+        let Some(column) = parquet::column(self.batch, name) else {
+            return Ok(vec![f64::NAN; self.batch.num_rows()]);
+        };
+        let values = parquet::as_doubles(Arc::clone(column)).map_err(content(self.table))?;
+        Ok((0..values.len()).map(|row| number(&values, row)).collect())
+    }
+
+    fn numbers(&self, name: &str) -> Result<Vec<f64>, LakeError> {
+        self.column(name)?;
+        let values = self.optional(name)?;
+        if values.iter().all(|value| value.is_finite()) {
+            Ok(values)
+        } else {
+            Err(self.wrong(format_args!("a {name} is missing or not finite")))
+        }
+    }
+
+    fn integers(&self, name: &str) -> Result<Vec<i32>, LakeError> {
+        let values = cast(self.column(name)?, &DataType::Int32).map_err(content(self.table))?;
+        let values: Option<Vec<i32>> = values.as_primitive::<Int32Type>().iter().collect();
+        values.ok_or_else(|| self.wrong(format_args!("a {name} is missing or too large")))
+    }
+
+    fn names(&self, name: &str, known: &mut Names) -> Result<Vec<u32>, LakeError> {
+        let ids = known.of(self.column(name)?).map_err(content(self.table))?;
+        let ids: Option<Vec<u32>> = ids.into_iter().collect();
+        ids.ok_or_else(|| self.wrong(format_args!("a {name} is missing")))
+    }
+}
+
+/// Gives each distinct name an index.
+#[derive(Default)]
+struct Names {
+    names: Vec<String>,
+    ids: HashMap<String, u32>,
+}
+
+impl Names {
+    fn id(&mut self, name: &str) -> u32 {
+        match self.ids.get(name) {
+            Some(&id) => id,
+            None => {
+                let id = self.names.len() as u32;
+                self.names.push(name.to_owned());
+                self.ids.insert(name.to_owned(), id);
+                id
+            }
+        }
+    }
+
+    /// Indices of a column of texts; a dictionary is looked up once per distinct name.
+    fn of(&mut self, column: &ArrayRef) -> Result<Vec<Option<u32>>, ArrowError> {
+        if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() {
+            let texts = cast(dictionary.values(), &DataType::Utf8)?;
+            let ids: Vec<Option<u32>> =
+                texts.as_string::<i32>().iter().map(|name| name.map(|name| self.id(name))).collect();
+            return Ok(dictionary.keys_iter().map(|key| key.and_then(|key| *ids.get(key)?)).collect());
+        }
+        let texts = cast(column, &DataType::Utf8)?;
+        Ok(texts.as_string::<i32>().iter().map(|name| name.map(|name| self.id(name))).collect())
+    }
+}
+
+fn ranking_batch(month: YearMonth, signals: &Signals) -> Result<RecordBatch, ArrowError> {
+    let rows = &signals.ranking;
+    batch(
+        month,
+        rows.iter().map(|row| row.day).collect(),
+        vec![
+            ("symbol", texts(rows.iter().map(|row| signals.symbols[row.symbol as usize].as_str()))),
+            ("strategy", texts(rows.iter().map(|row| signals.strategies[row.strategy as usize].as_str()))),
+            ("rank", longs(rows.iter().map(|row| row.rank))),
+            ("rank_percentile", doubles(rows.iter().map(|row| Some(row.rank_percentile)))),
+            ("n_symbols", longs(rows.iter().map(|row| row.n_symbols))),
+            ("score", doubles(rows.iter().map(|row| row.score))),
+        ],
+    )
+}
+
+fn composite_batch(month: YearMonth, signals: &Signals) -> Result<RecordBatch, ArrowError> {
+    let rows = &signals.composite;
+    batch(
+        month,
+        rows.iter().map(|row| row.day).collect(),
+        vec![
+            ("symbol", texts(rows.iter().map(|row| signals.symbols[row.symbol as usize].as_str()))),
+            ("composite_percentile", doubles(rows.iter().map(|row| Some(row.composite_percentile)))),
+            ("composite_rank", longs(rows.iter().map(|row| row.composite_rank))),
+            ("strategies_present", longs(rows.iter().map(|row| row.strategies_present))),
+            ("strategies_hit", longs(rows.iter().map(|row| row.strategies_hit))),
+        ],
+    )
+}
+
+fn batch(
+    month: YearMonth,
+    days: Vec<i32>,
+    more: Vec<(&'static str, ArrayRef)>,
+) -> Result<RecordBatch, ArrowError> {
+    let month = month.to_string();
+    let months = texts(days.iter().map(|_| month.as_str()));
+    let mut columns: Vec<(&str, ArrayRef)> =
+        vec![("date", Arc::new(Date32Array::from(days))), (PARTITION, months)];
+    columns.extend(more);
+    named(columns)
+}
+
+/// Columns of a table that may all be null, as existing tables have them.
+fn named(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, ArrowError> {
+    let field = |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), true);
+    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
+    RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+fn longs(values: impl Iterator<Item = i32>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values.map(i64::from)))
+}
+
+fn doubles(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
+    Arc::new(Float64Array::from_iter(values))
+}

@@ -1,0 +1,8 @@
+//! Ranking signals where they are kept: Delta tables below the lake root, which are canonical, and the tables of
+//! Postgres from which they are served. Each side says what it holds of each month in digests, so that nobody needs
+//! to read rows in order to know that nothing changed.
+
+pub mod copy;
+pub mod lake;
+pub mod postgres;
+pub mod writer;

@@ -1,0 +1,221 @@
+//! The half of Postgres, for readers: what is known of each month, and the rows as they are served. Who writes them is
+//! in `writer`.
+
+use chrono::NaiveDate;
+use futures_util::TryStreamExt;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::types::Type;
+use tokio_postgres::{IsolationLevel, Row};
+
+use super::writer::Writer;
+use crate::clock::Timestamp;
+use crate::store::pg::{self, Database, Param, PgError, Pool};
+
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!("../sql/postgres/", $name, ".sql"))
+    };
+}
+pub(super) use sql;
+
+/// Signals in Postgres.
+#[derive(Debug, Clone)]
+pub struct PostgresSignals {
+    database: Database,
+    pool: Pool,
+}
+
+/// What is known of a month.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SyncState {
+    /// `YYYY-MM`.
+    pub year_month: String,
+    /// `ok`, `failed`, or `drift`: somebody changed rows by hand.
+    pub status: String,
+    /// Why not.
+    pub error: Option<String>,
+    /// Last attempt.
+    pub synced_at: Timestamp,
+    /// Last success.
+    pub last_ok_at: Option<Timestamp>,
+    /// Failures since the last success.
+    pub attempts: i32,
+    /// Rows of the month.
+    pub signals_rows: i32,
+    /// Rows of the month.
+    pub composite_rows: i32,
+    /// Version of the Delta table of ranking signals that was written last.
+    pub delta_version: Option<i64>,
+    /// Version of the Delta table of composites that was written last.
+    pub composite_version: Option<i64>,
+    /// Digest of the Delta files that were written last.
+    pub files_digest: Option<String>,
+    /// Rows that the last write took.
+    pub rows_written: Option<i32>,
+    /// Days that the last write took.
+    pub days_replaced: Option<i32>,
+    /// Time that the last write took.
+    pub duration_ms: Option<i64>,
+}
+
+impl SyncState {
+    /// Whether Postgres holds the rows of the files with this digest.
+    pub fn holds(&self, files_digest: &str) -> bool {
+        self.status == "ok" && self.files_digest.as_deref() == Some(files_digest)
+    }
+}
+
+impl PostgresSignals {
+    /// Signals in `database`, which is connected at the first use.
+    pub fn new(database: &Database) -> Result<Self, PgError> {
+        Ok(Self { database: database.clone(), pool: database.pool(1)? })
+    }
+
+    /// What is known of each month, newest first.
+    pub async fn states(&self) -> Result<Vec<SyncState>, PgError> {
+        let every: Option<&str> = None;
+        let rows = pg::query(&self.pool, sql!("signals.states"), &[(&every, Type::TEXT)]).await?;
+        rows.iter().map(|row| state_of(row).map_err(PgError::from)).collect()
+    }
+
+    /// Someone who writes months, with a connection of their own.
+    pub fn writer(&self) -> Writer {
+        Writer::new(self.database.clone())
+    }
+
+    /// Composites of a day, the newest without one, best first.
+    pub async fn composites(
+        &self,
+        date: Option<NaiveDate>,
+        symbols: Option<&[String]>,
+        limit: i64,
+    ) -> Result<Vec<Composite>, PgError> {
+        let params: [Param<'_>; 3] =
+            [(&date, Type::DATE), (&symbols, Type::TEXT_ARRAY), (&limit, Type::INT8)];
+        let rows = pg::query(&self.pool, sql!("signals.list_composite"), &params).await?;
+        rows.iter().map(|row| Composite::of(row).map_err(PgError::from)).collect()
+    }
+
+    /// Ranking signals of a day, the newest without one, by strategy and rank.
+    pub async fn rankings(
+        &self,
+        date: Option<NaiveDate>,
+        symbols: Option<&[String]>,
+        strategies: Option<&[String]>,
+        limit: i64,
+    ) -> Result<Vec<Ranking>, PgError> {
+        let params: [Param<'_>; 4] = [
+            (&date, Type::DATE),
+            (&symbols, Type::TEXT_ARRAY),
+            (&strategies, Type::TEXT_ARRAY),
+            (&limit, Type::INT8),
+        ];
+        let rows = pg::query(&self.pool, sql!("signals.list_ranking"), &params).await?;
+        rows.iter().map(|row| Ranking::of(row).map_err(PgError::from)).collect()
+    }
+
+    /// Hands over the composites of a range of dates, of some symbols or all, in order of date and rank, and answers a
+    /// digest of what the range held: equal digests mean equal rows.
+    pub async fn window(
+        &self,
+        first: NaiveDate,
+        last: NaiveDate,
+        symbols: Option<&[String]>,
+        each: &mut (dyn FnMut(Composite) + Send),
+    ) -> Result<String, PgError> {
+        // Years of rows take longer than a pooled statement may, and others want that connection.
+        let mut client = self.database.connect().await?;
+        let snapshot = client
+            .build_transaction()
+            .read_only(true)
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .start()
+            .await?;
+        let range: [Param<'_>; 2] = [(&first, Type::DATE), (&last, Type::DATE)];
+        let mut digest = Sha256::new();
+        for row in snapshot.query_typed(sql!("signals.window_days"), &range).await? {
+            digest.update(format!("{} {}\n", row.try_get::<_, NaiveDate>(0)?, row.try_get::<_, &str>(1)?));
+        }
+        let params: [Param<'_>; 3] =
+            [(&first, Type::DATE), (&last, Type::DATE), (&symbols, Type::TEXT_ARRAY)];
+        let rows = snapshot.query_typed_raw(sql!("signals.window"), params).await?;
+        let mut rows = std::pin::pin!(rows);
+        while let Some(row) = rows.try_next().await? {
+            each(Composite::of(&row)?);
+        }
+        snapshot.commit().await?;
+        Ok(format!("{:x}", digest.finalize()))
+    }
+}
+
+/// A row as it is served.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the columns of the table, under their names")]
+pub struct Composite {
+    pub date: NaiveDate,
+    pub symbol: String,
+    pub composite_percentile: f64,
+    pub composite_rank: i32,
+    pub strategies_present: i32,
+    pub strategies_hit: i32,
+}
+
+impl Composite {
+    fn of(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            date: row.try_get("date")?,
+            symbol: row.try_get("symbol")?,
+            composite_percentile: row.try_get("composite_percentile")?,
+            composite_rank: row.try_get("composite_rank")?,
+            strategies_present: row.try_get("strategies_present")?,
+            strategies_hit: row.try_get("strategies_hit")?,
+        })
+    }
+}
+
+/// A row as it is served.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the columns of the table, under their names")]
+pub struct Ranking {
+    pub date: NaiveDate,
+    pub symbol: String,
+    pub strategy: String,
+    pub rank: i32,
+    pub rank_percentile: f64,
+    pub n_symbols: i32,
+    pub score: Option<f64>,
+}
+
+impl Ranking {
+    fn of(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            date: row.try_get("date")?,
+            symbol: row.try_get("symbol")?,
+            strategy: row.try_get("strategy")?,
+            rank: row.try_get("rank")?,
+            rank_percentile: row.try_get("rank_percentile")?,
+            n_symbols: row.try_get("n_symbols")?,
+            score: row.try_get("score")?,
+        })
+    }
+}
+
+fn state_of(row: &Row) -> Result<SyncState, tokio_postgres::Error> {
+    Ok(SyncState {
+        year_month: row.try_get("year_month")?,
+        status: row.try_get("status")?,
+        error: row.try_get("error")?,
+        synced_at: row.try_get("synced_at")?,
+        last_ok_at: row.try_get("last_ok_at")?,
+        attempts: row.try_get("attempts")?,
+        signals_rows: row.try_get("signals_rows")?,
+        composite_rows: row.try_get("composite_rows")?,
+        delta_version: row.try_get("delta_version")?,
+        composite_version: row.try_get("composite_version")?,
+        files_digest: row.try_get("files_digest")?,
+        rows_written: row.try_get("rows_written")?,
+        days_replaced: row.try_get("days_replaced")?,
+        duration_ms: row.try_get("duration_ms")?,
+    })
+}

@@ -1,0 +1,3 @@
+-- signals.delete_composite
+DELETE FROM ranking.composite_signal_daily
+WHERE date = ANY ($1::date[]);
