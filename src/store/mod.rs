@@ -8,5 +8,6 @@ pub mod migrations;
 pub mod parquet;
 pub mod pg;
 pub mod prices;
+pub mod published;
 mod rows;
 pub mod runs;

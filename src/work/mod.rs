@@ -6,11 +6,14 @@ pub mod execute;
 pub mod page;
 pub mod reconcile;
 pub mod report;
+pub mod results;
 pub mod submit;
+pub mod validate;
 
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::store::artifacts::ArtifactStore;
@@ -33,6 +36,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Terms of executions.
     pub terms: Terms,
+    /// Requests that may be answered at once; one too many is refused instead of waiting.
+    pub admission: Arc<Semaphore>,
 }
 
 /// Terms of executions.

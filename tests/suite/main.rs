@@ -30,10 +30,14 @@ mod run_store;
 /// The Postgres schema, and how a database is reached.
 mod migrations;
 
+/// The HTTP API as its document tells it.
+mod api;
 /// The custom handler over real HTTP, in both calling modes.
 mod handler;
 /// Leases between real processes, and what a kill leaves behind.
 mod leases;
+/// Pieces of published tables, and what they cost.
+mod published;
 
 /// The local Functions host against handlers that misbehave.
 mod devhost;
