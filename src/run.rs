@@ -7,12 +7,14 @@ use std::str::FromStr;
 use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 
 /// Identity of a run: a letter or digit, then at most 63 letters, digits, `_` or `-`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", example = "RUN20260131-0123456789ab")]
 pub struct RunId(String);
 
 impl RunId {
@@ -139,7 +141,7 @@ impl RunState {
 }
 
 /// The names of the states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// See [`RunState::Queued`].
@@ -197,7 +199,7 @@ impl FromStr for Status {
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// Why a run is where it is: a closed list of codes, so that states stay few.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Reason { $($(#[$doc])* $name,)* }
 
@@ -345,11 +347,12 @@ pub struct Run {
 }
 
 /// One line of a run's history, written with the transition it tells of.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct RunEvent {
     /// The run's version after the transition.
     pub version: i64,
     /// Store time.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// Verb of the transition.
     pub event: String,
@@ -358,6 +361,7 @@ pub struct RunEvent {
     /// Who did it: `api`, `reconcile` or a lease owner.
     pub actor: String,
     /// Anything worth knowing, as JSON.
+    #[schema(value_type = Object)]
     pub detail: Value,
 }
 

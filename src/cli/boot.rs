@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::settings::{RunStoreMode, Settings};
 use crate::clock::SystemClock;
 use crate::store::artifacts::LocalArtifacts;
@@ -39,6 +41,7 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
             max_attempts: settings.max_attempts,
             timeout_seconds: settings.run_timeout_seconds,
         },
+        admission: Arc::new(Semaphore::new(settings.max_requests)),
     })
 }
 

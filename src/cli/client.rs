@@ -1,5 +1,4 @@
-//! The client commands: submit, status, list, watch, cancel, fetch. They speak the HTTP API of a local host or of
-//! the service on Azure.
+//! The client commands, one for each call of the HTTP API of a local host or of the service on Azure.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -107,18 +106,155 @@ pub(super) struct FetchArgs {
     service: Service,
 }
 
+/// Check a config with a service: every fault of it, or what would be run. Nothing is stored.
+#[derive(Debug, clap::Args)]
+pub(super) struct ValidateArgs {
+    /// The config, YAML or JSON.
+    config: PathBuf,
+    #[command(flatten)]
+    service: Service,
+}
+
+/// Show the figures of a completed run.
+#[derive(Debug, clap::Args)]
+pub(super) struct SummaryArgs {
+    /// The run.
+    run_id: RunId,
+    #[command(flatten)]
+    service: Service,
+}
+
+/// Show the daily measures of a completed run, or those of a moving window.
+#[derive(Debug, clap::Args)]
+pub(super) struct MetricsArgs {
+    /// The run.
+    run_id: RunId,
+    /// Trading days of a moving window.
+    #[arg(long, value_name = "DAYS")]
+    rolling: Option<u32>,
+    /// Never more points than this, evenly spread.
+    #[arg(long, value_name = "N", default_value_t = 5000)]
+    max_points: u32,
+    #[command(flatten)]
+    service: Service,
+}
+
+/// Show the fills of a completed run.
+#[derive(Debug, clap::Args)]
+pub(super) struct TradesArgs {
+    /// The run.
+    run_id: RunId,
+    /// Fills to show.
+    #[arg(long, default_value_t = 1000)]
+    limit: u32,
+    /// Fills to leave out before.
+    #[arg(long, default_value_t = 0)]
+    offset: u32,
+    #[command(flatten)]
+    service: Service,
+}
+
+/// Show what a completed run held at the close of a day.
+#[derive(Debug, clap::Args)]
+pub(super) struct PositionsArgs {
+    /// The run.
+    run_id: RunId,
+    /// The day [default: the last on which anything was held].
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    date: Option<chrono::NaiveDate>,
+    #[command(flatten)]
+    service: Service,
+}
+
+/// Show the history of a run.
+#[derive(Debug, clap::Args)]
+pub(super) struct EventsArgs {
+    /// The run.
+    run_id: RunId,
+    #[command(flatten)]
+    service: Service,
+}
+
 pub(super) async fn submit(args: SubmitArgs) -> Result<(), CliError> {
     let client = Client::connect(&args.service)?;
-    let place = args.config.display().to_string();
-    let text = std::fs::read_to_string(&args.config)
-        .map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
-    let config =
-        parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))?;
+    let config = read_config(&args.config)?;
     let run = client.submit(&config, args.run_id.as_ref(), args.idempotency_key.as_deref()).await?;
     if args.watch {
         return client.watch_and_print(id_of(&run), args.service.output).await;
     }
     print_run(&run, args.service.output);
+    Ok(())
+}
+
+pub(super) async fn validate(args: ValidateArgs) -> Result<(), CliError> {
+    let client = Client::connect(&args.service)?;
+    let body = json!({ "config": read_config(&args.config)? });
+    let found = client.json(client.request(Method::POST, "backtests/validate").json(&body)).await?;
+    if args.service.output == Output::Json {
+        say(format_args!("{found:#}"));
+        return Ok(());
+    }
+    say(format_args!("{} can be run", args.config.display()));
+    say(format_args!("{:<16} {}", "fingerprint", found["fingerprint"].as_str().unwrap_or_default()));
+    for section in ["estimate", "data_versions"] {
+        for (name, value) in found[section].as_object().into_iter().flatten() {
+            say(format_args!("{name:<16} {value}"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn summary(args: SummaryArgs) -> Result<(), CliError> {
+    let client = Client::connect(&args.service)?;
+    let summary = client.result(&args.run_id, "summary", &[]).await?;
+    match args.service.output {
+        Output::Json => say(format_args!("{summary:#}")),
+        Output::Table => print_summary(&summary),
+    }
+    Ok(())
+}
+
+pub(super) async fn metrics(args: MetricsArgs) -> Result<(), CliError> {
+    let client = Client::connect(&args.service)?;
+    let most = ("max_points", args.max_points.to_string());
+    let found = match args.rolling {
+        Some(days) => {
+            let query = [("window_days", days.to_string()), most];
+            client.result(&args.run_id, "metrics/rolling", &query).await?
+        }
+        None => client.result(&args.run_id, "metrics/timeseries", &[most]).await?,
+    };
+    print_rows(&found, "points", args.service.output);
+    Ok(())
+}
+
+pub(super) async fn trades(args: TradesArgs) -> Result<(), CliError> {
+    let client = Client::connect(&args.service)?;
+    let query = [("limit", args.limit.to_string()), ("offset", args.offset.to_string())];
+    let found = client.result(&args.run_id, "trades", &query).await?;
+    print_rows(&found, "trades", args.service.output);
+    let shown = u64::from(args.offset) + found["trades"].as_array().map_or(0, Vec::len) as u64;
+    if args.service.output == Output::Table && found["total"].as_u64().is_some_and(|total| shown < total) {
+        say(format_args!("{shown} of {}; more: --offset {shown}", found["total"]));
+    }
+    Ok(())
+}
+
+pub(super) async fn positions(args: PositionsArgs) -> Result<(), CliError> {
+    let client = Client::connect(&args.service)?;
+    let query: Vec<_> = args.date.iter().map(|date| ("date", date.to_string())).collect();
+    let found = client.result(&args.run_id, "positions", &query).await?;
+    if args.service.output == Output::Table {
+        say(format_args!("at the close of {}", found["date"].as_str().unwrap_or("no day")));
+    }
+    print_rows(&found, "positions", args.service.output);
+    Ok(())
+}
+
+pub(super) async fn events(args: EventsArgs) -> Result<(), CliError> {
+    let client = Client::connect(&args.service)?;
+    let found = client.result(&args.run_id, "events", &[]).await?;
+    print_rows(&found, "events", args.service.output);
     Ok(())
 }
 
@@ -262,6 +398,11 @@ impl Client {
         self.json(request).await
     }
 
+    /// What a run left behind, as a document.
+    async fn result(&self, run_id: &RunId, what: &str, query: &[(&str, String)]) -> Result<Value, CliError> {
+        self.json(self.request(Method::GET, &format!("backtests/{run_id}/{what}")).query(query)).await
+    }
+
     async fn status(&self, run_id: &str) -> Result<Value, CliError> {
         self.json(self.request(Method::GET, &format!("backtests/{run_id}"))).await
     }
@@ -337,6 +478,40 @@ fn problem(status: StatusCode, document: &Value) -> CliError {
     match status {
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => CliError::usage(message),
         _ => CliError::failed(message),
+    }
+}
+
+/// The config in a file.
+fn read_config(path: &std::path::Path) -> Result<Value, CliError> {
+    let place = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
+    parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))
+}
+
+/// The rows that a document has below `name`, under the names of their fields.
+fn print_rows(document: &Value, name: &str, output: Output) {
+    if output == Output::Json {
+        return say(format_args!("{document:#}"));
+    }
+    let rows: Vec<_> = document[name].as_array().into_iter().flatten().filter_map(Value::as_object).collect();
+    let Some(first) = rows.first() else { return say(format_args!("no {name}")) };
+    let text = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => format!("{:.6}", number.as_f64().unwrap_or_default()),
+        other => other.to_string(),
+    };
+    let mut lines = vec![first.keys().cloned().collect::<Vec<String>>()];
+    lines.extend(rows.iter().map(|row| row.values().map(text).collect()));
+    let widths: Vec<usize> = (0..first.len())
+        .map(|column| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max())
+        .map(Option::unwrap_or_default)
+        .collect();
+    for line in lines {
+        let cells: Vec<String> =
+            line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
+        say(cells.join("  ").trim_end());
     }
 }
 

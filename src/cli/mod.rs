@@ -18,7 +18,7 @@ mod sync;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
 use crate::engine::config::Fault;
 use crate::work::execute::chain;
@@ -41,14 +41,36 @@ enum Command {
     Demo(demo::Args),
     Run(run::Args),
     Submit(client::SubmitArgs),
+    Validate(client::ValidateArgs),
     Status(client::StatusArgs),
     List(client::ListArgs),
     Watch(client::WatchArgs),
     Cancel(client::CancelArgs),
     Fetch(client::FetchArgs),
+    Summary(client::SummaryArgs),
+    Metrics(client::MetricsArgs),
+    Trades(client::TradesArgs),
+    Positions(client::PositionsArgs),
+    Events(client::EventsArgs),
+    Completions(CompletionsArgs),
     Lake(lake::Args),
     Sync(sync::Args),
     Migrate(migrate::Args),
+}
+
+/// Print the completions of a shell, for example `backtests completions bash > /etc/bash_completion.d/backtests`,
+/// `backtests completions zsh > "${fpath[1]}/_backtests"` or `backtests completions fish | source`.
+#[derive(Debug, clap::Args)]
+struct CompletionsArgs {
+    /// The shell.
+    shell: clap_complete::Shell,
+}
+
+fn completions(args: &CompletionsArgs) {
+    // Into memory first: a reader who goes away is no fault of ours.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "backtests", &mut script);
+    say(String::from_utf8_lossy(&script).trim_end());
 }
 
 /// Runs the command line of this process and returns its exit code.
@@ -67,11 +89,21 @@ pub fn main() -> ExitCode {
             Command::Demo(args) => demo::run(args).await,
             Command::Run(args) => run::run(args).await,
             Command::Submit(args) => client::submit(args).await,
+            Command::Validate(args) => client::validate(args).await,
             Command::Status(args) => client::status(args).await,
             Command::List(args) => client::list(args).await,
             Command::Watch(args) => client::watch(args).await,
             Command::Cancel(args) => client::cancel(args).await,
             Command::Fetch(args) => client::fetch(args).await,
+            Command::Summary(args) => client::summary(args).await,
+            Command::Metrics(args) => client::metrics(args).await,
+            Command::Trades(args) => client::trades(args).await,
+            Command::Positions(args) => client::positions(args).await,
+            Command::Events(args) => client::events(args).await,
+            Command::Completions(args) => {
+                completions(&args);
+                Ok(())
+            }
             Command::Lake(args) => lake::run(args).await,
             Command::Sync(args) => sync::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,

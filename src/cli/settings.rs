@@ -88,6 +88,8 @@ pub struct Settings {
     pub run_timeout_seconds: f64,
     /// How ranking signals are synced.
     pub signals: SyncTerms,
+    /// Requests that are answered at once.
+    pub max_requests: usize,
     /// Port of the custom handler.
     pub handler_port: Option<u16>,
     /// Name of this instance.
@@ -121,6 +123,7 @@ impl Settings {
             max_attempts: read.number("BACKTEST_MAX_ATTEMPTS", 3, 1, 100),
             run_timeout_seconds: read.number("BACKTEST_RUN_TIMEOUT_SECONDS", 1500.0, 1.0, 86_400.0),
             signals: read.signals(),
+            max_requests: read.number("BACKTEST_MAX_REQUESTS", 64, 1, 10_000),
             handler_port: read.text(port).is_some().then(|| read.number(port, 0, 1, u16::MAX)),
             instance: read.instance(),
         };

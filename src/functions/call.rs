@@ -1,8 +1,10 @@
 //! A call of an HTTP function, however the host brought it: method, route parameters, query, headers, body.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use bytes::{Buf, Bytes, BytesMut};
+use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::{Stream, StreamExt};
 use percent_encoding::percent_decode_str;
 use warp::Filter;
@@ -10,6 +12,8 @@ use warp::filters::BoxedFilter;
 use warp::http::HeaderMap;
 
 use super::reply::{Code, Refusal, Reply};
+use crate::clock::Timestamp;
+use crate::engine::config::Fault;
 use crate::run::RunId;
 
 /// Bytes that a request body may have.
@@ -64,28 +68,33 @@ impl Call {
         text.parse().map_err(|_| unknown_run(text).into())
     }
 
-    /// Values of a query parameter, split at commas; empty ones do not count.
-    pub(super) fn query(&self, name: &str) -> impl Iterator<Item = &str> {
-        let named = self.query.iter().filter(move |(found, _)| found == name);
-        named.flat_map(|(_, value)| value.split(',')).map(str::trim).filter(|value| !value.is_empty())
+    /// The query, of which only these parameters may stand there.
+    pub(super) fn parameters(&self, known: &'static [&'static str]) -> Parameters<'_> {
+        Parameters::of(&self.query, known)
     }
 
-    /// The whole value of a query parameter, commas included.
-    pub(super) fn query_text(&self, name: &str) -> Option<&str> {
-        self.query
-            .iter()
-            .find(|(found, value)| found == name && !value.is_empty())
-            .map(|(_, value)| value.as_str())
-    }
-
-    /// Names of the query parameters.
-    pub(super) fn query_names(&self) -> impl Iterator<Item = &str> {
-        self.query.iter().map(|(name, _)| name.as_str())
+    /// The query as it came.
+    pub(super) fn query(&self) -> &[(String, String)] {
+        &self.query
     }
 
     /// A header as text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Whether the caller has what `etag` names already.
+    pub(super) fn knows(&self, etag: &str) -> bool {
+        self.header("if-none-match").is_some_and(|tags| names_tag(tags, etag))
+    }
+
+    /// Refuses a caller who wants to go on from something else than what `etag` names.
+    pub(super) fn must_match(&self, etag: &str) -> Result<(), Refusal> {
+        if self.header("if-match").is_none_or(|tags| names_tag(tags, etag)) {
+            return Ok(());
+        }
+        let detail = "If-Match names another state than that of now; read it again";
+        Err(Reply::problem(Code::PreconditionFailed, detail).into())
     }
 
     /// The body, if it could be received.
@@ -99,6 +108,98 @@ impl Call {
             Body::Broken => Err(Reply::problem(Code::MalformedRequest, "the body ended early").into()),
         }
     }
+}
+
+/// The query of a call, read parameter by parameter; what is wrong with it is kept until all were read.
+pub(super) struct Parameters<'a> {
+    query: &'a [(String, String)],
+    faults: Vec<Fault>,
+}
+
+impl<'a> Parameters<'a> {
+    fn of(query: &'a [(String, String)], known: &[&str]) -> Self {
+        let mut parameters = Self { query, faults: Vec::new() };
+        for (name, _) in query {
+            // `code` is the host's key, which it leaves in the query.
+            if !known.contains(&name.as_str()) && name != "code" {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                parameters.fault(name, format!("is no parameter here; there are {known}"));
+            }
+        }
+        parameters
+    }
+
+    /// Says what is wrong with a parameter.
+    pub(super) fn fault(&mut self, name: &str, message: impl Into<String>) {
+        self.faults.push(Fault { path: name.to_owned(), message: message.into() });
+    }
+
+    /// The value of a parameter that may stand there once.
+    pub(super) fn text(&mut self, name: &str) -> Option<&'a str> {
+        let mut values =
+            self.query.iter().filter(|(found, _)| found == name).map(|(_, value)| value.as_str());
+        let value = values.next();
+        if values.next().is_some() {
+            self.fault(name, "stands there several times");
+        }
+        value
+    }
+
+    /// Values of a parameter that may stand there several times, or once with commas.
+    pub(super) fn texts(&self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let name = name.to_owned();
+        let named = self.query.iter().filter(move |(found, _)| *found == name);
+        named.flat_map(|(_, value)| value.split(',')).map(str::trim)
+    }
+
+    /// A whole number.
+    pub(super) fn whole(&mut self, name: &str, default: usize, allowed: RangeInclusive<usize>) -> usize {
+        let Some(text) = self.text(name) else { return default };
+        // A sign or a blank would be read too.
+        let number = text
+            .parse()
+            .ok()
+            .filter(|number| text.starts_with(|c: char| c.is_ascii_digit()) && allowed.contains(number));
+        number.unwrap_or_else(|| {
+            let (least, most) = (allowed.start(), allowed.end());
+            self.fault(name, format!("must be a whole number from {least} to {most}, not '{text}'"));
+            default
+        })
+    }
+
+    /// A day, `YYYY-MM-DD`.
+    pub(super) fn date(&mut self, name: &str) -> Option<NaiveDate> {
+        let text = self.text(name)?;
+        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.to_string() == text);
+        if date.is_none() {
+            self.fault(name, format!("must be a day like 2026-01-31, not '{text}'"));
+        }
+        date
+    }
+
+    /// A moment, RFC 3339.
+    pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
+        let text = self.text(name)?;
+        // A `+` of an offset that was not escaped arrives as a blank.
+        let time = DateTime::parse_from_rfc3339(&text.replace(' ', "+"));
+        if time.is_err() {
+            self.fault(name, format!("must be a time like 2026-01-31T00:00:00Z, not '{text}'"));
+        }
+        time.ok().map(|time| time.with_timezone(&Utc))
+    }
+
+    /// Refuses the call if anything was wrong.
+    pub(super) fn check(self) -> Result<(), Refusal> {
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        Err(Reply::faults(Code::InvalidParameter, &self.faults).into())
+    }
+}
+
+/// Whether a list of tags, as in `If-Match` and `If-None-Match`, names this one.
+fn names_tag(list: &str, etag: &str) -> bool {
+    list.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*")
 }
 
 /// The answer for a run that is not there.

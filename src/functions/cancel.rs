@@ -5,9 +5,11 @@ use warp::filters::BoxedFilter;
 use warp::http::header::RETRY_AFTER;
 
 use super::call::{Call, call, unknown_run};
-use super::record::{POLL_SECONDS, record};
-use super::reply::{Code, Reply};
+use super::record::{POLL_SECONDS, RunRecord, record};
+use super::reply::{Code, Refusal, Reply};
+use super::status::{etag, find};
 use super::submit::caller;
+use crate::run::RunId;
 use crate::store::runs::Cancel;
 use crate::work::App;
 
@@ -19,19 +21,40 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
     super::plain("cancel", app, route, answer)
 }
 
+/// Cancel a run
+///
+/// A queued run ends at once; a running one is asked to stop. With `If-Match`, only if the run is as the caller saw it.
+#[utoipa::path(
+    post, path = "/api/backtests/{run_id}/cancel", operation_id = "cancel", tag = "runs",
+    params(("run_id" = RunId, Path, description = "The run"), ("If-Match" = Option<String>, Header, description = "`ETag` of the run record as it was seen")),
+    responses(
+        (status = 200, description = "It is canceled", body = RunRecord),
+        (status = 202, description = "Its executor was asked to stop", body = RunRecord,
+            headers(("Retry-After" = u64, description = "Seconds until it is worth looking"))),
+    ),
+)]
 pub(super) async fn answer(app: App, call: Call) -> Reply {
-    let id = match call.run_id() {
-        Ok(id) => id,
-        Err(refusal) => return *refusal,
-    };
-    let actor = caller(&call).unwrap_or_else(|| "api".to_owned());
-    match app.runs.request_cancel(&id, &actor).await {
+    match cancel(&app, &call).await {
+        Ok(reply) => reply,
+        Err(refusal) => *refusal,
+    }
+}
+
+async fn cancel(app: &App, call: &Call) -> Result<Reply, Refusal> {
+    call.parameters(&[]).check()?;
+    let id = call.run_id()?;
+    if call.header("if-match").is_some() {
+        call.must_match(&etag(&record(&find(app, call).await?)))?;
+    }
+    let actor = caller(call).unwrap_or_else(|| "api".to_owned());
+    Ok(match app.runs.request_cancel(&id, &actor).await {
         Ok(Cancel::Canceled(run)) => Reply::ok(record(&run)),
         Ok(Cancel::Asked(run)) => Reply::accepted(record(&run)).with(RETRY_AFTER, &POLL_SECONDS.to_string()),
         Ok(Cancel::Ended(run)) => {
-            Reply::problem(Code::RunFinished, format!("run {id} is {} already", run.state.status()))
+            let status = run.state.status();
+            Reply::wrong_state(Code::RunFinished, format!("run {id} is {status} already"), status)
         }
         Ok(Cancel::Unknown) => unknown_run(id.as_str()),
-        Err(error) => Reply::store(&error, &call.invocation),
-    }
+        Err(error) => Reply::store(&error),
+    })
 }

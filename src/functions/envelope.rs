@@ -59,7 +59,10 @@ where
             async move {
                 let invocation = invocation_of(&headers);
                 let reply = match body.as_deref().and_then(|body| request(body, invocation.clone())) {
-                    Some(call) => super::invoked(function, invocation, answer(app, call)).await,
+                    Some(call) => {
+                        super::invoked(function, invocation, super::admitted(function, app, call, answer))
+                            .await
+                    }
                     None => {
                         Reply::problem(Code::MalformedRequest, "this is no envelope of the Functions host")
                     }
@@ -176,7 +179,8 @@ async fn enveloped(reply: Reply) -> Response {
         .filter_map(|(name, value)| Some((name.to_string(), json!(value.to_str().ok()?))))
         .collect();
     let body = match reply.body {
-        Body::Json(body) => body,
+        Body::Json(document) => serde_json::from_slice(&document).unwrap_or_default(),
+        Body::Problem(problem) => json!(problem),
         Body::Nothing => json!(""),
         Body::Stream { content, .. } => match content.try_collect::<Vec<Bytes>>().await {
             Ok(chunks) => json!(String::from_utf8_lossy(&chunks.concat())),

@@ -3,17 +3,18 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::header::LINK;
 
 use super::call::{Call, call};
-use super::record::record;
-use super::reply::{Code, Reply};
+use super::record::{RunRecord, record};
+use super::reply::{Refusal, Reply};
 use crate::clock::Timestamp;
-use crate::engine::config::Fault;
+use crate::run::Status;
 use crate::store::runs::{ListQuery, Position};
 use crate::work::{App, sha256_hex};
 
@@ -26,18 +27,42 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
     super::plain("list", app, warp::path!("api" / "backtests").and(warp::get()).and(call()), answer)
 }
 
+/// A page of runs.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RunPage<'a> {
+    /// Newest first.
+    runs: Vec<RunRecord<'a>>,
+    /// Where the next page begins; null at the end.
+    next_cursor: Option<&'a str>,
+}
+
+/// List runs, newest first
+#[utoipa::path(
+    get, path = "/api/backtests", operation_id = "list", tag = "runs",
+    params(
+        ("status" = Option<Vec<Status>>, Query, description = "Only runs in these states; may be repeated or joined by commas", style = Form, explode),
+        ("q" = Option<String>, Query, description = "Only runs whose id or name holds this text, whatever its case"),
+        ("submitted_after" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Only runs submitted after this moment"),
+        ("submitted_before" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Only runs submitted before this moment"),
+        ("submitted_by" = Option<String>, Query, description = "Only runs of exactly this caller"),
+        ("limit" = Option<usize>, Query, description = "Runs of a page; 50 without it", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; belongs to the same filters"),
+    ),
+    responses((status = 200, description = "A page of runs. `Link: rel=\"next\"` leads to the next.", body = RunPage,
+        headers(("Link" = String, description = "Address of the next page, unless this is the last")))),
+)]
 pub(super) async fn answer(app: App, call: Call) -> Reply {
     let (query, filters) = match query(&call) {
         Ok(query) => query,
-        Err(faults) => return Reply::faults(Code::InvalidParameter, &faults),
+        Err(refusal) => return *refusal,
     };
     let page = match app.runs.list(&query).await {
         Ok(page) => page,
-        Err(error) => return Reply::store(&error, &call.invocation),
+        Err(error) => return Reply::store(&error),
     };
     let cursor = page.next.map(|position| write_cursor(&position, &filters));
-    let runs: Vec<Value> = page.runs.iter().map(record).collect();
-    let reply = Reply::ok(json!({ "runs": runs, "next_cursor": cursor }));
+    let runs = page.runs.iter().map(record).collect();
+    let reply = Reply::ok(&RunPage { runs, next_cursor: cursor.as_deref() });
     match cursor {
         Some(cursor) => {
             let next = next_page(&call, &cursor);
@@ -48,39 +73,21 @@ pub(super) async fn answer(app: App, call: Call) -> Reply {
 }
 
 /// The query and a digest of its filters, to which a cursor is bound.
-fn query(call: &Call) -> Result<(ListQuery, String), Vec<Fault>> {
-    let mut faults = Vec::new();
-    let mut fault = |path: &str, message: String| faults.push(Fault { path: path.to_owned(), message });
-    for name in call.query_names() {
-        // `code` is the host's key, which it leaves in the query.
-        if !PARAMETERS.contains(&name) && name != "code" {
-            fault(name, format!("is no parameter; there are {}", PARAMETERS.join(", ")));
-        }
-    }
-    let mut query = ListQuery { limit: LIMIT_DEFAULT, ..ListQuery::default() };
-    for text in call.query("status") {
+fn query(call: &Call) -> Result<(ListQuery, String), Refusal> {
+    let mut parameters = call.parameters(&PARAMETERS);
+    let mut query = ListQuery::default();
+    for text in parameters.texts("status") {
         match text.parse() {
             Ok(status) => query.statuses.push(status),
-            Err(error) => fault("status", format!("{error}, not '{text}'")),
+            Err(error) => parameters.fault("status", format!("{error}, not '{text}'")),
         }
     }
-    query.text = call.query_text("q").map(str::to_owned);
-    query.submitted_by = call.query_text("submitted_by").map(str::to_owned);
-    for (name, bound) in
-        [("submitted_after", &mut query.submitted_after), ("submitted_before", &mut query.submitted_before)]
-    {
-        match call.query_text(name).map(parse_time) {
-            Some(Ok(time)) => *bound = Some(time),
-            Some(Err(message)) => fault(name, message),
-            None => {}
-        }
-    }
-    if let Some(text) = call.query_text("limit") {
-        match text.parse() {
-            Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => query.limit = limit,
-            _ => fault("limit", format!("must be a whole number from 1 to {LIMIT_MAX}, not '{text}'")),
-        }
-    }
+    let named = |text: &&str| !text.is_empty();
+    query.text = parameters.text("q").filter(named).map(str::to_owned);
+    query.submitted_by = parameters.text("submitted_by").filter(named).map(str::to_owned);
+    query.submitted_after = parameters.time("submitted_after");
+    query.submitted_before = parameters.time("submitted_before");
+    query.limit = parameters.whole("limit", LIMIT_DEFAULT, 1..=LIMIT_MAX);
     let filters = json!([
         query.statuses,
         query.text,
@@ -89,20 +96,14 @@ fn query(call: &Call) -> Result<(ListQuery, String), Vec<Fault>> {
         query.submitted_by
     ]);
     let filters = sha256_hex(filters.to_string())[..16].to_owned();
-    if let Some(cursor) = call.query_text("cursor") {
-        match read_cursor(cursor, &filters) {
-            Some(position) => query.after = Some(position),
-            None => fault("cursor", "does not belong to these filters; start again without it".to_owned()),
+    if let Some(cursor) = parameters.text("cursor") {
+        query.after = read_cursor(cursor, &filters);
+        if query.after.is_none() {
+            parameters.fault("cursor", "does not belong to these filters; start again without it");
         }
     }
-    if faults.is_empty() { Ok((query, filters)) } else { Err(faults) }
-}
-
-fn parse_time(text: &str) -> Result<Timestamp, String> {
-    // A `+` of an offset that was not escaped arrives as a blank.
-    DateTime::parse_from_rfc3339(&text.replace(' ', "+"))
-        .map(|time| time.with_timezone(&Utc))
-        .map_err(|_| format!("must be a time like 2026-01-31T00:00:00Z, not '{text}'"))
+    parameters.check()?;
+    Ok((query, filters))
 }
 
 fn write_cursor(position: &Position, filters: &str) -> String {
@@ -117,8 +118,8 @@ fn read_cursor(cursor: &str, filters: &str) -> Option<Position> {
 
 fn next_page(call: &Call, cursor: &str) -> String {
     let mut next = url::form_urlencoded::Serializer::new(String::new());
-    for name in PARAMETERS.iter().filter(|name| **name != "cursor") {
-        if let Some(value) = call.query_text(name) {
+    for (name, value) in call.query() {
+        if name != "cursor" && name != "code" {
             next.append_pair(name, value);
         }
     }

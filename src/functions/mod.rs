@@ -2,8 +2,10 @@
 //! and every door answers to both: the plain request under `/api`, and the envelope at `POST /<function>`, which
 //! is never answered with an empty body.
 
+mod asked;
 mod call;
 mod cancel;
+mod docs;
 mod envelope;
 mod execute;
 mod health;
@@ -16,24 +18,29 @@ mod signals;
 mod status;
 mod submit;
 mod sync_signals;
+mod validate;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tracing::Instrument;
 use warp::filters::BoxedFilter;
+use warp::filters::path::FullPath;
+use warp::http::HeaderMap;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-use self::call::Call;
+use self::call::{Call, invocation_of};
 use self::reply::{Code, Reply};
 use crate::work::App;
 
 /// All routes of the custom handler. Every request gets an answer with a body, also one that fits no route.
 pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let plain = cancel::route(app)
+        .or(docs::route(app))
+        .unify()
         .or(health::route(app))
         .unify()
         .or(list::route(app))
@@ -46,8 +53,12 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify()
         .or(submit::route(app))
         .unify()
+        .or(validate::route(app))
+        .unify()
         .map(Reply::into_plain);
     let envelopes = envelope::http("cancel", app, cancel::answer)
+        .or(envelope::http("docs", app, docs::answer_call))
+        .unify()
         .or(envelope::http("health", app, health::answer))
         .unify()
         .or(envelope::http("list", app, list::answer))
@@ -60,6 +71,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .unify()
         .or(envelope::http("submit", app, submit::answer))
         .unify()
+        .or(envelope::http("validate", app, validate::answer))
+        .unify()
         .or(envelope::trigger("execute", app, execute::answer))
         .unify()
         .or(envelope::trigger("reconcile", app, reconcile::answer))
@@ -70,19 +83,18 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let ready = warp::path::end()
         .and(warp::get())
         .map(|| Reply::ok(serde_json::json!({ "status": "ok" })).into_plain());
-    ready.or(plain).unify().or(envelopes).unify().recover(not_found).unify().boxed()
+    let elsewhere = warp::path::full().and(warp::header::headers_cloned());
+    let elsewhere = elsewhere.map(|path: FullPath, headers| nowhere(path.as_str(), &headers));
+    ready.or(plain).unify().or(envelopes).unify().or(elsewhere).unify().boxed()
 }
 
-async fn not_found(rejection: Rejection) -> Result<Response, Infallible> {
-    let reply = if rejection.is_not_found() {
-        Reply::problem(Code::NotFound, "there is nothing at this address")
-    } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        Reply::problem(Code::MethodNotAllowed, "this address does not take this method")
-    } else {
-        tracing::warn!(?rejection, "a request was rejected");
-        Reply::problem(Code::MalformedRequest, "the request cannot be read")
+/// The answer to what fits no route.
+fn nowhere(path: &str, headers: &HeaderMap) -> Response {
+    let reply = match docs::methods(path) {
+        Some(methods) => Reply::method_not_allowed(&methods),
+        None => Reply::problem(Code::NotFound, "there is nothing at this address"),
     };
-    Ok(reply.into_plain())
+    reply.of(&invocation_of(headers)).into_plain()
 }
 
 /// A route of the plain mode: an HTTP function called as `/api/...`.
@@ -96,17 +108,36 @@ where
     route
         .then(move |call: Call| {
             let invocation = call.invocation.clone();
-            invoked(function, invocation, answer(app.clone(), call))
+            invoked(function, invocation, admitted(function, app.clone(), call, answer.clone()))
         })
         .boxed()
+}
+
+/// Functions that answer however busy the process is.
+const ALWAYS_ANSWERED: [&str; 2] = ["docs", "health"];
+
+/// Answers a call of an HTTP function, unless so many are being answered that this one would only wait.
+async fn admitted<A, Fut>(function: &'static str, app: App, call: Call, answer: A) -> Reply
+where
+    A: Fn(App, Call) -> Fut,
+    Fut: Future<Output = Reply>,
+{
+    if ALWAYS_ANSWERED.contains(&function) {
+        return answer(app, call).await;
+    }
+    match Arc::clone(&app.admission).try_acquire_owned() {
+        Ok(_permit) => answer(app, call).await,
+        Err(_) => Reply::problem(Code::TooManyRequests, "this instance is busy; try again"),
+    }
 }
 
 /// Waits for an answer in a span of its own; a panic becomes an answer too.
 async fn invoked(function: &'static str, invocation: String, answer: impl Future<Output = Reply>) -> Reply {
     let span = tracing::info_span!("invocation", function, invocation.id = %invocation);
     let answered = AssertUnwindSafe(answer).catch_unwind().instrument(span.clone());
-    answered.await.unwrap_or_else(|_| {
+    let reply = answered.await.unwrap_or_else(|_| {
         span.in_scope(|| tracing::error!("the handler panicked"));
-        Reply::bug(&invocation)
-    })
+        Reply::bug()
+    });
+    reply.of(&invocation)
 }

@@ -1,61 +1,158 @@
 //! A run as callers see it.
 
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
-use crate::run::{Location, Run, RunState};
+use crate::run::{Location, Publication, Reason, Run, RunId, RunState, Status};
 
 /// Seconds after which a watcher may look again.
 pub(super) const POLL_SECONDS: u64 = 1;
 
+/// One execution of a config. What is not known yet is null.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RunRecord<'a> {
+    /// Identity.
+    run_id: &'a RunId,
+    /// Where it is in its life; the last three are final.
+    status: Status,
+    /// Why it is there, where that is worth saying.
+    status_reason: Option<Reason>,
+    /// When it was stored.
+    submitted_at: DateTime<Utc>,
+    /// Start of the newest attempt.
+    started_at: Option<DateTime<Utc>>,
+    /// When it ended, however it ended.
+    completed_at: Option<DateTime<Utc>>,
+    /// Name in the config.
+    run_name: Option<&'a str>,
+    /// First day asked for.
+    #[schema(format = Date)]
+    start_date: &'a str,
+    /// Last day asked for.
+    #[schema(format = Date)]
+    end_date: &'a str,
+    /// Folder of the results, when they are on the service's machine.
+    output_dir: Option<&'a str>,
+    /// Container of the results, when they are in a storage account.
+    adls_container: Option<&'a str>,
+    /// Prefix of the results in the container.
+    adls_prefix: Option<&'a str>,
+    /// Last failure; kept over a retry.
+    error: Option<&'a str>,
+    /// Attempts so far.
+    attempt: u32,
+    /// Attempts allowed.
+    max_attempts: u32,
+    /// Share of the trading days that are done.
+    #[schema(minimum = 0, maximum = 1)]
+    progress: f64,
+    /// What the executor is doing.
+    progress_note: Option<&'a str>,
+    /// When somebody asked a running run to stop.
+    cancel_requested_at: Option<DateTime<Utc>>,
+    /// The caller's name as the platform states it.
+    submitted_by: Option<&'a str>,
+    /// The run that this one repeats.
+    parent_run_id: Option<&'a RunId>,
+    /// SHA-256 of the effective config.
+    config_sha256: &'a str,
+    /// What was read, for example table versions.
+    #[schema(value_type = Option<Object>)]
+    data_versions: Option<&'a Value>,
+    /// Version of the engine that claimed it last.
+    engine_version: Option<&'a str>,
+    /// Equal fingerprints mean equal artifacts.
+    fingerprint: Option<&'a str>,
+    /// The figures of a completed run.
+    #[schema(value_type = Option<RunSummary>)]
+    summary: Option<&'a Value>,
+    /// Addresses below the service.
+    links: Links,
+}
+
+/// The figures of a run with its identity.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the stored summary")]
+pub(super) struct RunSummary {
+    run_id: RunId,
+    #[schema(inline)]
+    #[serde(flatten)]
+    figures: crate::engine::metrics::Summary,
+}
+
+/// Addresses of a run and what belongs to it.
+#[derive(Serialize, ToSchema)]
+struct Links {
+    #[serde(rename = "self")]
+    this: String,
+    cancel: String,
+    events: String,
+    summary: String,
+    metrics: String,
+    trades: String,
+    positions: String,
+    artifacts: String,
+    report: String,
+}
+
 /// The public record of a run.
-pub(super) fn record(run: &Run) -> Value {
+pub(super) fn record(run: &Run) -> RunRecord<'_> {
     let asked = &run.submission;
     let (completed_at, publication) = match &run.state {
         RunState::Completed { ended_at, publication } => (Some(*ended_at), Some(publication)),
         RunState::Failed { ended_at, .. } | RunState::Canceled { ended_at } => (Some(*ended_at), None),
         RunState::Queued { .. } | RunState::Running { .. } => (None, None),
     };
-    let (output_dir, container, prefix) = match publication.map(|publication| &publication.location) {
+    let (output_dir, adls_container, adls_prefix) = place(publication);
+    let base = path(run);
+    RunRecord {
+        run_id: &run.id,
+        status: run.state.status(),
+        status_reason: run.status_reason,
+        submitted_at: run.submitted_at,
+        started_at: run.started_at,
+        completed_at,
+        run_name: asked.run_name.as_deref(),
+        start_date: &asked.start_date,
+        end_date: &asked.end_date,
+        output_dir,
+        adls_container,
+        adls_prefix,
+        error: run.error.as_deref(),
+        attempt: run.attempt,
+        max_attempts: run.max_attempts,
+        progress: run.progress,
+        progress_note: run.progress_note.as_deref(),
+        cancel_requested_at: run.cancel_requested_at,
+        submitted_by: asked.submitted_by.as_deref(),
+        parent_run_id: asked.parent_run_id.as_ref(),
+        config_sha256: &asked.config_sha256,
+        data_versions: publication.map(|publication| &publication.data_versions),
+        engine_version: run.engine_version.as_deref(),
+        fingerprint: publication.map(|publication| publication.fingerprint.as_str()),
+        summary: publication.map(|publication| &publication.summary),
+        links: Links {
+            cancel: format!("{base}/cancel"),
+            events: format!("{base}/events"),
+            summary: format!("{base}/summary"),
+            metrics: format!("{base}/metrics/timeseries"),
+            trades: format!("{base}/trades"),
+            positions: format!("{base}/positions"),
+            artifacts: format!("{base}/artifacts"),
+            report: format!("{base}/report"),
+            this: base,
+        },
+    }
+}
+
+fn place(publication: Option<&Publication>) -> (Option<&str>, Option<&str>, Option<&str>) {
+    match publication.map(|publication| &publication.location) {
         Some(Location::Local { dir }) => (Some(dir), None, None),
         Some(Location::Adls { container, prefix }) => (None, Some(container), Some(prefix)),
         None => (None, None, None),
-    };
-    let base = path(run);
-    json!({
-        "run_id": run.id,
-        "status": run.state.status(),
-        "status_reason": run.status_reason,
-        "submitted_at": run.submitted_at,
-        "started_at": run.started_at,
-        "completed_at": completed_at,
-        "run_name": asked.run_name,
-        "start_date": asked.start_date,
-        "end_date": asked.end_date,
-        "output_dir": output_dir,
-        "adls_container": container,
-        "adls_prefix": prefix,
-        "error": run.error,
-        "attempt": run.attempt,
-        "max_attempts": run.max_attempts,
-        "progress": run.progress,
-        "progress_note": run.progress_note,
-        "cancel_requested_at": run.cancel_requested_at,
-        "submitted_by": asked.submitted_by,
-        "parent_run_id": asked.parent_run_id,
-        "config_sha256": asked.config_sha256,
-        "data_versions": publication.map(|publication| &publication.data_versions),
-        "engine_version": run.engine_version,
-        "fingerprint": publication.map(|publication| &publication.fingerprint),
-        "summary": publication.map(|publication| &publication.summary),
-        "links": {
-            "self": base,
-            "cancel": format!("{base}/cancel"),
-            "events": format!("{base}/events"),
-            "summary": format!("{base}/summary"),
-            "artifacts": format!("{base}/artifacts"),
-            "report": format!("{base}/report"),
-        },
-    })
+    }
 }
 
 /// Address of a run below the service.

@@ -1,37 +1,45 @@
 //! What a door answers, and the only place that names HTTP statuses. Refusals are problem documents (RFC 9457)
 //! with a code from a closed list; the cause of a failure goes to the log, never to the caller.
 
-use serde_json::{Value, json};
+use bytes::Bytes;
+use serde::Serialize;
 use sync_wrapper::SyncStream;
+use utoipa::ToSchema;
 use warp::http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use warp::http::{HeaderMap, Response as HttpResponse, StatusCode};
 use warp::reply::{Reply as _, Response};
 
 use crate::engine::config::Fault;
-use crate::run::RunId;
+use crate::run::{RunId, Status};
 use crate::store::artifacts::{ArtifactError, ByteStream};
+use crate::store::prices::LoadError;
 use crate::store::runs::StoreError;
 use crate::work::execute::chain;
+use crate::work::results::ResultError;
 
 macro_rules! codes {
-    ($($name:ident = $text:literal, $status:ident, $title:literal;)*) => {
-        /// The closed list of problem codes.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum Code { $($name,)* }
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $status:ident, $title:literal;)*) => {
+        /// The closed list of problem codes; docs/errors.md says what to do about each.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub(super) enum Code { $($(#[$doc])* $name,)* }
 
         impl Code {
-            fn text(self) -> &'static str {
+            /// The code as callers see it.
+            pub(super) fn text(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
 
-            fn status(self) -> StatusCode {
+            /// The status it comes with.
+            pub(super) fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status,)* }
             }
 
-            fn title(self) -> &'static str {
+            /// What all problems of this code have in common.
+            pub(super) fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)* }
             }
         }
@@ -49,13 +57,43 @@ codes! {
     RunNotCompleted = "run_not_completed", CONFLICT, "The run has no results";
     RunFinished = "run_finished", CONFLICT, "The run has ended";
     RunIdTaken = "run_id_taken", CONFLICT, "The run id is taken";
+    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "The run has moved on";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The media type is not supported";
     RangeNotSatisfiable = "range_not_satisfiable", RANGE_NOT_SATISFIABLE, "The range lies outside the file";
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used before";
     SignalsUnavailable = "signals_unavailable", SERVICE_UNAVAILABLE, "Signals are not served here";
+    TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "Too many requests at once";
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, "A store does not answer";
     InternalError = "internal_error", INTERNAL_SERVER_ERROR, "Something is wrong with this program";
+}
+
+/// A refusal, as RFC 9457 wants it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// Names the code as a URI.
+    r#type: String,
+    /// The same for all problems of a code.
+    title: &'static str,
+    /// HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What is wrong with this request.
+    detail: String,
+    /// This occurrence: the host's id of the invocation, by which the log can be searched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    instance: Option<String>,
+    /// For programs.
+    code: Code,
+    /// Every fault of the request, where there can be several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<Fault>,
+    /// The state of the run, where it is the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    run_status: Option<Status>,
 }
 
 /// Seconds after which a caller may try again.
@@ -75,7 +113,10 @@ pub(super) type Refusal = Box<Reply>;
 
 /// Content of an answer.
 pub(super) enum Body {
-    Json(Value),
+    /// A document, written already.
+    Json(Bytes),
+    /// A refusal, whose occurrence is named before it leaves.
+    Problem(Box<Problem>),
     Stream {
         content: ByteStream,
         length: u64,
@@ -86,22 +127,27 @@ pub(super) enum Body {
 
 impl Reply {
     /// 200 with a document.
-    pub(super) fn ok(body: Value) -> Self {
+    pub(super) fn ok(body: impl Serialize) -> Self {
         Self::json(StatusCode::OK, body)
     }
 
+    /// 200 with a document that is written already.
+    pub(super) fn document(document: Bytes) -> Self {
+        Self::new(StatusCode::OK, Body::Json(document)).with(CONTENT_TYPE, "application/json")
+    }
+
     /// 202 with a document.
-    pub(super) fn accepted(body: Value) -> Self {
+    pub(super) fn accepted(body: impl Serialize) -> Self {
         Self::json(StatusCode::ACCEPTED, body)
     }
 
     /// 304: the caller has it.
     pub(super) fn not_modified() -> Self {
-        Self { body: Body::Nothing, ..Self::json(StatusCode::NOT_MODIFIED, Value::Null) }
+        Self::new(StatusCode::NOT_MODIFIED, Body::Nothing)
     }
 
     /// 503 with a document of our own.
-    pub(super) fn not_ready(body: Value) -> Self {
+    pub(super) fn not_ready(body: impl Serialize) -> Self {
         Self::json(StatusCode::SERVICE_UNAVAILABLE, body).with(RETRY_AFTER, &RETRY_AFTER_SECONDS.to_string())
     }
 
@@ -113,7 +159,7 @@ impl Reply {
         partial: Option<String>,
     ) -> Self {
         let status = if partial.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-        let reply = Self { body: Body::Stream { content, length }, ..Self::json(status, Value::Null) };
+        let reply = Self::new(status, Body::Stream { content, length });
         let reply = reply.with(CONTENT_TYPE, content_type).with(warp::http::header::ACCEPT_RANGES, "bytes");
         match partial {
             Some(range) => reply.with(warp::http::header::CONTENT_RANGE, &range),
@@ -123,18 +169,7 @@ impl Reply {
 
     /// A refusal.
     pub(super) fn problem(code: Code, detail: impl Into<String>) -> Self {
-        let body = json!({
-            "type": format!("urn:backtest-functions:problem:{}", code.text()),
-            "title": code.title(),
-            "status": code.status().as_u16(),
-            "detail": detail.into(),
-            "code": code.text(),
-        });
-        let reply = Self::json(code.status(), body).with(CONTENT_TYPE, "application/problem+json");
-        match code {
-            Code::StoreUnavailable => reply.with(RETRY_AFTER, &RETRY_AFTER_SECONDS.to_string()),
-            _ => reply,
-        }
+        Self::refusal(code, detail.into(), Vec::new(), None)
     }
 
     /// A refusal that lists every fault.
@@ -144,21 +179,48 @@ impl Reply {
             0 | 1 => first,
             more => format!("{first} (and {} more)", more - 1),
         };
-        let mut reply = Self::problem(code, detail);
-        if let Body::Json(body) = &mut reply.body {
-            body["errors"] = json!(faults);
+        Self::refusal(code, detail, faults.to_vec(), None)
+    }
+
+    /// A refusal because of the state that a run is in.
+    pub(super) fn wrong_state(code: Code, detail: String, status: Status) -> Self {
+        Self::refusal(code, detail, Vec::new(), Some(status))
+    }
+
+    /// 405 with what would be taken, for example `GET`.
+    pub(super) fn method_not_allowed(allowed: &str) -> Self {
+        Self::problem(Code::MethodNotAllowed, format!("this address takes {allowed} alone"))
+            .with(ALLOW, allowed)
+    }
+
+    fn refusal(code: Code, detail: String, errors: Vec<Fault>, run_status: Option<Status>) -> Self {
+        let problem = Problem {
+            r#type: format!("urn:backtest-functions:problem:{}", code.text()),
+            title: code.title(),
+            status: code.status().as_u16(),
+            detail,
+            instance: None,
+            code,
+            errors,
+            run_status,
+        };
+        let reply = Self::new(code.status(), Body::Problem(Box::new(problem)))
+            .with(CONTENT_TYPE, "application/problem+json");
+        match code {
+            Code::StoreUnavailable => reply.with(RETRY_AFTER, &RETRY_AFTER_SECONDS.to_string()),
+            Code::TooManyRequests => reply.with(RETRY_AFTER, "1"),
+            _ => reply,
         }
-        reply
     }
 
     /// A store that does not answer, or a bug of ours.
-    pub(super) fn store(error: &StoreError, invocation: &str) -> Self {
+    pub(super) fn store(error: &StoreError) -> Self {
         if error.retryable {
             tracing::warn!(error = chain(error), "the run store did not answer");
             return Self::problem(Code::StoreUnavailable, "the run store does not answer; try again");
         }
         tracing::error!(error = chain(error), "the run store failed");
-        Self::bug(invocation)
+        Self::bug()
     }
 
     /// Files that cannot be read now.
@@ -167,13 +229,39 @@ impl Reply {
         Self::problem(Code::StoreUnavailable, "the artifact store does not answer; try again")
     }
 
-    /// 500: the body names the invocation and nothing else.
-    pub(super) fn bug(invocation: &str) -> Self {
-        let mut reply = Self::problem(Code::InternalError, "the log of this invocation says why");
-        if let Body::Json(body) = &mut reply.body {
-            body["instance"] = json!(format!("urn:uuid:{invocation}"));
+    /// A result that cannot be read, now or ever.
+    pub(super) fn result(error: &ResultError) -> Self {
+        if error.is_retryable() {
+            tracing::warn!(error = chain(error), "the artifact store did not answer");
+            return Self::problem(Code::StoreUnavailable, "the artifact store does not answer; try again");
         }
-        reply
+        tracing::error!(error = chain(error), "a published table cannot be read");
+        Self::bug()
+    }
+
+    /// Prices or signals that cannot be looked at now, or not at all.
+    pub(super) fn data(error: &LoadError) -> Self {
+        if error.is_retryable() {
+            tracing::warn!(error = chain(error), "the lake did not answer");
+            return Self::problem(Code::StoreUnavailable, "the lake does not answer; try again");
+        }
+        tracing::warn!(error = chain(error), "the lake cannot be read");
+        let fault =
+            Fault { path: "data".to_owned(), message: "what it names cannot be read as a table".to_owned() };
+        Self::faults(Code::InvalidConfig, &[fault])
+    }
+
+    /// 500: the body names the invocation and nothing else.
+    pub(super) fn bug() -> Self {
+        Self::problem(Code::InternalError, "the log of this invocation says why")
+    }
+
+    /// Names the invocation in a refusal.
+    pub(super) fn of(mut self, invocation: &str) -> Self {
+        if let Body::Problem(problem) = &mut self.body {
+            problem.instance = Some(format!("urn:uuid:{invocation}"));
+        }
+        self
     }
 
     /// Sets a header; a value that is none is left out.
@@ -193,7 +281,8 @@ impl Reply {
     /// The answer to a plain request.
     pub(super) fn into_plain(self) -> Response {
         let mut response = match self.body {
-            Body::Json(body) => HttpResponse::new(body.to_string().into()),
+            Body::Json(document) => HttpResponse::new(document.into()),
+            Body::Problem(problem) => HttpResponse::new(written(&problem).unwrap_or_default().into()),
             Body::Nothing => HttpResponse::new(String::new().into()),
             Body::Stream { content, length } => {
                 let mut response = warp::reply::stream(SyncStream::new(content)).into_response();
@@ -208,12 +297,26 @@ impl Reply {
         response
     }
 
-    fn json(status: StatusCode, body: Value) -> Self {
+    fn json(status: StatusCode, body: impl Serialize) -> Self {
+        match written(&body) {
+            Ok(document) => Self::new(status, Body::Json(document)).with(CONTENT_TYPE, "application/json"),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "an answer cannot be written");
+                Self::bug()
+            }
+        }
+    }
+
+    fn new(status: StatusCode, body: Body) -> Self {
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        Self { status, headers, body: Body::Json(body), announce: Vec::new() }
+        Self { status, headers, body, announce: Vec::new() }
     }
+}
+
+/// A document as it goes out.
+pub(super) fn written(document: &impl Serialize) -> Result<Bytes, serde_json::Error> {
+    serde_json::to_vec(document).map(Bytes::from)
 }

@@ -1,20 +1,29 @@
 //! `GET /api/backtests/{run_id}/…`: what a run left behind. The row says where; without a completed row there is
 //! nothing to find, whatever lies in the store.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use futures_util::TryStreamExt;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, ETAG};
 
 use super::call::{Call, call};
+use super::record::RunSummary;
 use super::reply::{Code, Refusal, Reply};
 use super::status::{describe, find};
-use crate::run::{Publication, Run, RunState};
-use crate::work::App;
+use crate::run::{Publication, Run, RunEvent, RunId, RunState};
 use crate::work::report::{MANIFEST, content_type};
+use crate::work::results::{self, DailyPoint, Positions, ResultError, RollingPoint, Series, TradesPage};
+use crate::work::{App, sha256_hex};
+
+/// Points of a series, unless the caller says.
+const POINTS: usize = 5000;
+/// Points that a caller may ask for.
+const POINTS_ALLOWED: RangeInclusive<usize> = 50..=200_000;
 
 /// What a page of ours may do in a browser: show itself.
 const PAGE_POLICY: &str =
@@ -34,26 +43,28 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
 }
 
 pub(super) async fn answer(app: App, call: Call) -> Reply {
-    let run = match find(&app, &call).await {
-        Ok(run) => run,
-        Err(refusal) => return *refusal,
-    };
-    let result = call.params.get("result").map_or("", String::as_str).trim_end_matches('/');
-    // The host's catch-all also matches nothing, and then this function comes before `status` in the alphabet.
-    if matches!(result, "" | "status") {
-        return describe(&run, &call);
-    }
-    if result == "events" {
-        return events(&app, &run, &call).await;
-    }
     let answered = async {
-        let published = publication(&run)?;
+        let result = call.params.get("result").map_or("", String::as_str).trim_end_matches('/');
+        if result == "cancel" {
+            return Err(Reply::method_not_allowed("POST").into());
+        }
+        let run = find(&app, &call).await?;
         match result {
-            "summary" => Ok(Reply::ok(published.summary.clone())),
-            "artifacts" => Ok(Reply::ok(json!({ "artifacts": listed(&app, published).await? }))),
-            "report" => artifact(&app, published, "report.html", &call).await,
+            // The host's catch-all also matches nothing, and then this function comes before `status` in the alphabet.
+            "" | "status" => {
+                call.parameters(&[]).check()?;
+                describe(&run, &call)
+            }
+            "events" => events(&app, &run, &call).await,
+            "summary" => summary(&run, &call),
+            "metrics/timeseries" => timeseries(&app, &run, &call).await,
+            "metrics/rolling" => rolling(&app, &run, &call).await,
+            "trades" => trades(&app, &run, &call).await,
+            "positions" => positions(&app, &run, &call).await,
+            "artifacts" => artifacts(&app, &run, &call).await,
+            "report" => report(&app, &run, &call).await,
             _ => match result.strip_prefix("artifacts/") {
-                Some(name) => artifact(&app, published, name, &call).await,
+                Some(name) => artifact(&app, &run, name, &call).await,
                 None => Err(Reply::problem(Code::NotFound, format!("a run has no '{result}'")).into()),
             },
         }
@@ -61,10 +72,146 @@ pub(super) async fn answer(app: App, call: Call) -> Reply {
     answered.await.unwrap_or_else(|refusal: Refusal| *refusal)
 }
 
-async fn events(app: &App, run: &Run, call: &Call) -> Reply {
+/// The history of a run.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Events {
+    /// Oldest first; one for each transition.
+    events: Vec<RunEvent>,
+}
+
+/// The history of a run
+#[utoipa::path(
+    get, path = "/api/backtests/{run_id}/events", operation_id = "events", tag = "runs",
+    params(("run_id" = RunId, Path, description = "The run")),
+    responses((status = 200, description = "Every transition so far", body = Events)),
+)]
+async fn events(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
+    call.parameters(&[]).check()?;
     match app.runs.events(&run.id).await {
-        Ok(events) => Reply::ok(json!({ "events": events })),
-        Err(error) => Reply::store(&error, &call.invocation),
+        Ok(events) => Ok(Reply::ok(&Events { events })),
+        Err(error) => Err(Reply::store(&error).into()),
+    }
+}
+
+/// The figures of a completed run
+#[utoipa::path(
+    get, path = "/api/backtests/{run_id}/summary", operation_id = "summary", tag = "results",
+    params(("run_id" = RunId, Path, description = "The run")),
+    responses(
+        (status = 200, description = "Its figures", body = RunSummary, headers(("ETag" = String, description = "Never changes"))),
+        (status = 304, description = "The caller has it"),
+    ),
+)]
+fn summary(run: &Run, call: &Call) -> Result<Reply, Refusal> {
+    let published = publication(run)?;
+    call.parameters(&[]).check()?;
+    let etag = etag(published, call);
+    if let Some(known) = known(call, &etag)? {
+        return Ok(known);
+    }
+    Ok(lasting(Reply::ok(&published.summary), &etag))
+}
+
+/// Daily measures
+#[utoipa::path(
+    get, path = "/api/backtests/{run_id}/metrics/timeseries", operation_id = "timeseries", tag = "results",
+    params(
+        ("run_id" = RunId, Path, description = "The run"),
+        ("max_points" = Option<usize>, Query, description = "Never more points than this, evenly spread, the last one kept; 5000 without it", minimum = 50, maximum = 200_000),
+    ),
+    responses(
+        (status = 200, description = "Points, oldest first", body = inline(Series<DailyPoint>), headers(("ETag" = String, description = "Never changes"))),
+        (status = 304, description = "The caller has it"),
+    ),
+)]
+async fn timeseries(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
+    let published = publication(run)?;
+    let mut parameters = call.parameters(&["max_points"]);
+    let max_points = parameters.whole("max_points", POINTS, POINTS_ALLOWED);
+    parameters.check()?;
+    table(published, call, results::timeseries(app, published, max_points)).await
+}
+
+/// Measures over a moving window
+#[utoipa::path(
+    get, path = "/api/backtests/{run_id}/metrics/rolling", operation_id = "rolling", tag = "results",
+    params(
+        ("run_id" = RunId, Path, description = "The run"),
+        ("window_days" = Option<usize>, Query, description = "Trading days of the window; 63 without it", minimum = 2, maximum = 2000),
+        ("max_points" = Option<usize>, Query, description = "Never more points than this, evenly spread, the last one kept; 5000 without it", minimum = 50, maximum = 200_000),
+    ),
+    responses(
+        (status = 200, description = "Points, oldest first", body = inline(Series<RollingPoint>), headers(("ETag" = String, description = "Never changes"))),
+        (status = 304, description = "The caller has it"),
+    ),
+)]
+async fn rolling(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
+    let published = publication(run)?;
+    let mut parameters = call.parameters(&["window_days", "max_points"]);
+    let window_days = parameters.whole("window_days", 63, 2..=2000);
+    let max_points = parameters.whole("max_points", POINTS, POINTS_ALLOWED);
+    parameters.check()?;
+    table(published, call, results::rolled(app, published, window_days, max_points)).await
+}
+
+/// Fills
+#[utoipa::path(
+    get, path = "/api/backtests/{run_id}/trades", operation_id = "trades", tag = "results",
+    params(
+        ("run_id" = RunId, Path, description = "The run"),
+        ("limit" = Option<usize>, Query, description = "Fills of a page; 1000 without it", minimum = 1, maximum = 10_000),
+        ("offset" = Option<usize>, Query, description = "Fills before the page", minimum = 0, maximum = 1_000_000_000),
+    ),
+    responses(
+        (status = 200, description = "Fills in the order of execution", body = TradesPage, headers(("ETag" = String, description = "Never changes"))),
+        (status = 304, description = "The caller has it"),
+    ),
+)]
+async fn trades(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
+    let published = publication(run)?;
+    let mut parameters = call.parameters(&["limit", "offset"]);
+    let limit = parameters.whole("limit", 1000, 1..=10_000);
+    let offset = parameters.whole("offset", 0, 0..=1_000_000_000);
+    parameters.check()?;
+    table(published, call, results::trades(app, published, limit, offset)).await
+}
+
+/// Holdings at the close of a day
+#[utoipa::path(
+    get, path = "/api/backtests/{run_id}/positions", operation_id = "positions", tag = "results",
+    params(
+        ("run_id" = RunId, Path, description = "The run"),
+        ("date" = Option<chrono::NaiveDate>, Query, description = "The day; without it the last on which anything was held"),
+    ),
+    responses(
+        (status = 200, description = "Holdings", body = Positions, headers(("ETag" = String, description = "Never changes"))),
+        (status = 304, description = "The caller has it"),
+    ),
+)]
+async fn positions(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
+    let published = publication(run)?;
+    let mut parameters = call.parameters(&["date"]);
+    let date = parameters.date("date");
+    parameters.check()?;
+    table(published, call, results::positions(app, published, date)).await
+}
+
+/// A result that is read from a table, unless the caller has it already.
+async fn table<T: Serialize>(
+    published: &Publication,
+    call: &Call,
+    read: impl Future<Output = Result<T, ResultError>>,
+) -> Result<Reply, Refusal> {
+    let etag = etag(published, call);
+    if let Some(known) = known(call, &etag)? {
+        return Ok(known);
+    }
+    match read.await {
+        Ok(result) => Ok(lasting(Reply::ok(&result), &etag)),
+        Err(error @ ResultError::NotKept { .. }) => {
+            Err(Reply::problem(Code::ArtifactNotFound, error.to_string()).into())
+        }
+        Err(error) => Err(Reply::result(&error).into()),
     }
 }
 
@@ -72,23 +219,90 @@ fn publication(run: &Run) -> Result<&Publication, Refusal> {
     match &run.state {
         RunState::Completed { publication, .. } => Ok(publication),
         state => {
-            let detail = format!("run {} is {}, it has no results", run.id, state.status());
-            Err(Reply::problem(Code::RunNotCompleted, detail).into())
+            let status = state.status();
+            let detail = format!("run {} is {status}, it has no results", run.id);
+            Err(Reply::wrong_state(Code::RunNotCompleted, detail, status).into())
         }
     }
 }
 
+/// Names a result of a publication: what it is and how it was asked for.
+fn etag(published: &Publication, call: &Call) -> String {
+    let result = call.params.get("result");
+    let asked = json!([published.manifest_sha256, env!("CARGO_PKG_VERSION"), result, call.query()]);
+    format!("\"{}\"", &sha256_hex(asked.to_string())[..24])
+}
+
+/// The answer to somebody who has it already.
+fn known(call: &Call, etag: &str) -> Result<Option<Reply>, Refusal> {
+    call.must_match(etag)?;
+    Ok(call.knows(etag).then(|| lasting(Reply::not_modified(), etag)))
+}
+
+/// What is published never changes, so nobody needs to ask twice.
+fn lasting(reply: Reply, etag: &str) -> Reply {
+    reply.with(ETAG, etag).with(CACHE_CONTROL, "private, max-age=31536000, immutable")
+}
+
+/// The files of a run.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Artifacts {
+    /// In the order in which they were written.
+    artifacts: Vec<ListedArtifact>,
+}
+
+/// A file as the manifest lists it.
+#[derive(Serialize, Deserialize, ToSchema)]
+struct ListedArtifact {
+    /// Name below the run; `/` separates folders.
+    name: String,
+    /// Size.
+    size_bytes: u64,
+    /// SHA-256 of its content, lower-case hex.
+    sha256: String,
+    /// Media type.
+    content_type: String,
+}
+
+/// The bytes of a file.
+#[derive(ToSchema)]
+#[schema(value_type = Value)]
+#[expect(dead_code, reason = "describes what is streamed")]
+pub(super) struct Content(Vec<u8>);
+
+/// List the files of a run
+#[utoipa::path(
+    get, path = "/api/backtests/{run_id}/artifacts", operation_id = "artifacts", tag = "results",
+    params(("run_id" = RunId, Path, description = "The run")),
+    responses(
+        (status = 200, description = "Every file but the manifest itself", body = Artifacts, headers(("ETag" = String, description = "Never changes"))),
+        (status = 304, description = "The caller has it"),
+    ),
+)]
+async fn artifacts(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
+    let published = publication(run)?;
+    call.parameters(&[]).check()?;
+    let etag = etag(published, call);
+    if let Some(known) = known(call, &etag)? {
+        return Ok(known);
+    }
+    Ok(lasting(Reply::ok(&Artifacts { artifacts: listed(app, published).await? }), &etag))
+}
+
 /// The manifest's list of files.
-async fn listed(app: &App, published: &Publication) -> Result<Vec<Value>, Refusal> {
+async fn listed(app: &App, published: &Publication) -> Result<Vec<ListedArtifact>, Refusal> {
+    #[derive(Deserialize)]
+    struct Manifest {
+        artifacts: Vec<ListedArtifact>,
+    }
     let size = size_of(app, published, MANIFEST).await?;
     let content = app.artifacts.read(&published.location, MANIFEST, 0..size).await;
     let chunks = content.map_err(|error| Reply::artifacts(&error))?.try_collect::<Vec<_>>().await;
-    let bytes = chunks.unwrap_or_default().concat();
-    let manifest = serde_json::from_slice::<Value>(&bytes).ok();
-    match manifest.and_then(|mut manifest| manifest.get_mut("artifacts")?.as_array_mut().map(std::mem::take))
-    {
-        Some(files) => Ok(files),
-        None => Err(Reply::problem(Code::StoreUnavailable, "the manifest of the run cannot be read").into()),
+    match serde_json::from_slice::<Manifest>(&chunks.unwrap_or_default().concat()) {
+        Ok(manifest) => Ok(manifest.artifacts),
+        Err(_) => {
+            Err(Reply::problem(Code::StoreUnavailable, "the manifest of the run cannot be read").into())
+        }
     }
 }
 
@@ -104,20 +318,60 @@ async fn size_of(app: &App, published: &Publication, name: &str) -> Result<u64, 
     }
 }
 
+/// The page for people
+#[utoipa::path(
+    get, path = "/api/backtests/{run_id}/report", operation_id = "report", tag = "results",
+    params(("run_id" = RunId, Path, description = "The run"), ("Range" = Option<String>, Header, description = "Part of it, `bytes=0-1023`")),
+    responses(
+        (status = 200, description = "One self-contained page", body = String, content_type = "text/html", headers(("ETag" = String, description = "Never changes"))),
+        (status = 206, description = "The part of it that was asked for", body = String, content_type = "text/html"),
+        (status = 304, description = "The caller has it"),
+    ),
+)]
+async fn report(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
+    file(app, publication(run)?, "report.html", call).await
+}
+
+/// One file of a run
+///
+/// Names may have slashes. Any of the media types that the list of files names.
+#[utoipa::path(
+    get, path = "/api/backtests/{run_id}/artifacts/{name}", operation_id = "artifact", tag = "results",
+    params(
+        ("run_id" = RunId, Path, description = "The run"),
+        ("name" = String, Path, description = "Name in the list of files", example = "trades.csv"),
+        ("redirect" = Option<bool>, Query, description = "Whether a link to the store may be the answer"),
+        ("Range" = Option<String>, Header, description = "Part of it, `bytes=0-1023`"),
+    ),
+    responses(
+        (status = 200, description = "Its bytes", content((inline(Content) = "*/*")), headers(
+            ("ETag" = String, description = "SHA-256 of the content"), ("Accept-Ranges" = String, description = "`bytes`"))),
+        (status = 206, description = "The part of it that was asked for", content((inline(Content) = "*/*")),
+            headers(("Content-Range" = String, description = "Which part"))),
+        (status = 304, description = "The caller has it"),
+    ),
+)]
+async fn artifact(app: &App, run: &Run, name: &str, call: &Call) -> Result<Reply, Refusal> {
+    file(app, publication(run)?, name, call).await
+}
+
 /// One file, or the part of it that is asked for, as it comes from the store.
-async fn artifact(app: &App, published: &Publication, name: &str, call: &Call) -> Result<Reply, Refusal> {
+async fn file(app: &App, published: &Publication, name: &str, call: &Call) -> Result<Reply, Refusal> {
+    let mut parameters = call.parameters(&["redirect"]);
+    // No store here has links to give away, so both answers are the same.
+    if parameters.text("redirect").is_some_and(|text| !matches!(text, "true" | "false")) {
+        parameters.fault("redirect", "must be true or false");
+    }
+    parameters.check()?;
     let files = listed(app, published).await?;
-    let hash = match files.iter().find(|file| file["name"] == name) {
-        Some(file) => file["sha256"].as_str().unwrap_or_default().to_owned(),
+    let hash = match files.into_iter().find(|file| file.name == name) {
+        Some(file) => file.sha256,
         None if name == MANIFEST => published.manifest_sha256.clone(),
         None => return Err(unknown_artifact(name)),
     };
-    // What is published never changes, so its hash is its tag and nobody needs to ask twice.
     let etag = format!("\"{hash}\"");
-    let tagged =
-        |reply: Reply| reply.with(ETAG, &etag).with(CACHE_CONTROL, "private, max-age=31536000, immutable");
-    if call.header("if-none-match").is_some_and(|tags| tags.contains(&etag)) {
-        return Ok(tagged(Reply::not_modified()));
+    if let Some(known) = known(call, &etag)? {
+        return Ok(known);
     }
     let size = size_of(app, published, name).await?;
     let range = match call.header("range").filter(|_| call.header("if-range").is_none_or(|tag| tag == etag)) {
@@ -140,7 +394,7 @@ async fn artifact(app: &App, published: &Publication, name: &str, call: &Call) -
     let reply =
         if name.ends_with(".html") { reply.with(CONTENT_SECURITY_POLICY, PAGE_POLICY) } else { reply };
     let file_name = name.rsplit('/').next().unwrap_or(name);
-    Ok(tagged(reply).with(CONTENT_DISPOSITION, &format!("inline; filename=\"{file_name}\"")))
+    Ok(lasting(reply, &etag).with(CONTENT_DISPOSITION, &format!("inline; filename=\"{file_name}\"")))
 }
 
 enum Asked {

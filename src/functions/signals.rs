@@ -4,22 +4,23 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
 use super::call::{Call, call};
 use super::reply::{Code, Refusal, Reply};
-use crate::engine::config::Fault;
 use crate::signal::YearMonth;
 use crate::store::pg::PgError;
-use crate::store::signals::postgres::PostgresSignals;
+use crate::store::signals::postgres::{Composite, PostgresSignals, Ranking};
 use crate::work::App;
 use crate::work::execute::chain;
 use crate::work::sync::{Asked, Due, look};
 
-const LIMIT_DEFAULT: i64 = 100;
-const LIMIT_MAX: i64 = 10_000;
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MAX: usize = 10_000;
 
 pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
     let route = warp::path("api")
@@ -32,93 +33,98 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
 }
 
 pub(super) async fn answer(app: App, call: Call) -> Reply {
-    let view = call.params.get("view").map_or("", String::as_str).trim_end_matches('/');
-    let answered = async {
-        let query = match view {
-            "composite" => Query::read(&call, &["date", "symbol", "limit"])?,
-            "ranking" => Query::read(&call, &["date", "symbol", "strategy", "limit"])?,
-            "sync" => Query::read(&call, &[])?,
-            _ => return Err(Reply::problem(Code::NotFound, "there are composite, ranking and sync").into()),
-        };
-        let postgres = app.signals.postgres.as_ref().ok_or_else(|| {
-            Refusal::from(Reply::problem(Code::SignalsUnavailable, "this service has no POSTGRES_DSN"))
-        })?;
-        let failed = |error: PgError| Refusal::from(unavailable(&error, &call));
-        match view {
-            "composite" => composite(postgres, &query).await.map_err(failed),
-            "ranking" => ranking(postgres, &query).await.map_err(failed),
-            _ => synced(&app, postgres).await.map_err(failed),
-        }
+    let answered = match call.params.get("view").map_or("", String::as_str).trim_end_matches('/') {
+        "composite" => composite(&app, &call).await,
+        "ranking" => ranking(&app, &call).await,
+        "sync" => synced(&app, &call).await,
+        _ => return Reply::problem(Code::NotFound, "there are composite, ranking and sync"),
     };
-    answered.await.unwrap_or_else(|refusal: Refusal| *refusal)
+    answered.unwrap_or_else(|refusal: Refusal| *refusal)
 }
 
-struct Query {
+/// Composites of a day.
+#[derive(Serialize, ToSchema)]
+struct CompositePage {
+    /// The day; null if there is none.
     date: Option<NaiveDate>,
-    symbols: Option<Vec<String>>,
-    strategies: Option<Vec<String>>,
-    limit: i64,
+    /// Best first.
+    #[schema(value_type = Vec<Object>)]
+    signals: Vec<Composite>,
+    /// Whether there are more than `limit`.
+    truncated: bool,
 }
 
-impl Query {
-    fn read(call: &Call, known: &[&str]) -> Result<Self, Refusal> {
-        let mut faults = Vec::new();
-        let mut fault = |path: &str, message: String| faults.push(Fault { path: path.to_owned(), message });
-        for name in call.query_names() {
-            // `code` is the host's key, which it leaves in the query.
-            if !known.contains(&name) && name != "code" {
-                fault(name, format!("is no parameter of this view; it takes {}", listed(known)));
-            }
-        }
-        let date = call.query_text("date").map(str::parse::<NaiveDate>).transpose().unwrap_or_else(|_| {
-            fault("date", "must be a date as YYYY-MM-DD".to_owned());
-            None
-        });
-        let mut limit = LIMIT_DEFAULT;
-        if let Some(text) = call.query_text("limit") {
-            match text.parse() {
-                Ok(number) if (1..=LIMIT_MAX).contains(&number) => limit = number,
-                _ => fault("limit", format!("must be a whole number from 1 to {LIMIT_MAX}, not '{text}'")),
-            }
-        }
-        let texts = |name: &str| {
-            let texts: Vec<String> = call.query(name).map(str::to_owned).collect();
-            (!texts.is_empty()).then_some(texts)
-        };
-        let query = Self { date, symbols: texts("symbol"), strategies: texts("strategy"), limit };
-        if faults.is_empty() { Ok(query) } else { Err(Reply::faults(Code::InvalidParameter, &faults).into()) }
-    }
+/// Ranking signals of a day.
+#[derive(Serialize, ToSchema)]
+struct RankingPage {
+    /// The day; null if there is none.
+    date: Option<NaiveDate>,
+    /// By strategy and rank.
+    #[schema(value_type = Vec<Object>)]
+    signals: Vec<Ranking>,
+    /// Whether there are more than `limit`.
+    truncated: bool,
 }
 
-fn listed(names: &[&str]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+/// How far signals are synced.
+#[derive(Serialize, ToSchema)]
+struct SyncPage {
+    /// What Postgres knows of each month, newest first; `behind` is null while the lake cannot be looked at.
+    #[schema(value_type = Vec<Object>)]
+    months: Vec<Value>,
+    /// Versions of the Delta tables of ranking signals and of composites.
+    #[schema(value_type = Object)]
+    lake: Value,
 }
 
-async fn composite(postgres: &PostgresSignals, query: &Query) -> Result<Reply, PgError> {
+/// Composite signals of a day
+#[utoipa::path(
+    get, path = "/api/signals/composite", operation_id = "composite_signals", tag = "signals",
+    params(
+        ("date" = Option<NaiveDate>, Query, description = "The day; the newest without it"),
+        ("symbol" = Option<Vec<String>>, Query, description = "Only these; may be repeated or joined by commas", style = Form, explode),
+        ("limit" = Option<usize>, Query, description = "Rows; 100 without it", minimum = 1, maximum = 10_000),
+    ),
+    responses((status = 200, description = "Composites, best first", body = CompositePage)),
+)]
+pub(super) async fn composite(app: &App, call: &Call) -> Result<Reply, Refusal> {
+    let Query { date, symbols, limit, .. } = Query::read(call, &["date", "symbol", "limit"])?;
     // One more tells whether there are more.
-    let rows = postgres.composites(query.date, query.symbols.as_deref(), query.limit + 1).await?;
-    let date = rows.first().map(|row| row.date).or(query.date);
-    Ok(page(date, rows.iter().map(|row| json!(row)).collect(), query.limit))
+    let read = postgres(app)?.composites(date, symbols.as_deref(), limit + 1).await;
+    let (signals, truncated) = cut(read.map_err(|error| unavailable(&error))?, limit);
+    let date = signals.first().map(|row| row.date).or(date);
+    Ok(Reply::ok(CompositePage { date, signals, truncated }))
 }
 
-async fn ranking(postgres: &PostgresSignals, query: &Query) -> Result<Reply, PgError> {
-    let (symbols, strategies) = (query.symbols.as_deref(), query.strategies.as_deref());
-    let rows = postgres.rankings(query.date, symbols, strategies, query.limit + 1).await?;
-    let date = rows.first().map(|row| row.date).or(query.date);
-    Ok(page(date, rows.iter().map(|row| json!(row)).collect(), query.limit))
+/// Ranking signals of a day
+#[utoipa::path(
+    get, path = "/api/signals/ranking", operation_id = "ranking_signals", tag = "signals",
+    params(
+        ("date" = Option<NaiveDate>, Query, description = "The day; the newest without it"),
+        ("symbol" = Option<Vec<String>>, Query, description = "Only these; may be repeated or joined by commas", style = Form, explode),
+        ("strategy" = Option<Vec<String>>, Query, description = "Only these; may be repeated or joined by commas", style = Form, explode),
+        ("limit" = Option<usize>, Query, description = "Rows; 100 without it", minimum = 1, maximum = 10_000),
+    ),
+    responses((status = 200, description = "Ranking signals", body = RankingPage)),
+)]
+pub(super) async fn ranking(app: &App, call: &Call) -> Result<Reply, Refusal> {
+    let query = Query::read(call, &["date", "symbol", "strategy", "limit"])?;
+    let Query { date, symbols, strategies, limit } = query;
+    let read = postgres(app)?.rankings(date, symbols.as_deref(), strategies.as_deref(), limit + 1).await;
+    let (signals, truncated) = cut(read.map_err(|error| unavailable(&error))?, limit);
+    let date = signals.first().map(|row| row.date).or(date);
+    Ok(Reply::ok(RankingPage { date, signals, truncated }))
 }
 
-fn page(date: Option<NaiveDate>, mut rows: Vec<Value>, limit: i64) -> Reply {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let truncated = rows.len() > limit;
-    rows.truncate(limit);
-    Reply::ok(json!({ "date": date, "signals": rows, "truncated": truncated }))
-}
-
-/// What Postgres knows of each month, beside what the lake holds now.
-async fn synced(app: &App, postgres: &PostgresSignals) -> Result<Reply, PgError> {
-    let states = postgres.states().await?;
-    let (versions, behind) = match look(&app.signals, &Asked::default()).await {
+/// How far each month of signals is synced
+#[utoipa::path(
+    get, path = "/api/signals/sync", operation_id = "signal_sync", tag = "signals",
+    responses((status = 200, description = "Months, newest first", body = SyncPage)),
+)]
+pub(super) async fn synced(app: &App, call: &Call) -> Result<Reply, Refusal> {
+    call.parameters(&[]).check()?;
+    let states = postgres(app)?.states().await.map_err(|error| unavailable(&error))?;
+    let (lake, behind) = match look(&app.signals, &Asked::default()).await {
         Ok(looked) => (json!({ "state": "ok", "versions": looked.versions }), Some(looked.due)),
         Err(error) => {
             tracing::warn!(error = chain(&error), "could not look at the signals of the lake");
@@ -141,12 +147,47 @@ async fn synced(app: &App, postgres: &PostgresSignals) -> Result<Reply, PgError>
         json!({ "year_month": due.month, "status": "missing", "behind": true, "why": due.delta.or(due.postgres) })
     }));
     months.sort_by(|a, b| b["year_month"].as_str().cmp(&a["year_month"].as_str()));
-    Ok(Reply::ok(json!({ "months": months, "lake": versions })))
+    Ok(Reply::ok(SyncPage { months, lake }))
 }
 
-fn unavailable(error: &PgError, call: &Call) -> Reply {
+struct Query {
+    date: Option<NaiveDate>,
+    symbols: Option<Vec<String>>,
+    strategies: Option<Vec<String>>,
+    limit: i64,
+}
+
+impl Query {
+    fn read(call: &Call, known: &'static [&'static str]) -> Result<Self, Refusal> {
+        let mut parameters = call.parameters(known);
+        let date = parameters.date("date");
+        let limit = parameters.whole("limit", LIMIT_DEFAULT, 1..=LIMIT_MAX);
+        let texts = |name| {
+            let texts: Vec<String> = parameters.texts(name).map(str::to_owned).collect();
+            (!texts.is_empty()).then_some(texts)
+        };
+        let (symbols, strategies) = (texts("symbol"), texts("strategy"));
+        parameters.check()?;
+        Ok(Self { date, symbols, strategies, limit: i64::try_from(limit).unwrap_or(i64::MAX - 1) })
+    }
+}
+
+/// At most `limit` rows, and whether there were more.
+fn cut<T>(mut rows: Vec<T>, limit: i64) -> (Vec<T>, bool) {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let truncated = rows.len() > limit;
+    rows.truncate(limit);
+    (rows, truncated)
+}
+
+fn postgres(app: &App) -> Result<&PostgresSignals, Refusal> {
+    let missing = || Reply::problem(Code::SignalsUnavailable, "this service has no POSTGRES_DSN");
+    app.signals.postgres.as_ref().ok_or_else(|| missing().into())
+}
+
+fn unavailable(error: &PgError) -> Refusal {
     let cause = chain(error);
-    match error {
+    let reply = match error {
         PgError::NotMigrated(_) | PgError::NotAllowed => {
             tracing::warn!(error = cause, "signals cannot be read");
             Reply::problem(Code::SignalsUnavailable, error.to_string())
@@ -157,7 +198,8 @@ fn unavailable(error: &PgError, call: &Call) -> Reply {
         }
         _ => {
             tracing::error!(error = cause, "reading signals failed");
-            Reply::bug(&call.invocation)
+            Reply::bug()
         }
-    }
+    };
+    reply.into()
 }

@@ -5,9 +5,9 @@ use warp::filters::BoxedFilter;
 use warp::http::header::{CACHE_CONTROL, ETAG, RETRY_AFTER};
 
 use super::call::{Call, call, unknown_run};
-use super::record::{POLL_SECONDS, record};
-use super::reply::{Refusal, Reply};
-use crate::run::Run;
+use super::record::{POLL_SECONDS, RunRecord, record};
+use super::reply::{Refusal, Reply, written};
+use crate::run::{Run, RunId};
 use crate::work::{App, sha256_hex};
 
 pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
@@ -18,11 +18,23 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
     super::plain("status", app, route, answer)
 }
 
+/// One run
+#[utoipa::path(
+    get, path = "/api/backtests/{run_id}", operation_id = "status", tag = "runs",
+    params(("run_id" = RunId, Path, description = "The run"), ("If-None-Match" = Option<String>, Header, description = "`ETag` of the record that the caller has")),
+    responses(
+        (status = 200, description = "Its record", body = RunRecord, headers(
+            ("ETag" = String, description = "Names this state of the record"),
+            ("Retry-After" = u64, description = "Seconds until it is worth looking again, while the run is not final"))),
+        (status = 304, description = "The caller has the record of now"),
+    ),
+)]
 pub(super) async fn answer(app: App, call: Call) -> Reply {
-    match find(&app, &call).await {
-        Ok(run) => describe(&run, &call),
-        Err(refusal) => *refusal,
-    }
+    let described = async {
+        call.parameters(&[]).check()?;
+        describe(&find(&app, &call).await?, &call)
+    };
+    described.await.unwrap_or_else(|refusal| *refusal)
 }
 
 /// The run that the route names.
@@ -31,18 +43,22 @@ pub(super) async fn find(app: &App, call: &Call) -> Result<Run, Refusal> {
     match app.runs.get(&id).await {
         Ok(Some(run)) => Ok(run),
         Ok(None) => Err(unknown_run(id.as_str()).into()),
-        Err(error) => Err(Reply::store(&error, &call.invocation).into()),
+        Err(error) => Err(Reply::store(&error).into()),
     }
 }
 
 /// The run's record, unless the caller has it already.
-pub(super) fn describe(run: &Run, call: &Call) -> Reply {
+pub(super) fn describe(run: &Run, call: &Call) -> Result<Reply, Refusal> {
     let record = record(run);
-    let etag = format!("\"{}\"", &sha256_hex(record.to_string())[..24]);
-    let known = call.header("if-none-match").is_some_and(|tags| {
-        tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*")
-    });
-    let reply = if known { Reply::not_modified() } else { Reply::ok(record) };
+    let etag = etag(&record);
+    call.must_match(&etag)?;
+    let reply = if call.knows(&etag) { Reply::not_modified() } else { Reply::ok(&record) };
     let reply = reply.with(ETAG, &etag).with(CACHE_CONTROL, "no-cache");
-    if run.state.status().is_final() { reply } else { reply.with(RETRY_AFTER, &POLL_SECONDS.to_string()) }
+    let is_final = run.state.status().is_final();
+    Ok(if is_final { reply } else { reply.with(RETRY_AFTER, &POLL_SECONDS.to_string()) })
+}
+
+/// Names one state of a record.
+pub(super) fn etag(record: &RunRecord<'_>) -> String {
+    format!("\"{}\"", &sha256_hex(written(record).unwrap_or_default())[..24])
 }

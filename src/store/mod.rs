@@ -9,6 +9,7 @@ pub mod parquet;
 pub mod pg;
 pub mod prices;
 pub mod psql;
+pub mod published;
 pub mod roles;
 mod rows;
 pub mod runs;

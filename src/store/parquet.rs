@@ -125,6 +125,14 @@ where
     receiver
 }
 
+/// Names of the columns that stand in the file.
+pub async fn columns(file: &ParquetFile) -> Result<Vec<String>, ReadError> {
+    let metadata =
+        ArrowReaderMetadata::load_async(&mut Reader(file.clone()), ArrowReaderOptions::new()).await;
+    let metadata = metadata.map_err(|source| ReadError { path: file.path.to_string(), source })?;
+    Ok(metadata.schema().fields().iter().map(|field| field.name().clone()).collect())
+}
+
 async fn scan_file<T, E>(
     file: &ParquetFile,
     selection: &Selection,

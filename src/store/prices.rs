@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::NaiveDate;
+use chrono::{Datelike as _, NaiveDate, Weekday};
 use deltalake::arrow::array::RecordBatch;
 use deltalake::arrow::csv;
 use deltalake::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -73,6 +73,19 @@ pub struct Loaded {
     pub signals: Option<SignalRows>,
     /// What was read, at which version.
     pub data_versions: Value,
+}
+
+/// What a config would read now.
+#[derive(Debug)]
+pub struct Survey {
+    /// As [`Loaded::data_versions`] would be.
+    pub data_versions: Value,
+    /// Weekdays from the first day that is read to the last.
+    pub weekdays: usize,
+    /// Files that may hold asked rows.
+    pub files: usize,
+    /// Bytes of these files.
+    pub bytes: u64,
 }
 
 /// Data could not be loaded.
@@ -196,8 +209,8 @@ impl MarketData {
         let (place, optional) = match wanted {
             SignalPlace::Files { place, optional } => (place, optional),
             SignalPlace::Served(signals) => {
-                let (rows, digest) = served(signals, window, columns.as_deref()).await?;
-                versions.insert("signals".into(), json!({ "table": SERVED_TABLE, "rows_sha256": digest }));
+                let (rows, version) = served(signals, window, columns.as_deref()).await?;
+                versions.insert("signals".into(), version);
                 return Ok(Some(rows));
             }
         };
@@ -219,6 +232,51 @@ impl MarketData {
         }
         versions.insert("signals".into(), describe(&place, &sources, false));
         Ok(Some(rows.finish(context)))
+    }
+
+    /// Looks at what [`Self::load`] would read, of files no more than their columns.
+    pub async fn survey(&self, config: &BacktestConfig) -> Result<Survey, LoadError> {
+        let window = Arc::new(Window::of(config));
+        let mut versions = serde_json::Map::new();
+        let place = self.price_place(config).map_err(LoadError::Refused)?;
+        let prices = self.open(&place, "data.price_path", &window.symbols).await?;
+        let mut adjusted = false;
+        for source in &prices {
+            source.check_columns(&["date", "symbol", "open", "close"])?;
+            adjusted |= source.has_column(&rows::ADJUSTED_CLOSE).await?;
+        }
+        versions.insert("prices".into(), describe(&place, &prices, adjusted));
+
+        let mut signals = Vec::new();
+        let reads_signals = config.signal_columns() != SignalColumns::None || config.reads_signal_rows();
+        match self.signal_place(config).map_err(LoadError::Refused)?.filter(|_| reads_signals) {
+            Some(SignalPlace::Files { place, optional }) => {
+                match self.open(&place, "data.signal_path", &window.symbols).await {
+                    Ok(sources) => {
+                        versions.insert("signals".into(), describe(&place, &sources, false));
+                        signals = sources;
+                    }
+                    Err(LoadError::Missing { .. }) if optional => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Some(SignalPlace::Served(served)) => {
+                versions.insert("signals".into(), self::served(served, &window, None).await?.1);
+            }
+            None => {}
+        }
+        if !versions.contains_key("signals") {
+            versions.insert("signals".into(), json!({ "source": "computed from prices" }));
+        }
+        let (mut files, mut bytes) = (0, 0);
+        for source in prices.iter().chain(&signals) {
+            for size in source.sizes(&window).await? {
+                files += 1;
+                bytes += size;
+            }
+        }
+        let weekdays = weekdays(window.first, window.last);
+        Ok(Survey { data_versions: Value::Object(versions), weekdays, files, bytes })
     }
 
     fn price_place(&self, config: &BacktestConfig) -> Result<Place, Fault> {
@@ -425,6 +483,35 @@ impl Source {
         Ok(())
     }
 
+    /// Whether there is a column of one of these names.
+    async fn has_column(&self, names: &[&str]) -> Result<bool, LoadError> {
+        let columns: Vec<String> = match &self.kind {
+            SourceKind::Table(table) => {
+                table.schema()?.fields().iter().map(|field| field.name().clone()).collect()
+            }
+            SourceKind::Parquet(file) => parquet::columns(file).await?,
+            SourceKind::Csv(path) => {
+                csv_schema(path)?.fields().iter().map(|field| field.name().clone()).collect()
+            }
+        };
+        Ok(columns.iter().any(|column| names.iter().any(|name| column.eq_ignore_ascii_case(name))))
+    }
+
+    /// Sizes of the files that may hold rows of the window, in bytes.
+    async fn sizes(&self, window: &Window) -> Result<Vec<u64>, LoadError> {
+        Ok(match &self.kind {
+            SourceKind::Table(table) => {
+                let files = table.files(Some(("date", window.first, window.last))).await?;
+                files.iter().map(|file| file.size).collect()
+            }
+            SourceKind::Parquet(file) => vec![file.size],
+            SourceKind::Csv(path) => {
+                let open = |source| LoadError::Open { place: path.display().to_string(), source };
+                vec![path.metadata().map_err(open)?.len()]
+            }
+        })
+    }
+
     /// Refuses a table without the columns that every row must have, before anything is read. Files tell when they
     /// are read.
     fn check_columns(&self, needed: &[&str]) -> Result<(), LoadError> {
@@ -513,19 +600,36 @@ pub fn read_csv(
     let place = path.display().to_string();
     let open = |source| LoadError::Open { place: place.clone(), source };
     let unreadable = |source| LoadError::Unreadable { place: place.clone(), source };
-    let format = csv::reader::Format::default().with_header(true);
-    let (inferred, _) = format.infer_schema(File::open(path).map_err(open)?, Some(0)).map_err(unreadable)?;
-    let fields: Vec<Field> =
-        inferred.fields().iter().map(|field| Field::new(field.name().trim(), DataType::Utf8, true)).collect();
-    let schema: SchemaRef = Arc::new(Schema::new(fields));
-    let reader = csv::ReaderBuilder::new(schema)
-        .with_format(format)
+    let reader = csv::ReaderBuilder::new(csv_schema(path)?)
+        .with_format(csv_format())
         .build(File::open(path).map_err(open)?)
         .map_err(unreadable)?;
     for batch in reader {
         push(&batch.map_err(unreadable)?)?;
     }
     Ok(())
+}
+
+/// Weekdays of an inclusive range of days, which may be very long.
+fn weekdays(first: NaiveDate, last: NaiveDate) -> usize {
+    let days = usize::try_from((last - first).num_days() + 1).unwrap_or_default();
+    let rest = first.iter_days().take(days % 7);
+    5 * (days / 7) + rest.filter(|day| !matches!(day.weekday(), Weekday::Sat | Weekday::Sun)).count()
+}
+
+fn csv_format() -> csv::reader::Format {
+    csv::reader::Format::default().with_header(true)
+}
+
+/// The columns that the header names, all as text.
+fn csv_schema(path: &Path) -> Result<SchemaRef, LoadError> {
+    let place = path.display().to_string();
+    let file = File::open(path).map_err(|source| LoadError::Open { place: place.clone(), source })?;
+    let inferred = csv_format().infer_schema(file, Some(0));
+    let (inferred, _) = inferred.map_err(|source| LoadError::Unreadable { place, source })?;
+    let fields: Vec<Field> =
+        inferred.fields().iter().map(|field| Field::new(field.name().trim(), DataType::Utf8, true)).collect();
+    Ok(Arc::new(Schema::new(fields)))
 }
 
 /// What was read, for the record: equal descriptions mean equal data.
@@ -543,12 +647,12 @@ fn describe(place: &Place, sources: &[Source], adjusted: bool) -> Value {
     about
 }
 
-/// Signals of the window as Postgres serves them, of the columns that are wanted, and a digest of them.
+/// Signals of the window as Postgres serves them, of the columns that are wanted, and what was read.
 async fn served(
     signals: &PostgresSignals,
     window: &Arc<Window>,
     wanted: Option<&[String]>,
-) -> Result<(SignalRows, String), LoadError> {
+) -> Result<(SignalRows, Value), LoadError> {
     let names = ["composite_percentile", "composite_rank", "strategies_present", "strategies_hit"];
     let (context, mut rows) = (Context::new(window), SignalRows::default());
     let mut columns = names.map(|name| (name.to_owned(), Vec::new()));
@@ -571,5 +675,5 @@ async fn served(
     rows.symbols = context.into_names();
     let is_wanted = |name: &String| wanted.is_none_or(|all| all.iter().any(|one| one == name));
     rows.columns = columns.into_iter().filter(|(name, _)| is_wanted(name)).collect();
-    Ok((rows, digest))
+    Ok((rows, json!({ "table": SERVED_TABLE, "rows_sha256": digest })))
 }

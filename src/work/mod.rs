@@ -7,12 +7,15 @@ pub mod page;
 pub mod rank;
 pub mod reconcile;
 pub mod report;
+pub mod results;
 pub mod submit;
 pub mod sync;
+pub mod validate;
 
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::store::artifacts::ArtifactStore;
@@ -37,6 +40,8 @@ pub struct App {
     pub signals: Arc<sync::SignalSync>,
     /// Terms of executions.
     pub terms: Terms,
+    /// Requests that may be answered at once; one too many is refused instead of waiting.
+    pub admission: Arc<Semaphore>,
 }
 
 /// Terms of executions.

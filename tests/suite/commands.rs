@@ -8,25 +8,9 @@ use serde_json::Value;
 
 use crate::support::service::{Home, eventually, program, project, run, run_well};
 
-/// A copy of what a clone has beside the sources.
-fn clone_into(folder: &Path) {
-    for file in ["host.json", "examples/momentum.yaml", "examples/data/wiki5_ohlcv_daily.parquet"] {
-        std::fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
-        std::fs::copy(project(file), folder.join(file)).unwrap();
-    }
-    for function in std::fs::read_dir(project("functions")).unwrap() {
-        let name = function.unwrap().file_name();
-        let target = folder.join("functions").join(&name);
-        std::fs::create_dir_all(&target).unwrap();
-        std::fs::copy(project("functions").join(&name).join("function.json"), target.join("function.json"))
-            .unwrap();
-    }
-}
-
 #[test]
 fn the_demo_shows_the_whole_path() {
-    let home = Home::empty();
-    clone_into(home.path());
+    let home = Home::empty().with_clone();
     let said = run_well(&["demo", "--once", "--port", "0"], home.path());
     for expected in [
         "12154 real daily bars of 5 stocks",
@@ -42,8 +26,7 @@ fn the_demo_shows_the_whole_path() {
 
 #[tokio::test]
 async fn a_handler_killed_in_a_run_is_restarted_and_the_run_completes() {
-    let home = Home::with_sample(200, 2500);
-    clone_into(home.path());
+    let home = Home::with_sample(200, 2500).with_clone();
     let mut command = program();
     command
         .args(["dev", "--port", "0"])
@@ -203,6 +186,13 @@ fn every_command_explains_itself() {
         "watch",
         "cancel",
         "fetch",
+        "validate",
+        "summary",
+        "metrics",
+        "trades",
+        "positions",
+        "events",
+        "completions",
         "lake",
         "lake import",
         "lake sample",
@@ -212,6 +202,139 @@ fn every_command_explains_itself() {
         arguments.push("--help");
         let page = run_well(&arguments, Path::new("."));
         assert!(page.contains("Usage: backtests") && page.lines().count() > 5, "{command}:\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn every_call_of_the_service_has_its_command() {
+    let home = Home::with_prices().with_clone();
+    let dev = home.dev(&[]).await;
+    let command = |arguments: &str| -> Vec<String> {
+        let arguments = arguments.split(' ').chain(["--url", &dev.url]);
+        arguments.map(str::to_owned).collect()
+    };
+    let as_json = |arguments: &str| -> Value {
+        let arguments = command(&format!("{arguments} --output json"));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        serde_json::from_str(&run_well(&arguments, home.path())).unwrap()
+    };
+    let as_table = |arguments: &str| {
+        let arguments = command(arguments);
+        run_well(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), home.path())
+    };
+    let validated = as_json("validate examples/momentum.yaml");
+    assert!(as_table("validate examples/momentum.yaml").contains(validated["fingerprint"].as_str().unwrap()));
+    assert_eq!(as_json("list")["runs"], serde_json::json!([]), "validate stored nothing");
+    let done = as_json("submit examples/momentum.yaml --run-id r --watch");
+    assert_eq!((&done["status"], &done["fingerprint"]), (&"completed".into(), &validated["fingerprint"]));
+
+    assert_eq!(as_json("summary r"), done["summary"]);
+    assert!(as_table("summary r").contains("total return"));
+    assert_eq!(as_json("metrics r --max-points 50")["points"].as_array().unwrap().len(), 50);
+    assert!(as_table("metrics r --max-points 50").starts_with("date"));
+    assert!(as_table("metrics r --rolling 20 --max-points 50").contains("rolling_sharpe"));
+    let trades = as_json("trades r --limit 3 --offset 2");
+    assert_eq!((trades["trades"].as_array().unwrap().len(), &trades["offset"]), (3, &2.into()));
+    let table = as_table("trades r --limit 3 --offset 2");
+    assert!(table.contains("execution_date") && table.contains("more: --offset 5"), "{table}");
+    assert_eq!(as_json("positions r --date 2008-10-10")["date"], "2008-10-10");
+    assert!(as_table("positions r").contains("at the close of"));
+    assert_eq!(as_json("events r")["events"][2]["event"], "completed");
+    assert!(as_table("events r").contains("claimed"));
+
+    let exits = |arguments: &str| {
+        let arguments = command(arguments);
+        run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), home.path()).status.code()
+    };
+    std::fs::write(home.path().join("bad.yaml"), "start_date: 2020-01-01\n").unwrap();
+    assert_eq!(exits("validate bad.yaml"), Some(2), "an invalid config");
+    assert_eq!(exits("metrics r --rolling 1"), Some(2), "a parameter out of range");
+    assert_eq!(exits("trades none"), Some(1), "a run that is not there");
+}
+
+#[test]
+fn shells_complete_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run_well(&["completions", shell], Path::new("."));
+        assert!(script.contains("positions") && script.contains("rolling"), "{shell}:\n{script}");
+    }
+}
+
+#[tokio::test]
+async fn the_curl_example_runs_as_it_stands() {
+    let home = Home::with_prices().with_clone();
+    let dev = home.dev(&[]).await;
+    let output = Command::new("bash")
+        .arg(home.path().join("examples/curl.sh"))
+        .env("BACKTEST_URL", &dev.url)
+        .env_remove("BACKTEST_FUNCTION_KEY")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("every call answered"), "{said}");
+}
+
+/// A request of a `.http` file, variables filled in.
+struct Written {
+    method: reqwest::Method,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+/// The requests of a `.http` file; `api` takes the place of its own address.
+fn written_requests(text: &str, api: &str) -> Vec<Written> {
+    let mut variables = Vec::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix('@')) {
+        let (name, value) = line.split_once('=').unwrap();
+        let value = if name.trim() == "api" { api } else { value.trim() };
+        variables.push((format!("{{{{{}}}}}", name.trim()), value.to_owned()));
+    }
+    let filled = variables.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
+    let requests = filled.split("\n###").skip(1).map(|block| {
+        let (head, body) = block.split_once("\n\n").unwrap_or((block, ""));
+        // The first line is the title.
+        let mut lines = head.lines().skip(1);
+        let (method, url) = lines.next().unwrap().split_once(' ').unwrap();
+        let headers = lines.map(|line| line.split_once(": ").unwrap());
+        Written {
+            method: method.parse().unwrap(),
+            url: url.to_owned(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            body: body.trim().to_owned(),
+        }
+    });
+    requests.collect()
+}
+
+#[tokio::test]
+async fn the_http_example_runs_as_it_stands() {
+    let home = Home::with_prices().with_clone();
+    let dev = home.dev(&[]).await;
+    let text = std::fs::read_to_string(project("examples/backtests.http")).unwrap();
+    let client = reqwest::Client::new();
+    let requests = written_requests(&text, &format!("{}/api", dev.url));
+    assert!(requests.len() >= 17);
+    for Written { method, url, headers, body } in requests {
+        let mut request = client.request(method, &url);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let answer = request.body(body).send().await.unwrap();
+        let status = answer.status();
+        let too_late = url.ends_with("/cancel") && status.as_u16() == 409;
+        assert!(status.is_success() || too_late, "{url}: {status} {}", answer.text().await.unwrap());
+        if status.as_u16() == 202 && !url.ends_with("/cancel") && !url.ends_with("-canceled") {
+            let run: Value = answer.json().await.unwrap();
+            let run = format!("{}/api/backtests/{}", dev.url, run["run_id"].as_str().unwrap());
+            // As the file tells its reader: wait until the run is completed.
+            eventually("the run is completed", async || {
+                let run: Value = client.get(&run).send().await.ok()?.json().await.ok()?;
+                (run["status"] == "completed").then_some(())
+            })
+            .await;
+        }
     }
 }
 

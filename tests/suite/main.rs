@@ -43,12 +43,16 @@ mod postgres_plans;
 /// Logins and the matrix of grants.
 mod roles;
 
+/// The HTTP API as its document tells it.
+mod api;
 /// What is observable after processes, connections and the database failed.
 mod failures;
 /// The custom handler over real HTTP, in both calling modes.
 mod handler;
 /// Leases between real processes, and what a kill leaves behind.
 mod leases;
+/// Pieces of published tables, and what they cost.
+mod published;
 
 /// The local Functions host against handlers that misbehave.
 mod devhost;

@@ -81,6 +81,50 @@ impl Home {
         self.path().join("lake")
     }
 
+    /// A copy of what a clone has beside the sources.
+    pub(crate) fn with_clone(self) -> Self {
+        for file in [
+            "host.json",
+            "examples/momentum.yaml",
+            "examples/data/wiki5_ohlcv_daily.parquet",
+            "examples/curl.sh",
+        ] {
+            self.copy(file);
+        }
+        for function in std::fs::read_dir(project("functions")).unwrap() {
+            let name = function.unwrap().file_name();
+            self.copy(&format!("functions/{}/function.json", name.to_str().unwrap()));
+        }
+        self
+    }
+
+    fn copy(&self, file: &str) {
+        std::fs::create_dir_all(self.path().join(file).parent().unwrap()).unwrap();
+        std::fs::copy(project(file), self.path().join(file)).unwrap();
+    }
+
+    /// Starts the local host on this home, which is a clone.
+    pub(crate) async fn dev(&self, options: &[&str]) -> Dev {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = program()
+            .args(["dev", "--port", &port.to_string()])
+            .args(options)
+            .current_dir(self.path())
+            .env("BACKTEST_LAKE", self.lake())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let dev = Dev { child, url: format!("http://127.0.0.1:{port}") };
+        eventually("the local host answers", async || {
+            let answer = reqwest::get(format!("{}/api/readyz", dev.url)).await;
+            answer.ok()?.status().is_success().then_some(())
+        })
+        .await;
+        dev
+    }
+
     /// Starts a handler on this home; `settings` go beside the usual ones.
     pub(crate) async fn handler(&self, settings: &[(&str, &str)]) -> Handler {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -103,6 +147,19 @@ impl Home {
         })
         .await;
         handler
+    }
+}
+
+/// A local host, ended as a person would end it, so that it takes its handler along.
+pub(crate) struct Dev {
+    child: Child,
+    pub(crate) url: String,
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// One thing that is wrong with a config.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fault {
     /// Where: `strategy.selection.topn.n`, `strategy.legs[1].weight`. Empty for the config as a whole.
     pub path: String,

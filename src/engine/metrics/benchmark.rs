@@ -8,7 +8,7 @@ use crate::engine::config::Benchmark;
 use crate::engine::market::Market;
 
 /// A portfolio against a benchmark; both without their first day. Undefined is `None`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct BenchmarkSummary {
     /// Symbol, or `equal_weight`.
     pub name: String,

@@ -18,7 +18,7 @@ use super::ledger::HoldingDays;
 
 /// The figures of a whole run. Ratios and returns are fractions; money is in the account's currency. Measures of
 /// daily returns leave out the first day, on which nothing can be held yet.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Summary {
     /// The name given in the config.
     pub run_name: Option<String>,

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Every call of the HTTP API, in the order in which a person would make them. Needs a host with prices in its lake:
+# `make demo` leaves one running on http://127.0.0.1:7071. BACKTEST_URL names another one, BACKTEST_FUNCTION_KEY its key.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+api="${BACKTEST_URL:-http://127.0.0.1:7071}/api"
+ask() { # curl with the key, which must not stand among the arguments of a process
+  curl -sS ${BACKTEST_FUNCTION_KEY:+--config <(printf 'header = "x-functions-key: %s"\n' "$BACKTEST_FUNCTION_KEY")} "$@"
+}
+call() { # an answer that must be good
+  ask --fail-with-body "$@"
+  echo
+}
+step() { printf '\n== %s\n' "$*"; }
+run="curl-$(date +%s)-$$"
+
+step "is it there, and what does it answer"
+call "$api/healthz"
+call "$api/readyz"
+call "$api/openapi.json" -o /dev/null
+
+step "check a config: nothing is stored"
+call "$api/backtests/validate" -H 'Content-Type: application/yaml' --data-binary @examples/momentum.yaml
+
+step "submit it as $run; the key makes a repeat harmless"
+submit() {
+  call "$api/backtests" -H 'Content-Type: application/json' -H "Idempotency-Key: $run" \
+    -d '{"run_id": "'"$run"'", "config": {"start_date": "2005-01-03", "end_date": "2013-03-01",
+         "universe": {"symbols": ["AAPL", "GOOG", "IBM", "MSFT"]},
+         "strategy": {"class": "TopNSignalStrategy", "parameters": {"signal_column": "momentum_12_1", "top_n": 2}}}}'
+}
+submit
+submit
+
+step "watch it"
+until call "$api/backtests/$run" | grep -Eq '"status": ?"(completed|failed|canceled)"'; do sleep 0.2; done
+call "$api/backtests/$run/events"
+
+step "list runs"
+call "$api/backtests?status=completed,failed&q=curl&limit=5"
+
+step "what it left behind"
+call "$api/backtests/$run/summary"
+call "$api/backtests/$run/metrics/timeseries?max_points=50"
+call "$api/backtests/$run/metrics/rolling?window_days=126&max_points=50"
+call "$api/backtests/$run/trades?limit=5&offset=10"
+call "$api/backtests/$run/positions?date=2008-10-10"
+call "$api/backtests/$run/artifacts"
+call "$api/backtests/$run/artifacts/trades.csv" -H 'Range: bytes=0-99'
+call "$api/backtests/$run/report" -o /dev/null
+
+step "submit another one and cancel it; 409 when it was faster than we are"
+call "$api/backtests" -H 'Content-Type: application/json' -d '{"run_id": "'"$run-2"'", "config_yaml":
+  "start_date: 2005-01-03\nend_date: 2013-03-01\nuniverse: {symbols: [AAPL, IBM]}\nstrategy: {class: BuyAndHoldStrategy}"}'
+ask -X POST "$api/backtests/$run-2/cancel"
+echo
+
+printf '\n== every call answered\n'

@@ -1,0 +1,400 @@
+//! Results: what callers may ask of a completed run beyond its files, read from the tables that it published. Rows come
+//! as they lie there; a series that is too long to draw is thinned out evenly.
+
+use chrono::NaiveDate;
+use deltalake::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, StringArray,
+};
+use deltalake::arrow::compute::cast;
+use deltalake::arrow::datatypes::DataType;
+use deltalake::arrow::error::ArrowError;
+use deltalake::arrow::record_batch::RecordBatch;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::App;
+use crate::engine::Daily;
+use crate::engine::metrics::rolling::rolling;
+use crate::run::Publication;
+use crate::store::parquet::{as_days, as_doubles};
+use crate::store::published::{PublishedTable, ReadError};
+
+/// A result cannot be given.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultError {
+    /// The config of the run switched the table off.
+    #[error("the run kept no {name}; its config says output.{switch}: false")]
+    NotKept {
+        /// The file.
+        name: &'static str,
+        /// The switch of the config.
+        switch: &'static str,
+    },
+    /// The table cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The table is not what this version writes.
+    #[error("the table {name} is not as it should be")]
+    Unexpected {
+        /// The file.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: ArrowError,
+    },
+}
+
+impl ResultError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Read(error) if error.is_retryable())
+    }
+}
+
+/// A table of a run: its file, and the switch of the config that it hangs on.
+struct Kept {
+    name: &'static str,
+    switch: &'static str,
+}
+
+const DAILY: Kept = Kept { name: "metrics_timeseries.parquet", switch: "save_metrics_parquet" };
+const TRADES: Kept = Kept { name: "trades.parquet", switch: "save_trades_parquet" };
+const POSITIONS: Kept = Kept { name: "daily_positions.parquet", switch: "save_positions_snapshot" };
+
+/// Points of a series, thinned out if there were too many.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Series<T> {
+    /// Oldest first; the last one is always there.
+    pub points: Vec<T>,
+    /// Points before thinning.
+    pub total_points: usize,
+    /// Whether points were left out.
+    pub truncated: bool,
+}
+
+/// A page of the fills of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct TradesPage {
+    /// In the order of execution.
+    pub trades: Vec<Trade>,
+    /// Fills of the run.
+    pub total: usize,
+    /// Fills asked for.
+    pub limit: usize,
+    /// Fills before these.
+    pub offset: usize,
+}
+
+/// What a run held at the close of one day.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Positions {
+    /// The day; null when the run never held anything and none was asked for.
+    pub date: Option<NaiveDate>,
+    /// Empty when nothing was held, and on days without trading.
+    pub positions: Vec<Position>,
+}
+
+/// Rows of a table as callers see them: a struct whose fields are columns, and how to read it from a batch.
+macro_rules! rows {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $column:ident: $kind:ty,)* })*) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+        pub struct $name { $($(#[$about])* pub $column: $kind,)* }
+
+        impl $name {
+            fn read(batches: &[RecordBatch]) -> Result<Vec<Self>, ArrowError> {
+                let mut rows = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+                for batch in batches {
+                    $(let $column = <$kind as Cell>::column(batch, stringify!($column))?;)*
+                    rows.extend((0..batch.num_rows()).map(|row| Self {
+                        $($column: <$kind as Cell>::at(&$column, row),)*
+                    }));
+                }
+                Ok(rows)
+            }
+        }
+    )* };
+}
+
+rows! {
+    /// One trading day. Money in the account's currency, ratios as fractions.
+    DailyPoint {
+        /// The day.
+        date: NaiveDate,
+        /// Cash plus the value of all positions at the close.
+        portfolio_value: Option<f64>,
+        /// Cash after the day's fills.
+        cash: Option<f64>,
+        /// Value against the day before.
+        daily_return: Option<f64>,
+        /// Value against the initial cash.
+        cumulative_return: Option<f64>,
+        /// Value against the highest value so far; never positive.
+        drawdown: Option<f64>,
+        /// Long plus absolute short value, over the portfolio value.
+        gross_exposure: Option<f64>,
+        /// Long plus (negative) short value, over the portfolio value.
+        net_exposure: Option<f64>,
+        /// Absolute notional of the day's fills over the day before's value.
+        turnover: Option<f64>,
+        /// Commission paid on the day.
+        commission: Option<f64>,
+        /// Cost of spread and slippage on the day.
+        slippage_cost: Option<f64>,
+        /// Number of fills on the day.
+        n_trades: u32,
+    }
+    /// One fill.
+    Trade {
+        /// Day of the fill.
+        execution_date: NaiveDate,
+        /// What was traded.
+        symbol: String,
+        /// Shares bought (positive) or sold (negative).
+        quantity: Option<f64>,
+        /// Fill price, spread and slippage included.
+        price: Option<f64>,
+        /// Signed quantity times price.
+        notional: Option<f64>,
+        /// Commission of the fill.
+        commission: Option<f64>,
+        /// Cost of spread and slippage.
+        slippage_cost: Option<f64>,
+        /// Cash after the fill.
+        cash_after: Option<f64>,
+    }
+    /// One holding at a close.
+    Position {
+        /// What was held.
+        symbol: String,
+        /// Shares; negative when short.
+        shares: Option<f64>,
+        /// The close, or the last known one.
+        close: Option<f64>,
+        /// Shares times close.
+        position_value: Option<f64>,
+        /// Value over the portfolio value.
+        weight: Option<f64>,
+        /// `long` or `short`.
+        side: String,
+        /// Whether the close is of an earlier day.
+        stale: bool,
+    }
+}
+
+/// Measures over the window that ends on a day; null until the window is full.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RollingPoint {
+    /// Last day of the window.
+    pub date: NaiveDate,
+    /// Compounded daily returns.
+    pub rolling_return: Option<f64>,
+    /// Deviation of daily returns, for a year.
+    pub rolling_volatility: Option<f64>,
+    /// Mean daily return for a year over that deviation.
+    pub rolling_sharpe: Option<f64>,
+    /// Deepest fall within the window.
+    pub rolling_max_drawdown: Option<f64>,
+    /// Sum of daily turnover.
+    pub turnover_sum: Option<f64>,
+    /// Sum of commissions.
+    pub commission_sum: Option<f64>,
+    /// Sum of slippage costs.
+    pub slippage_cost_sum: Option<f64>,
+    /// Number of fills.
+    pub n_trades_sum: Option<f64>,
+    /// Mean gross exposure.
+    pub gross_exposure_avg: Option<f64>,
+    /// Mean net exposure.
+    pub net_exposure_avg: Option<f64>,
+}
+
+/// The daily measures, at most `max_points` of them.
+pub async fn timeseries(
+    app: &App,
+    of: &Publication,
+    max_points: usize,
+) -> Result<Series<DailyPoint>, ResultError> {
+    let table = open(app, of, &DAILY).await?;
+    let total_points = table.rows();
+    let days = evenly(total_points, max_points).map(|day| day..day + 1);
+    let points = read(&DAILY, &table.pick(days).await?, DailyPoint::read)?;
+    Ok(Series { truncated: points.len() < total_points, points, total_points })
+}
+
+/// Measures over a moving window of `window_days`, at most `max_points` of them. Any window: they are computed from the
+/// daily measures, as the run computed those it published.
+pub async fn rolled(
+    app: &App,
+    of: &Publication,
+    window_days: usize,
+    max_points: usize,
+) -> Result<Series<RollingPoint>, ResultError> {
+    let table = open(app, of, &DAILY).await?;
+    let days = read(&DAILY, &table.page(0, table.rows()).await?, DailyPoint::read)?;
+    // Long windows over many years take a while, and others want to be answered meanwhile.
+    let computed = tokio::task::spawn_blocking(move || {
+        let table = rolling(&daily(&days), &[window_days]);
+        let total_points = table.date.len();
+        let points: Vec<RollingPoint> = evenly(total_points, max_points)
+            .map(|day| RollingPoint {
+                date: table.date[day],
+                rolling_return: table.rolling_return[day],
+                rolling_volatility: table.rolling_volatility[day],
+                rolling_sharpe: table.rolling_sharpe[day],
+                rolling_max_drawdown: table.rolling_max_drawdown[day],
+                turnover_sum: table.turnover_sum[day],
+                commission_sum: table.commission_sum[day],
+                slippage_cost_sum: table.slippage_cost_sum[day],
+                n_trades_sum: table.n_trades_sum[day],
+                gross_exposure_avg: table.gross_exposure_avg[day],
+                net_exposure_avg: table.net_exposure_avg[day],
+            })
+            .collect();
+        Series { truncated: points.len() < total_points, points, total_points }
+    });
+    computed.await.map_err(|error| ResultError::Unexpected {
+        name: DAILY.name,
+        source: ArrowError::ExternalError(Box::new(error)),
+    })
+}
+
+/// Fills `offset..offset + limit`, in the order of execution.
+pub async fn trades(
+    app: &App,
+    of: &Publication,
+    limit: usize,
+    offset: usize,
+) -> Result<TradesPage, ResultError> {
+    let table = open(app, of, &TRADES).await?;
+    let trades = read(&TRADES, &table.page(offset, limit).await?, Trade::read)?;
+    Ok(TradesPage { trades, total: table.rows(), limit, offset })
+}
+
+/// What was held at the close of `date`, or of the last day on which anything was held.
+pub async fn positions(
+    app: &App,
+    of: &Publication,
+    date: Option<NaiveDate>,
+) -> Result<Positions, ResultError> {
+    let table = open(app, of, &POSITIONS).await?;
+    let Some(date) = date.or_else(|| table.last("date")) else {
+        return Ok(Positions { date: None, positions: Vec::new() });
+    };
+    let positions = read(&POSITIONS, &table.on("date", date).await?, Position::read)?;
+    Ok(Positions { date: Some(date), positions })
+}
+
+async fn open(app: &App, of: &Publication, kept: &Kept) -> Result<PublishedTable, ResultError> {
+    let table = PublishedTable::open(&app.artifacts, &of.location, kept.name).await?;
+    table.ok_or(ResultError::NotKept { name: kept.name, switch: kept.switch })
+}
+
+fn read<T>(
+    kept: &Kept,
+    batches: &[RecordBatch],
+    rows: impl Fn(&[RecordBatch]) -> Result<Vec<T>, ArrowError>,
+) -> Result<Vec<T>, ResultError> {
+    rows(batches).map_err(|source| ResultError::Unexpected { name: kept.name, source })
+}
+
+/// At most `most` of `total` places, evenly spread; the first and the last are among them. `most` is at least 2.
+fn evenly(total: usize, most: usize) -> impl Iterator<Item = usize> {
+    let count = total.min(most.max(2));
+    (0..count).map(move |place| if count < total { place * (total - 1) / (count - 1) } else { place })
+}
+
+/// The days as the engine knows them; what is undefined there is NaN.
+fn daily(days: &[DailyPoint]) -> Daily {
+    let column = |cell: fn(&DailyPoint) -> Option<f64>| -> Vec<f64> {
+        days.iter().map(|day| cell(day).unwrap_or(f64::NAN)).collect()
+    };
+    Daily {
+        date: days.iter().map(|day| day.date).collect(),
+        portfolio_value: column(|day| day.portfolio_value),
+        cash: column(|day| day.cash),
+        daily_return: column(|day| day.daily_return),
+        cumulative_return: column(|day| day.cumulative_return),
+        drawdown: column(|day| day.drawdown),
+        gross_exposure: column(|day| day.gross_exposure),
+        net_exposure: column(|day| day.net_exposure),
+        turnover: column(|day| day.turnover),
+        commission: column(|day| day.commission),
+        slippage_cost: column(|day| day.slippage_cost),
+        n_trades: days.iter().map(|day| day.n_trades).collect(),
+    }
+}
+
+/// A value of a column.
+trait Cell: Sized {
+    type Column;
+
+    fn column(batch: &RecordBatch, name: &str) -> Result<Self::Column, ArrowError>;
+
+    fn at(column: &Self::Column, row: usize) -> Self;
+}
+
+fn named(batch: &RecordBatch, name: &str) -> Result<ArrayRef, ArrowError> {
+    let column = batch.column_by_name(name);
+    column.cloned().ok_or_else(|| ArrowError::SchemaError(format!("there is no column '{name}'")))
+}
+
+impl Cell for NaiveDate {
+    type Column = Date32Array;
+
+    fn column(batch: &RecordBatch, name: &str) -> Result<Self::Column, ArrowError> {
+        as_days(named(batch, name)?)
+    }
+
+    fn at(column: &Self::Column, row: usize) -> Self {
+        Self::from_epoch_days(column.value(row)).unwrap_or_default()
+    }
+}
+
+impl Cell for Option<f64> {
+    type Column = Float64Array;
+
+    fn column(batch: &RecordBatch, name: &str) -> Result<Self::Column, ArrowError> {
+        as_doubles(named(batch, name)?)
+    }
+
+    fn at(column: &Self::Column, row: usize) -> Self {
+        column.is_valid(row).then(|| column.value(row))
+    }
+}
+
+impl Cell for u32 {
+    type Column = Float64Array;
+
+    fn column(batch: &RecordBatch, name: &str) -> Result<Self::Column, ArrowError> {
+        as_doubles(named(batch, name)?)
+    }
+
+    fn at(column: &Self::Column, row: usize) -> Self {
+        column.value(row) as Self
+    }
+}
+
+impl Cell for String {
+    type Column = StringArray;
+
+    fn column(batch: &RecordBatch, name: &str) -> Result<Self::Column, ArrowError> {
+        Ok(cast(&named(batch, name)?, &DataType::Utf8)?.as_string::<i32>().clone())
+    }
+
+    fn at(column: &Self::Column, row: usize) -> Self {
+        column.value(row).to_owned()
+    }
+}
+
+impl Cell for bool {
+    type Column = BooleanArray;
+
+    fn column(batch: &RecordBatch, name: &str) -> Result<Self::Column, ArrowError> {
+        Ok(cast(&named(batch, name)?, &DataType::Boolean)?.as_boolean().clone())
+    }
+
+    fn at(column: &Self::Column, row: usize) -> Self {
+        column.value(row)
+    }
+}
