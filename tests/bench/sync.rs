@@ -17,12 +17,15 @@ use backtest_functions::store::parquet::{Selection, scan};
 use backtest_functions::store::pg::Database;
 use backtest_functions::store::prices::{MarketData, Reach};
 use backtest_functions::store::signals::copy::{Encoded, HEADER, TRAILER, encode};
-use backtest_functions::store::signals::lake::{COMPOSITES, RANKING_SIGNALS, RankedDays, SignalLake};
+use backtest_functions::store::signals::lake::{
+    COMPOSITES, RANKING_SIGNALS, RANKINGS, RankedDays, SignalLake,
+};
 use backtest_functions::store::signals::postgres::PostgresSignals;
 use backtest_functions::work::sync::{Asked, Report, SignalSync, SyncTerms, sync};
 use chrono::{Datelike as _, NaiveDate, Weekday};
 use deltalake::arrow::array::UInt32Array;
 use deltalake::arrow::compute::{concat_batches, take_record_batch};
+use deltalake::arrow::datatypes::{DataType, Field, Schema};
 use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 
@@ -190,15 +193,32 @@ struct Lake {
 }
 
 impl Lake {
-    async fn with_month() -> Self {
+    /// With a table of rankings that is somebody else's: nobody looks for prices to rank.
+    async fn empty() -> Self {
         let lake = Self { folder: tempfile::tempdir().expect("a folder") };
+        let columns = [
+            ("date", DataType::Date32),
+            ("strategy", DataType::Utf8),
+            ("symbol", DataType::Utf8),
+            ("rank", DataType::Int64),
+            ("score", DataType::Float64),
+            ("meta", DataType::Utf8),
+        ];
+        let schema = Schema::new(columns.map(|(name, of)| Field::new(name, of, true)).to_vec());
+        let place = lake.root().join(RANKINGS);
+        Table::create(&place, &StorageOptions::default(), &schema, &["strategy"], "").await.expect("a table");
+        lake
+    }
+
+    async fn with_month() -> Self {
+        let lake = Self::empty().await;
         let days: Vec<(usize, usize)> = (0..21).map(|day| (day, day)).collect();
         lake.rank(&days).await;
         lake
     }
 
     async fn with_years() -> Self {
-        let lake = Self { folder: tempfile::tempdir().expect("a folder") };
+        let lake = Self::empty().await;
         let mut table = lake.signals().rankings_table(false).await.expect("a table");
         let month: YearMonth = "2014-01".parse().expect("a month");
         for month in std::iter::successors(Some(month), |month| Some(month.next())).take(120) {
