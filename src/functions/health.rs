@@ -35,10 +35,10 @@ pub(super) async fn answer(app: App, call: Call) -> Reply {
         }
     };
     let artifact_store = match artifacts {
-        Ok(()) => json!({ "state": "ok" }),
+        Ok(()) => json!({ "state": "ok", "kind": app.artifacts.kind() }),
         Err(error) => {
             tracing::warn!(error = chain(&error), "the artifact store is not ready");
-            json!({ "state": "unavailable" })
+            json!({ "state": "unavailable", "kind": app.artifacts.kind(), "message": error.to_string() })
         }
     };
     let parts = json!({ "run_store": run_store, "artifact_store": artifact_store });

@@ -27,6 +27,9 @@ mod lake;
 /// The rules of the run protocol, on every store.
 mod run_store;
 
+/// Blob storage: the client, artifacts, runs as documents, and the service on top of them when storage misbehaves.
+mod blob;
+
 /// The Postgres schema, and how a database is reached.
 mod migrations;
 
