@@ -14,6 +14,7 @@ mod reply;
 mod results;
 mod status;
 mod submit;
+mod sweep;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -57,6 +58,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(envelope::trigger("execute", app, execute::answer))
         .unify()
         .or(envelope::trigger("reconcile", app, reconcile::answer))
+        .unify()
+        .or(envelope::trigger("sweep", app, sweep::answer))
         .unify();
     // The host asks for `/` until anything answers, and pings it later.
     let ready = warp::path::end()

@@ -1,4 +1,4 @@
-//! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile. Nothing here knows HTTP, reads the environment or builds a client.
+//! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile, sweep. Nothing here knows HTTP, reads the environment or builds a client.
 
 pub mod compute;
 pub mod document;
@@ -7,6 +7,7 @@ pub mod page;
 pub mod reconcile;
 pub mod report;
 pub mod submit;
+pub mod sweep;
 
 use std::sync::Arc;
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::support::service::{Answer, Handler, Home, momentum};
 
-const FUNCTIONS: [&str; 8] =
-    ["submit", "status", "list", "results", "cancel", "health", "execute", "reconcile"];
+const FUNCTIONS: [&str; 9] =
+    ["submit", "status", "list", "results", "cancel", "health", "execute", "reconcile", "sweep"];
 
 fn code(answer: &Answer) -> (u16, String) {
     assert_eq!(answer.header("content-type"), "application/problem+json");
