@@ -77,7 +77,7 @@ impl fmt::Display for Fence {
 }
 
 /// The right to execute a run, as the row states it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// Unique per claim: instance, invocation and a random part.
     pub owner: String,
@@ -90,7 +90,8 @@ pub struct Lease {
 }
 
 /// Where a run is in its life, with what is only true there.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
 pub enum RunState {
     /// Waits for an executor, not before `available_at`.
     Queued {
@@ -249,7 +250,7 @@ reasons! {
 pub struct UnknownReason;
 
 /// Pointers to the result of a completed run; the bulk is in the artifact store.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Publication {
     /// Where the files are.
     pub location: Location,
@@ -264,7 +265,8 @@ pub struct Publication {
 }
 
 /// Place of a run's artifacts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Location {
     /// A folder.
     Local {
@@ -281,7 +283,7 @@ pub enum Location {
 }
 
 /// What was asked for; it never changes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submission {
     /// Free text of the config.
     pub run_name: Option<String>,
@@ -308,7 +310,7 @@ pub struct Submission {
 }
 
 /// One execution record.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Identity.
     pub id: RunId,
@@ -347,7 +349,7 @@ pub struct Run {
 }
 
 /// One line of a run's history, written with the transition it tells of.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunEvent {
     /// The run's version after the transition.
     pub version: i64,

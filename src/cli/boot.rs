@@ -6,11 +6,13 @@ use tokio::sync::Semaphore;
 
 use super::settings::{RunStoreMode, Settings};
 use crate::clock::SystemClock;
-use crate::store::artifacts::LocalArtifacts;
+use crate::store::artifacts::{Artifacts, AzureArtifacts, LocalArtifacts};
+use crate::store::blob::{BlobAccount, ConnectionString};
 use crate::store::delta::StorageOptions;
 use crate::store::pg::Database;
 use crate::store::prices::{MarketData, Reach};
 use crate::store::runs::RunStore;
+use crate::store::runs::adls::AdlsRuns;
 use crate::store::runs::postgres::PostgresRuns;
 use crate::store::runs::sqlite::SqliteRuns;
 use crate::store::signals::lake::SignalLake;
@@ -21,8 +23,9 @@ use crate::work::{App, Terms};
 /// Builds what the verbs work with.
 pub fn app(settings: &Settings) -> std::io::Result<App> {
     let signals = signal_sync(settings)?;
+    let account = blob_account(settings)?;
     Ok(App {
-        runs: run_store(settings)?,
+        runs: run_store(settings, account.as_ref())?,
         data: Arc::new(market_data(
             settings,
             Reach {
@@ -32,7 +35,7 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
             },
             signals.postgres.clone(),
         )),
-        artifacts: Arc::new(LocalArtifacts::new(&settings.output_dir)?),
+        artifacts: Arc::new(artifacts(settings, account)?),
         clock: Arc::new(SystemClock),
         signals: Arc::new(signals),
         terms: Terms {
@@ -46,9 +49,15 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
 }
 
 /// The run store of the mode.
-fn run_store(settings: &Settings) -> std::io::Result<Arc<dyn RunStore>> {
+fn run_store(settings: &Settings, account: Option<&BlobAccount>) -> std::io::Result<Arc<dyn RunStore>> {
     match settings.run_store {
         RunStoreMode::Sqlite => Ok(Arc::new(SqliteRuns::new(&settings.db_path))),
+        RunStoreMode::Adls => {
+            let (Some(account), Some(dir)) = (account, &settings.runs_dir) else {
+                return Err(std::io::Error::other("the run store has no place"));
+            };
+            Ok(Arc::new(AdlsRuns::new(account.container(&dir.container)?, &dir.prefix)))
+        }
         RunStoreMode::Postgres => {
             let dsn = settings.postgres.as_ref().map_or("", |dsn| dsn.reveal());
             let database = Database::parse(dsn, &settings.instance).map_err(std::io::Error::other)?;
@@ -72,6 +81,25 @@ pub fn postgres_signals(settings: &Settings) -> std::io::Result<Option<PostgresS
     let Some(dsn) = &settings.postgres else { return Ok(None) };
     let database = Database::parse(dsn.reveal(), &settings.instance).map_err(std::io::Error::other)?;
     PostgresSignals::new(&database).map(Some).map_err(std::io::Error::other)
+}
+
+/// The storage account, where one is configured.
+fn blob_account(settings: &Settings) -> std::io::Result<Option<BlobAccount>> {
+    let account = match (&settings.storage_connection, &settings.storage_account) {
+        (Some(connection), _) => {
+            ConnectionString::parse(connection.reveal()).and_then(BlobAccount::by_connection)
+        }
+        (None, Some(name)) => BlobAccount::by_identity(name, &settings.identity),
+        (None, None) => return Ok(None),
+    };
+    account.map(Some).map_err(std::io::Error::other)
+}
+
+/// Where results go.
+fn artifacts(settings: &Settings, account: Option<BlobAccount>) -> std::io::Result<Artifacts> {
+    let (root, allowed) = (settings.runs_dir.clone(), settings.containers.clone());
+    let azure = account.map(|account| AzureArtifacts::new(account, root, allowed));
+    Ok(Artifacts::new(LocalArtifacts::new(&settings.output_dir)?, azure))
 }
 
 /// Where prices and signals come from, for whoever may reach that far.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::signal::{Terms, Weights};
+use crate::store::blob::{ConnectionString, Directory, Identity};
 use crate::store::delta::Location;
 use crate::store::pg::Database;
 use crate::work::sync::SyncTerms;
@@ -53,6 +54,8 @@ pub struct InvalidSettings(pub Vec<String>);
 pub enum RunStoreMode {
     /// One file of this machine.
     Sqlite,
+    /// Documents in a storage account.
+    Adls,
     /// The database of the connection string.
     Postgres,
 }
@@ -74,7 +77,11 @@ pub struct Settings {
     pub storage_account: Option<String>,
     /// Storage account by connection string.
     pub storage_connection: Option<Secret>,
-    /// Containers that submitted configs may read.
+    /// Who asks for tokens when the storage account is reached by identity.
+    pub identity: Identity,
+    /// Where artifacts go, and run records in `adls` mode.
+    pub runs_dir: Option<Directory>,
+    /// Containers that submitted configs may read or write.
     pub containers: Vec<String>,
     /// Whether submitted configs may read local paths.
     pub allow_local_data: bool,
@@ -104,15 +111,18 @@ impl Settings {
         let db_path =
             read.text("BACKTEST_DB_PATH").map_or_else(|| output_dir.join("runs.sqlite3"), PathBuf::from);
         let port = "FUNCTIONS_CUSTOMHANDLER_PORT";
+        let (lake, runs_dir) = (read.lake(), read.runs_dir());
         let settings = Self {
             run_store: read.run_store(),
             postgres: read.postgres(),
             db_path,
             output_dir,
-            lake: read.lake(),
-            storage_account: read.text("AZURE_STORAGE_ACCOUNT_NAME").map(str::to_owned),
+            containers: read.containers(lake.as_ref(), runs_dir.as_ref()),
+            lake,
+            storage_account: read.storage_account(runs_dir.as_ref()),
             storage_connection: read.secret("AZURE_STORAGE_CONNECTION_STRING"),
-            containers: read.list("BACKTEST_ADLS_CONTAINER_ALLOWLIST"),
+            identity: read.identity(),
+            runs_dir,
             allow_local_data: read.flag("BACKTEST_ALLOW_LOCAL_DATA"),
             allowed_data_dirs: read
                 .list("BACKTEST_ALLOWED_DATA_DIRS")
@@ -130,12 +140,10 @@ impl Settings {
         if settings.run_store == RunStoreMode::Postgres && read.text("BACKTEST_POSTGRES_DSN").is_none() {
             read.require("POSTGRES_DSN", "must be set, because BACKTEST_RUN_STORE_MODE is postgres");
         }
-        if settings.storage_account.is_some() && settings.storage_connection.is_some() {
-            read.fault(
-                "AZURE_STORAGE_CONNECTION_STRING",
-                "stands beside AZURE_STORAGE_ACCOUNT_NAME; set one of them",
-            );
+        if settings.run_store == RunStoreMode::Adls {
+            read.require("BACKTEST_ADLS_RUNS_DIR", "must be set, because BACKTEST_RUN_STORE_MODE is adls");
         }
+        read.check_storage(&settings);
         if read.faults.is_empty() { Ok(settings) } else { Err(InvalidSettings(read.faults)) }
     }
 }
@@ -241,13 +249,8 @@ impl<'a> Reader<'a> {
         let name = "BACKTEST_RUN_STORE_MODE";
         match self.text(name) {
             None | Some("sqlite" | "local") => {}
+            Some("adls" | "blob") => return RunStoreMode::Adls,
             Some("postgres" | "pg") => return RunStoreMode::Postgres,
-            Some(known @ ("adls" | "blob")) => {
-                self.fault(
-                    name,
-                    format_args!("this version cannot keep runs in '{known}' yet; use sqlite or postgres"),
-                );
-            }
             Some(other) => self.fault(name, format_args!("must be sqlite, adls or postgres, not '{other}'")),
         }
         RunStoreMode::Sqlite
@@ -281,6 +284,62 @@ impl<'a> Reader<'a> {
                 self.fault("BACKTEST_LAKE", error);
                 None
             }
+        }
+    }
+
+    fn runs_dir(&mut self) -> Option<Directory> {
+        let name = "BACKTEST_ADLS_RUNS_DIR";
+        Directory::parse(self.text(name)?).map_err(|error| self.fault(name, error)).ok()
+    }
+
+    /// The containers that are named here, or else those that the service itself is configured with.
+    fn containers(&self, lake: Option<&Location>, runs_dir: Option<&Directory>) -> Vec<String> {
+        let allowed = self.list("BACKTEST_ADLS_CONTAINER_ALLOWLIST");
+        if !allowed.is_empty() {
+            return allowed;
+        }
+        let lake = lake.and_then(|lake| Directory::parse(&lake.to_string()).ok());
+        lake.iter().chain(runs_dir).map(|directory| directory.container.clone()).collect()
+    }
+
+    /// The account that is named, or that of an address.
+    fn storage_account(&self, runs_dir: Option<&Directory>) -> Option<String> {
+        match (self.text("AZURE_STORAGE_ACCOUNT_NAME"), self.text("AZURE_STORAGE_CONNECTION_STRING")) {
+            (Some(account), _) => Some(account.to_owned()),
+            (None, Some(_)) => None,
+            (None, None) => runs_dir?.account.clone(),
+        }
+    }
+
+    /// The platform's identity where there is one, as the presence of its token service tells.
+    fn identity(&self) -> Identity {
+        if self.text("IDENTITY_ENDPOINT").is_none() {
+            return Identity::Developer;
+        }
+        Identity::Managed { client_id: self.text("AZURE_CLIENT_ID").map(str::to_owned) }
+    }
+
+    /// Whether the parts that describe the storage account fit together.
+    fn check_storage(&mut self, settings: &Settings) {
+        let name = "AZURE_STORAGE_CONNECTION_STRING";
+        let mut account = settings.storage_account.clone();
+        if let Some(connection) = &settings.storage_connection {
+            if account.is_some() {
+                self.fault(name, "stands beside AZURE_STORAGE_ACCOUNT_NAME; set one of them");
+            }
+            match ConnectionString::parse(connection.reveal()) {
+                Ok(connection) => account = Some(connection.account().to_owned()),
+                Err(error) => self.fault(name, error),
+            }
+        }
+        let Some(runs_dir) = &settings.runs_dir else { return };
+        let dir = "BACKTEST_ADLS_RUNS_DIR";
+        if account.is_none() && settings.storage_connection.is_none() {
+            self.fault(dir, format_args!("needs a storage account: AZURE_STORAGE_ACCOUNT_NAME or {name}"));
+        } else if let (Some(named), Some(account)) = (&runs_dir.account, &account)
+            && named != account
+        {
+            self.fault(dir, format_args!("is in account '{named}', but the service uses '{account}'"));
         }
     }
 

@@ -67,6 +67,12 @@ struct RunStorePart {
 struct ArtifactStorePart {
     /// `ok` or `unavailable`.
     state: &'static str,
+    /// Where results go.
+    kind: &'static str,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    message: Option<String>,
 }
 
 pub(super) async fn answer(app: App, call: Call) -> Reply {
@@ -108,10 +114,11 @@ async fn ready(app: &App) -> Reply {
         }
     };
     let artifact_store = match artifacts {
-        Ok(()) => ArtifactStorePart { state: "ok" },
+        Ok(()) => ArtifactStorePart { state: "ok", kind: app.artifacts.kind(), message: None },
         Err(error) => {
             tracing::warn!(error = chain(&error), "the artifact store is not ready");
-            ArtifactStorePart { state: "unavailable" }
+            let message = Some(error.to_string());
+            ArtifactStorePart { state: "unavailable", kind: app.artifacts.kind(), message }
         }
     };
     let parts = Parts { run_store, artifact_store };

@@ -17,6 +17,7 @@ mod results;
 mod signals;
 mod status;
 mod submit;
+mod sweep;
 mod sync_signals;
 mod validate;
 
@@ -78,6 +79,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(envelope::trigger("reconcile", app, reconcile::answer))
         .unify()
         .or(envelope::trigger("sync_signals", app, sync_signals::answer))
+        .unify()
+        .or(envelope::trigger("sweep", app, sweep::answer))
         .unify();
     // The host asks for `/` until anything answers, and pings it later.
     let ready = warp::path::end()

@@ -2,6 +2,7 @@
 //! network; it knows what is stored, not what it is for.
 
 pub mod artifacts;
+pub mod blob;
 pub mod delta;
 pub mod lake;
 pub mod migrations;

@@ -14,7 +14,8 @@ use super::compute::{ComputeError, Computed, compute};
 use super::report::{self, Artifact, Facts};
 use super::{App, ENGINE_VERSION, sha256_hex, submit};
 use crate::engine::{BacktestConfig, Market};
-use crate::run::{Publication, Reason, Run, RunId, Status, retry_back_off};
+use crate::run::{Location, Publication, Reason, Run, RunId, Status, retry_back_off};
+use crate::store::artifacts::NewFile;
 use crate::store::prices::Loaded;
 use crate::store::runs::{Beat, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Progress, StoreError};
 
@@ -160,8 +161,10 @@ impl Attempt {
             retry: error.is_retryable(),
         })?;
         let data_versions = loaded.data_versions.clone();
+        let location = app.artifacts.location(config.output.adls_dir.as_deref(), &run.id, run.fence);
+        let location = location.map_err(|error| broken_config(format!("output.adls_dir {error}")))?;
         let computed = self.compute(run, submitted, config, loaded).await?;
-        self.publish(app, run, computed, data_versions).await
+        self.publish(app, run, location, computed, data_versions).await
     }
 
     /// Runs the engine on a thread of its own; a panic there ends the attempt, not the process.
@@ -218,17 +221,18 @@ impl Attempt {
         &self,
         app: &App,
         run: &Run,
+        location: Location,
         computed: Computed,
         data_versions: Value,
     ) -> Result<Publication, Stopped> {
-        let location = app.artifacts.location(&run.id, run.fence);
         let mut manifest_sha256 = String::new();
         for Artifact { name, content } in computed.files {
             self.still_trusted(app)?;
             if name == report::MANIFEST {
                 manifest_sha256 = sha256_hex(&content);
             }
-            let written = self.or_stopped(app.artifacts.create(&location, &name, content)).await?;
+            let file = NewFile { name: &name, content_type: report::content_type(&name), content };
+            let written = self.or_stopped(app.artifacts.create(&location, file)).await?;
             written.map_err(|error| Stopped::Failed {
                 reason: Reason::StorageUnavailable,
                 error: chain(&error),

@@ -1,4 +1,5 @@
-//! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile, sync (and rank, its optional producer). Nothing here knows HTTP, reads the environment or builds a client.
+//! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile, sync (and rank, its
+//! optional producer), sweep. Nothing here knows HTTP, reads the environment or builds a client.
 
 pub mod compute;
 pub mod document;
@@ -9,6 +10,7 @@ pub mod reconcile;
 pub mod report;
 pub mod results;
 pub mod submit;
+pub mod sweep;
 pub mod sync;
 pub mod validate;
 

@@ -68,8 +68,9 @@ pub fn check(app: &App, config: &Value) -> Result<BacktestConfig, Vec<Fault>> {
         let message = format!("lists {} symbols, at most {SYMBOLS_MAX} are allowed", symbols.len());
         faults.push(Fault { path: "universe.symbols".into(), message });
     }
-    if config.output.adls_dir.is_some() && !app.artifacts.is_remote() {
-        let message = "needs a service that keeps artifacts in a storage account".into();
+    if let Some(dir) = &config.output.adls_dir
+        && let Err(message) = app.artifacts.check(dir)
+    {
         faults.push(Fault { path: "output.adls_dir".into(), message });
     }
     if faults.is_empty() { Ok(config) } else { Err(faults) }

@@ -10,8 +10,8 @@ use backtest_functions::store::pg::Database;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::support::pg_proxy::{Cut, Proxy};
 use crate::support::postgres;
-use crate::support::proxy::{Cut, Proxy};
 use crate::support::service::{Handler, Home, eventually, momentum};
 
 const LEASE_SECONDS: &str = "2";

@@ -5,8 +5,21 @@ use serde_json::{Value, json};
 
 use crate::support::service::{Answer, Handler, Home, momentum};
 
-const FUNCTIONS: [&str; 10] =
-    ["submit", "validate", "status", "list", "results", "cancel", "health", "docs", "execute", "reconcile"];
+const FUNCTIONS: [&str; 13] = [
+    "submit",
+    "validate",
+    "status",
+    "list",
+    "results",
+    "cancel",
+    "health",
+    "docs",
+    "signals",
+    "execute",
+    "reconcile",
+    "sync_signals",
+    "sweep",
+];
 
 fn code(answer: &Answer) -> (u16, String) {
     assert_eq!(answer.header("content-type"), "application/problem+json");

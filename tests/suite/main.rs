@@ -36,6 +36,11 @@ mod signals_sync;
 /// The rules of the run protocol, on every store.
 mod run_store;
 
+/// Blob storage: the client, artifacts, runs as documents, and the service on top of them when storage misbehaves.
+mod blob;
+/// What lost executors leave behind is swept, and nothing else.
+mod sweep;
+
 /// The Postgres schema, and how a database is reached.
 mod migrations;
 /// What Postgres has to do for the run store.

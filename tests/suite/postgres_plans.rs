@@ -10,8 +10,8 @@ use backtest_functions::store::runs::postgres::PostgresRuns;
 use backtest_functions::store::runs::{Claim, Claimant, Ending, Finish, NewRun, Progress, RunStore as _};
 use serde_json::{Value, json};
 
+use crate::support::pg_proxy::Proxy;
 use crate::support::postgres;
-use crate::support::proxy::Proxy;
 use crate::support::service::{eventually, project};
 
 /// A million runs: nearly all of them final, 1,000 queued, 100 running.

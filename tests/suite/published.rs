@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use backtest_functions::clock::Timestamp;
 use backtest_functions::run::{Fence, Location, RunId};
-use backtest_functions::store::artifacts::{ArtifactError, ArtifactStore, ByteStream, LocalArtifacts};
+use backtest_functions::store::artifacts::{
+    ArtifactError, ArtifactStore, Attempt, ByteStream, LocalArtifacts, NewFile,
+};
 use backtest_functions::store::published::PublishedTable;
-use bytes::Bytes;
 use chrono::NaiveDate;
 use deltalake::arrow::array::{ArrayRef, AsArray, Date32Array, Float64Array, RecordBatch};
 use deltalake::arrow::datatypes::Float64Type;
 use deltalake::parquet::arrow::ArrowWriter;
 use deltalake::parquet::file::properties::WriterProperties;
+use futures_util::stream::BoxStream;
 
 /// Rows of the table: a thousand a day.
 const ROWS: usize = 400_000;
@@ -26,12 +29,16 @@ struct Counted {
 
 #[async_trait]
 impl ArtifactStore for Counted {
-    fn location(&self, run: &RunId, fence: Fence) -> Location {
-        self.store.location(run, fence)
+    fn check(&self, dir: &str) -> Result<(), String> {
+        self.store.check(dir)
     }
 
-    async fn create(&self, at: &Location, name: &str, content: Bytes) -> Result<(), ArtifactError> {
-        self.store.create(at, name, content).await
+    fn location(&self, dir: Option<&str>, run: &RunId, fence: Fence) -> Result<Location, String> {
+        self.store.location(dir, run, fence)
+    }
+
+    async fn create(&self, at: &Location, file: NewFile<'_>) -> Result<(), ArtifactError> {
+        self.store.create(at, file).await
     }
 
     async fn size(&self, at: &Location, name: &str) -> Result<Option<u64>, ArtifactError> {
@@ -43,8 +50,16 @@ impl ArtifactStore for Counted {
         self.store.read(at, name, range).await
     }
 
-    fn is_remote(&self) -> bool {
-        self.store.is_remote()
+    fn attempts(&self, before: Timestamp) -> BoxStream<'static, Result<Attempt, ArtifactError>> {
+        self.store.attempts(before)
+    }
+
+    async fn remove(&self, at: &Location) -> Result<(), ArtifactError> {
+        self.store.remove(at).await
+    }
+
+    fn kind(&self) -> &'static str {
+        self.store.kind()
     }
 
     async fn ping(&self) -> Result<(), ArtifactError> {
@@ -68,7 +83,7 @@ async fn a_piece_of_a_table_costs_a_piece_of_its_bytes() {
     let counted =
         Arc::new(Counted { store: LocalArtifacts::new(folder.path()).unwrap(), bytes: AtomicU64::new(0) });
     let store: Arc<dyn ArtifactStore> = counted.clone();
-    let at = store.location(&"r".parse().unwrap(), Fence(1));
+    let at = store.location(None, &"r".parse().unwrap(), Fence(1)).unwrap();
     // Values without a pattern, so that nothing but leaving out makes them few.
     let value: Vec<f64> = (0..ROWS).map(|row| (row as f64 * 0.7).sin()).collect();
     let date: Date32Array = (0..ROWS).map(|row| Some(day(row / 1000).to_epoch_days())).collect();
@@ -81,7 +96,9 @@ async fn a_piece_of_a_table_costs_a_piece_of_its_bytes() {
     writer.write(&batch).unwrap();
     let file = writer.into_inner().unwrap();
     let size = file.len() as u64;
-    store.create(&at, "t.parquet", file.into()).await.unwrap();
+    let file =
+        NewFile { name: "t.parquet", content_type: "application/vnd.apache.parquet", content: file.into() };
+    store.create(&at, file).await.unwrap();
 
     assert!(PublishedTable::open(&store, &at, "none.parquet").await.unwrap().is_none());
     let table = PublishedTable::open(&store, &at, "t.parquet").await.unwrap().unwrap();

@@ -1,7 +1,9 @@
 //! What several tests need.
 
+pub(crate) mod azurite;
+pub(crate) mod http_proxy;
+pub(crate) mod pg_proxy;
 pub(crate) mod postgres;
-pub(crate) mod proxy;
 pub(crate) mod relay;
 pub(crate) mod service;
 pub(crate) mod signals;

@@ -15,9 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The program under test.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backtests"));
-    for (name, _) in std::env::vars()
-        .filter(|(name, _)| name.starts_with("BACKTEST_") || name == "RUST_LOG" || name == "POSTGRES_DSN")
-    {
+    for (name, _) in std::env::vars().filter(|(name, _)| {
+        ["BACKTEST_", "AZURE_", "RUST_LOG", "POSTGRES_DSN"].iter().any(|own| name.starts_with(own))
+    }) {
         command.env_remove(name);
     }
     command

@@ -2,8 +2,10 @@
 //! or it answers that somebody else was faster. Every guard uses the store's own time, and an executor's writes
 //! are guarded by fence alone.
 
+pub mod adls;
 pub mod postgres;
 pub mod sqlite;
+mod transition;
 
 use async_trait::async_trait;
 use serde_json::Value;

@@ -1,0 +1,18 @@
+//! Timer, once a day: removes what lost executors left behind.
+
+use super::envelope::{Outcome, Triggered};
+use crate::work::App;
+use crate::work::execute::chain;
+
+pub(super) async fn answer(app: App, _: Triggered) -> Outcome {
+    match crate::work::sweep::sweep(&app).await {
+        Ok(removed) => {
+            tracing::info!(removed, "swept the artifacts");
+            Outcome::Done(Vec::new())
+        }
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "could not sweep the artifacts");
+            Outcome::Again("a store does not answer".to_owned())
+        }
+    }
+}

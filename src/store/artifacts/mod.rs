@@ -1,0 +1,175 @@
+//! Files of finished attempts. A name is written once and never again; nobody finds a file but through the row
+//! that names its place, so what a lost executor wrote stays invisible until it is swept.
+
+mod azure;
+mod local;
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+pub use self::azure::AzureArtifacts;
+pub use self::local::LocalArtifacts;
+use crate::clock::Timestamp;
+use crate::run::{Fence, Location, RunId};
+
+/// Keeps artifacts.
+#[async_trait]
+pub trait ArtifactStore: Send + Sync {
+    /// Whether a config may ask for `dir`; the error says why not.
+    fn check(&self, dir: &str) -> Result<(), String>;
+
+    /// Place of the files of one attempt, below `dir` if a config asks for that.
+    fn location(&self, dir: Option<&str>, run: &RunId, fence: Fence) -> Result<Location, String>;
+
+    /// Writes a file that must not exist yet.
+    async fn create(&self, at: &Location, file: NewFile<'_>) -> Result<(), ArtifactError>;
+
+    /// Size of a file, or `None`.
+    async fn size(&self, at: &Location, name: &str) -> Result<Option<u64>, ArtifactError>;
+
+    /// Bytes of a file that exists.
+    async fn read(&self, at: &Location, name: &str, range: Range<u64>) -> Result<ByteStream, ArtifactError>;
+
+    /// What all attempts left behind where files go by default, if their newest file is older than `before`.
+    fn attempts(&self, before: Timestamp) -> BoxStream<'static, Result<Attempt, ArtifactError>>;
+
+    /// Removes the files of an attempt.
+    async fn remove(&self, at: &Location) -> Result<(), ArtifactError>;
+
+    /// Where files go by default: `local` or `adls`.
+    fn kind(&self) -> &'static str;
+
+    /// Whether files can be kept.
+    async fn ping(&self) -> Result<(), ArtifactError>;
+}
+
+/// A file to be written.
+#[derive(Debug, Clone)]
+pub struct NewFile<'a> {
+    /// Name below the attempt, with `/` between folders.
+    pub name: &'a str,
+    /// Media type, where the store keeps one.
+    pub content_type: &'a str,
+    /// All of it.
+    pub content: Bytes,
+}
+
+/// What an attempt left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The run.
+    pub run: RunId,
+    /// The fence of the attempt.
+    pub fence: Fence,
+    /// Where it is.
+    pub location: Location,
+}
+
+/// Content as it comes.
+pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
+
+/// A file could not be kept or found.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing} {name}")]
+pub struct ArtifactError {
+    /// What was being done.
+    pub doing: &'static str,
+    /// To which file.
+    pub name: String,
+    /// Why it failed.
+    #[source]
+    pub source: std::io::Error,
+}
+
+impl ArtifactError {
+    fn new(doing: &'static str, name: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
+        Self { doing, name: name.into(), source: source.into() }
+    }
+}
+
+/// Artifacts on this machine and in a storage account: a row says which, whatever new runs do.
+#[derive(Debug, Clone)]
+pub struct Artifacts {
+    local: LocalArtifacts,
+    azure: Option<AzureArtifacts>,
+}
+
+impl Artifacts {
+    /// New files go to the storage account if it has a directory for them.
+    pub fn new(local: LocalArtifacts, azure: Option<AzureArtifacts>) -> Self {
+        Self { local, azure }
+    }
+
+    /// The store that new files go to.
+    fn default_store(&self) -> &dyn ArtifactStore {
+        match &self.azure {
+            Some(azure) if azure.has_root() => azure,
+            _ => &self.local,
+        }
+    }
+
+    /// The store of a place.
+    fn store_of(&self, at: &Location) -> Result<&dyn ArtifactStore, ArtifactError> {
+        match (at, &self.azure) {
+            (Location::Local { .. }, _) => Ok(&self.local),
+            (Location::Adls { .. }, Some(azure)) => Ok(azure),
+            (Location::Adls { container, .. }, None) => {
+                let error = std::io::Error::other("no storage account is configured");
+                Err(ArtifactError::new("use container", container, error))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl ArtifactStore for Artifacts {
+    fn check(&self, dir: &str) -> Result<(), String> {
+        match &self.azure {
+            Some(azure) => azure.check(dir),
+            None => self.local.check(dir),
+        }
+    }
+
+    fn location(&self, dir: Option<&str>, run: &RunId, fence: Fence) -> Result<Location, String> {
+        match (dir, &self.azure) {
+            (Some(_), Some(azure)) => azure.location(dir, run, fence),
+            _ => self.default_store().location(dir, run, fence),
+        }
+    }
+
+    async fn create(&self, at: &Location, file: NewFile<'_>) -> Result<(), ArtifactError> {
+        self.store_of(at)?.create(at, file).await
+    }
+
+    async fn size(&self, at: &Location, name: &str) -> Result<Option<u64>, ArtifactError> {
+        self.store_of(at)?.size(at, name).await
+    }
+
+    async fn read(&self, at: &Location, name: &str, range: Range<u64>) -> Result<ByteStream, ArtifactError> {
+        self.store_of(at)?.read(at, name, range).await
+    }
+
+    fn attempts(&self, before: Timestamp) -> BoxStream<'static, Result<Attempt, ArtifactError>> {
+        self.default_store().attempts(before)
+    }
+
+    async fn remove(&self, at: &Location) -> Result<(), ArtifactError> {
+        self.store_of(at)?.remove(at).await
+    }
+
+    fn kind(&self) -> &'static str {
+        self.default_store().kind()
+    }
+
+    async fn ping(&self) -> Result<(), ArtifactError> {
+        self.default_store().ping().await
+    }
+}
+
+/// The fence in `f<fence>`.
+fn fence_of(name: &str) -> Option<Fence> {
+    name.strip_prefix('f')?.parse().ok().map(Fence)
+}

@@ -1,0 +1,575 @@
+//! Runs as documents in a storage account: one JSON blob a run, which every transition reads, checks and writes back
+//! on condition that nobody wrote it in between. Time is that of the account's replies, in whole seconds.
+//!
+//! Below `<prefix>/_runs/` lie
+//!
+//! - `documents/<run_id>.json`: the run with its history. Writing it for the first time is the submit.
+//! - `keys/<sha256 of an idempotency key>.json`: which run the key belongs to. A key is taken by the first request
+//!   that names it, even if that submit died: the same request then makes the run, another one is refused.
+//! - `newest/<inverted time>-<inverted id>~<run_id>`: sorts as runs are listed, so that a page needs names and the
+//!   documents on it. It is written before the document, so an entry without its document is passed over.
+//! - `open/<run_id>`: the runs that may not be final yet, which is all that reconcile looks at.
+//!
+//! What this store cannot do: a filter on anything but the submission time reads the documents one after the other, at
+//! most a thousand a page, so a page may hold fewer runs than asked for and still have a next one. A deep page passes over
+//! the names before it. Every beat writes the whole document.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Duration};
+use futures_util::stream::iter;
+use futures_util::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::transition::{self, Step};
+use super::{
+    Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
+    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, ending_of,
+};
+use crate::clock::Timestamp;
+use crate::run::{Reason, Run, RunEvent, RunId, RunState, Status, Verdict, decide};
+use crate::store::blob::{BlobError, Condition, Container, Stamp, join};
+
+/// Version of the documents.
+const SCHEMA: u32 = 1;
+
+/// Documents that one page reads at most.
+const SCAN: usize = 1000;
+
+/// Requests at once where many documents are read.
+const PARALLEL: usize = 8;
+
+/// Tries of a transition that others keep coming in between of.
+const TRIES: u32 = 20;
+
+/// Age at which a mark of an open run without a document is the remains of a submit that died.
+const ABANDONED: Duration = Duration::hours(1);
+
+const JSON: &str = "application/json";
+
+/// The run store of a storage account.
+#[derive(Debug, Clone)]
+pub struct AdlsRuns {
+    container: Container,
+    root: String,
+}
+
+/// A run as it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Document {
+    schema: u32,
+    run: Run,
+    events: Vec<Event>,
+}
+
+/// A line of the history with the mark of the write that made it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Event {
+    #[serde(flatten)]
+    event: RunEvent,
+    /// Tells a writer whose reply was lost that it was carried out.
+    mark: String,
+}
+
+impl Document {
+    fn append(&mut self, step: Step, mark: &str, at: Timestamp) {
+        let event = RunEvent {
+            version: self.run.version,
+            at,
+            event: step.event.to_owned(),
+            fence: self.run.fence.0,
+            actor: step.actor,
+            detail: step.detail,
+        };
+        self.events.push(Event { event, mark: mark.to_owned() });
+    }
+
+    fn is_marked(&self, mark: &str) -> bool {
+        self.events.iter().any(|event| event.mark == mark)
+    }
+}
+
+/// To whom an idempotency key belongs.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeyOwner {
+    run_id: RunId,
+    request_sha256: String,
+}
+
+/// What a look at a document leads to.
+enum Decision<T> {
+    /// An answer, and nothing to write.
+    Leave(T),
+    /// A changed document, with the step that changed it unless it was a beat.
+    Write(Option<Step>, T),
+}
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error("{name} cannot be read")]
+    Unreadable { name: String, source: serde_json::Error },
+    #[error("{name} has schema {found}, this program knows {SCHEMA}")]
+    Newer { name: String, found: u32 },
+    #[error("others kept writing {name}")]
+    Contended { name: String },
+}
+
+impl Failure {
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Blob(error) => error.is_retryable(),
+            Self::Contended { .. } => true,
+            Self::Unreadable { .. } | Self::Newer { .. } => false,
+        }
+    }
+}
+
+impl AdlsRuns {
+    /// A store below a prefix of a container.
+    pub fn new(container: Container, prefix: &str) -> Self {
+        // No run id begins with an underscore, so this stands beside the artifacts of runs.
+        Self { container, root: join(prefix, "_runs") }
+    }
+
+    fn document_name(&self, id: &RunId) -> String {
+        format!("{}/documents/{id}.json", self.root)
+    }
+
+    fn key_name(&self, key: &str) -> String {
+        let hash: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{}/keys/{hash}.json", self.root)
+    }
+
+    fn newest_prefix(&self) -> String {
+        format!("{}/newest/", self.root)
+    }
+
+    fn open_prefix(&self) -> String {
+        format!("{}/open/", self.root)
+    }
+
+    async fn read(&self, id: &RunId) -> Result<Option<(Document, Stamp)>, Failure> {
+        let name = self.document_name(id);
+        let Some((content, stamp)) = self.container.get(&name).await? else { return Ok(None) };
+        let document: Document = parse(&name, &content)?;
+        if document.schema > SCHEMA {
+            return Err(Failure::Newer { name, found: document.schema });
+        }
+        Ok(Some((document, stamp)))
+    }
+
+    async fn put(
+        &self,
+        name: &str,
+        content: &impl Serialize,
+        on: &Condition,
+    ) -> Result<Option<Stamp>, Failure> {
+        let text = serde_json::to_vec(content)
+            .map_err(|source| Failure::Unreadable { name: name.to_owned(), source })?;
+        Ok(self.container.put(name, Bytes::from(text), JSON, on).await?)
+    }
+
+    /// Writes a name without content, once or again. Answers the account's time.
+    async fn note(&self, name: &str) -> Result<Timestamp, Failure> {
+        match self.container.put(name, Bytes::new(), JSON, &Condition::Always).await? {
+            Some(stamp) => Ok(stamp.now),
+            None => Err(Failure::Contended { name: name.to_owned() }),
+        }
+    }
+
+    /// Reads, decides and writes, again and again until nobody came in between; `None` for an unknown run.
+    async fn change<T>(
+        &self,
+        id: &RunId,
+        decide: impl Fn(&mut Run, Timestamp) -> Decision<T> + Send,
+    ) -> Result<Option<T>, Failure> {
+        let (name, mark) = (self.document_name(id), uuid::Uuid::new_v4().simple().to_string());
+        // The answer of a write whose reply left open whether it was carried out.
+        let (mut sent, mut patient) = (None, true);
+        for _ in 0..TRIES {
+            let Some((mut document, stamp)) = self.read(id).await? else { return Ok(None) };
+            if let Some(answer) = sent.take_if(|_| document.is_marked(&mark)) {
+                return Ok(Some(answer));
+            }
+            let (step, answer) = match decide(&mut document.run, stamp.now) {
+                Decision::Leave(answer) => return Ok(Some(answer)),
+                Decision::Write(step, answer) => (step, answer),
+            };
+            if let Some(step) = step {
+                document.append(step, &mark, stamp.now);
+            }
+            match self.put(&name, &document, &Condition::Unchanged(stamp.etag)).await {
+                Ok(Some(_)) => {
+                    if document.run.state.status().is_final() {
+                        self.close(id).await;
+                    }
+                    return Ok(Some(answer));
+                }
+                // Somebody came in between, or the first reply to our own write was lost: the document tells.
+                Ok(None) => sent = Some(answer),
+                Err(error) if error.is_retryable() && std::mem::take(&mut patient) => sent = Some(answer),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Failure::Contended { name })
+    }
+
+    /// Takes a final run off the list of open ones. What fails here, reconcile does later.
+    async fn close(&self, id: &RunId) {
+        if let Err(error) = self.container.delete(&format!("{}{id}", self.open_prefix())).await {
+            tracing::debug!(run.id = %id, %error, "run {id} stays marked as open for now");
+        }
+    }
+
+    async fn try_insert(&self, new: &NewRun) -> Result<Inserted, Failure> {
+        let mut new = new.clone();
+        if let Some(key) = new.submission.idempotency_key.clone() {
+            match self.owner_of(&key, &new).await? {
+                None => return Ok(Inserted::IdTaken),
+                Some(owner) if owner.request_sha256 != new.submission.request_sha256 => {
+                    return Ok(Inserted::KeyReused);
+                }
+                Some(owner) => new.id = owner.run_id,
+            }
+        }
+        if let Some((document, _)) = self.read(&new.id).await? {
+            return Ok(taken(document.run, &new));
+        }
+        let now = self.note(&format!("{}{}", self.open_prefix(), new.id)).await?;
+        self.note(&format!("{}{}", self.newest_prefix(), entry_of(now, &new.id))).await?;
+        let mark = uuid::Uuid::new_v4().simple().to_string();
+        let (run, step) = transition::submitted(&new, now);
+        let mut document = Document { schema: SCHEMA, run, events: Vec::new() };
+        document.append(step, &mark, now);
+        let name = self.document_name(&new.id);
+        let unsure = match self.put(&name, &document, &Condition::Absent).await {
+            Ok(Some(_)) => return Ok(Inserted::Created(Box::new(document.run))),
+            Ok(None) => Failure::Contended { name },
+            Err(error) if error.is_retryable() => error,
+            Err(error) => return Err(error),
+        };
+        match self.read(&new.id).await? {
+            Some((document, _)) if document.is_marked(&mark) => Ok(Inserted::Created(Box::new(document.run))),
+            Some((document, _)) => Ok(taken(document.run, &new)),
+            None => Err(unsure),
+        }
+    }
+
+    /// Who has the key, which is `new` itself if nobody had it; `None` if `new` cannot have it because its id is taken.
+    async fn owner_of(&self, key: &str, new: &NewRun) -> Result<Option<KeyOwner>, Failure> {
+        let name = self.key_name(key);
+        loop {
+            if let Some((content, _)) = self.container.get(&name).await? {
+                return parse(&name, &content).map(Some);
+            }
+            if let Some((document, _)) = self.read(&new.id).await?
+                && document.run.submission.idempotency_key.as_deref() != Some(key)
+            {
+                return Ok(None);
+            }
+            let owner =
+                KeyOwner { run_id: new.id.clone(), request_sha256: new.submission.request_sha256.clone() };
+            if self.put(&name, &owner, &Condition::Absent).await?.is_some() {
+                return Ok(Some(owner));
+            }
+        }
+    }
+
+    async fn try_list(&self, query: &ListQuery) -> Result<Page, Failure> {
+        let (prefix, asked) = (self.newest_prefix(), query.clone());
+        let entries = self.container.list(&prefix).map_err(Failure::from);
+        let entries = entries.try_filter_map(move |listed| {
+            let entry = listed.name.strip_prefix(&prefix).and_then(position_of);
+            std::future::ready(Ok(entry))
+        });
+        let beyond =
+            move |entry: &Position| asked.submitted_after.is_none_or(|bound| entry.submitted_at > bound);
+        let wanted = query.clone();
+        let documents = entries
+            .try_take_while(move |entry| std::future::ready(Ok(beyond(entry))))
+            .try_filter(move |entry| std::future::ready(is_on_page(entry, &wanted)))
+            .map(|entry| async {
+                let entry = entry?;
+                let found = self.read(&entry.run_id).await?;
+                // The entry of a submit that lost its id to another names another time.
+                let run = found.map(|(document, _)| document.run);
+                Ok::<_, Failure>((run.filter(|run| run.submitted_at == entry.submitted_at), entry))
+            })
+            .buffered(PARALLEL);
+        futures_util::pin_mut!(documents);
+        let (mut runs, mut scanned) = (Vec::new(), 0);
+        while let Some((run, entry)) = documents.try_next().await? {
+            scanned += 1;
+            if let Some(run) = run.filter(|run| matches(run, query)) {
+                if runs.len() == query.limit {
+                    let last = runs.last().map(position);
+                    return Ok(Page { runs, next: last });
+                }
+                runs.push(run);
+            }
+            if scanned >= SCAN {
+                return Ok(Page { runs, next: Some(entry) });
+            }
+        }
+        Ok(Page { runs, next: None })
+    }
+
+    async fn try_overdue(&self, limit: usize) -> Result<Overdue, Failure> {
+        let prefix = self.open_prefix();
+        let open = self.container.list(&prefix).map_err(Failure::from);
+        let looked = open
+            .try_filter_map(|listed| {
+                let id = listed.name.strip_prefix(&prefix).and_then(|id| id.parse::<RunId>().ok());
+                std::future::ready(Ok(id.map(|id| (id, listed.modified))))
+            })
+            .map(|found| async {
+                let (id, marked_at) = found?;
+                Ok::<_, Failure>((self.read(&id).await?, id, marked_at))
+            })
+            .buffer_unordered(PARALLEL);
+        futures_util::pin_mut!(looked);
+        let (mut overdue, mut orphans) =
+            (Overdue { now: DateTime::UNIX_EPOCH, runs: Vec::new() }, Vec::new());
+        while let Some((found, id, marked_at)) = looked.try_next().await? {
+            let Some((document, stamp)) = found else {
+                orphans.push((id, marked_at));
+                continue;
+            };
+            overdue.now = overdue.now.max(stamp.now);
+            if document.run.state.status().is_final() {
+                self.close(&id).await;
+            } else if decide(&document.run, stamp.now) != Verdict::Leave {
+                overdue.runs.push(document.run);
+                if overdue.runs.len() >= limit {
+                    break;
+                }
+            }
+        }
+        for (id, marked_at) in orphans {
+            // By the time of another reply: without one there is no hurry either.
+            if marked_at + ABANDONED < overdue.now {
+                self.close(&id).await;
+            }
+        }
+        Ok(overdue)
+    }
+
+    /// Does what was decided about a run, if it is still as it was seen. Answers whether it did.
+    async fn settle_one(&self, Settlement { run: seen, verdict }: &Settlement) -> Result<bool, Failure> {
+        let changed = self.change(&seen.id, |run, now| {
+            let step = match verdict {
+                _ if !transition::is_as_seen(run, seen) => None,
+                Verdict::Leave => None,
+                Verdict::Announce => transition::announce(run, "reconcile", now),
+                Verdict::GiveUp(how) => {
+                    let (status, reason, error) = ending_of(*how, seen);
+                    transition::give_up(run, (status, reason, error.as_deref()), "reconcile", now)
+                }
+            };
+            step.map_or(Decision::Leave(false), |step| Decision::Write(Some(step), true))
+        });
+        Ok(changed.await?.unwrap_or(false))
+    }
+
+    async fn try_settle(&self, verdicts: &[Settlement]) -> Result<Settled, Failure> {
+        let all: Vec<_> = verdicts.iter().map(|settlement| self.settle_one(settlement)).collect();
+        let done: Vec<bool> = iter(all).buffered(PARALLEL).try_collect().await?;
+        let mut settled = Settled::default();
+        for (Settlement { run, verdict }, _) in verdicts.iter().zip(done).filter(|(_, done)| *done) {
+            match verdict {
+                Verdict::Leave => {}
+                Verdict::Announce => settled.announced.push(run.id.clone()),
+                Verdict::GiveUp(how) => settled.ended.push((run.id.clone(), ending_of(*how, run).1)),
+            }
+        }
+        Ok(settled)
+    }
+}
+
+#[async_trait]
+impl RunStore for AdlsRuns {
+    async fn insert(&self, run: &NewRun) -> Result<Inserted, StoreError> {
+        self.try_insert(run).await.map_err(failed(format!("insert run {}", run.id)))
+    }
+
+    async fn get(&self, id: &RunId) -> Result<Option<Run>, StoreError> {
+        let found = self.read(id).await.map_err(failed(format!("get run {id}")))?;
+        Ok(found.map(|(document, _)| document.run))
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
+        self.try_list(query).await.map_err(failed("list runs"))
+    }
+
+    async fn events(&self, id: &RunId) -> Result<Vec<RunEvent>, StoreError> {
+        let found = self.read(id).await.map_err(failed(format!("read the events of run {id}")))?;
+        let events = found.map(|(document, _)| document.events).unwrap_or_default();
+        Ok(events.into_iter().map(|event| event.event).collect())
+    }
+
+    async fn claim(&self, id: &RunId, claimant: &Claimant) -> Result<Claim, StoreError> {
+        let claimed = self.change(id, |run, now| {
+            let taken_from = match &run.state {
+                RunState::Running { lease, .. } => Some(lease.owner.clone()),
+                _ => None,
+            };
+            let Some(step) = transition::claim(run, claimant, now) else {
+                return Decision::Leave(Claim::NotNow(run.state.status()));
+            };
+            let lease = HeldLease {
+                run_id: run.id.clone(),
+                fence: run.fence,
+                owner: claimant.owner.clone(),
+                lease_millis: (claimant.lease_seconds.max(0.0) * 1000.0) as u64,
+            };
+            let claimed = Claimed { run: run.clone(), lease, taken_from };
+            Decision::Write(Some(step), Claim::Claimed(Box::new(claimed)))
+        });
+        let claimed = claimed.await.map_err(failed(format!("claim run {id}")))?;
+        Ok(claimed.unwrap_or(Claim::Unknown))
+    }
+
+    async fn beat(&self, held: &HeldLease, progress: &Progress) -> Result<Beat, StoreError> {
+        let lease_seconds = held.lease_millis as f64 / 1000.0;
+        let beat = self.change(&held.run_id, |run, now| {
+            match transition::beat(run, held.fence, lease_seconds, progress, now) {
+                Some(cancel_requested) => Decision::Write(None, Beat::Held { cancel_requested }),
+                None => Decision::Leave(Beat::Lost),
+            }
+        });
+        let beat = beat.await.map_err(failed(format!("beat for run {}", held.run_id)))?;
+        Ok(beat.unwrap_or(Beat::Lost))
+    }
+
+    async fn finish(&self, held: &HeldLease, ending: &Ending) -> Result<Finish, StoreError> {
+        let finish = self.change(&held.run_id, |run, now| {
+            match transition::finish(run, held.fence, &held.owner, ending, now) {
+                Some(step) => Decision::Write(Some(step), Finish::Done(run.state.status())),
+                None => Decision::Leave(Finish::Lost),
+            }
+        });
+        let finish = finish.await.map_err(failed(format!("finish run {}", held.run_id)))?;
+        Ok(finish.unwrap_or(Finish::Lost))
+    }
+
+    async fn request_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, StoreError> {
+        let canceled = self.change(id, |run, now| {
+            let step = transition::request_cancel(run, actor, now);
+            let answer = match run.state.status() {
+                Status::Canceled => Cancel::Canceled(Box::new(run.clone())),
+                Status::Running => Cancel::Asked(Box::new(run.clone())),
+                _ => Cancel::Ended(Box::new(run.clone())),
+            };
+            match step {
+                Some(step) => Decision::Write(Some(step), answer),
+                None => Decision::Leave(answer),
+            }
+        });
+        let canceled = canceled.await.map_err(failed(format!("cancel run {id}")))?;
+        Ok(canceled.unwrap_or(Cancel::Unknown))
+    }
+
+    async fn announce(&self, id: &RunId) -> Result<bool, StoreError> {
+        let announced = self.change(id, |run, now| {
+            let due = decide(run, now) == Verdict::Announce;
+            match due.then(|| transition::announce(run, "api", now)).flatten() {
+                Some(step) => Decision::Write(Some(step), true),
+                None => Decision::Leave(false),
+            }
+        });
+        let announced = announced.await.map_err(failed(format!("announce run {id}")))?;
+        Ok(announced.unwrap_or(false))
+    }
+
+    async fn overdue(&self, limit: usize) -> Result<Overdue, StoreError> {
+        self.try_overdue(limit).await.map_err(failed("look for overdue runs"))
+    }
+
+    async fn settle(&self, verdicts: &[Settlement]) -> Result<Settled, StoreError> {
+        self.try_settle(verdicts).await.map_err(failed("settle overdue runs"))
+    }
+
+    async fn give_up(&self, id: &RunId, reason: Reason, error: &str) -> Result<bool, StoreError> {
+        let given_up = self.change(id, |run, now| {
+            match transition::give_up(run, (Status::Failed, reason, Some(error)), "queue", now) {
+                Some(step) => Decision::Write(Some(step), true),
+                None => Decision::Leave(false),
+            }
+        });
+        let given_up = given_up.await.map_err(failed(format!("give up run {id}")))?;
+        Ok(given_up.unwrap_or(false))
+    }
+
+    async fn ping(&self) -> Result<StoreHealth, StoreError> {
+        let reached = self.container.ping().await.map_err(Failure::from);
+        reached.map_err(failed("reach the run store"))?;
+        Ok(StoreHealth { mode: "adls", schema_version: Some(i64::from(SCHEMA)) })
+    }
+}
+
+fn failed(doing: impl Into<String>) -> impl FnOnce(Failure) -> StoreError {
+    let doing = doing.into();
+    move |error| StoreError { doing, retryable: error.is_retryable(), source: Box::new(error) }
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(name: &str, content: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(content).map_err(|source| Failure::Unreadable { name: name.to_owned(), source })
+}
+
+/// What an insert finds where its document would be.
+fn taken(before: Run, new: &NewRun) -> Inserted {
+    let key = &new.submission.idempotency_key;
+    if key.is_none() || before.submission.idempotency_key != *key {
+        Inserted::IdTaken
+    } else if before.submission.request_sha256 == new.submission.request_sha256 {
+        Inserted::Replayed(Box::new(before))
+    } else {
+        Inserted::KeyReused
+    }
+}
+
+fn position(run: &Run) -> Position {
+    Position { submitted_at: run.submitted_at, run_id: run.id.clone() }
+}
+
+/// Whether an entry of the index can be on the page, as far as its name tells.
+fn is_on_page(entry: &Position, query: &ListQuery) -> bool {
+    let older = |after: &Position| {
+        (entry.submitted_at, entry.run_id.as_str()) < (after.submitted_at, after.run_id.as_str())
+    };
+    query.after.as_ref().is_none_or(older)
+        && query.submitted_before.is_none_or(|bound| entry.submitted_at < bound)
+}
+
+/// Whether a run passes the filters that only its document can answer.
+fn matches(run: &Run, query: &ListQuery) -> bool {
+    let holds = |text: &str, part: &str| text.to_ascii_lowercase().contains(&part.to_ascii_lowercase());
+    let named = |part: &String| {
+        holds(run.id.as_str(), part)
+            || run.submission.run_name.as_deref().is_some_and(|name| holds(name, part))
+    };
+    (query.statuses.is_empty() || query.statuses.contains(&run.state.status()))
+        && query.text.as_ref().is_none_or(named)
+        && query.submitted_by.as_ref().is_none_or(|by| run.submission.submitted_by.as_ref() == Some(by))
+}
+
+/// The last moment that the index can hold, in milliseconds: about the year 2286.
+const LATEST_MILLIS: i64 = 9_999_999_999_999;
+
+/// A name that sorts newest first and, at the same moment, greatest id first. Names sort upwards, so both are inverted;
+/// the `~` sorts after every digit, so that an id comes before its own beginning.
+fn entry_of(at: Timestamp, id: &RunId) -> String {
+    let inverted: String = id.as_str().bytes().map(|byte| format!("{:02x}", !byte)).collect();
+    format!("{:013}-{inverted}~{id}", LATEST_MILLIS - at.timestamp_millis())
+}
+
+/// What [`entry_of`] made a name of.
+fn position_of(entry: &str) -> Option<Position> {
+    let (millis, rest) = entry.split_once('-')?;
+    let submitted_at = DateTime::from_timestamp_millis(LATEST_MILLIS - millis.parse::<i64>().ok()?)?;
+    Some(Position { submitted_at, run_id: rest.split_once('~')?.1.parse().ok()? })
+}

@@ -1,0 +1,49 @@
+//! Sweep: remove what lost executors left behind. The files of an attempt are found only through a row that names
+//! them, so an attempt of an ended run that its row does not name is garbage.
+//!
+//! A run that this store does not know is left alone: after a change of `BACKTEST_RUN_STORE_MODE` its row is in the
+//! store before, and a change back must find the results.
+
+use chrono::Duration;
+use futures_util::TryStreamExt;
+
+use super::App;
+use crate::run::{Run, RunState};
+use crate::store::artifacts::{ArtifactError, Attempt};
+use crate::store::runs::StoreError;
+
+/// Age below which nothing is removed.
+pub const AGE: Duration = Duration::days(7);
+
+/// A sweep stopped; what it removed before stays removed.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The run store did not answer.
+    #[error(transparent)]
+    Runs(#[from] StoreError),
+    /// The artifact store did not answer.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+}
+
+/// Removes the attempts that no row names and that are older than [`AGE`]; answers how many.
+pub async fn sweep(app: &App) -> Result<usize, SweepError> {
+    let mut attempts = app.artifacts.attempts(app.clock.now() - AGE);
+    let mut removed = 0;
+    while let Some(attempt) = attempts.try_next().await? {
+        let Some(run) = app.runs.get(&attempt.run).await? else { continue };
+        if is_garbage(&run, &attempt) {
+            app.artifacts.remove(&attempt.location).await?;
+            tracing::info!(run.id = %run.id, "removed what attempt f{} of run {} left", attempt.fence, run.id);
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+fn is_garbage(run: &Run, attempt: &Attempt) -> bool {
+    match &run.state {
+        RunState::Completed { publication, .. } => publication.location != attempt.location,
+        state => state.status().is_final(),
+    }
+}

@@ -1,0 +1,103 @@
+//! A storage emulator of this test run: made at the first use, gone with the test program. Each test has a container.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use backtest_functions::store::blob::{BlobAccount, ConnectionString, Container};
+
+use super::service::project;
+
+/// The shell waits on our end of a pipe: when this program ends, however it ends, the emulator is stopped.
+const SCRIPT: &str = r#"
+node "$MAIN" --blobHost 127.0.0.1 --blobPort "$PORT" --inMemoryPersistence \
+    --skipApiVersionCheck --disableTelemetry --silent >"$DIR/log" 2>&1 </dev/null &
+server=$!
+cat >/dev/null
+kill $server 2>/dev/null
+wait $server
+rm -rf "$DIR"
+"#;
+
+/// The account that every emulator has, with its published key.
+const ACCOUNT: &str = "devstoreaccount1";
+const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// A container that nobody else uses, and how to reach it.
+pub(crate) struct Storage {
+    /// Port of the emulator.
+    pub(crate) port: u16,
+    /// For `AZURE_STORAGE_CONNECTION_STRING`.
+    pub(crate) connection: String,
+    /// Name of a container of its own, which does not exist yet.
+    pub(crate) container: String,
+}
+
+impl Storage {
+    pub(crate) fn account(&self) -> BlobAccount {
+        BlobAccount::by_connection(ConnectionString::parse(&self.connection).unwrap()).unwrap()
+    }
+
+    pub(crate) fn container(&self) -> Container {
+        self.account().container(&self.container).unwrap()
+    }
+
+    /// The same storage as seen through another port of this machine.
+    pub(crate) fn through(&self, port: u16) -> Self {
+        Self { port: self.port, connection: connection(port), container: self.container.clone() }
+    }
+}
+
+/// A container of its own; `None` where there is no emulator.
+pub(crate) fn storage() -> Option<Storage> {
+    static EMULATOR: OnceLock<Option<(u16, Child)>> = OnceLock::new();
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let (port, _) = EMULATOR.get_or_init(start).as_ref()?;
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    Some(Storage { port: *port, connection: connection(*port), container: format!("test-{number}") })
+}
+
+fn connection(port: u16) -> String {
+    format!("AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint=http://127.0.0.1:{port}/{ACCOUNT}")
+}
+
+/// What `.ci/run` installs; another place can be named.
+fn emulator() -> Option<PathBuf> {
+    let folder = std::env::var_os("AZURITE_DIR").map_or_else(|| project("target/azurite"), PathBuf::from);
+    let main = folder.join("node_modules/azurite/dist/src/blob/main.js");
+    let node = Command::new("node").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    (main.is_file() && node.is_ok_and(|status| status.success())).then_some(main)
+}
+
+fn start() -> Option<(u16, Child)> {
+    let Some(main) = emulator() else {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs Azurite (make azurite)");
+        // Not captured, so that it is seen.
+        let _ = writeln!(
+            std::io::stderr(),
+            "no Azurite (make azurite installs it): the Blob storage half of the tests is skipped"
+        );
+        return None;
+    };
+    let folder = tempfile::Builder::new().prefix("backtests-azurite-").tempdir().unwrap().keep();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut shell = Command::new("sh")
+        .args(["-c", SCRIPT])
+        .env("MAIN", main)
+        .env("DIR", &folder)
+        .env("PORT", port.to_string())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        let given_up = shell.try_wait().unwrap().is_some() || started.elapsed() > Duration::from_secs(60);
+        let log = || std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+        assert!(!given_up, "no storage emulator:\n{}", log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Some((port, shell))
+}
