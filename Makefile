@@ -8,11 +8,11 @@ demo: ## fill a lake with real prices, start a local Functions host, submit a ba
 	@target/debug/backtests demo
 
 test: ## run every test against real parts
-	cargo test --locked
+	cargo test --locked --workspace
 
 check: ## what CI checks before the tests
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 bench: ## measure the hot paths
 	cargo bench --locked

@@ -15,15 +15,17 @@ param environmentName string
 @description('Region of the resource group and the identities.')
 param location string
 
+var subscriptionId = subscription().id
+
 // A deployment at subscription scope is a resource of its own; what it contains is checked against the further roles.
 resource deployments 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
-  name: guid(subscription().id, 'backtests-deployments')
+  name: guid(subscriptionId, 'backtests-deployments')
   properties: {
     roleName: 'Backtests deployments'
     description: 'Start, validate and watch deployments at subscription scope.'
     type: 'CustomRole'
     assignableScopes: [
-      subscription().id
+      subscriptionId
     ]
     permissions: [
       {
@@ -37,13 +39,13 @@ resource deployments 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
 }
 
 resource locks 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
-  name: guid(subscription().id, 'backtests-locks')
+  name: guid(subscriptionId, 'backtests-locks')
   properties: {
     roleName: 'Backtests locks'
     description: 'Put locks on resources, but not take them away.'
     type: 'CustomRole'
     assignableScopes: [
-      subscription().id
+      subscriptionId
     ]
     permissions: [
       {
@@ -71,7 +73,7 @@ module identities 'identities.bicep' = {
 }
 
 resource planDeployments 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(subscription().id, environmentName, 'plan', deployments.id)
+  name: guid(subscriptionId, environmentName, 'plan', deployments.id)
   properties: {
     principalId: identities.outputs.planObjectId
     principalType: 'ServicePrincipal'
@@ -80,7 +82,7 @@ resource planDeployments 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
 }
 
 resource prodDeployments 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(subscription().id, environmentName, 'prod', deployments.id)
+  name: guid(subscriptionId, environmentName, 'prod', deployments.id)
   properties: {
     principalId: identities.outputs.prodObjectId
     principalType: 'ServicePrincipal'

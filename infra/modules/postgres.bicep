@@ -24,7 +24,8 @@ param allowAzureServices bool
 param workspaceId string
 param deleteLock bool
 
-var credentials = passwordAuth ? {
+// Only where they are given: without them an existing server keeps the ones it has.
+var credentials = passwordAuth && !empty(administratorPassword) ? {
   administratorLogin: administratorLogin
   administratorLoginPassword: administratorPassword
 } : {}
