@@ -83,13 +83,6 @@ var settings = union({
   RUST_LOG: 'info'
 }, postgresSettings)
 
-var networkProperties = empty(subnetId) ? {} : {
-  virtualNetworkSubnetId: subnetId
-  outboundVnetRouting: {
-    allTraffic: true
-  }
-}
-
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: planName
   location: location
@@ -117,10 +110,14 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       '${identityId}': {}
     }
   }
-  properties: union({
+  properties: {
     serverFarmId: plan.id
     httpsOnly: true
     keyVaultReferenceIdentity: identityId
+    virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
+    outboundVnetRouting: {
+      allTraffic: !empty(subnetId)
+    }
     siteConfig: {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
@@ -150,7 +147,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
         }
       }
     }
-  }, networkProperties)
+  }
 }
 
 resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {

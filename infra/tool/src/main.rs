@@ -53,6 +53,12 @@ enum Command {
     },
     /// Make an environment, or bring it up to date: resources, schema, roles.
     Provision(Box<provision::Args>),
+    /// Learn the facts of an environment that was deployed from another machine.
+    Outputs {
+        /// Name of the environment.
+        #[arg(long, env = "AZURE_ENV_NAME", default_value = "dev")]
+        environment: String,
+    },
     /// Let an address through to the database for a while.
     Firewall {
         /// Name of the environment.
@@ -132,6 +138,7 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
             ));
         }
         Command::Provision(args) => provision::run(&tools, &cli.root, args)?,
+        Command::Outputs { environment } => provision::outputs(&tools, environment, &mut state(environment))?,
         Command::Firewall { environment, command } => firewall::run(&tools, &state(environment), command)?,
         Command::Smoke { environment, args } => smoke::run(&tools, &state(environment), args)?,
         Command::Rotate { environment, args } => rotate::run(&tools, &state(environment), args)?,

@@ -190,6 +190,25 @@ pub fn run(tools: &Tools, root: &Path, args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Learns the outputs of the environment's last deployment, for commands on another machine than the one that made it.
+pub fn outputs(tools: &Tools, environment: &str, state: &mut State) -> Result<(), Failure> {
+    let name = format!("backtests-{environment}");
+    let deployment = tools.az(&["deployment", "sub", "show", "--name", &name], &[])?;
+    learn(state, &deployment["properties"]["outputs"], [])?;
+    say(format_args!("environment {environment}: {}", state.require("BACKTEST_APP_URL")?));
+    Ok(())
+}
+
+fn learn<const N: usize>(
+    state: &mut State,
+    outputs: &Value,
+    further: [(&str, String); N],
+) -> Result<(), Failure> {
+    let outputs =
+        OUTPUTS.iter().filter_map(|name| Some((*name, outputs[*name]["value"].as_str()?.to_owned())));
+    state.learn(outputs.chain(further).map(|(name, value)| (name.to_owned(), value)))
+}
+
 fn deploy(
     tools: &Tools,
     root: &Path,
@@ -269,15 +288,16 @@ fn deploy(
             regions
         }
     };
-    let outputs =
-        deploy_somewhere(tools, root, args, &variables, &subscription, &regions, existing.is_some())?;
-    let mut facts: Vec<(String, String)> = OUTPUTS
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), outputs[*name]["value"].as_str()?.to_owned())))
-        .collect();
-    facts.push(("POSTGRES_ADMIN_NAME".to_owned(), name));
-    facts.push(("POSTGRES_PASSWORD_AUTH".to_owned(), passwords.to_string()));
-    state.learn(facts)?;
+    let deployment = Deployment {
+        name: format!("backtests-{environment}"),
+        location: &args.location,
+        file: root.join("infra").join(format!("{}.bicepparam", args.size)).display().to_string(),
+        subscription: &subscription,
+        variables: &variables,
+    };
+    let outputs = deploy_somewhere(tools, &deployment, &regions, existing.is_some())?;
+    let further = [("POSTGRES_ADMIN_NAME", name), ("POSTGRES_PASSWORD_AUTH", passwords.to_string())];
+    learn(state, &outputs, further)?;
     if let Some(password) = administrator_password {
         let login = state.get("POSTGRES_ADMIN_LOGIN").unwrap_or_default();
         hand_over(args, &[(login, password)])?;
@@ -336,18 +356,23 @@ fn existing_server(
     }))
 }
 
-/// Deploys with the database in the first of `regions` that takes it.
+/// One deployment, but for the region of its database.
+struct Deployment<'a> {
+    name: String,
+    location: &'a str,
+    file: String,
+    subscription: &'a str,
+    variables: &'a [(&'a str, String)],
+}
+
+/// Deploys with the database in the first of `regions` that takes it; one that exists stays where it is.
 fn deploy_somewhere(
     tools: &Tools,
-    root: &Path,
-    args: &Args,
-    variables: &[(&str, String)],
-    subscription: &str,
+    deployment: &Deployment<'_>,
     regions: &[String],
     exists: bool,
 ) -> Result<Value, Failure> {
-    let file = root.join("infra").join(format!("{}.bicepparam", args.size)).display().to_string();
-    let name = format!("backtests-{}", args.environment.as_deref().unwrap_or(&args.size));
+    let Deployment { name, location, file, subscription, variables } = deployment;
     let mut refusals = Vec::new();
     for (position, region) in regions.iter().enumerate() {
         let last = position + 1 == regions.len();
@@ -361,17 +386,8 @@ fn deploy_somewhere(
         let mut all: Vec<(&str, &str)> =
             variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
         all.push(("POSTGRES_LOCATION", region));
-        let arguments = [
-            "deployment",
-            "sub",
-            "create",
-            "--name",
-            &name,
-            "--location",
-            &args.location,
-            "--parameters",
-            &file,
-        ];
+        let arguments =
+            ["deployment", "sub", "create", "--name", name, "--location", location, "--parameters", file];
         match tools.az(&arguments, &all) {
             Ok(deployment) => return Ok(deployment["properties"]["outputs"].clone()),
             Err(refusal) if !exists && refusal.says(&RESTRICTED) => {

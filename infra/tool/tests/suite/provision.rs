@@ -51,6 +51,16 @@ fn an_environment_from_nothing() {
 }
 
 #[test]
+fn another_machine_learns_the_facts_of_the_last_deployment() {
+    let mut stand_in = StandIn::new();
+    let outputs = r#"{"properties": {"outputs": {"BACKTEST_APP_URL": {"value": "https://func-1.example"}}}}"#;
+    stand_in.answer("deployment sub show --name backtests-dev", outputs);
+    let said = stand_in.run(&["outputs"], &[]).well();
+    assert!(said.contains("https://func-1.example"), "{said}");
+    assert_eq!(stand_in.remembered(), "BACKTEST_APP_URL=\"https://func-1.example\"\n");
+}
+
+#[test]
 fn flags_win_over_variables() {
     let mut stand_in = StandIn::for_provision("");
     stand_in.answer(LIST, NO_SERVER);

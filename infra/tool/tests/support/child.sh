@@ -18,6 +18,8 @@ for argument in "$@"; do
   previous=$argument
 done
 line=0
+# Read whole first: a use is counted in the same file.
+mapfile -t answers <"$STAND_IN/answers"
 while IFS=$'\t' read -r uses code answer part; do
   line=$((line + 1))
   if [[ "$name $*" == *"$part"* && "$uses" != 0 ]]; then
@@ -25,4 +27,4 @@ while IFS=$'\t' read -r uses code answer part; do
     if [[ "$code" == 0 ]]; then cat "$STAND_IN/$answer"; else cat "$STAND_IN/$answer" >&2; fi
     exit "$code"
   fi
-done <"$STAND_IN/answers"
+done < <(printf '%s\n' "${answers[@]}")
