@@ -3,7 +3,12 @@
 param name string
 param location string
 param tags object
+
+@description('Addresses of the network, and of its two parts.')
 param addressPrefix string = '10.40.0.0/22'
+
+param appPrefix string = '10.40.0.0/24'
+param endpointPrefix string = '10.40.1.0/24'
 
 resource appRules 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   name: 'nsg-${name}-app'
@@ -31,7 +36,7 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
       {
         name: 'app'
         properties: {
-          addressPrefix: cidrSubnet(addressPrefix, 24, 0)
+          addressPrefix: appPrefix
           networkSecurityGroup: {
             id: appRules.id
           }
@@ -48,7 +53,7 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
       {
         name: 'endpoints'
         properties: {
-          addressPrefix: cidrSubnet(addressPrefix, 24, 1)
+          addressPrefix: endpointPrefix
           networkSecurityGroup: {
             id: endpointRules.id
           }
