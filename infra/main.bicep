@@ -232,7 +232,7 @@ var allTags = union({
 var isPrivate = network == 'private'
 var ownLake = empty(lakeAccountName)
 var lakeAccount = ownLake ? storage.outputs.dataAccountName : lakeAccountName
-var serverName = empty(postgresServerName) ? 'psql-backtests-${environmentName}-${serverSuffix}' : postgresServerName
+var serverName = empty(postgresServerName) ? toLower('psql-backtests-${environmentName}-${serverSuffix}') : postgresServerName
 var usesPostgres = runStoreMode == 'postgres' || postgresSignals
 
 // --- resources --------------------------------------------------------------------------------------------------
@@ -302,8 +302,8 @@ module postgres 'modules/postgres.bicep' = {
 module storage 'modules/storage.bicep' = {
   scope: group
   params: {
-    hostAccountName: take('sthost${replace(environmentName, '-', '')}${suffix}', 24)
-    dataAccountName: take('stdata${replace(environmentName, '-', '')}${suffix}', 24)
+    hostAccountName: take('sthost${toLower(replace(environmentName, '-', ''))}${suffix}', 24)
+    dataAccountName: take('stdata${toLower(replace(environmentName, '-', ''))}${suffix}', 24)
     location: location
     tags: allTags
     skuName: preset.storageSku

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::bicep::check::{Checker, DEPTH, Scope, allowed, decorator, literal, property, unwrap};
 use crate::bicep::rules::{POSTGRES_SKUS, ROLES};
 use crate::bicep::syntax::{At, Declaration, Declared, Expr, File, Kind, Name, Property};
+use crate::bicep::values::{DEPTH, Scope, Values, allowed, decorator, literal, property, unwrap};
 use crate::bicep::{Diagnostic, Program};
 use crate::provision::{GROUPS, LOGINS, OUTPUTS};
 
@@ -118,7 +118,7 @@ impl Surroundings {
 struct Cross<'p> {
     program: &'p Program,
     around: &'p Surroundings,
-    values: Checker<'p>,
+    values: Values<'p>,
     found: Vec<Diagnostic>,
 }
 
@@ -127,7 +127,7 @@ pub fn check(program: &Program, around: &Surroundings) -> Vec<Diagnostic> {
     if program.files.iter().any(|file| !file.problems.is_empty()) {
         return Vec::new();
     }
-    let mut cross = Cross { program, around, values: Checker::new(program), found: Vec::new() };
+    let mut cross = Cross { program, around, values: Values::new(program), found: Vec::new() };
     cross.app_settings();
     cross.queues();
     cross.containers();
@@ -613,20 +613,20 @@ fn variable(value: &Expr) -> Option<&str> {
         Kind::Call { function, arguments } if function.text == "readEnvironmentVariable" => {
             arguments.first().and_then(literal)
         }
-        _ => crate::bicep::check::children(value).into_iter().find_map(variable),
+        _ => crate::bicep::values::children(value).into_iter().find_map(variable),
     }
 }
 
 /// Texts at the end of a path of keys, through lists.
 fn collect<'p>(
-    values: &Checker<'p>,
+    values: &Values<'p>,
     scope: &Scope<'p>,
     properties: &'p [Property],
     keys: &[&str],
     found: &mut Vec<(At, String)>,
 ) {
     fn descend<'p>(
-        values: &Checker<'p>,
+        values: &Values<'p>,
         scope: &Scope<'p>,
         expr: &'p Expr,
         keys: &[&str],

@@ -253,13 +253,15 @@ fn deploy(
     set("POSTGRES_ADMIN_TYPE", Some(kind));
 
     let existing = existing_server(tools, &subscription, environment)?;
-    let passwords =
-        args.create_app_users || state.get("POSTGRES_PASSWORD_AUTH").is_some_and(|value| value == "true");
+    // A server that takes passwords goes on doing so, also when nobody asks for it again.
+    let passwords = args.create_app_users
+        || existing.as_ref().is_some_and(|server| server.passwords)
+        || state.get("POSTGRES_PASSWORD_AUTH").is_some_and(|value| value == "true");
     let mut administrator_password = None;
     if passwords {
         set("POSTGRES_PASSWORD_AUTH", Some("true".to_owned()));
         let given = std::env::var("POSTGRES_ADMIN_PASSWORD").ok().filter(|value| !value.is_empty());
-        if existing.is_none() && given.is_none() {
+        if !existing.as_ref().is_some_and(|server| server.passwords) && given.is_none() {
             let password = Secret::generate()?;
             mask(password.reveal());
             set("POSTGRES_ADMIN_PASSWORD", Some(password.reveal().to_owned()));
@@ -267,7 +269,7 @@ fn deploy(
         }
     }
     let regions = match &existing {
-        Some((name, region)) => {
+        Some(Existing { name, region, .. }) => {
             set("POSTGRES_SERVER", Some(name.clone()));
             if args.postgres_location.as_ref().is_some_and(|asked| !same_region(asked, region)) {
                 say(format_args!(
@@ -329,12 +331,19 @@ fn administrator(tools: &Tools) -> Result<(String, String, String), Failure> {
     }
 }
 
-/// Name and region of the environment's server, if it has one.
+/// The server that an environment has already.
+struct Existing {
+    name: String,
+    region: String,
+    /// Whether it takes passwords.
+    passwords: bool,
+}
+
 fn existing_server(
     tools: &Tools,
     subscription: &str,
     environment: &str,
-) -> Result<Option<(String, String)>, Failure> {
+) -> Result<Option<Existing>, Failure> {
     let path = format!(
         "/subscriptions/{subscription}/resourceGroups/rg-backtests-{environment}/providers/Microsoft.DBforPostgreSQL/flexibleServers"
     );
@@ -347,12 +356,14 @@ fn existing_server(
         }
         Err(refusal) => return Err(refusal.into()),
     };
-    let first = servers["value"].as_array().and_then(|servers| servers.first().cloned());
-    Ok(first.and_then(|server| {
-        Some((
-            server["name"].as_str()?.to_owned(),
-            server["location"].as_str()?.replace(' ', "").to_lowercase(),
-        ))
+    let server = &servers["value"][0];
+    let (Some(name), Some(region)) = (server["name"].as_str(), server["location"].as_str()) else {
+        return Ok(None);
+    };
+    Ok(Some(Existing {
+        name: name.to_owned(),
+        region: region.replace(' ', "").to_lowercase(),
+        passwords: server["properties"]["authConfig"]["passwordAuth"].as_str() == Some("Enabled"),
     }))
 }
 

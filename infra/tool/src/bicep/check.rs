@@ -1,39 +1,15 @@
 //! The walk over a program: every declaration once, every value against its type.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::rules::{self, Rule};
 use super::syntax::{At, Declaration, Declared, Expr, File, Kind, Name, Property};
-use super::types::{Key, Model, Type};
+use super::types::{Model, Type};
+use super::values::{
+    DEPTH, Scope, Values, allowed, children, declared_type, decorator, literal, property, unwrap,
+};
 use super::{Diagnostic, Program};
-
-/// How far a value is followed.
-pub(crate) const DEPTH: usize = 24;
-
-/// What an interpolated value is taken for when it cannot be seen.
-pub(crate) const UNSEEN: &str = "\u{2026}";
-
-/// Where names are looked up: a file and the loops around.
-#[derive(Clone)]
-pub(crate) struct Scope<'p> {
-    pub(crate) file: usize,
-    loops: Vec<(&'p Name, Option<&'p Expr>)>,
-}
-
-impl<'p> Scope<'p> {
-    pub(crate) fn of(file: usize) -> Self {
-        Self { file, loops: Vec::new() }
-    }
-
-    fn inside(&self, variables: &'p [Name], over: &'p Expr) -> Self {
-        let mut inner = self.clone();
-        for (position, variable) in variables.iter().enumerate() {
-            inner.loops.push((variable, (position == 0).then_some(over)));
-        }
-        inner
-    }
-}
 
 /// Finds everything that is wrong with `program`, in order of files and lines.
 pub fn check(program: &Program) -> Vec<Diagnostic> {
@@ -45,14 +21,12 @@ pub fn check(program: &Program) -> Vec<Diagnostic> {
     checker.found.into_iter().collect()
 }
 
-/// Looks values up and collects findings.
-pub(crate) struct Checker<'p> {
+struct Checker<'p> {
     program: &'p Program,
+    values: Values<'p>,
     found: BTreeSet<Diagnostic>,
     /// Names that something refers to, by file.
     used: BTreeSet<(usize, String)>,
-    /// The file that a reference, written in a file, means.
-    targets: BTreeMap<(usize, &'p str), usize>,
 }
 
 /// The nearest of `known` to `name`, as a question.
@@ -91,49 +65,6 @@ fn fits(actual: &Type, expected: &Type) -> bool {
     }
 }
 
-fn declared_type(kind: &str) -> Type {
-    match kind.trim_end_matches('?') {
-        "string" => Type::Text,
-        "int" => Type::Int,
-        "bool" => Type::Bool,
-        "object" => Type::Map(Box::new(Type::Any)),
-        "array" => Type::List(Box::new(Type::Any)),
-        list if list.ends_with("[]") => Type::List(Box::new(declared_type(&list[..list.len() - 2]))),
-        _ => Type::Any,
-    }
-}
-
-pub(crate) fn decorator<'d>(declaration: &'d Declaration, name: &str) -> Option<&'d [Expr]> {
-    declaration.decorators.iter().find(|(one, _)| one.text == name).map(|(_, arguments)| arguments.as_slice())
-}
-
-pub(crate) fn allowed(declaration: &Declaration) -> &[Expr] {
-    match decorator(declaration, "allowed") {
-        Some([Expr { kind: Kind::Array(values), .. }]) => values,
-        _ => &[],
-    }
-}
-
-pub(crate) fn literal(expr: &Expr) -> Option<&str> {
-    match &expr.kind {
-        Kind::Text { literal: Some(text), .. } => Some(text),
-        _ => None,
-    }
-}
-
-pub(crate) fn property<'e>(properties: &'e [Property], key: &str) -> Option<&'e Property> {
-    properties.iter().find(|one| one.key.as_ref().is_some_and(|name| name.text == key))
-}
-
-/// The object inside conditions and loops, with the loops' variables.
-pub(crate) fn unwrap<'p>(scope: &Scope<'p>, expr: &'p Expr) -> (Scope<'p>, &'p Expr) {
-    match &expr.kind {
-        Kind::If { body, .. } => unwrap(scope, body),
-        Kind::For { variables, over, body } => unwrap(&scope.inside(variables, over), body),
-        _ => (scope.clone(), expr),
-    }
-}
-
 /// Whether a name says that its value must not be seen.
 fn sounds_secret(name: &str) -> bool {
     let name = name.to_lowercase();
@@ -143,20 +74,8 @@ fn sounds_secret(name: &str) -> bool {
 }
 
 impl<'p> Checker<'p> {
-    pub(crate) fn new(program: &'p Program) -> Self {
-        let mut targets = BTreeMap::new();
-        for (index, file) in program.files.iter().enumerate() {
-            let modules = file.declarations.iter().filter_map(|one| match &one.kind {
-                Declared::Module { path, .. } => Some(path),
-                _ => None,
-            });
-            for reference in modules.chain(&file.using) {
-                if let Some(target) = program.resolve(&file.path, &reference.text) {
-                    targets.insert((index, reference.text.as_str()), target);
-                }
-            }
-        }
-        Self { program, found: BTreeSet::new(), used: BTreeSet::new(), targets }
+    fn new(program: &'p Program) -> Self {
+        Self { program, values: Values::new(program), found: BTreeSet::new(), used: BTreeSet::new() }
     }
 
     fn report(&mut self, file: usize, at: At, code: &'static str, message: impl Into<String>) {
@@ -164,338 +83,8 @@ impl<'p> Checker<'p> {
         self.found.insert(Diagnostic { path, at, code, message: message.into() });
     }
 
-    pub(crate) fn find(&self, file: usize, name: &str) -> Option<&'p Declaration> {
-        let program: &'p Program = self.program;
-        program.files[file].declarations.iter().find(|one| {
-            one.name.text == name && !matches!(one.kind, Declared::Output { .. } | Declared::Assignment(_))
-        })
-    }
-
     fn parameters(file: &File) -> impl Iterator<Item = &Declaration> {
         file.declarations.iter().filter(|one| matches!(one.kind, Declared::Parameter { .. }))
-    }
-
-    fn target(&self, file: usize, reference: &'p Name) -> Option<usize> {
-        self.targets.get(&(file, reference.text.as_str())).copied()
-    }
-
-    // --- values ------------------------------------------------------------------------------------------------
-
-    /// What callers give for a parameter of `file`: arguments of modules, lines of parameter files.
-    fn given(&self, file: usize, name: &str) -> Vec<(Scope<'p>, &'p Expr)> {
-        let program: &'p Program = self.program;
-        let mut found = Vec::new();
-        for (index, caller) in program.files.iter().enumerate() {
-            let for_us = |reference: &'p Name| self.target(index, reference) == Some(file);
-            for declaration in &caller.declarations {
-                match &declaration.kind {
-                    Declared::Module { path, body } if for_us(path) => {
-                        let (scope, body) = unwrap(&Scope::of(index), body);
-                        if let Kind::Object(properties) = &body.kind
-                            && let Some(Property { value: Expr { kind: Kind::Object(given), .. }, .. }) =
-                                property(properties, "params")
-                            && let Some(one) = property(given, name)
-                        {
-                            found.push((scope, &one.value));
-                        }
-                    }
-                    Declared::Assignment(value)
-                        if declaration.name.text == name && caller.using.as_ref().is_some_and(for_us) =>
-                    {
-                        found.push((Scope::of(index), value));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        found
-    }
-
-    /// The literals that an expression can come to, as far as they can be seen.
-    pub(crate) fn shapes(
-        &self,
-        scope: &Scope<'p>,
-        expr: &'p Expr,
-        depth: usize,
-    ) -> Vec<(Scope<'p>, &'p Expr)> {
-        if depth == 0 {
-            return Vec::new();
-        }
-        let all = |exprs: &[&'p Expr]| -> Vec<_> {
-            exprs.iter().flat_map(|one| self.shapes(scope, one, depth - 1)).collect()
-        };
-        match &expr.kind {
-            Kind::Text { .. } | Kind::Number(_) | Kind::Bool(_) | Kind::Object(_) | Kind::Array(_) => {
-                vec![(scope.clone(), expr)]
-            }
-            Kind::Choice(parts) => all(&[&parts[1], &parts[2]]),
-            Kind::If { body, .. } => all(&[body]),
-            Kind::For { variables, over, body } => {
-                self.shapes(&scope.inside(variables, over), body, depth - 1)
-            }
-            Kind::Call { function, arguments } if ["union", "concat"].contains(&function.text.as_str()) => {
-                all(&arguments.iter().collect::<Vec<_>>())
-            }
-            Kind::Operation { operator, operands } if operator == "??" => {
-                all(&operands.iter().collect::<Vec<_>>())
-            }
-            Kind::Member { object, property: name } => {
-                if let Some((target, _)) = self.outputs_of(scope, object) {
-                    let program: &'p Program = self.program;
-                    let outputs =
-                        program.files[target].declarations.iter().filter_map(|one| match &one.kind {
-                            Declared::Output { value, .. } if one.name.text == name.text => Some(value),
-                            _ => None,
-                        });
-                    return outputs.flat_map(|one| self.shapes(&Scope::of(target), one, depth - 1)).collect();
-                }
-                if let (Kind::Name(resource), "name") = (&object.kind, name.text.as_str())
-                    && let Some(Declared::Resource { body, .. }) =
-                        self.find(scope.file, resource).map(|one| &one.kind)
-                {
-                    let (scope, body) = unwrap(&Scope::of(scope.file), body);
-                    let Kind::Object(properties) = &body.kind else { return Vec::new() };
-                    let name = property(properties, "name");
-                    return name.map_or_else(Vec::new, |one| self.shapes(&scope, &one.value, depth - 1));
-                }
-                let mut found = Vec::new();
-                for (scope, shape) in self.shapes(scope, object, depth - 1) {
-                    if let Kind::Object(properties) = &shape.kind
-                        && let Some(one) = property(properties, &name.text)
-                    {
-                        found.extend(self.shapes(&scope, &one.value, depth - 1));
-                    }
-                }
-                found
-            }
-            Kind::Index { object, index } => {
-                let mut found = Vec::new();
-                for (scope, shape) in self.shapes(scope, object, depth - 1) {
-                    match &shape.kind {
-                        Kind::Object(properties) => {
-                            let wanted = literal(index);
-                            for one in properties {
-                                let key = one.key.as_ref().map(|name| name.text.as_str());
-                                if wanted.is_none() || wanted == key {
-                                    found.extend(self.shapes(&scope, &one.value, depth - 1));
-                                }
-                            }
-                        }
-                        Kind::Array(items) => {
-                            found.extend(items.iter().flat_map(|item| self.shapes(&scope, item, depth - 1)));
-                        }
-                        _ => {}
-                    }
-                }
-                found
-            }
-            Kind::Name(name) => {
-                if let Some((_, over)) = scope.loops.iter().rev().find(|(one, _)| one.text == *name) {
-                    let Some(over) = over else { return Vec::new() };
-                    let lists = self.shapes(scope, over, depth - 1);
-                    let mut found = Vec::new();
-                    for (scope, list) in lists {
-                        if let Kind::Array(items) = &list.kind {
-                            found.extend(items.iter().flat_map(|item| self.shapes(&scope, item, depth - 1)));
-                        }
-                    }
-                    return found;
-                }
-                let Some(declaration) = self.find(scope.file, name) else { return Vec::new() };
-                match &declaration.kind {
-                    Declared::Variable(value) => self.shapes(&Scope::of(scope.file), value, depth - 1),
-                    Declared::Parameter { default, .. } => {
-                        let home = Scope::of(scope.file);
-                        let mut found: Vec<_> =
-                            allowed(declaration).iter().map(|value| (home.clone(), value)).collect();
-                        if found.is_empty() {
-                            let given = self.given(scope.file, name).into_iter();
-                            let default = default.iter().map(|value| (home.clone(), value));
-                            found = given
-                                .chain(default)
-                                .flat_map(|(scope, value)| self.shapes(&scope, value, depth - 1))
-                                .collect();
-                        }
-                        // "Nothing", which its reader asks for before it uses the value.
-                        found.retain(|(_, value)| literal(value) != Some(""));
-                        found
-                    }
-                    _ => Vec::new(),
-                }
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// The texts that an expression can come to; what cannot be seen of them is [`UNSEEN`].
-    pub(crate) fn texts(&self, scope: &Scope<'p>, expr: &'p Expr, depth: usize) -> Vec<String> {
-        let mut found = Vec::new();
-        if depth == 0 {
-            return found;
-        }
-        for (scope, shape) in self.shapes(scope, expr, depth) {
-            match &shape.kind {
-                Kind::Text { literal: Some(text), .. } => found.push(text.clone()),
-                Kind::Text { literal: None, holes } => {
-                    let source = &self.program.files[scope.file].text;
-                    let part = |from: usize, to: usize| source.get(from..to).unwrap_or_default().to_owned();
-                    let mut texts = vec![String::new()];
-                    let mut from = shape.at.start + 1;
-                    for hole in holes {
-                        let before = part(from, hole.at.start - 2);
-                        let mut values = self.texts(&scope, hole, depth - 1);
-                        if values.is_empty() {
-                            values.push(UNSEEN.to_owned());
-                        }
-                        texts = texts
-                            .iter()
-                            .flat_map(|text| values.iter().map(move |value| (text, value)))
-                            .map(|(text, value)| format!("{text}{before}{value}"))
-                            .collect();
-                        from = hole.at.end + 1;
-                    }
-                    let rest = part(from, shape.at.end - 1);
-                    found.extend(texts.into_iter().map(|text| text + &rest));
-                }
-                _ => {}
-            }
-        }
-        found
-    }
-
-    /// The type of an expression, or anything.
-    fn infer(&self, scope: &Scope<'p>, expr: &'p Expr, depth: usize) -> Type {
-        if depth == 0 {
-            return Type::Any;
-        }
-        let any_list = || Type::List(Box::new(Type::Any));
-        let any_map = || Type::Map(Box::new(Type::Any));
-        match &expr.kind {
-            Kind::Text { .. } => Type::Text,
-            Kind::Number(_) => Type::Int,
-            Kind::Bool(_) => Type::Bool,
-            Kind::Object(_) => any_map(),
-            Kind::Array(_) | Kind::For { .. } => any_list(),
-            Kind::Null | Kind::Foreign => Type::Any,
-            Kind::If { body, .. } => self.infer(scope, body, depth - 1),
-            Kind::Choice(parts) => {
-                let (yes, no) =
-                    (self.infer(scope, &parts[1], depth - 1), self.infer(scope, &parts[2], depth - 1));
-                if yes == no { yes } else { Type::Any }
-            }
-            Kind::Call { function, arguments } => {
-                match rules::FUNCTIONS.iter().find(|(name, _)| *name == function.text).map(|(_, kind)| *kind)
-                {
-                    Some('t') => Type::Text,
-                    Some('i') => Type::Int,
-                    Some('b') => Type::Bool,
-                    Some('l') => any_list(),
-                    Some('m') => any_map(),
-                    _ if ["union", "concat", "take", "skip", "intersection"]
-                        .contains(&function.text.as_str()) =>
-                    {
-                        match arguments.first().map(|first| self.infer(scope, first, depth - 1)) {
-                            Some(Type::Model(_) | Type::Map(_)) => any_map(),
-                            Some(Type::List(_)) => any_list(),
-                            Some(Type::Text | Type::OneOf(_)) => Type::Text,
-                            _ => Type::Any,
-                        }
-                    }
-                    _ => Type::Any,
-                }
-            }
-            Kind::Operation { operator, operands } => match operator.as_str() {
-                "+" | "*" | "/" | "%" => Type::Int,
-                "-" => Type::Int,
-                "??" => operands.last().map_or(Type::Any, |last| self.infer(scope, last, depth - 1)),
-                _ => Type::Bool,
-            },
-            Kind::Index { object, .. } => match self.infer(scope, object, depth - 1) {
-                Type::List(item) => *item,
-                _ => self.shape_type(scope, expr, depth),
-            },
-            Kind::Member { object, property } => {
-                if let Some((_, outputs)) = self.outputs_of(scope, object) {
-                    return outputs.get(property.text.as_str()).map_or(Type::Any, |kind| declared_type(kind));
-                }
-                if let Kind::Call { function, .. } = &object.kind
-                    && rules::members(&function.text).is_some()
-                    && ["id", "name", "tenantId", "subscriptionId", "location"]
-                        .contains(&property.text.as_str())
-                {
-                    return Type::Text;
-                }
-                match self.infer(scope, object, depth - 1) {
-                    Type::Model(model) => match self.key(&model, &property.text) {
-                        Some(key) => key.kind,
-                        None if ["id", "name", "type"].contains(&property.text.as_str()) => Type::Text,
-                        None => Type::Any,
-                    },
-                    _ => self.shape_type(scope, expr, depth),
-                }
-            }
-            Kind::Name(name) => {
-                if scope.loops.iter().any(|(one, _)| one.text == *name) {
-                    return self.shape_type(scope, expr, depth);
-                }
-                match self.find(scope.file, name).map(|one| &one.kind) {
-                    Some(Declared::Parameter { kind, .. }) => declared_type(kind),
-                    Some(Declared::Variable(value)) => self.infer(&Scope::of(scope.file), value, depth - 1),
-                    Some(Declared::Resource { kind, body, .. }) => {
-                        let model = self.model_of(kind, None).map_or(Type::Any, |(_, model)| {
-                            Type::Model(self.program.table.read_model(&model).to_owned())
-                        });
-                        if matches!(body.kind, Kind::For { .. }) {
-                            Type::List(Box::new(model))
-                        } else {
-                            model
-                        }
-                    }
-                    _ => Type::Any,
-                }
-            }
-        }
-    }
-
-    /// The type that all literals behind an expression share.
-    fn shape_type(&self, scope: &Scope<'p>, expr: &'p Expr, depth: usize) -> Type {
-        let mut kinds = self
-            .shapes(scope, expr, depth - 1)
-            .into_iter()
-            .map(|(scope, shape)| self.infer(&scope, shape, depth - 1));
-        let Some(first) = kinds.next() else { return Type::Any };
-        if kinds.all(|kind| kind == first) { first } else { Type::Any }
-    }
-
-    fn key(&self, model: &str, name: &str) -> Option<Key> {
-        match self.program.table.model(model) {
-            Model::Keys(keys) => keys.get(name).cloned(),
-            _ => Some(Key { kind: Type::Any, required: false, read_only: false }),
-        }
-    }
-
-    /// The outputs of the module that `expr` means by `module.outputs`, and that module's file.
-    fn outputs_of(&self, scope: &Scope<'p>, expr: &'p Expr) -> Option<(usize, BTreeMap<&'p str, &'p str>)> {
-        let Kind::Member { object, property } = &expr.kind else { return None };
-        let (Kind::Name(name), "outputs") = (&object.kind, property.text.as_str()) else { return None };
-        let Some(Declared::Module { path, .. }) = self.find(scope.file, name).map(|one| &one.kind) else {
-            return None;
-        };
-        let program: &'p Program = self.program;
-        let target = self.target(scope.file, path)?;
-        let outputs = program.files[target].declarations.iter().filter_map(|one| match &one.kind {
-            Declared::Output { kind, .. } => Some((one.name.text.as_str(), kind.as_str())),
-            _ => None,
-        });
-        Some((target, outputs.collect()))
-    }
-
-    /// Resource type and model of `type@version`; `name` chooses where the shape depends on it.
-    fn model_of(&self, kind: &Name, name: Option<&str>) -> Option<(String, String)> {
-        let (kind, _) = kind.text.split_once('@')?;
-        let resources = &self.program.table.resources;
-        let exact = resources.get(kind).or_else(|| resources.get(&format!("{kind}@{}", name?)));
-        exact.map(|resource| (kind.to_owned(), resource.model.clone()))
     }
 
     // --- files -------------------------------------------------------------------------------------------------
@@ -530,7 +119,7 @@ impl<'p> Checker<'p> {
             }
         }
         if let Some(using) = &file.using {
-            match self.target(index, using) {
+            match self.values.target(index, using) {
                 None => self.report(index, using.at, "module", format!("there is no file `{}`", using.text)),
                 Some(target) => {
                     let given = file.declarations.iter().filter_map(|one| match &one.kind {
@@ -600,7 +189,7 @@ impl<'p> Checker<'p> {
             _ => None,
         };
         let known: Vec<_> = values.iter().filter_map(show).collect();
-        for (scope, shape) in self.shapes(scope, value, DEPTH) {
+        for (scope, shape) in self.values.shapes(scope, value, DEPTH) {
             if let Some(text) = show(shape)
                 && !known.contains(&text)
             {
@@ -620,7 +209,7 @@ impl<'p> Checker<'p> {
             Some([Expr { kind: Kind::Number(number), .. }]) => Some(*number),
             _ => None,
         };
-        for (scope, shape) in self.shapes(scope, value, DEPTH) {
+        for (scope, shape) in self.values.shapes(scope, value, DEPTH) {
             let (size, least, most) = match &shape.kind {
                 Kind::Number(number) => (*number, limit("minValue"), limit("maxValue")),
                 Kind::Text { literal: Some(text), .. } => {
@@ -652,7 +241,7 @@ impl<'p> Checker<'p> {
         let depth = depth.checked_sub(1)?;
         match &expr.kind {
             Kind::Name(name) => {
-                let declaration = self.find(scope.file, name)?;
+                let declaration = self.values.find(scope.file, name)?;
                 match &declaration.kind {
                     Declared::Parameter { .. } => decorator(declaration, "secure").map(|_| name.clone()),
                     Declared::Variable(value) => self.secret_in(&Scope::of(scope.file), value, depth),
@@ -685,7 +274,7 @@ impl<'p> Checker<'p> {
             self.report(file, path.at, "subset", "a registry module needs a network to be read");
             return;
         }
-        let Some(target) = self.target(file, path) else {
+        let Some(target) = self.values.target(file, path) else {
             let known = program.files.iter().filter_map(|one| one.path.file_name()?.to_str());
             let hint = meant(path.text.rsplit('/').next().unwrap_or_default(), known);
             self.report(file, path.at, "module", format!("there is no file `{}`{hint}", path.text));
@@ -758,6 +347,7 @@ impl<'p> Checker<'p> {
                 _ => continue,
             };
             let known = self
+                .values
                 .find(scope.file, name)
                 .is_none_or(|one| matches!(one.kind, Declared::Resource { .. } | Declared::Module { .. }));
             if !known {
@@ -864,7 +454,7 @@ impl<'p> Checker<'p> {
             self.report(file, parent.value.at, "parent", "is the name of a resource");
             return;
         };
-        let Some(declaration) = self.find(file, name) else { return };
+        let Some(declaration) = self.values.find(file, name) else { return };
         let fits = match &declaration.kind {
             Declared::Resource { kind, .. } => {
                 let above = kind.text.split('@').next().unwrap_or_default();
@@ -880,9 +470,9 @@ impl<'p> Checker<'p> {
 
     fn fixed_name(&mut self, scope: &Scope<'p>, type_name: &str, value: &'p Expr) {
         let Some(known) = rules::names(type_name) else { return };
-        for (scope, shape) in self.shapes(scope, value, DEPTH) {
+        for (scope, shape) in self.values.shapes(scope, value, DEPTH) {
             // Of a name with interpolation, the fixed beginning counts.
-            let Some(text) = self.texts(&scope, shape, DEPTH).into_iter().next() else { continue };
+            let Some(text) = self.values.texts(&scope, shape, DEPTH).into_iter().next() else { continue };
             let fits = known.iter().any(|one| *one == text || (one.ends_with('.') && text.starts_with(one)));
             if !fits {
                 let hint = meant(&text, known.iter().copied());
@@ -902,8 +492,8 @@ impl<'p> Checker<'p> {
         else {
             return;
         };
-        let starts = self.shapes(scope, &start.value, DEPTH);
-        let ends = self.shapes(scope, &end.value, DEPTH);
+        let starts = self.values.shapes(scope, &start.value, DEPTH);
+        let ends = self.values.shapes(scope, &end.value, DEPTH);
         // Rules come as a list of objects: the shapes of both keys run in step.
         for ((_, start), (scope, end)) in starts.iter().zip(&ends) {
             let address = |expr: &Expr| literal(expr)?.parse::<Ipv4Addr>().ok();
@@ -929,8 +519,8 @@ impl<'p> Checker<'p> {
             return;
         };
         let (Some(name), Some(tier)) = (property(sku, "name"), property(sku, "tier")) else { return };
-        let names = self.shapes(scope, &name.value, DEPTH);
-        let tiers = self.shapes(scope, &tier.value, DEPTH);
+        let names = self.values.shapes(scope, &name.value, DEPTH);
+        let tiers = self.values.shapes(scope, &tier.value, DEPTH);
         for ((home, name), (_, tier)) in names.iter().zip(&tiers) {
             let (Some(name_text), Some(tier_text)) = (literal(name), literal(tier)) else { continue };
             match rules::POSTGRES_SKUS.iter().find(|(sku, ..)| *sku == name_text) {
@@ -968,12 +558,12 @@ impl<'p> Checker<'p> {
             }
             Kind::Null | Kind::Foreign => {}
             Kind::Name(_) | Kind::Member { .. } | Kind::Index { .. } => {
-                let actual = self.infer(scope, expr, DEPTH);
+                let actual = self.values.infer(scope, expr, DEPTH);
                 if !fits(&actual, expected) {
                     self.mismatch(scope, expr, &written(&actual), expected);
                     return;
                 }
-                for (home, shape) in self.shapes(scope, expr, DEPTH) {
+                for (home, shape) in self.values.shapes(scope, expr, DEPTH) {
                     if !matches!(&shape.kind, Kind::Text { literal: Some(text), .. } if text.is_empty()) {
                         self.value(&home, shape, expected, whole, rule);
                     }
@@ -1030,7 +620,7 @@ impl<'p> Checker<'p> {
                 }
             }
             Kind::Call { .. } | Kind::Operation { .. } => {
-                let actual = self.infer(scope, expr, DEPTH);
+                let actual = self.values.infer(scope, expr, DEPTH);
                 if !fits(&actual, expected) {
                     self.mismatch(scope, expr, &written(&actual), expected);
                 }
@@ -1134,7 +724,7 @@ impl<'p> Checker<'p> {
                     return;
                 }
                 self.used.insert((scope.file, name.clone()));
-                if self.find(scope.file, name).is_none() {
+                if self.values.find(scope.file, name).is_none() {
                     let known =
                         self.program.files[scope.file].declarations.iter().map(|one| one.name.text.as_str());
                     let known = known.chain(scope.loops.iter().map(|(one, _)| one.text.as_str()));
@@ -1184,7 +774,7 @@ impl<'p> Checker<'p> {
         let [left, right] = operands else { return };
         for (fixed, open) in [(left, right), (right, left)] {
             let Some(text) = literal(fixed) else { continue };
-            let shapes = self.shapes(scope, open, DEPTH);
+            let shapes = self.values.shapes(scope, open, DEPTH);
             let values: Vec<&str> = shapes.iter().filter_map(|(_, shape)| literal(shape)).collect();
             if !values.is_empty() && values.len() == shapes.len() && !values.contains(&text) {
                 let hint = meant(text, values.iter().copied());
@@ -1210,7 +800,7 @@ impl<'p> Checker<'p> {
             return;
         }
         for id in arguments.iter().skip(1) {
-            for (home, shape) in self.shapes(scope, id, DEPTH) {
+            for (home, shape) in self.values.shapes(scope, id, DEPTH) {
                 if let Some(text) = literal(shape)
                     && !rules::ROLES.iter().any(|(known, _)| *known == text)
                 {
@@ -1224,7 +814,7 @@ impl<'p> Checker<'p> {
 
     fn member(&mut self, scope: &Scope<'p>, object: &'p Expr, property_name: &'p Name) {
         let name = property_name.text.as_str();
-        if let Some((target, outputs)) = self.outputs_of(scope, object) {
+        if let Some((target, outputs)) = self.values.outputs_of(scope, object) {
             if !outputs.contains_key(name) {
                 let hint = meant(name, outputs.keys().copied());
                 let path = self.program.files[target].path.display().to_string();
@@ -1240,7 +830,7 @@ impl<'p> Checker<'p> {
         let fixed = match &object.kind {
             Kind::Name(module)
                 if matches!(
-                    self.find(scope.file, module).map(|one| &one.kind),
+                    self.values.find(scope.file, module).map(|one| &one.kind),
                     Some(Declared::Module { .. })
                 ) =>
             {
@@ -1267,7 +857,7 @@ impl<'p> Checker<'p> {
             }
             return;
         }
-        if let Type::Model(model) = self.infer(scope, object, DEPTH) {
+        if let Type::Model(model) = self.values.infer(scope, object, DEPTH) {
             if let Model::Keys(keys) = self.program.table.model(&model)
                 && !keys.contains_key(name)
                 && !["id", "name", "type", "apiVersion"].contains(&name)
@@ -1279,7 +869,7 @@ impl<'p> Checker<'p> {
             return;
         }
         // Every object that can stand here has the member.
-        for (home, shape) in self.shapes(scope, object, DEPTH) {
+        for (home, shape) in self.values.shapes(scope, object, DEPTH) {
             let Kind::Object(properties) = &shape.kind else { continue };
             let open = properties.iter().any(|one| one.key.is_none());
             if !open && property(properties, name).is_none() {
@@ -1314,24 +904,5 @@ impl<'p> Checker<'p> {
                 }
             }
         }
-    }
-}
-
-/// The expressions directly inside of one.
-pub(crate) fn children(expr: &Expr) -> Vec<&Expr> {
-    match &expr.kind {
-        Kind::Text { holes, .. } => holes.iter().collect(),
-        Kind::Object(properties) => {
-            properties.iter().flat_map(|one| one.holes.iter().chain([&one.value])).collect()
-        }
-        Kind::Array(items) => items.iter().collect(),
-        Kind::For { over, body, .. } => vec![over, body],
-        Kind::If { condition, body } => vec![condition, body],
-        Kind::Choice(parts) => parts.iter().collect(),
-        Kind::Member { object, .. } => vec![object],
-        Kind::Index { object, index } => vec![object, index],
-        Kind::Call { arguments, .. } => arguments.iter().collect(),
-        Kind::Operation { operands, .. } => operands.iter().collect(),
-        Kind::Number(_) | Kind::Bool(_) | Kind::Null | Kind::Name(_) | Kind::Foreign => Vec::new(),
     }
 }

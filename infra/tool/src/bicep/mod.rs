@@ -6,6 +6,7 @@ pub mod check;
 pub mod rules;
 pub mod syntax;
 pub mod types;
+pub(crate) mod values;
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};

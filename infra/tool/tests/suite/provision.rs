@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::stand_in::StandIn;
 
 const NO_SERVER: &str = r#"{"value": []}"#;
-const SERVER: &str = r#"{"value": [{"name": "psql-1", "location": "North Europe"}]}"#;
+const SERVER: &str = r#"{"value": [{"name": "psql-1", "location": "North Europe", "properties": {"authConfig": {"passwordAuth": "Disabled"}}}]}"#;
 const LIST: &str = "rg-backtests-dev/providers/Microsoft.DBforPostgreSQL/flexibleServers?";
 const RESTRICTED: &str = "ERROR: (LocationIsOfferRestricted) Subscriptions are restricted: the location is restricted for provisioning.";
 
@@ -197,9 +197,11 @@ fn passwords_are_made_once_and_seen_by_nobody() {
 
     // A second run finds everything and makes nothing.
     stand_in.forget();
-    stand_in.answer_first(LIST, SERVER);
+    stand_in.answer_first(LIST, &SERVER.replace("Disabled", "Enabled"));
     stand_in.answer("secret show", r#""https://kv-1/secrets/postgres-dsn""#);
-    stand_in.run(&["provision", "--create-app-users"], &[]).well();
+    // Nobody needs to say again that there are passwords.
+    stand_in.run(&["provision"], &[]).well();
+    assert_eq!(stand_in.variable("az", "POSTGRES_PASSWORD_AUTH").unwrap(), "true");
     assert!(stand_in.calls_of("migrate roles").is_empty() && stand_in.calls_of("secret set").is_empty());
     assert!(
         !stand_in.variables().contains("POSTGRES_ADMIN_PASSWORD"),
