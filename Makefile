@@ -11,7 +11,7 @@ test: ## run every test against real parts
 	cargo test --locked --workspace
 
 check: ## what CI checks before the tests
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 bench: ## measure the hot paths

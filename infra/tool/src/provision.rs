@@ -87,7 +87,7 @@ pub struct Args {
     pub tier: Option<String>,
     /// Storage of the server in GiB.
     #[arg(long, env = "POSTGRES_STORAGE_GB")]
-    pub storage_gb: Option<u32>,
+    pub storage_gb: Option<String>,
     /// Major version of Postgres.
     #[arg(long, env = "POSTGRES_VERSION")]
     pub postgres_version: Option<String>,
@@ -95,7 +95,7 @@ pub struct Args {
     #[arg(long, env = "POSTGRES_DATABASE")]
     pub database_name: Option<String>,
     /// public or private.
-    #[arg(long, env = "BACKTEST_NETWORK", value_parser = ["public", "private"])]
+    #[arg(long, env = "BACKTEST_NETWORK", value_parser = ["public", "private", ""], hide_possible_values = true)]
     pub network: Option<String>,
     /// Admit every address inside Azure, those of other customers too.
     #[arg(long)]
@@ -173,12 +173,17 @@ fn range(args: &Args) -> Result<Option<Value>, Failure> {
     Ok(Some(json!([{"name": name, "startIpAddress": first.to_string(), "endIpAddress": last.to_string()}])))
 }
 
+/// An empty value counts as none: that is what a pipeline hands on for a variable that nobody set.
+fn filled(value: Option<&String>) -> Option<String> {
+    value.filter(|text| !text.trim().is_empty()).cloned()
+}
+
 /// Runs the command in the project at `root`.
 pub fn run(tools: &Tools, root: &Path, args: &Args) -> Result<(), Failure> {
     // Everything that can be wrong is said before the first call.
-    let tier = pair(args.sku_name.as_deref(), args.tier.as_deref())?;
+    let tier = pair(filled(args.sku_name.as_ref()).as_deref(), filled(args.tier.as_ref()).as_deref())?;
     let range = range(args)?;
-    let environment = args.environment.clone().unwrap_or_else(|| args.size.clone());
+    let environment = filled(args.environment.as_ref()).unwrap_or_else(|| args.size.clone());
     let mut state = State::load(root, &environment);
     if !args.only_database {
         deploy(tools, root, args, tier, range, &environment, &mut state)?;
@@ -239,12 +244,12 @@ fn deploy(
             variables.push((name, value));
         }
     };
-    set("POSTGRES_SKU", args.sku_name.clone());
+    set("POSTGRES_SKU", filled(args.sku_name.as_ref()));
     set("POSTGRES_TIER", tier.map(str::to_owned));
-    set("POSTGRES_STORAGE_GB", args.storage_gb.map(|number| number.to_string()));
-    set("POSTGRES_VERSION", args.postgres_version.clone());
-    set("POSTGRES_DATABASE", args.database_name.clone());
-    set("BACKTEST_NETWORK", args.network.clone());
+    set("POSTGRES_STORAGE_GB", filled(args.storage_gb.as_ref()));
+    set("POSTGRES_VERSION", filled(args.postgres_version.as_ref()));
+    set("POSTGRES_DATABASE", filled(args.database_name.as_ref()));
+    set("BACKTEST_NETWORK", filled(args.network.as_ref()));
     set("POSTGRES_ALLOW_AZURE_SERVICES", args.allow_azure_services.then(|| "true".to_owned()));
     set("POSTGRES_FIREWALL_RULES", range.map(|rules| rules.to_string()));
     let (name, id, kind) = administrator(tools)?;
@@ -271,7 +276,7 @@ fn deploy(
     let regions = match &existing {
         Some(Existing { name, region, .. }) => {
             set("POSTGRES_SERVER", Some(name.clone()));
-            if args.postgres_location.as_ref().is_some_and(|asked| !same_region(asked, region)) {
+            if filled(args.postgres_location.as_ref()).is_some_and(|asked| !same_region(&asked, region)) {
                 say(format_args!(
                     "{name} stays in {region}: a server cannot move (see \"region move\" in infra/README.md)"
                 ));
@@ -279,10 +284,10 @@ fn deploy(
             vec![region.clone()]
         }
         None => {
-            set("POSTGRES_SERVER", args.server_name.clone());
-            let first = args.postgres_location.clone().or_else(|| state.get("POSTGRES_LOCATION"));
+            set("POSTGRES_SERVER", filled(args.server_name.as_ref()));
+            let first = filled(args.postgres_location.as_ref()).or_else(|| state.get("POSTGRES_LOCATION"));
             let mut regions = vec![first.unwrap_or_else(|| args.location.clone())];
-            for region in &args.location_fallback {
+            for region in args.location_fallback.iter().filter(|region| !region.trim().is_empty()) {
                 if !regions.iter().any(|known| same_region(known, region)) {
                     regions.push(region.clone());
                 }

@@ -134,13 +134,13 @@ pub fn names(kind: &str) -> Option<&'static [&'static str]> {
             "privatelink.vaultcore.azure.net",
         ],
         "Microsoft.DBforPostgreSQL/flexibleServers/configurations" => &[
+            // Those that can be set; `log_connections`, `log_parameter_max_length` and others are the platform's.
             "azure.extensions",
             "log_checkpoints",
-            "log_connections",
-            "log_disconnections",
+            "log_error_verbosity",
             "log_lock_waits",
-            "log_min_duration_statement",
-            "log_parameter_max_length",
+            "log_temp_files",
+            "pgbouncer.enabled",
             "ssl_min_protocol_version",
         ],
         _ => return None,

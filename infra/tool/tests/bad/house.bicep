@@ -47,7 +47,7 @@ resource firewall 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2025-
 
 resource setting 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2025-08-01' = {
   parent: unknown
-  name: 'log_conections'
+  name: 'log_lock_wait'
   properties: {
     value: 'on'
   }

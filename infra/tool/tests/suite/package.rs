@@ -4,9 +4,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use infra_tool::package::{EXECUTABLE, Needs, needs, pack, unpack};
+use infra_tool::package::{EXECUTABLE, Needs, Packing, needs, pack, unpack};
 
 use super::project;
+
+/// As it is deployed.
+const FOR_AZURE: Packing = Packing { any_glibc: false, compress: true };
+
+/// As this machine can run it, without waiting for it to become small.
+const FOR_HERE: Packing = Packing { any_glibc: true, compress: false };
 
 /// The service's program of the same build, made if it is not there.
 fn program() -> PathBuf {
@@ -40,8 +46,8 @@ fn a_release_has_everything_in_its_place() {
     let program = folder.path().join("program");
     std::fs::write(&program, smallest()).unwrap();
     let (one, two) = (folder.path().join("one.zip"), folder.path().join("deeper/two.zip"));
-    let release = pack(&project(), &program, &one, false).unwrap();
-    pack(&project(), &program, &two, false).unwrap();
+    let release = pack(&project(), &program, &one, FOR_AZURE).unwrap();
+    pack(&project(), &program, &two, FOR_AZURE).unwrap();
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap(), "two runs give two zips");
 
     let entries = unpack(&one).unwrap();
@@ -76,7 +82,7 @@ fn a_program_that_the_platform_cannot_run_is_refused() {
     let out = folder.path().join("release.zip");
     let script = folder.path().join("script");
     std::fs::write(&script, "#!/bin/sh\n").unwrap();
-    let error = pack(&project(), &script, &out, true).unwrap_err().to_string();
+    let error = pack(&project(), &script, &out, FOR_HERE).unwrap_err().to_string();
     assert!(error.contains("is not a 64-bit ELF program"), "{error}");
 
     // The same with a loader and versions of glibc.
@@ -87,7 +93,7 @@ fn a_program_that_the_platform_cannot_run_is_refused() {
     assert_eq!(needs(&elf), Ok(Needs::Glibc(2, 38)));
     let young = folder.path().join("young");
     std::fs::write(&young, &elf).unwrap();
-    let error = pack(&project(), &young, &out, false).unwrap_err().to_string();
+    let error = pack(&project(), &young, &out, FOR_AZURE).unwrap_err().to_string();
     assert!(error.contains("needs glibc 2.38"), "{error}");
     elf[18] = 183;
     assert!(needs(&elf).unwrap_err().contains("x86-64"));
@@ -97,7 +103,7 @@ fn a_program_that_the_platform_cannot_run_is_refused() {
 fn an_unpacked_release_completes_a_backtest() {
     let folder = tempfile::tempdir().unwrap();
     let zip = folder.path().join("release.zip");
-    pack(&project(), &program(), &zip, true).unwrap();
+    pack(&project(), &program(), &zip, FOR_HERE).unwrap();
     let app = folder.path().join("app");
     for (name, mode, bytes) in unpack(&zip).unwrap() {
         let path = app.join(name);

@@ -91,6 +91,28 @@ fn flags_win_over_variables() {
 }
 
 #[test]
+fn an_empty_variable_is_none() {
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.answer(LIST, NO_SERVER);
+    stand_in.refuse(9, "deployment sub create", RESTRICTED);
+    let names = [
+        "AZURE_ENV_NAME",
+        "POSTGRES_LOCATION",
+        "POSTGRES_LOCATION_FALLBACK",
+        "POSTGRES_SERVER",
+        "POSTGRES_SKU",
+        "POSTGRES_TIER",
+        "POSTGRES_STORAGE_GB",
+        "BACKTEST_NETWORK",
+        "POSTGRES_ADMIN_OBJECT_ID",
+    ];
+    let said = stand_in.run(&["provision"], &names.map(|name| (name, ""))).badly();
+    assert!(said.contains("every region is restricted for this subscription: westeurope;"), "{said}");
+    assert_eq!(stand_in.calls_of("deployment sub create --name backtests-dev").len(), 1);
+    assert!(!stand_in.variables().contains("POSTGRES_STORAGE_GB="), "{}", stand_in.variables());
+}
+
+#[test]
 fn what_cannot_work_is_refused_before_any_call() {
     let cases: [(&[&str], &str); 6] = [
         (&["--sku-name", "Standard_B1ms", "--tier", "GeneralPurpose"], "Standard_B1ms is Burstable"),
