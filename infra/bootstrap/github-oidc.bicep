@@ -1,0 +1,96 @@
+// Once for a repository and environment, by somebody who owns the subscription: two identities that GitHub signs in
+// as, without a secret. `plan` asks what would change and reads; `prod` deploys. Each works only from the GitHub
+// environment of its name.
+
+targetScope = 'subscription'
+
+@description('Owner and name, as in https://github.com/<owner>/<name>.')
+param repository string
+
+@description('Name of the environment, as main.bicep takes it.')
+@minLength(2)
+@maxLength(12)
+param environmentName string
+
+@description('Region of the resource group and the identities.')
+param location string
+
+var subscriptionId = subscription().id
+
+// A deployment at subscription scope is a resource of its own; what it contains is checked against the further roles.
+resource deployments 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(subscriptionId, 'backtests-deployments')
+  properties: {
+    roleName: 'Backtests deployments'
+    description: 'Start, validate and watch deployments at subscription scope.'
+    type: 'CustomRole'
+    assignableScopes: [
+      subscriptionId
+    ]
+    permissions: [
+      {
+        actions: [
+          'Microsoft.Resources/deployments/*'
+          'Microsoft.Resources/subscriptions/resourceGroups/read'
+        ]
+      }
+    ]
+  }
+}
+
+resource locks 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(subscriptionId, 'backtests-locks')
+  properties: {
+    roleName: 'Backtests locks'
+    description: 'Put locks on resources, but not take them away.'
+    type: 'CustomRole'
+    assignableScopes: [
+      subscriptionId
+    ]
+    permissions: [
+      {
+        actions: [
+          'Microsoft.Authorization/locks/read'
+          'Microsoft.Authorization/locks/write'
+        ]
+      }
+    ]
+  }
+}
+
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
+  name: 'rg-backtests-${environmentName}'
+  location: location
+}
+
+module identities 'identities.bicep' = {
+  scope: group
+  params: {
+    repository: repository
+    location: location
+    locksRoleId: locks.id
+  }
+}
+
+resource planDeployments 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(subscriptionId, environmentName, 'plan', deployments.id)
+  properties: {
+    principalId: identities.outputs.planObjectId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: deployments.id
+  }
+}
+
+resource prodDeployments 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(subscriptionId, environmentName, 'prod', deployments.id)
+  properties: {
+    principalId: identities.outputs.prodObjectId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: deployments.id
+  }
+}
+
+output planClientId string = identities.outputs.planClientId
+output prodClientId string = identities.outputs.prodClientId
+output prodObjectId string = identities.outputs.prodObjectId
+output prodName string = identities.outputs.prodName

@@ -1,0 +1,446 @@
+// One environment of Backtest Functions: a resource group with everything in it, Postgres first.
+// Parameters come from dev.bicepparam, team.bicepparam or ha.bicepparam; README.md lists them.
+
+targetScope = 'subscription'
+
+metadata description = 'Backtest Functions: Postgres, storage, a function app on Flex Consumption, monitoring.'
+
+// --- what and where ---------------------------------------------------------------------------------------------
+
+@description('Name of the environment; part of every resource name.')
+@minLength(2)
+@maxLength(12)
+param environmentName string
+
+@description('Region of everything except the database server.')
+param location string
+
+@description('Region of the database server, which may be restricted where the rest is not. It cannot change later.')
+param postgresLocation string = location
+
+@description('Preset of sizes: dev (smallest), team (general purpose), ha (zone redundant).')
+@allowed([
+  'dev'
+  'team'
+  'ha'
+])
+param size string = 'dev'
+
+@description('Tags of every resource.')
+param tags object = {}
+
+// --- database ---------------------------------------------------------------------------------------------------
+
+@description('Name of the database server; empty derives one.')
+param postgresServerName string = ''
+
+@description('Compute of the server, for example Standard_D2ds_v5; empty takes the preset. Its tier must fit.')
+param postgresSku string = ''
+
+@description('Tier of postgresSku; empty takes the preset.')
+@allowed([
+  ''
+  'Burstable'
+  'GeneralPurpose'
+  'MemoryOptimized'
+])
+param postgresTier string = ''
+
+@description('Storage in GiB; 0 takes the preset. It can grow, never shrink.')
+@allowed([
+  0
+  32
+  64
+  128
+  256
+  512
+  1024
+  2048
+])
+param postgresStorageGB int = 0
+
+@description('Major version of Postgres. It can rise, never fall.')
+@allowed([
+  '15'
+  '16'
+  '17'
+])
+param postgresVersion string = '17'
+
+@description('Name of the database.')
+param databaseName string = 'backtests'
+
+@description('Keep backups in the paired region too. Only possible when the server is made, and only in paired regions.')
+param geoRedundantBackup bool = false
+
+@description('Microsoft Entra administrators of the server: objects with objectId, name and type (User, Group, ServicePrincipal).')
+param postgresAdministrators array = []
+
+@description('Also allow logins with passwords. Makes a key vault for the connection string.')
+param passwordAuth bool = false
+
+@description('Login of the server administrator; only with passwordAuth.')
+param administratorLogin string = 'backtests_admin'
+
+@description('Password of the server administrator; only with passwordAuth.')
+@secure()
+param administratorPassword string = ''
+
+// --- network ----------------------------------------------------------------------------------------------------
+
+@description('public: reached over its public address through the firewall. private: through private endpoints only.')
+@allowed([
+  'public'
+  'private'
+])
+param network string = 'public'
+
+@description('Firewall rules of the server: objects with name, startIpAddress and endIpAddress (IPv4).')
+param firewallRules array = []
+
+@description('Admit every address inside Azure, those of other customers too. A function app without a private network needs it to reach the server; logins still need a token or password.')
+param allowAzureServices bool = false
+
+// --- the service ------------------------------------------------------------------------------------------------
+
+@description('Where run records live. postgres is the normal case; adls keeps them as documents and is the way back.')
+@allowed([
+  'postgres'
+  'adls'
+])
+param runStoreMode string = 'postgres'
+
+@description('Dual-write signals to Postgres. Off is the rollback switch of signals; it unsets POSTGRES_DSN unless runs need it.')
+param postgresSignals bool = true
+
+@description('A failed Postgres write of signals fails the invocation.')
+param signalsWriteRequired bool = true
+
+@description('Count rows after every write of signals.')
+param signalsVerifyCounts bool = false
+
+@description('NCRONTAB schedule of the signal sync.')
+param signalSyncSchedule string = '0 */15 * * * *'
+
+@description('NCRONTAB schedule of the repair of overdue runs. Every tick costs an execution of at least a second.')
+param reconcileSchedule string = '0 */5 * * * *'
+
+@description('Wall time of one run, in seconds. Must stay minutes below functionTimeout of host.json.')
+@minValue(60)
+@maxValue(1680)
+param runTimeoutSeconds int = 1500
+
+@description('Length of a lease, in seconds.')
+@minValue(10)
+@maxValue(600)
+param leaseSeconds int = 60
+
+@description('Claims of a run before it fails.')
+@minValue(1)
+@maxValue(20)
+param maxAttempts int = 3
+
+@description('JSON object of strategy to weight; empty weighs all strategies alike.')
+param strategyWeights string = ''
+
+@description('Rank that counts as a hit.')
+@minValue(1)
+param rankingTopN int = 50
+
+@description('Storage account of an existing lake; empty makes a container of our own.')
+param lakeAccountName string = ''
+
+@description('Resource group of the existing lake, in this subscription.')
+param lakeResourceGroup string = ''
+
+@description('Container of the lake.')
+param lakeContainer string = 'lake'
+
+@description('Further containers that a submitted config may read.')
+param containerAllowlist array = []
+
+@description('Origins that browsers may call from.')
+param corsOrigins array = []
+
+@description('Client id of the Entra application that callers sign in to; empty leaves function keys as the only check.')
+param authClientId string = ''
+
+// --- operations -------------------------------------------------------------------------------------------------
+
+@description('Address of alerts and of the budget; empty makes neither.')
+param alertEmail string = ''
+
+@description('Monthly budget in the currency of the subscription; 0 makes none.')
+@minValue(0)
+param monthlyBudget int = 0
+
+@description('First day of the month in which the budget begins. Keep it once chosen.')
+param budgetStart string = utcNow('yyyy-MM-01')
+
+@description('Protect database and storage from deletion.')
+param deleteLock bool = size == 'ha'
+
+// --- presets ----------------------------------------------------------------------------------------------------
+
+var presets = {
+  dev: {
+    sku: 'Standard_B1ms'
+    tier: 'Burstable'
+    storageGB: 32
+    backupDays: 7
+    highAvailability: 'Disabled'
+    storageSku: 'Standard_LRS'
+    instanceMemoryMB: 2048
+    maximumInstanceCount: 40
+    logDays: 30
+    dailyLogGB: 1
+  }
+  team: {
+    sku: 'Standard_D2ds_v5'
+    tier: 'GeneralPurpose'
+    storageGB: 128
+    backupDays: 35
+    highAvailability: 'Disabled'
+    storageSku: 'Standard_ZRS'
+    instanceMemoryMB: 2048
+    maximumInstanceCount: 40
+    logDays: 60
+    dailyLogGB: 2
+  }
+  ha: {
+    sku: 'Standard_D4ds_v5'
+    tier: 'GeneralPurpose'
+    storageGB: 256
+    backupDays: 35
+    highAvailability: 'ZoneRedundant'
+    storageSku: 'Standard_ZRS'
+    instanceMemoryMB: 4096
+    maximumInstanceCount: 100
+    logDays: 90
+    dailyLogGB: 5
+  }
+}
+
+var preset = presets[size]
+var suffix = uniqueString(subscription().id, environmentName, location)
+var serverSuffix = uniqueString(subscription().id, environmentName)
+var allTags = union({
+  application: 'backtest-functions'
+  environment: environmentName
+  'azd-env-name': environmentName
+}, tags)
+var isPrivate = network == 'private'
+var ownLake = empty(lakeAccountName)
+var lakeAccount = ownLake ? storage.outputs.dataAccountName : lakeAccountName
+var serverName = empty(postgresServerName) ? toLower('psql-backtests-${environmentName}-${serverSuffix}') : postgresServerName
+var usesPostgres = runStoreMode == 'postgres' || postgresSignals
+
+// --- resources --------------------------------------------------------------------------------------------------
+
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
+  name: 'rg-backtests-${environmentName}'
+  location: location
+  tags: allTags
+}
+
+module identity 'modules/identity.bicep' = {
+  scope: group
+  params: {
+    name: 'id-backtests-${environmentName}'
+    location: location
+    tags: allTags
+  }
+}
+
+module monitoring 'modules/monitoring.bicep' = {
+  scope: group
+  params: {
+    workspaceName: 'log-backtests-${environmentName}'
+    insightsName: 'appi-backtests-${environmentName}'
+    location: location
+    tags: allTags
+    retentionDays: preset.logDays
+    dailyCapGB: preset.dailyLogGB
+  }
+}
+
+module virtualNetwork 'modules/network.bicep' = if (isPrivate) {
+  scope: group
+  params: {
+    name: 'vnet-backtests-${environmentName}'
+    location: location
+    tags: allTags
+  }
+}
+
+module postgres 'modules/postgres.bicep' = {
+  scope: group
+  params: {
+    name: serverName
+    location: postgresLocation
+    tags: allTags
+    skuName: empty(postgresSku) ? preset.sku : postgresSku
+    tier: empty(postgresTier) ? preset.tier : postgresTier
+    storageSizeGB: postgresStorageGB == 0 ? preset.storageGB : postgresStorageGB
+    version: postgresVersion
+    databaseName: databaseName
+    backupRetentionDays: preset.backupDays
+    geoRedundantBackup: geoRedundantBackup
+    highAvailability: preset.highAvailability
+    passwordAuth: passwordAuth
+    administratorLogin: administratorLogin
+    administratorPassword: administratorPassword
+    administrators: postgresAdministrators
+    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+    firewallRules: isPrivate ? [] : firewallRules
+    allowAzureServices: allowAzureServices && !isPrivate
+    workspaceId: monitoring.outputs.workspaceId
+    deleteLock: deleteLock
+  }
+}
+
+module storage 'modules/storage.bicep' = {
+  scope: group
+  params: {
+    hostAccountName: take('sthost${toLower(replace(environmentName, '-', ''))}${suffix}', 24)
+    dataAccountName: take('stdata${toLower(replace(environmentName, '-', ''))}${suffix}', 24)
+    location: location
+    tags: allTags
+    skuName: preset.storageSku
+    lakeContainer: lakeContainer
+    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+    deleteLock: deleteLock
+  }
+}
+
+module keyVault 'modules/keyvault.bicep' = if (passwordAuth) {
+  scope: group
+  params: {
+    name: take('kv-${environmentName}-${suffix}', 24)
+    location: location
+    tags: allTags
+    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module privateEndpoints 'modules/endpoints.bicep' = if (isPrivate) {
+  scope: group
+  params: {
+    environmentName: environmentName
+    location: location
+    tags: allTags
+    networkId: isPrivate ? virtualNetwork!.outputs.networkId : ''
+    subnetId: isPrivate ? virtualNetwork!.outputs.endpointSubnetId : ''
+    postgresId: postgres.outputs.serverId
+    hostAccountId: storage.outputs.hostAccountId
+    dataAccountId: storage.outputs.dataAccountId
+    vaultId: passwordAuth ? keyVault!.outputs.vaultId : ''
+  }
+}
+
+module roles 'modules/rbac.bicep' = {
+  scope: group
+  params: {
+    principalId: identity.outputs.principalId
+    hostAccountName: storage.outputs.hostAccountName
+    dataAccountName: storage.outputs.dataAccountName
+    artifactsContainer: storage.outputs.artifactsContainer
+    lakeContainer: ownLake ? lakeContainer : ''
+    runQueue: storage.outputs.runQueue
+    insightsName: monitoring.outputs.insightsName
+    vaultName: passwordAuth ? keyVault!.outputs.vaultName : ''
+  }
+}
+
+module lakeRole 'modules/lake-role.bicep' = if (!ownLake) {
+  scope: resourceGroup(empty(lakeResourceGroup) ? group.name : lakeResourceGroup)
+  params: {
+    principalId: identity.outputs.principalId
+    accountName: lakeAccountName
+    containerName: lakeContainer
+  }
+}
+
+module functionApp 'modules/functions.bicep' = {
+  scope: group
+  params: {
+    name: 'func-backtests-${environmentName}-${suffix}'
+    planName: 'plan-backtests-${environmentName}'
+    location: location
+    tags: allTags
+    identityId: identity.outputs.identityId
+    identityName: identity.outputs.identityName
+    identityClientId: identity.outputs.clientId
+    hostAccountName: storage.outputs.hostAccountName
+    packageContainer: storage.outputs.packageContainer
+    runQueue: storage.outputs.runQueue
+    dataAccountName: storage.outputs.dataAccountName
+    artifactsContainer: storage.outputs.artifactsContainer
+    lakeUrl: 'abfss://${lakeContainer}@${lakeAccount}.dfs.${environment().suffixes.storage}'
+    containerAllowlist: union([
+      storage.outputs.artifactsContainer
+      lakeContainer
+    ], containerAllowlist)
+    insightsConnectionString: monitoring.outputs.insightsConnectionString
+    postgresHost: usesPostgres ? postgres.outputs.host : ''
+    databaseName: databaseName
+    dsnReference: passwordAuth ? keyVault!.outputs.dsnReference : ''
+    runStoreMode: runStoreMode
+    signalsWriteRequired: signalsWriteRequired
+    signalsVerifyCounts: signalsVerifyCounts
+    signalSyncSchedule: signalSyncSchedule
+    reconcileSchedule: reconcileSchedule
+    runTimeoutSeconds: runTimeoutSeconds
+    leaseSeconds: leaseSeconds
+    maxAttempts: maxAttempts
+    strategyWeights: strategyWeights
+    rankingTopN: rankingTopN
+    instanceMemoryMB: preset.instanceMemoryMB
+    maximumInstanceCount: preset.maximumInstanceCount
+    subnetId: isPrivate ? virtualNetwork!.outputs.appSubnetId : ''
+    corsOrigins: corsOrigins
+    authClientId: authClientId
+  }
+  dependsOn: [
+    roles
+    lakeRole
+    privateEndpoints
+  ]
+}
+
+module alerts 'modules/alerts.bicep' = if (!empty(alertEmail)) {
+  scope: group
+  params: {
+    environmentName: environmentName
+    location: location
+    tags: allTags
+    email: alertEmail
+    postgresId: postgres.outputs.serverId
+    insightsId: monitoring.outputs.insightsId
+  }
+}
+
+module budget 'modules/budget.bicep' = if (monthlyBudget > 0 && !empty(alertEmail)) {
+  scope: group
+  params: {
+    name: 'budget-backtests-${environmentName}'
+    amount: monthlyBudget
+    startDate: budgetStart
+    email: alertEmail
+  }
+}
+
+// --- for the steps after this one; nothing here is secret -------------------------------------------------------
+
+output AZURE_RESOURCE_GROUP string = group.name
+output BACKTEST_APP_NAME string = functionApp.outputs.name
+output BACKTEST_APP_URL string = functionApp.outputs.url
+output BACKTEST_IDENTITY_NAME string = identity.outputs.identityName
+output BACKTEST_IDENTITY_OBJECT_ID string = identity.outputs.principalId
+output BACKTEST_KEY_VAULT string = passwordAuth ? keyVault!.outputs.vaultName : ''
+output POSTGRES_SERVER string = serverName
+output POSTGRES_HOST string = postgres.outputs.host
+output POSTGRES_DATABASE string = databaseName
+output POSTGRES_ADMIN_LOGIN string = passwordAuth ? administratorLogin : ''
+output POSTGRES_LOCATION string = postgresLocation

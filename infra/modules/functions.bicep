@@ -1,0 +1,209 @@
+// The function app: a custom handler on Flex Consumption, and every setting that the program reads.
+
+param name string
+param planName string
+param location string
+param tags object
+param identityId string
+param identityName string
+param identityClientId string
+param hostAccountName string
+param packageContainer string
+param runQueue string
+param dataAccountName string
+param artifactsContainer string
+param lakeUrl string
+param containerAllowlist array
+param insightsConnectionString string
+
+@description('Empty when nothing is kept in Postgres.')
+param postgresHost string
+
+param databaseName string
+
+@description('Reference to the connection string in the key vault; empty means that the identity logs in.')
+param dsnReference string
+
+param runStoreMode string
+param signalsWriteRequired bool
+param signalsVerifyCounts bool
+param signalSyncSchedule string
+param reconcileSchedule string
+param runTimeoutSeconds int
+param leaseSeconds int
+param maxAttempts int
+param strategyWeights string
+param rankingTopN int
+param instanceMemoryMB int
+param maximumInstanceCount int
+
+@description('Empty without a private network.')
+param subnetId string
+
+param corsOrigins array
+
+@description('Empty leaves function keys as the only check.')
+param authClientId string
+
+var blobEndpoint = 'https://${hostAccountName}.blob.${environment().suffixes.storage}'
+var queueEndpoint = 'https://${hostAccountName}.queue.${environment().suffixes.storage}'
+var tableEndpoint = 'https://${hostAccountName}.table.${environment().suffixes.storage}'
+
+// With a token the connection string holds no secret; with a password only the vault has it.
+var tokenDsn = 'postgres://${identityName}@${postgresHost}:5432/${databaseName}?sslmode=verify-full'
+var postgresSettings = empty(postgresHost) ? {} : {
+  POSTGRES_DSN: empty(dsnReference) ? tokenDsn : dsnReference
+  POSTGRES_AUTH: empty(dsnReference) ? 'entra' : ''
+}
+
+var settings = union({
+  AzureWebJobsStorage__credential: 'managedidentity'
+  AzureWebJobsStorage__clientId: identityClientId
+  AzureWebJobsStorage__blobServiceUri: blobEndpoint
+  AzureWebJobsStorage__queueServiceUri: queueEndpoint
+  AzureWebJobsStorage__tableServiceUri: tableEndpoint
+  APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+  AZURE_CLIENT_ID: identityClientId
+  AZURE_STORAGE_ACCOUNT_NAME: dataAccountName
+  BACKTEST_QUEUE: runQueue
+  BACKTEST_RUN_STORE_MODE: runStoreMode
+  BACKTEST_ADLS_RUNS_DIR: '${artifactsContainer}/results'
+  BACKTEST_ADLS_CONTAINER_ALLOWLIST: join(containerAllowlist, ',')
+  BACKTEST_LAKE: lakeUrl
+  BACKTEST_LEASE_SECONDS: string(leaseSeconds)
+  BACKTEST_MAX_ATTEMPTS: string(maxAttempts)
+  BACKTEST_RUN_TIMEOUT_SECONDS: string(runTimeoutSeconds)
+  POSTGRES_SIGNALS_WRITE_REQUIRED: signalsWriteRequired ? 'true' : 'false'
+  POSTGRES_SIGNALS_VERIFY_COUNTS: signalsVerifyCounts ? 'true' : 'false'
+  RANKING_COMPOSITE_STRATEGY_WEIGHTS: strategyWeights
+  RANKING_TOP_N: string(rankingTopN)
+  RECONCILE_SCHEDULE: reconcileSchedule
+  SIGNAL_SYNC_SCHEDULE: signalSyncSchedule
+  RUST_LOG: 'info'
+}, postgresSettings)
+
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
+  name: planName
+  location: location
+  tags: tags
+  kind: 'functionapp'
+  sku: {
+    name: 'FC1'
+    tier: 'FlexConsumption'
+  }
+  properties: {
+    reserved: true
+  }
+}
+
+resource app 'Microsoft.Web/sites@2025-03-01' = {
+  name: name
+  location: location
+  tags: union(tags, {
+    'azd-service-name': 'backtests'
+  })
+  kind: 'functionapp,linux'
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: {
+      '${identityId}': {}
+    }
+  }
+  properties: {
+    serverFarmId: plan.id
+    httpsOnly: true
+    keyVaultReferenceIdentity: identityId
+    virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
+    outboundVnetRouting: {
+      allTraffic: !empty(subnetId)
+    }
+    siteConfig: {
+      minTlsVersion: '1.2'
+      scmMinTlsVersion: '1.2'
+      ftpsState: 'Disabled'
+      http20Enabled: true
+      cors: {
+        allowedOrigins: corsOrigins
+      }
+    }
+    functionAppConfig: {
+      runtime: {
+        name: 'custom'
+        version: '1.0'
+      }
+      scaleAndConcurrency: {
+        instanceMemoryMB: instanceMemoryMB
+        maximumInstanceCount: maximumInstanceCount
+      }
+      deployment: {
+        storage: {
+          type: 'blobContainer'
+          value: '${blobEndpoint}/${packageContainer}'
+          authentication: {
+            type: 'UserAssignedIdentity'
+            userAssignedIdentityResourceId: identityId
+          }
+        }
+      }
+    }
+  }
+}
+
+resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
+  parent: app
+  name: 'appsettings'
+  properties: settings
+}
+
+// No user name and password for uploads: packages come with an Entra token.
+resource ftpLogin 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: app
+  name: 'ftp'
+  properties: {
+    allow: false
+  }
+}
+
+resource scmLogin 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
+  parent: app
+  name: 'scm'
+  properties: {
+    allow: false
+  }
+}
+
+resource signIn 'Microsoft.Web/sites/config@2025-03-01' = if (!empty(authClientId)) {
+  parent: app
+  name: 'authsettingsV2'
+  properties: {
+    platform: {
+      enabled: true
+    }
+    globalValidation: {
+      requireAuthentication: true
+      unauthenticatedClientAction: 'Return401'
+      excludedPaths: [
+        '/api/healthz'
+        '/api/readyz'
+      ]
+    }
+    identityProviders: {
+      azureActiveDirectory: {
+        enabled: true
+        registration: {
+          clientId: authClientId
+          openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+        }
+        validation: {
+          allowedAudiences: [
+            'api://${authClientId}'
+          ]
+        }
+      }
+    }
+  }
+}
+
+output name string = app.name
+output url string = 'https://${app.properties.defaultHostName}'

@@ -1,0 +1,16 @@
+// The identity of the function app. It exists before the app, so that its roles do too.
+
+param name string
+param location string
+param tags object
+
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: name
+  location: location
+  tags: tags
+}
+
+output identityId string = identity.id
+output identityName string = identity.name
+output clientId string = identity.properties.clientId
+output principalId string = identity.properties.principalId

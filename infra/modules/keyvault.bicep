@@ -1,0 +1,50 @@
+// Only in password mode: the connection string of the service. `cargo infra provision` and `rotate` write its value.
+
+param name string
+param location string
+param tags object
+param publicNetworkAccess string
+param workspaceId string
+
+var dsnName = 'postgres-dsn'
+
+resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
+  name: name
+  location: location
+  tags: tags
+  properties: {
+    tenantId: tenant().tenantId
+    sku: {
+      family: 'A'
+      name: 'standard'
+    }
+    enableRbacAuthorization: true
+    enableSoftDelete: true
+    enablePurgeProtection: true
+    softDeleteRetentionInDays: 90
+    publicNetworkAccess: publicNetworkAccess
+    networkAcls: {
+      bypass: 'None'
+      defaultAction: publicNetworkAccess == 'Enabled' ? 'Allow' : 'Deny'
+    }
+  }
+}
+
+resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  scope: vault
+  name: 'to-workspace'
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        category: 'AuditEvent'
+        enabled: true
+      }
+    ]
+  }
+}
+
+output vaultId string = vault.id
+output vaultName string = vault.name
+// What an app setting says instead of the value.
+output dsnReference string = '@Microsoft.KeyVault(SecretUri=${vault.properties.vaultUri}secrets/${dsnName})'

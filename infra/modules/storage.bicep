@@ -1,0 +1,199 @@
+// Two accounts, because the Functions host needs to own everything in its own and nothing in ours: one for the host
+// (package, run queue, locks, keys), one with a hierarchical namespace for artifacts and the lake.
+
+param hostAccountName string
+param dataAccountName string
+param location string
+param tags object
+param skuName string
+param lakeContainer string
+param publicNetworkAccess string
+param deleteLock bool
+
+@description('Days a removed blob or container can be brought back.')
+param softDeleteDays int = 7
+
+@description('Days until artifacts move to the cool tier.')
+param coolAfterDays int = 30
+
+@description('Days until artifacts are removed.')
+param deleteAfterDays int = 365
+
+var artifactsContainerName = 'artifacts'
+var packageContainerName = 'releases'
+var runQueueName = 'backtest-runs'
+
+resource hostAccount 'Microsoft.Storage/storageAccounts@2025-06-01' = {
+  name: hostAccountName
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: {
+    name: skuName
+  }
+  properties: {
+    allowBlobPublicAccess: false
+    allowCrossTenantReplication: false
+    allowSharedKeyAccess: false
+    defaultToOAuthAuthentication: true
+    minimumTlsVersion: 'TLS1_2'
+    supportsHttpsTrafficOnly: true
+    publicNetworkAccess: publicNetworkAccess
+    networkAcls: {
+      bypass: 'None'
+      defaultAction: publicNetworkAccess == 'Enabled' ? 'Allow' : 'Deny'
+    }
+  }
+}
+
+resource hostBlobs 'Microsoft.Storage/storageAccounts/blobServices@2025-06-01' = {
+  parent: hostAccount
+  name: 'default'
+  properties: {
+    deleteRetentionPolicy: {
+      enabled: true
+      days: softDeleteDays
+    }
+    containerDeleteRetentionPolicy: {
+      enabled: true
+      days: softDeleteDays
+    }
+  }
+}
+
+resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
+  parent: hostBlobs
+  name: packageContainerName
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
+resource hostQueues 'Microsoft.Storage/storageAccounts/queueServices@2025-06-01' = {
+  parent: hostAccount
+  name: 'default'
+}
+
+// Both queues exist beforehand: the app may then do without the right to make queues.
+resource runs 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-06-01' = {
+  parent: hostQueues
+  name: runQueueName
+}
+
+resource poison 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-06-01' = {
+  parent: hostQueues
+  name: '${runQueueName}-poison'
+}
+
+resource dataAccount 'Microsoft.Storage/storageAccounts@2025-06-01' = {
+  name: dataAccountName
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: {
+    name: skuName
+  }
+  properties: {
+    isHnsEnabled: true
+    accessTier: 'Hot'
+    allowBlobPublicAccess: false
+    allowCrossTenantReplication: false
+    allowSharedKeyAccess: false
+    defaultToOAuthAuthentication: true
+    minimumTlsVersion: 'TLS1_2'
+    supportsHttpsTrafficOnly: true
+    publicNetworkAccess: publicNetworkAccess
+    networkAcls: {
+      bypass: 'None'
+      defaultAction: publicNetworkAccess == 'Enabled' ? 'Allow' : 'Deny'
+    }
+  }
+}
+
+resource dataBlobs 'Microsoft.Storage/storageAccounts/blobServices@2025-06-01' = {
+  parent: dataAccount
+  name: 'default'
+  properties: {
+    deleteRetentionPolicy: {
+      enabled: true
+      days: softDeleteDays
+    }
+    containerDeleteRetentionPolicy: {
+      enabled: true
+      days: softDeleteDays
+    }
+  }
+}
+
+resource artifacts 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
+  parent: dataBlobs
+  name: artifactsContainerName
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
+resource lake 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
+  parent: dataBlobs
+  name: lakeContainer
+  properties: {
+    publicAccess: 'None'
+  }
+}
+
+// Only below artifacts/results: run documents of the adls mode and the lake are never aged out.
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06-01' = {
+  parent: dataAccount
+  name: 'default'
+  properties: {
+    policy: {
+      rules: [
+        {
+          name: 'age-artifacts'
+          type: 'Lifecycle'
+          enabled: true
+          definition: {
+            filters: {
+              blobTypes: [
+                'blockBlob'
+              ]
+              prefixMatch: [
+                '${artifactsContainerName}/results/'
+              ]
+            }
+            actions: {
+              baseBlob: {
+                tierToCool: {
+                  daysAfterModificationGreaterThan: coolAfterDays
+                }
+                delete: {
+                  daysAfterModificationGreaterThan: deleteAfterDays
+                }
+              }
+            }
+          }
+        }
+      ]
+    }
+  }
+  dependsOn: [
+    dataBlobs
+  ]
+}
+
+resource dataLock 'Microsoft.Authorization/locks@2020-05-01' = if (deleteLock) {
+  scope: dataAccount
+  name: 'keep'
+  properties: {
+    level: 'CanNotDelete'
+    notes: 'Holds results and the lake.'
+  }
+}
+
+output hostAccountId string = hostAccount.id
+output hostAccountName string = hostAccount.name
+output dataAccountId string = dataAccount.id
+output dataAccountName string = dataAccount.name
+output artifactsContainer string = artifacts.name
+output packageContainer string = packages.name
+output runQueue string = runs.name

@@ -1,0 +1,128 @@
+//! `cargo infra firewall`: lets one address through to the database for some minutes. The rule carries its own end in
+//! its name, so that whoever comes next can sweep what a broken run left behind.
+
+use std::net::Ipv4Addr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use crate::azure::{Failure, POSTGRES_API, Tools, say};
+use crate::state::State;
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Let an address in; may take up to five minutes to work.
+    Open {
+        /// The address; without it, the one that the server names when it turns us away.
+        #[arg(long)]
+        ip: Option<Ipv4Addr>,
+        /// For how long, such as 15m or 2h.
+        #[arg(long = "for", default_value = "15m", value_parser = minutes)]
+        minutes: u64,
+        /// Name of this use, for example a run of a pipeline.
+        #[arg(long, env = "GITHUB_RUN_ID", default_value = "local")]
+        run: String,
+    },
+    /// Take the rule of this use away, and every rule that has ended.
+    Close {
+        /// Name of this use.
+        #[arg(long, env = "GITHUB_RUN_ID", default_value = "local")]
+        run: String,
+    },
+}
+
+/// `15m` or `2h` in minutes; a day at most.
+fn minutes(text: &str) -> Result<u64, String> {
+    let fault = || format!("`{text}` is not a time such as 15m or 2h, of a day at most");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(fault)?;
+    let number: u64 = number.parse().map_err(|_| fault())?;
+    let minutes = match unit {
+        "m" => number,
+        "h" => number * 60,
+        _ => return Err(fault()),
+    };
+    if (1..=24 * 60).contains(&minutes) { Ok(minutes) } else { Err(fault()) }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// Name of a rule that ends at `end`, in seconds since 1970.
+fn rule_name(end: u64, run: &str) -> String {
+    let run: String =
+        run.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').take(40).collect();
+    format!("tmp-{end}-{run}")
+}
+
+/// The end and the use that a name of ours says; `None` for a rule that somebody else made.
+fn parse(name: &str) -> Option<(u64, &str)> {
+    let (end, run) = name.strip_prefix("tmp-")?.split_once('-')?;
+    Some((end.parse().ok()?, run))
+}
+
+/// Runs the command.
+pub fn run(tools: &Tools, state: &State, command: &Command) -> Result<(), Failure> {
+    let path = format!(
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.DBforPostgreSQL/flexibleServers/{}/firewallRules",
+        tools.subscription()?,
+        state.require("AZURE_RESOURCE_GROUP")?,
+        state.require("POSTGRES_SERVER")?
+    );
+    match command {
+        Command::Open { ip, minutes, run } => {
+            sweep(tools, &path, None)?;
+            let ip = match ip {
+                Some(ip) => *ip,
+                None => match address_seen_by_the_server(tools, state)? {
+                    Some(ip) => ip,
+                    None => {
+                        say("the server lets us in already");
+                        return Ok(());
+                    }
+                },
+            };
+            let name = rule_name(now() + minutes * 60, run);
+            let body =
+                json!({"properties": {"startIpAddress": ip.to_string(), "endIpAddress": ip.to_string()}});
+            tools.rest("put", &format!("{path}/{name}"), POSTGRES_API, Some(&body))?;
+            say(format_args!("{ip} may connect for {minutes} minutes (rule {name})"));
+        }
+        Command::Close { run } => sweep(tools, &path, Some(run))?,
+    }
+    Ok(())
+}
+
+/// Removes our rules that have ended, and those of `run`.
+fn sweep(tools: &Tools, path: &str, run: Option<&str>) -> Result<(), Failure> {
+    let rules = tools.rest("get", path, POSTGRES_API, None)?;
+    let ours = run.map(|run| rule_name(0, run));
+    let ours = ours.as_deref().and_then(|name| parse(name)).map(|(_, run)| run.to_owned());
+    for name in rules["value"].as_array().into_iter().flatten().filter_map(|rule| rule["name"].as_str()) {
+        let Some((end, run)) = parse(name) else { continue };
+        if end < now() || ours.as_deref() == Some(run) {
+            tools.rest("delete", &format!("{path}/{name}"), POSTGRES_API, None)?;
+            say(format_args!("removed the rule {name}"));
+        }
+    }
+    Ok(())
+}
+
+/// The address in the server's refusal; `None` if it does not refuse. No web service of a stranger is asked.
+fn address_seen_by_the_server(tools: &Tools, state: &State) -> Result<Option<Ipv4Addr>, Failure> {
+    let (_, dsn) = crate::provision::as_administrator(tools, state)?;
+    match tools.backtests(&["migrate", "status"], &[("POSTGRES_DSN", dsn.reveal())]) {
+        Ok(_) => Ok(None),
+        Err(refusal) => {
+            let after = refusal.words.split("no pg_hba.conf entry for host \"").nth(1);
+            let address = after.and_then(|rest| rest.split('"').next()).and_then(|text| text.parse().ok());
+            address.map(Some).ok_or_else(|| {
+                Failure::new(format!(
+                    "the server does not say which address we come from ({}); name it with --ip",
+                    refusal.words.trim()
+                ))
+            })
+        }
+    }
+}

@@ -1,0 +1,565 @@
+//! `cargo infra provision`: one environment from nothing, or an existing one brought up to date. A second run changes
+//! nothing that the first one made; above all, a server never moves.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::azure::{Failure, POSTGRES_API, Refusal, Secret, Server, Tools, mask, private_file, say};
+use crate::bicep::rules::POSTGRES_SKUS;
+use crate::state::State;
+
+/// Logins of the database in password mode, and the variables that carry their passwords.
+pub const LOGINS: [&str; 3] = ["api_service", "backtest_service", "ranking_writer"];
+
+/// The login that the function app uses in password mode.
+pub const APP_LOGIN: &str = "backtest_service";
+
+/// Groups that grants are made to; the app's identity is a member of each.
+pub const GROUPS: [&str; 3] = ["backtest_api", "backtest_executor", "ranking_sync"];
+
+/// Outputs of main.bicep.
+pub const OUTPUTS: [&str; 11] = [
+    "AZURE_RESOURCE_GROUP",
+    "BACKTEST_APP_NAME",
+    "BACKTEST_APP_URL",
+    "BACKTEST_IDENTITY_NAME",
+    "BACKTEST_IDENTITY_OBJECT_ID",
+    "BACKTEST_KEY_VAULT",
+    "POSTGRES_ADMIN_LOGIN",
+    "POSTGRES_DATABASE",
+    "POSTGRES_HOST",
+    "POSTGRES_LOCATION",
+    "POSTGRES_SERVER",
+];
+
+/// What a subscription must know of before anything can be made in it.
+const PROVIDERS: [&str; 10] = [
+    "Microsoft.DBforPostgreSQL",
+    "Microsoft.Web",
+    "Microsoft.App",
+    "Microsoft.Storage",
+    "Microsoft.KeyVault",
+    "Microsoft.Insights",
+    "Microsoft.OperationalInsights",
+    "Microsoft.ManagedIdentity",
+    "Microsoft.Network",
+    "Microsoft.Consumption",
+];
+
+/// The one class of errors after which another region is worth a try.
+const RESTRICTED: [&str; 3] = [
+    "location is restricted for provisioning",
+    "LocationIsOfferRestricted",
+    "is restricted for the subscription in location",
+];
+
+/// Name of the vault's secret.
+pub const DSN_SECRET: &str = "postgres-dsn";
+
+/// Flags win over variables, variables over the parameter file.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Parameter file: dev, team or ha.
+    #[arg(long, default_value = "dev", value_parser = ["dev", "team", "ha"])]
+    pub size: String,
+    /// Name of the environment.
+    #[arg(long, env = "AZURE_ENV_NAME")]
+    pub environment: Option<String>,
+    /// Region of everything except the database.
+    #[arg(long, env = "AZURE_LOCATION", default_value = "westeurope")]
+    pub location: String,
+    /// Region of the database, where it does not exist yet.
+    #[arg(long, env = "POSTGRES_LOCATION")]
+    pub postgres_location: Option<String>,
+    /// Regions to try when the database's is restricted for this subscription, in order.
+    #[arg(long, env = "POSTGRES_LOCATION_FALLBACK", value_delimiter = ',')]
+    pub location_fallback: Vec<String>,
+    /// Name of the database server.
+    #[arg(long, env = "POSTGRES_SERVER")]
+    pub server_name: Option<String>,
+    /// Compute size of the server, for example Standard_D2ds_v5.
+    #[arg(long, env = "POSTGRES_SKU")]
+    pub sku_name: Option<String>,
+    /// Tier of the compute size; follows from it.
+    #[arg(long, env = "POSTGRES_TIER")]
+    pub tier: Option<String>,
+    /// Storage of the server in GiB.
+    #[arg(long, env = "POSTGRES_STORAGE_GB")]
+    pub storage_gb: Option<String>,
+    /// Major version of Postgres.
+    #[arg(long, env = "POSTGRES_VERSION")]
+    pub postgres_version: Option<String>,
+    /// Name of the database.
+    #[arg(long, env = "POSTGRES_DATABASE")]
+    pub database_name: Option<String>,
+    /// public or private.
+    #[arg(long, env = "BACKTEST_NETWORK", value_parser = ["public", "private", ""], hide_possible_values = true)]
+    pub network: Option<String>,
+    /// Admit every address inside Azure, those of other customers too.
+    #[arg(long)]
+    pub allow_azure_services: bool,
+    /// First address that may connect.
+    #[arg(long, requires = "allow_ip_range_end")]
+    pub allow_ip_range_start: Option<Ipv4Addr>,
+    /// Last address that may connect.
+    #[arg(long, requires = "allow_ip_range_start")]
+    pub allow_ip_range_end: Option<Ipv4Addr>,
+    /// Also make logins with passwords for the service; the app then uses one of them, out of a key vault.
+    #[arg(long)]
+    pub create_app_users: bool,
+    /// Print the passwords that were made. They are shown nowhere else, and never again.
+    #[arg(long, conflicts_with = "secrets_file")]
+    pub emit_secrets: bool,
+    /// Write the passwords that were made into this file, readable by this user only.
+    #[arg(long)]
+    pub secrets_file: Option<PathBuf>,
+    /// Register the resource providers first; not being allowed to is only mentioned.
+    #[arg(long)]
+    pub register_providers: bool,
+    /// Leave the database's schema and roles alone.
+    #[arg(long)]
+    pub skip_database: bool,
+    /// Only the database's schema and roles, for a deployment that somebody else made (azd).
+    #[arg(long, conflicts_with = "skip_database")]
+    pub only_database: bool,
+}
+
+/// Tier of a compute size, by its prefix.
+pub fn tier_of(sku: &str) -> Option<&'static str> {
+    match sku.to_lowercase().strip_prefix("standard_")?.chars().next()? {
+        'b' => Some("Burstable"),
+        'd' => Some("GeneralPurpose"),
+        'e' | 'm' => Some("MemoryOptimized"),
+        _ => None,
+    }
+}
+
+/// The tier for a compute size and tier as given; says what is wrong with a pair that Azure would refuse later.
+pub fn pair(sku: Option<&str>, tier: Option<&str>) -> Result<Option<&'static str>, Failure> {
+    let Some(sku) = sku else {
+        return match tier {
+            None => Ok(None),
+            Some(tier) => {
+                Err(Failure::new(format!("--tier {tier} stands alone; name the --sku-name it belongs to")))
+            }
+        };
+    };
+    let fitting = tier_of(sku).ok_or_else(|| {
+        let known: Vec<&str> = POSTGRES_SKUS.iter().map(|(name, ..)| *name).collect();
+        Failure::new(format!("--sku-name {sku} is of no tier; for example {}", known.join(", ")))
+    })?;
+    match tier {
+        Some(tier) if !tier.eq_ignore_ascii_case(fitting) => Err(Failure::new(format!(
+            "--sku-name {sku} and --tier {tier} do not go together: {sku} is {fitting}"
+        ))),
+        _ => Ok(Some(fitting)),
+    }
+}
+
+fn range(args: &Args) -> Result<Option<Value>, Failure> {
+    let (Some(first), Some(last)) = (args.allow_ip_range_start, args.allow_ip_range_end) else {
+        return Ok(None);
+    };
+    if last < first {
+        return Err(Failure::new(format!("the address range ends before it begins: {first} to {last}")));
+    }
+    if first.is_unspecified() && last.is_broadcast() {
+        return Err(Failure::new("0.0.0.0 to 255.255.255.255 is the whole internet; name a range of yours"));
+    }
+    let name =
+        format!("range-{}-{}", first.to_string().replace('.', "-"), last.to_string().replace('.', "-"));
+    Ok(Some(json!([{"name": name, "startIpAddress": first.to_string(), "endIpAddress": last.to_string()}])))
+}
+
+/// An empty value counts as none: that is what a pipeline hands on for a variable that nobody set.
+fn filled(value: Option<&String>) -> Option<String> {
+    value.filter(|text| !text.trim().is_empty()).cloned()
+}
+
+/// Runs the command in the project at `root`.
+pub fn run(tools: &Tools, root: &Path, args: &Args) -> Result<(), Failure> {
+    // Everything that can be wrong is said before the first call.
+    let tier = pair(filled(args.sku_name.as_ref()).as_deref(), filled(args.tier.as_ref()).as_deref())?;
+    let range = range(args)?;
+    let environment = filled(args.environment.as_ref()).unwrap_or_else(|| args.size.clone());
+    let mut state = State::load(root, &environment);
+    if !args.only_database {
+        deploy(tools, root, args, tier, range, &environment, &mut state)?;
+    }
+    if !args.skip_database {
+        database(tools, args, &state)?;
+    }
+    say(format_args!("environment {environment} is up to date"));
+    Ok(())
+}
+
+/// Learns the outputs of the environment's last deployment, for commands on another machine than the one that made it.
+pub fn outputs(tools: &Tools, environment: &str, state: &mut State) -> Result<(), Failure> {
+    let name = format!("backtests-{environment}");
+    let deployment = tools.az(&["deployment", "sub", "show", "--name", &name], &[])?;
+    learn(state, &deployment["properties"]["outputs"], [])?;
+    say(format_args!("environment {environment}: {}", state.require("BACKTEST_APP_URL")?));
+    Ok(())
+}
+
+fn learn<const N: usize>(
+    state: &mut State,
+    outputs: &Value,
+    further: [(&str, String); N],
+) -> Result<(), Failure> {
+    let outputs =
+        OUTPUTS.iter().filter_map(|name| Some((*name, outputs[*name]["value"].as_str()?.to_owned())));
+    state.learn(outputs.chain(further).map(|(name, value)| (name.to_owned(), value)))
+}
+
+fn deploy(
+    tools: &Tools,
+    root: &Path,
+    args: &Args,
+    tier: Option<&str>,
+    range: Option<Value>,
+    environment: &str,
+    state: &mut State,
+) -> Result<(), Failure> {
+    let subscription = tools.subscription()?;
+    if args.register_providers {
+        for provider in PROVIDERS {
+            match tools.az(&["provider", "register", "--namespace", provider], &[]) {
+                Ok(_) => say(format_args!("registered {provider}")),
+                Err(refusal) if refusal.says(&["AuthorizationFailed"]) => {
+                    say(format_args!(
+                        "may not register {provider}; an owner of the subscription may have done it"
+                    ));
+                }
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+    }
+    let mut variables: Vec<(&str, String)> =
+        vec![("AZURE_ENV_NAME", environment.to_owned()), ("AZURE_LOCATION", args.location.clone())];
+    let mut set = |name: &'static str, value: Option<String>| {
+        if let Some(value) = value {
+            variables.push((name, value));
+        }
+    };
+    set("POSTGRES_SKU", filled(args.sku_name.as_ref()));
+    set("POSTGRES_TIER", tier.map(str::to_owned));
+    set("POSTGRES_STORAGE_GB", filled(args.storage_gb.as_ref()));
+    set("POSTGRES_VERSION", filled(args.postgres_version.as_ref()));
+    set("POSTGRES_DATABASE", filled(args.database_name.as_ref()));
+    set("BACKTEST_NETWORK", filled(args.network.as_ref()));
+    set("POSTGRES_ALLOW_AZURE_SERVICES", args.allow_azure_services.then(|| "true".to_owned()));
+    set("POSTGRES_FIREWALL_RULES", range.map(|rules| rules.to_string()));
+    let (name, id, kind) = administrator(tools)?;
+    set("POSTGRES_ADMIN_NAME", Some(name.clone()));
+    set("POSTGRES_ADMIN_OBJECT_ID", Some(id));
+    set("POSTGRES_ADMIN_TYPE", Some(kind));
+
+    let existing = existing_server(tools, &subscription, environment)?;
+    // A server that takes passwords goes on doing so, also when nobody asks for it again.
+    let passwords = args.create_app_users
+        || existing.as_ref().is_some_and(|server| server.passwords)
+        || state.get("POSTGRES_PASSWORD_AUTH").is_some_and(|value| value == "true");
+    let mut administrator_password = None;
+    if passwords {
+        set("POSTGRES_PASSWORD_AUTH", Some("true".to_owned()));
+        let given = std::env::var("POSTGRES_ADMIN_PASSWORD").ok().filter(|value| !value.is_empty());
+        if !existing.as_ref().is_some_and(|server| server.passwords) && given.is_none() {
+            let password = Secret::generate()?;
+            mask(password.reveal());
+            set("POSTGRES_ADMIN_PASSWORD", Some(password.reveal().to_owned()));
+            administrator_password = Some(password);
+        }
+    }
+    let regions = match &existing {
+        Some(Existing { name, region, .. }) => {
+            set("POSTGRES_SERVER", Some(name.clone()));
+            if filled(args.postgres_location.as_ref()).is_some_and(|asked| !same_region(&asked, region)) {
+                say(format_args!(
+                    "{name} stays in {region}: a server cannot move (see \"region move\" in infra/README.md)"
+                ));
+            }
+            vec![region.clone()]
+        }
+        None => {
+            set("POSTGRES_SERVER", filled(args.server_name.as_ref()));
+            let first = filled(args.postgres_location.as_ref()).or_else(|| state.get("POSTGRES_LOCATION"));
+            let mut regions = vec![first.unwrap_or_else(|| args.location.clone())];
+            for region in args.location_fallback.iter().filter(|region| !region.trim().is_empty()) {
+                if !regions.iter().any(|known| same_region(known, region)) {
+                    regions.push(region.clone());
+                }
+            }
+            regions
+        }
+    };
+    let deployment = Deployment {
+        name: format!("backtests-{environment}"),
+        location: &args.location,
+        file: root.join("infra").join(format!("{}.bicepparam", args.size)).display().to_string(),
+        subscription: &subscription,
+        variables: &variables,
+    };
+    let outputs = deploy_somewhere(tools, &deployment, &regions, existing.is_some())?;
+    let further = [("POSTGRES_ADMIN_NAME", name), ("POSTGRES_PASSWORD_AUTH", passwords.to_string())];
+    learn(state, &outputs, further)?;
+    if let Some(password) = administrator_password {
+        let login = state.get("POSTGRES_ADMIN_LOGIN").unwrap_or_default();
+        hand_over(args, &[(login, password)])?;
+    }
+    Ok(())
+}
+
+fn same_region(one: &str, other: &str) -> bool {
+    let plain = |name: &str| name.replace(' ', "").to_lowercase();
+    plain(one) == plain(other)
+}
+
+/// Name, object id and type of the server's administrator: as set, else the person who is signed in.
+fn administrator(tools: &Tools) -> Result<(String, String, String), Failure> {
+    let set = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    if let (Some(id), Some(name)) = (set("POSTGRES_ADMIN_OBJECT_ID"), set("POSTGRES_ADMIN_NAME")) {
+        return Ok((name, id, set("POSTGRES_ADMIN_TYPE").unwrap_or_else(|| "User".to_owned())));
+    }
+    let user = tools.az(&["ad", "signed-in-user", "show"], &[]).map_err(|refusal| {
+        Failure::new(format!(
+            "nobody is known as administrator of the database: sign in as a person, or set POSTGRES_ADMIN_OBJECT_ID, \
+             POSTGRES_ADMIN_NAME and POSTGRES_ADMIN_TYPE ({})",
+            refusal.words.trim()
+        ))
+    })?;
+    match (user["userPrincipalName"].as_str(), user["id"].as_str()) {
+        (Some(name), Some(id)) => Ok((name.to_owned(), id.to_owned(), "User".to_owned())),
+        _ => Err(Failure::new("az ad signed-in-user show names nobody")),
+    }
+}
+
+/// The server that an environment has already.
+struct Existing {
+    name: String,
+    region: String,
+    /// Whether it takes passwords.
+    passwords: bool,
+}
+
+fn existing_server(
+    tools: &Tools,
+    subscription: &str,
+    environment: &str,
+) -> Result<Option<Existing>, Failure> {
+    let path = format!(
+        "/subscriptions/{subscription}/resourceGroups/rg-backtests-{environment}/providers/Microsoft.DBforPostgreSQL/flexibleServers"
+    );
+    let servers = match tools.rest("get", &path, POSTGRES_API, None) {
+        Ok(servers) => servers,
+        Err(refusal)
+            if refusal.says(&["ResourceGroupNotFound", "ResourceNotFound", "could not be found"]) =>
+        {
+            return Ok(None);
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let server = &servers["value"][0];
+    let (Some(name), Some(region)) = (server["name"].as_str(), server["location"].as_str()) else {
+        return Ok(None);
+    };
+    Ok(Some(Existing {
+        name: name.to_owned(),
+        region: region.replace(' ', "").to_lowercase(),
+        passwords: server["properties"]["authConfig"]["passwordAuth"].as_str() == Some("Enabled"),
+    }))
+}
+
+/// One deployment, but for the region of its database.
+struct Deployment<'a> {
+    name: String,
+    location: &'a str,
+    file: String,
+    subscription: &'a str,
+    variables: &'a [(&'a str, String)],
+}
+
+/// Deploys with the database in the first of `regions` that takes it; one that exists stays where it is.
+fn deploy_somewhere(
+    tools: &Tools,
+    deployment: &Deployment<'_>,
+    regions: &[String],
+    exists: bool,
+) -> Result<Value, Failure> {
+    let Deployment { name, location, file, subscription, variables } = deployment;
+    let mut refusals = Vec::new();
+    for (position, region) in regions.iter().enumerate() {
+        let last = position + 1 == regions.len();
+        // Asking costs a second, being refused costs minutes.
+        if !exists && !last && restricted(tools, subscription, region) {
+            say(format_args!("{region} is restricted for this subscription; trying the next region"));
+            refusals.push(region.clone());
+            continue;
+        }
+        say(format_args!("deploying, with the database in {region}"));
+        let mut all: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        all.push(("POSTGRES_LOCATION", region));
+        let arguments =
+            ["deployment", "sub", "create", "--name", name, "--location", location, "--parameters", file];
+        match tools.az(&arguments, &all) {
+            Ok(deployment) => return Ok(deployment["properties"]["outputs"].clone()),
+            Err(refusal) if !exists && refusal.says(&RESTRICTED) => {
+                say(format_args!("{region} is restricted for this subscription"));
+                refusals.push(region.clone());
+            }
+            Err(refusal) => return Err(refusal.into()),
+        }
+    }
+    Err(Failure::new(format!(
+        "every region is restricted for this subscription: {}; name others with --location-fallback",
+        refusals.join(", ")
+    )))
+}
+
+/// Whether the region says that this subscription may not make servers there. No answer counts as no.
+fn restricted(tools: &Tools, subscription: &str, region: &str) -> bool {
+    let path = format!(
+        "/subscriptions/{subscription}/providers/Microsoft.DBforPostgreSQL/locations/{region}/capabilities"
+    );
+    match tools.rest("get", &path, POSTGRES_API, None) {
+        Ok(answer) => answer["value"].as_array().into_iter().flatten().any(|one| {
+            one["restricted"].as_str() == Some("Enabled")
+                || one["reason"].as_str().is_some_and(|reason| reason.to_lowercase().contains("restricted"))
+        }),
+        Err(Refusal { .. }) => false,
+    }
+}
+
+/// Schema and roles.
+fn database(tools: &Tools, args: &Args, state: &State) -> Result<(), Failure> {
+    let server = state.server()?;
+    let login = state.require("POSTGRES_ADMIN_NAME")?;
+    let dsn = tools.administrator_dsn(&server, &login)?;
+    let administrator = [("POSTGRES_DSN", dsn.reveal())];
+    for step in ["up", "verify"] {
+        say(format_args!("backtests migrate {step}"));
+        tools.backtests(&["migrate", step], &administrator)?;
+    }
+    match state.get("BACKTEST_KEY_VAULT") {
+        None => {
+            let name = state.require("BACKTEST_IDENTITY_NAME")?;
+            let id = state.require("BACKTEST_IDENTITY_OBJECT_ID")?;
+            let member = format!("{name}={id}:{}", GROUPS.join(","));
+            say(format_args!("backtests migrate roles: {name} is a member of {}", GROUPS.join(", ")));
+            tools.backtests(&["migrate", "roles", "--entra", &member], &administrator)?;
+        }
+        Some(vault) => {
+            if vault_has_dsn(tools, &vault)? {
+                say("the logins exist; `cargo infra rotate` changes their passwords");
+                return Ok(());
+            }
+            let mut made = Vec::new();
+            for login in LOGINS {
+                made.push((login.to_owned(), set_password(tools, &dsn, login)?));
+            }
+            if let Some((login, password)) = made.iter().find(|(login, _)| login == APP_LOGIN) {
+                store_dsn(tools, &vault, &server.dsn(login, password))?;
+            }
+            hand_over(args, &made)?;
+        }
+    }
+    Ok(())
+}
+
+fn vault_has_dsn(tools: &Tools, vault: &str) -> Result<bool, Failure> {
+    let arguments =
+        ["keyvault", "secret", "show", "--vault-name", vault, "--name", DSN_SECRET, "--query", "id"];
+    match tools.az(&arguments, &[]) {
+        Ok(_) => Ok(true),
+        Err(refusal) if refusal.says(&["SecretNotFound", "not found"]) => Ok(false),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// Gives a login a password: the one that its variable says, else a new one.
+pub fn set_password(tools: &Tools, administrator: &Secret, login: &str) -> Result<Secret, Failure> {
+    let variable = format!("{}_PASSWORD", login.to_uppercase());
+    let password = match std::env::var(&variable).ok().filter(|value| !value.is_empty()) {
+        Some(given) => Secret::new(given),
+        None => Secret::generate()?,
+    };
+    mask(password.reveal());
+    say(format_args!("backtests migrate roles: {login} has a new password"));
+    let variables = [("POSTGRES_DSN", administrator.reveal()), (variable.as_str(), password.reveal())];
+    tools.backtests(&["migrate", "roles", "--only", login], &variables)?;
+    Ok(password)
+}
+
+/// Puts the connection string of the app into the vault, by way of a file that only we can read.
+pub fn store_dsn(tools: &Tools, vault: &str, dsn: &Secret) -> Result<(), Failure> {
+    let file = private_file(dsn.reveal())?;
+    let path = file.path().display().to_string();
+    let arguments = [
+        "keyvault",
+        "secret",
+        "set",
+        "--vault-name",
+        vault,
+        "--name",
+        DSN_SECRET,
+        "--file",
+        &path,
+        "--encoding",
+        "utf-8",
+        "--query",
+        "id",
+    ];
+    tools.az(&arguments, &[])?;
+    Ok(())
+}
+
+/// Shows or writes secrets if that was asked for; otherwise nobody sees them.
+fn hand_over(args: &Args, secrets: &[(String, Secret)]) -> Result<(), Failure> {
+    let lines: String =
+        secrets.iter().map(|(login, secret)| format!("{login}={}\n", secret.reveal())).collect();
+    if args.emit_secrets {
+        say(lines.trim_end());
+    } else if let Some(path) = &args.secrets_file {
+        write_private(path, &lines)?;
+        say(format_args!("{} passwords are in {}", secrets.len(), path.display()));
+    } else {
+        let names: Vec<&str> = secrets.iter().map(|(login, _)| login.as_str()).collect();
+        say(format_args!("passwords of {}: (not shown; --emit-secrets or --secrets-file)", names.join(", ")));
+    }
+    Ok(())
+}
+
+fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true).mode(0o600);
+    let write = || options.open(path)?.write_all(text.as_bytes());
+    write().map_err(|error| Failure::new(format!("write {}: {error}", path.display())))
+}
+
+/// Waits until the service says that it is ready, asking `times` times.
+pub fn ready(tools: &Tools, url: &str, times: u32, pause: std::time::Duration) -> Result<(), Failure> {
+    let address = format!("{url}/api/readyz");
+    let mut words = String::new();
+    for attempt in 0..times {
+        if attempt > 0 {
+            std::thread::sleep(pause);
+        }
+        match tools.az(&["rest", "--method", "get", "--url", &address, "--skip-authorization-header"], &[]) {
+            Ok(_) => return Ok(()),
+            Err(refusal) => words = refusal.words,
+        }
+    }
+    Err(Failure::new(format!("{address} is not ready: {}", words.trim())))
+}
+
+/// The database of an environment and a connection string of its administrator.
+pub fn as_administrator(tools: &Tools, state: &State) -> Result<(Server, Secret), Failure> {
+    let server = state.server()?;
+    let dsn = tools.administrator_dsn(&server, &state.require("POSTGRES_ADMIN_NAME")?)?;
+    Ok((server, dsn))
+}

@@ -1,0 +1,73 @@
+//! `cargo infra smoke`: is the deployed service ready, and does it complete a backtest?
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::azure::{Failure, Secret, Tools, WEB_API, mask, say};
+use crate::provision::ready;
+use crate::state::State;
+
+/// What to try.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Config of the backtest; its prices must be in the lake.
+    #[arg(long, default_value = "examples/momentum.yaml")]
+    pub config: PathBuf,
+    /// Only ask whether the service is ready.
+    #[arg(long)]
+    pub ready_only: bool,
+    /// How often to ask before giving up, ten seconds apart.
+    #[arg(long, default_value_t = 30)]
+    pub attempts: u32,
+    /// Seconds between two questions.
+    #[arg(long, default_value_t = 10)]
+    pub pause: u64,
+}
+
+/// Runs the command.
+pub fn run(tools: &Tools, state: &State, args: &Args) -> Result<(), Failure> {
+    let url = state.require("BACKTEST_APP_URL")?;
+    ready(tools, &url, args.attempts, Duration::from_secs(args.pause))?;
+    say(format_args!("{url} is ready"));
+    if args.ready_only {
+        return Ok(());
+    }
+    let key = function_key(tools, state)?;
+    let config = args.config.display().to_string();
+    let variables = [("BACKTEST_URL", url.as_str()), ("BACKTEST_FUNCTION_KEY", key.reveal())];
+    let answer = tools.backtests(&["submit", &config, "--watch", "--output", "json"], &variables)?;
+    say(answer.trim());
+    // The last line is the run's record.
+    let run: serde_json::Value = answer
+        .trim()
+        .lines()
+        .rev()
+        .find_map(|line| serde_json::from_str(line).ok())
+        .or_else(|| serde_json::from_str(answer.trim()).ok())
+        .unwrap_or_default();
+    match run["status"].as_str() {
+        Some("completed") => {
+            say("a backtest completed");
+            Ok(())
+        }
+        other => Err(Failure::new(format!(
+            "the backtest is {}, not completed",
+            other.unwrap_or("in no known state")
+        ))),
+    }
+}
+
+/// The default function key of the app.
+fn function_key(tools: &Tools, state: &State) -> Result<Secret, Failure> {
+    let path = format!(
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Web/sites/{}/host/default/listkeys",
+        tools.subscription()?,
+        state.require("AZURE_RESOURCE_GROUP")?,
+        state.require("BACKTEST_APP_NAME")?
+    );
+    let keys = tools.rest("post", &path, WEB_API, None)?;
+    let key =
+        keys["functionKeys"]["default"].as_str().ok_or_else(|| Failure::new("the app has no default key"))?;
+    mask(key);
+    Ok(Secret::new(key))
+}

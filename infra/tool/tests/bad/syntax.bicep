@@ -1,0 +1,2 @@
+param name string
+var open = { a: 1 b: 2 }

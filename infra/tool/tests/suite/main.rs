@@ -1,0 +1,20 @@
+//! The one test program of the tool; its list of modules is the table of contents.
+#![cfg(test)]
+
+/// Bad files, each with what is said of it.
+mod corpus;
+/// The real files, broken in every place where something can be noticed.
+mod mutations;
+/// The zip that is deployed.
+mod package;
+/// Provisioning and what comes after it, against stand-ins for `az` and `backtests`.
+mod provision;
+/// The stand-ins.
+mod stand_in;
+
+use std::path::{Path, PathBuf};
+
+/// The project.
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}

@@ -1,0 +1,474 @@
+//! The commands that drive `az`, with stand-ins that write everything down.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::stand_in::StandIn;
+
+const NO_SERVER: &str = r#"{"value": []}"#;
+const SERVER: &str = r#"{"value": [{"name": "psql-1", "location": "North Europe", "properties": {"authConfig": {"passwordAuth": "Disabled"}}}]}"#;
+const LIST: &str = "rg-backtests-dev/providers/Microsoft.DBforPostgreSQL/flexibleServers?";
+const RESTRICTED: &str = "ERROR: (LocationIsOfferRestricted) Subscriptions are restricted: the location is restricted for provisioning.";
+
+fn no_secret_in_arguments(stand_in: &StandIn, secrets: &[&str]) {
+    for call in stand_in.calls() {
+        for secret in secrets {
+            assert!(
+                !call.iter().any(|argument| argument.contains(secret)),
+                "{secret} is an argument: {call:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_environment_from_nothing() {
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.answer(LIST, NO_SERVER);
+    let said = stand_in.run(&["provision"], &[]).well();
+    let calls: Vec<String> = stand_in.calls().iter().map(|call| call.join(" ")).collect();
+    let calls = calls.join("\n").replace(stand_in.path().to_str().unwrap(), "PROJECT");
+    insta::assert_snapshot!(calls, @r"
+    az account show --only-show-errors --output json
+    az ad signed-in-user show --only-show-errors --output json
+    az rest --method get --url /subscriptions/sub-1/resourceGroups/rg-backtests-dev/providers/Microsoft.DBforPostgreSQL/flexibleServers?api-version=2025-08-01 --only-show-errors --output json
+    az deployment sub create --name backtests-dev --location westeurope --parameters PROJECT/infra/dev.bicepparam --only-show-errors --output json
+    az account get-access-token --resource-type oss-rdbms --only-show-errors --output json
+    backtests migrate up
+    backtests migrate verify
+    backtests migrate roles --entra id-backtests-dev=7a0f:backtest_api,backtest_executor,ranking_sync
+    ");
+    no_secret_in_arguments(&stand_in, &["T0ken"]);
+    assert!(!said.contains("T0ken"), "{said}");
+    // The token travels in the environment, escaped as a part of an address.
+    let dsn = stand_in.variable("backtests", "POSTGRES_DSN").unwrap();
+    assert_eq!(
+        dsn,
+        "postgres://me%40example:T0ken%2Ffor%2BPostgres@psql-1.example:5432/backtests?sslmode=verify-full"
+    );
+    assert!(stand_in.variables().contains("az\tPOSTGRES_ADMIN_OBJECT_ID=me-1"));
+    assert!(stand_in.remembered().contains("POSTGRES_HOST=\"psql-1.example\""));
+    assert!(!stand_in.remembered().contains("T0ken"));
+}
+
+#[test]
+fn another_machine_learns_the_facts_of_the_last_deployment() {
+    let mut stand_in = StandIn::new();
+    let outputs = r#"{"properties": {"outputs": {"BACKTEST_APP_URL": {"value": "https://func-1.example"}}}}"#;
+    stand_in.answer("deployment sub show --name backtests-dev", outputs);
+    let said = stand_in.run(&["outputs"], &[]).well();
+    assert!(said.contains("https://func-1.example"), "{said}");
+    assert_eq!(stand_in.remembered(), "BACKTEST_APP_URL=\"https://func-1.example\"\n");
+}
+
+#[test]
+fn flags_win_over_variables() {
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.answer(LIST, NO_SERVER);
+    let arguments = [
+        "provision",
+        "--sku-name",
+        "Standard_D4ds_v5",
+        "--allow-ip-range-start",
+        "10.0.0.1",
+        "--allow-ip-range-end",
+        "10.0.0.9",
+        "--skip-database",
+    ];
+    stand_in.run(&arguments, &[("POSTGRES_SKU", "Standard_B1ms"), ("POSTGRES_VERSION", "16")]).well();
+    assert_eq!(stand_in.variable("az", "POSTGRES_SKU").unwrap(), "Standard_D4ds_v5");
+    assert_eq!(stand_in.variable("az", "POSTGRES_TIER").unwrap(), "GeneralPurpose");
+    assert_eq!(stand_in.variable("az", "POSTGRES_VERSION").unwrap(), "16");
+    assert!(
+        stand_in
+            .variable("az", "POSTGRES_FIREWALL_RULES")
+            .unwrap()
+            .contains("\"startIpAddress\":\"10.0.0.1\"")
+    );
+    assert!(
+        stand_in.calls_of("backtests").iter().all(|call| call.starts_with("az")),
+        "the database was touched"
+    );
+}
+
+#[test]
+fn an_empty_variable_is_none() {
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.answer(LIST, NO_SERVER);
+    stand_in.refuse(9, "deployment sub create", RESTRICTED);
+    let names = [
+        "AZURE_ENV_NAME",
+        "POSTGRES_LOCATION",
+        "POSTGRES_LOCATION_FALLBACK",
+        "POSTGRES_SERVER",
+        "POSTGRES_SKU",
+        "POSTGRES_TIER",
+        "POSTGRES_STORAGE_GB",
+        "BACKTEST_NETWORK",
+        "POSTGRES_ADMIN_OBJECT_ID",
+    ];
+    let said = stand_in.run(&["provision"], &names.map(|name| (name, ""))).badly();
+    assert!(said.contains("every region is restricted for this subscription: westeurope;"), "{said}");
+    assert_eq!(stand_in.calls_of("deployment sub create --name backtests-dev").len(), 1);
+    assert!(!stand_in.variables().contains("POSTGRES_STORAGE_GB="), "{}", stand_in.variables());
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_any_call() {
+    let cases: [(&[&str], &str); 6] = [
+        (&["--sku-name", "Standard_B1ms", "--tier", "GeneralPurpose"], "Standard_B1ms is Burstable"),
+        (&["--sku-name", "Standard_D2ds_v5", "--tier", "Burstable"], "Standard_D2ds_v5 is GeneralPurpose"),
+        (&["--tier", "Burstable"], "stands alone"),
+        (&["--sku-name", "Large"], "is of no tier"),
+        (
+            &["--allow-ip-range-start", "10.0.0.2", "--allow-ip-range-end", "10.0.0.1"],
+            "ends before it begins",
+        ),
+        (&["--allow-ip-range-start", "0.0.0.0", "--allow-ip-range-end", "255.255.255.255"], "whole internet"),
+    ];
+    for (arguments, words) in cases {
+        let stand_in = StandIn::new();
+        let said = stand_in.run(&[&["provision"], arguments].concat(), &[]).badly();
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        assert!(stand_in.calls().is_empty(), "{arguments:?}: {:?}", stand_in.calls());
+    }
+}
+
+#[test]
+fn another_region_only_where_the_first_is_restricted() {
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.answer(LIST, NO_SERVER);
+    // The first says so when asked, the second only when it is tried, the third takes it.
+    stand_in.answer_first("locations/westeurope/capabilities", r#"{"value": [{"restricted": "Enabled"}]}"#);
+    stand_in.answer("locations/northeurope/capabilities", r#"{"value": [{"restricted": "Disabled"}]}"#);
+    stand_in.refuse(1, "deployment sub create", RESTRICTED);
+    let arguments = ["provision", "--location-fallback", "northeurope,swedencentral", "--skip-database"];
+    let said = stand_in.run(&arguments, &[]).well();
+    assert!(
+        said.contains("westeurope is restricted") && said.contains("northeurope is restricted"),
+        "{said}"
+    );
+    assert_eq!(stand_in.calls_of("deployment sub create").len(), 2);
+    assert_eq!(stand_in.variable("az", "POSTGRES_LOCATION").unwrap(), "swedencentral");
+    assert_eq!(stand_in.variable("az", "AZURE_LOCATION").unwrap(), "westeurope", "the rest stays");
+
+    // Any other error ends the attempt.
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.answer(LIST, NO_SERVER);
+    stand_in.refuse(9, "deployment sub create", "ERROR: (QuotaExceeded) no cores left");
+    let said = stand_in.run(&arguments, &[]).badly();
+    assert!(said.contains("QuotaExceeded"), "{said}");
+    assert_eq!(stand_in.calls_of("deployment sub create").len(), 1);
+
+    // And when no region is left, every one is named.
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.answer(LIST, NO_SERVER);
+    stand_in.refuse(9, "deployment sub create", RESTRICTED);
+    let said = stand_in.run(&arguments, &[]).badly();
+    assert!(said.contains("westeurope, northeurope, swedencentral"), "{said}");
+}
+
+#[test]
+fn an_existing_server_never_moves() {
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.answer(LIST, SERVER);
+    let arguments = ["provision", "--postgres-location", "eastus", "--location-fallback", "westus"];
+    let said = stand_in.run(&arguments, &[]).well();
+    assert!(said.contains("psql-1 stays in northeurope"), "{said}");
+    assert_eq!(stand_in.variable("az", "POSTGRES_LOCATION").unwrap(), "northeurope");
+    assert_eq!(stand_in.variable("az", "POSTGRES_SERVER").unwrap(), "psql-1");
+    assert!(stand_in.calls_of("capabilities").is_empty(), "nobody needs to know about other regions");
+
+    // Not even when its region has become restricted.
+    stand_in.forget();
+    stand_in.refuse(1, "deployment sub create", RESTRICTED);
+    stand_in.run(&arguments, &[]).badly();
+    assert_eq!(stand_in.calls_of("deployment sub create").len(), 1);
+}
+
+#[test]
+fn passwords_are_made_once_and_seen_by_nobody() {
+    let mut stand_in = StandIn::for_provision("kv-1");
+    stand_in.answer(LIST, NO_SERVER);
+    stand_in.refuse(
+        1,
+        "secret show",
+        "ERROR: (SecretNotFound) A secret with (name/id) postgres-dsn was not found",
+    );
+    let said = stand_in.run(&["provision", "--create-app-users"], &[]).well();
+    let variables = stand_in.variables();
+    let secrets: Vec<&str> = variables
+        .lines()
+        .filter(|line| line.contains("_PASSWORD=") && !line.starts_with("az\tPOSTGRES_PASSWORD_AUTH"))
+        .map(|line| line.split_once('=').unwrap().1)
+        .collect();
+    // The administrator's, and one for each of the three logins.
+    assert_eq!(secrets.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{secrets:?}");
+    assert!(secrets.iter().all(|secret| secret.len() == 40));
+    no_secret_in_arguments(&stand_in, &secrets);
+    for secret in &secrets {
+        assert!(!said.contains(secret), "{said}");
+        assert!(!stand_in.remembered().contains(secret));
+    }
+    assert_eq!(stand_in.calls_of("migrate roles --only").len(), 3);
+    // The vault gets the app's connection string out of a file that only we can read, which is gone afterwards.
+    assert!(stand_in.files().starts_with("postgres://backtest_service:"), "{}", stand_in.files());
+    assert_eq!(stand_in.modes().trim(), "600");
+    let set = stand_in.calls().into_iter().find(|call| call.contains(&"set".to_owned())).unwrap();
+    let path = &set[set.iter().position(|one| one == "--file").unwrap() + 1];
+    assert!(!std::path::Path::new(path).exists());
+
+    // A second run finds everything and makes nothing.
+    stand_in.forget();
+    stand_in.answer_first(LIST, &SERVER.replace("Disabled", "Enabled"));
+    stand_in.answer("secret show", r#""https://kv-1/secrets/postgres-dsn""#);
+    // Nobody needs to say again that there are passwords.
+    stand_in.run(&["provision"], &[]).well();
+    assert_eq!(stand_in.variable("az", "POSTGRES_PASSWORD_AUTH").unwrap(), "true");
+    assert!(stand_in.calls_of("migrate roles").is_empty() && stand_in.calls_of("secret set").is_empty());
+    assert!(
+        !stand_in.variables().contains("POSTGRES_ADMIN_PASSWORD"),
+        "the administrator has a new password"
+    );
+}
+
+#[test]
+fn secrets_are_shown_only_where_they_were_asked_for() {
+    let prepare = || {
+        let mut stand_in = StandIn::for_provision("kv-1");
+        stand_in.answer(LIST, SERVER);
+        stand_in.refuse(1, "secret show", "(SecretNotFound)");
+        stand_in
+    };
+    let given = [("API_SERVICE_PASSWORD", "given-by-somebody")];
+    let stand_in = prepare();
+    let said = stand_in.run(&["provision", "--create-app-users", "--emit-secrets"], &given).well();
+    assert!(said.contains("api_service=given-by-somebody"), "{said}");
+
+    let stand_in = prepare();
+    let file = stand_in.file("secrets");
+    let arguments = ["provision", "--create-app-users", "--secrets-file", file.to_str().unwrap()];
+    let said = stand_in.run(&arguments, &given).well();
+    assert!(!said.contains("given-by-somebody"), "{said}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(std::fs::read_to_string(&file).unwrap().contains("api_service=given-by-somebody\n"));
+    no_secret_in_arguments(&stand_in, &["given-by-somebody"]);
+}
+
+#[test]
+fn a_failing_child_does_not_repeat_what_it_was_told() {
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.answer(LIST, SERVER);
+    let dsn =
+        "postgres://me%40example:T0ken%2Ffor%2BPostgres@psql-1.example:5432/backtests?sslmode=verify-full";
+    stand_in.refuse(1, "migrate up", &format!("error: cannot connect to {dsn}"));
+    let said = stand_in.run(&["provision"], &[]).badly();
+    assert!(said.contains("cannot connect to (secret)") && !said.contains("T0ken"), "{said}");
+}
+
+#[test]
+fn providers_that_may_not_be_registered_are_only_mentioned() {
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.answer(LIST, SERVER);
+    stand_in.refuse(1, "--namespace Microsoft.App", "ERROR: (AuthorizationFailed) not allowed");
+    let said = stand_in.run(&["provision", "--register-providers", "--skip-database"], &[]).well();
+    assert!(said.contains("may not register Microsoft.App;"), "{said}");
+    assert_eq!(stand_in.calls_of("provider register").len(), 10);
+
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.refuse(1, "--namespace Microsoft.App", "ERROR: no network");
+    let said = stand_in.run(&["provision", "--register-providers", "--skip-database"], &[]).badly();
+    assert!(said.contains("no network"), "{said}");
+}
+
+const RULES: &str = "psql-1/firewallRules?";
+
+fn with_environment() -> (StandIn, [(&'static str, &'static str); 8]) {
+    let mut stand_in = StandIn::new();
+    stand_in.answer("get-access-token", r#"{"accessToken": "T0ken"}"#);
+    let environment = [
+        ("AZURE_SUBSCRIPTION_ID", "sub-1"),
+        ("AZURE_RESOURCE_GROUP", "rg-1"),
+        ("POSTGRES_SERVER", "psql-1"),
+        ("POSTGRES_HOST", "psql-1.example"),
+        ("POSTGRES_DATABASE", "backtests"),
+        ("POSTGRES_ADMIN_NAME", "deployer"),
+        ("BACKTEST_APP_NAME", "func-1"),
+        ("BACKTEST_APP_URL", "https://func-1.example"),
+    ];
+    (stand_in, environment)
+}
+
+#[test]
+fn a_rule_ends_and_whoever_comes_next_sweeps() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let rules = format!(
+        r#"{{"value": [{{"name": "tmp-1000-broken"}}, {{"name": "tmp-{}-other"}}, {{"name": "office"}}, {{"name": "tmp-{}-42"}}]}}"#,
+        now + 600,
+        now + 600
+    );
+    let (mut stand_in, environment) = with_environment();
+    stand_in.answer("--method get", &rules);
+    let said = stand_in
+        .run(&["firewall", "open", "--ip", "192.0.2.7", "--for", "20m", "--run", "77"], &environment)
+        .well();
+    assert!(said.contains("192.0.2.7 may connect for 20 minutes"), "{said}");
+    let put = stand_in.calls_of("--method put");
+    let name = put[0].split("firewallRules/tmp-").nth(1).unwrap();
+    let end: u64 = name.split('-').next().unwrap().parse().unwrap();
+    assert!((now + 1190..now + 1300).contains(&end), "{put:?}");
+    assert!(
+        put[0].contains(r#"{"properties":{"startIpAddress":"192.0.2.7","endIpAddress":"192.0.2.7"}}"#),
+        "{put:?}"
+    );
+    let removed = stand_in.calls_of("--method delete");
+    assert!(removed.len() == 1 && removed[0].contains("tmp-1000-broken?"), "{removed:?}");
+
+    stand_in.forget();
+    stand_in.run(&["firewall", "close", "--run", "42"], &environment).well();
+    let removed = stand_in.calls_of("--method delete");
+    assert_eq!(removed.len(), 2, "its own and the one that ended: {removed:?}");
+    assert!(!removed.iter().any(|call| call.contains("office") || call.contains("other")), "{removed:?}");
+    assert!(
+        stand_in
+            .calls_of(RULES)
+            .iter()
+            .all(|call| call.contains("/subscriptions/sub-1/resourceGroups/rg-1/"))
+    );
+}
+
+#[test]
+fn the_server_says_which_address_we_come_from() {
+    let (mut stand_in, environment) = with_environment();
+    stand_in.answer("--method get", NO_SERVER);
+    stand_in.refuse(
+        1,
+        "migrate status",
+        "error: FATAL: no pg_hba.conf entry for host \"198.51.100.4\", user \"deployer\"",
+    );
+    let said = stand_in.run(&["firewall", "open"], &environment).well();
+    assert!(said.contains("198.51.100.4 may connect for 15 minutes"), "{said}");
+
+    let (mut stand_in, environment) = with_environment();
+    stand_in.answer("--method get", NO_SERVER);
+    stand_in.refuse(1, "migrate status", "error: timed out");
+    let said = stand_in.run(&["firewall", "open"], &environment).badly();
+    assert!(said.contains("--ip"), "{said}");
+    assert!(stand_in.calls_of("--method put").is_empty());
+    for time in ["0m", "25h", "15", "soon"] {
+        stand_in.run(&["firewall", "open", "--for", time], &environment).badly();
+    }
+}
+
+#[test]
+fn a_smoke_test_waits_and_then_completes_a_backtest() {
+    let (mut stand_in, environment) = with_environment();
+    stand_in.refuse(2, "/api/readyz", "503 Service Unavailable");
+    stand_in.answer("listkeys", r#"{"functionKeys": {"default": "k3y-of-the-app"}}"#);
+    stand_in.answer("submit", r#"{"run_id": "RUN1", "status": "completed"}"#);
+    let arguments = ["smoke", "--pause", "0", "--attempts", "3"];
+    let said = stand_in.run(&arguments, &environment).well();
+    assert!(said.contains("a backtest completed") && !said.contains("k3y"), "{said}");
+    assert_eq!(stand_in.calls_of("/api/readyz").len(), 3);
+    assert!(
+        stand_in.calls_of("/api/readyz")[0].contains("--skip-authorization-header"),
+        "the token went to the app"
+    );
+    assert_eq!(stand_in.variable("backtests", "BACKTEST_FUNCTION_KEY").unwrap(), "k3y-of-the-app");
+    no_secret_in_arguments(&stand_in, &["k3y-of-the-app"]);
+
+    stand_in.answer_first("submit", r#"{"run_id": "RUN2", "status": "failed"}"#);
+    let said = stand_in.run(&arguments, &environment).badly();
+    assert!(said.contains("failed, not completed"), "{said}");
+    stand_in.refuse(9, "/api/readyz", "503 schema is missing");
+    let said = stand_in.run(&arguments, &environment).badly();
+    assert!(said.contains("is not ready: 503 schema is missing"), "{said}");
+}
+
+#[test]
+fn rotation_gives_new_passwords_and_restarts_the_app() {
+    let (mut stand_in, mut environment) = with_environment();
+    stand_in.answer("get-access-token", "{}");
+    environment[0] = ("BACKTEST_KEY_VAULT", "kv-1");
+    stand_in.run(&["rotate", "--pause", "0"], &environment).well();
+    let first = stand_in.variable("backtests", "BACKTEST_SERVICE_PASSWORD").unwrap();
+    assert_eq!(
+        stand_in.files(),
+        format!("postgres://backtest_service:{first}@psql-1.example:5432/backtests?sslmode=verify-full")
+    );
+    no_secret_in_arguments(&stand_in, &[&first, "T0ken"]);
+    // The login changes before the vault, the vault before the restart, the restart before the question.
+    let order: Vec<usize> = ["--only backtest_service", "secret set", "functionapp restart", "/api/readyz"]
+        .iter()
+        .map(|part| stand_in.calls().iter().position(|call| call.join(" ").contains(part)).unwrap())
+        .collect();
+    assert!(order.is_sorted(), "{order:?}");
+
+    stand_in.forget();
+    stand_in.run(&["rotate", "--pause", "0", "--only", "ranking_writer"], &environment).well();
+    assert_eq!(stand_in.calls_of("migrate roles").len(), 1);
+    assert!(stand_in.calls_of("secret set").is_empty() && stand_in.calls_of("restart").is_empty());
+
+    // With an identity there is no password; the key of callers is a wish of its own.
+    let (stand_in, environment) = with_environment();
+    let said = stand_in.run(&["rotate", "--pause", "0", "--function-key"], &environment).well();
+    assert!(said.contains("no password to rotate"), "{said}");
+    assert!(stand_in.calls_of("backtests").iter().all(|call| call.starts_with("az")));
+    assert_eq!(stand_in.calls_of("functionapp keys set").len(), 1);
+}
+
+#[test]
+fn a_plan_that_cannot_be_undone_is_refused() {
+    let stand_in = StandIn::new();
+    let server =
+        "/subscriptions/s/resourceGroups/g/providers/Microsoft.DBforPostgreSQL/flexibleServers/psql-1";
+    let change = |kind: &str, id: &str, delta: serde_json::Value| serde_json::json!({"changeType": kind, "resourceId": id, "delta": delta});
+    let modify = |path: &str, before: serde_json::Value, after: serde_json::Value| {
+        let (outer, inner) = path.split_once('.').unwrap_or((path, ""));
+        if inner.is_empty() {
+            return change(
+                "Modify",
+                server,
+                serde_json::json!([{"path": outer, "before": before, "after": after}]),
+            );
+        }
+        let child = serde_json::json!([{"path": inner, "before": before, "after": after}]);
+        change("Modify", server, serde_json::json!([{"path": outer, "children": child}]))
+    };
+    let cases = [
+        (
+            change("Delete", &format!("{server}/databases/backtests"), serde_json::json!([])),
+            Some("would be deleted"),
+        ),
+        (modify("location", "westeurope".into(), "eastus".into()), Some("location cannot change")),
+        (modify("properties.storage.storageSizeGB", 128.into(), 64.into()), Some("can only grow")),
+        (modify("properties.storage.storageSizeGB", 64.into(), 128.into()), None),
+        (modify("properties.version", "17".into(), "16".into()), Some("can only grow")),
+        (modify("properties.version", "16".into(), "17".into()), None),
+        (modify("properties.administratorLogin", "a".into(), "b".into()), Some("cannot change")),
+        (modify("sku.name", "Standard_B1ms".into(), "Standard_D2ds_v5".into()), None),
+        (
+            change(
+                "Create",
+                "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/new",
+                serde_json::json!([]),
+            ),
+            None,
+        ),
+        (change("NoChange", server, serde_json::json!([])), None),
+    ];
+    for (change, objection) in cases {
+        let file = stand_in.file("what-if.json");
+        std::fs::write(&file, serde_json::json!({"changes": [change]}).to_string()).unwrap();
+        let ran = stand_in.run(&["gate", file.to_str().unwrap()], &[]);
+        match objection {
+            Some(words) => assert!(ran.badly().contains(words), "{change}"),
+            None => assert!(ran.well().contains("| change | resource | what |")),
+        }
+    }
+    let file = stand_in.file("what-if.json");
+    std::fs::write(&file, "{}").unwrap();
+    assert!(
+        stand_in.run(&["gate", file.to_str().unwrap()], &[]).badly().contains("not the answer of a what-if")
+    );
+}
