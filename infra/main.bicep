@@ -140,6 +140,11 @@ param leaseSeconds int = 60
 @maxValue(20)
 param maxAttempts int = 3
 
+@description('Requests that an instance answers at once; one more gets 429.')
+@minValue(1)
+@maxValue(10000)
+param maxRequests int = 64
+
 @description('JSON object of strategy to weight; empty weighs all strategies alike.')
 param strategyWeights string = ''
 
@@ -394,6 +399,7 @@ module functionApp 'modules/functions.bicep' = {
     runTimeoutSeconds: runTimeoutSeconds
     leaseSeconds: leaseSeconds
     maxAttempts: maxAttempts
+    maxRequests: maxRequests
     strategyWeights: strategyWeights
     rankingTopN: rankingTopN
     instanceMemoryMB: preset.instanceMemoryMB

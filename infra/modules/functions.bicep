@@ -32,6 +32,9 @@ param reconcileSchedule string
 param runTimeoutSeconds int
 param leaseSeconds int
 param maxAttempts int
+
+@description('Requests that an instance answers at once; one more gets 429.')
+param maxRequests int
 param strategyWeights string
 param rankingTopN int
 param instanceMemoryMB int
@@ -73,6 +76,7 @@ var settings = union({
   BACKTEST_LAKE: lakeUrl
   BACKTEST_LEASE_SECONDS: string(leaseSeconds)
   BACKTEST_MAX_ATTEMPTS: string(maxAttempts)
+  BACKTEST_MAX_REQUESTS: string(maxRequests)
   BACKTEST_RUN_TIMEOUT_SECONDS: string(runTimeoutSeconds)
   POSTGRES_SIGNALS_WRITE_REQUIRED: signalsWriteRequired ? 'true' : 'false'
   POSTGRES_SIGNALS_VERIFY_COUNTS: signalsVerifyCounts ? 'true' : 'false'

@@ -59,11 +59,21 @@ fn run_store(settings: &Settings, account: Option<&BlobAccount>) -> std::io::Res
             Ok(Arc::new(AdlsRuns::new(account.container(&dir.container)?, &dir.prefix)))
         }
         RunStoreMode::Postgres => {
-            let dsn = settings.postgres.as_ref().map_or("", |dsn| dsn.reveal());
-            let database = Database::parse(dsn, &settings.instance).map_err(std::io::Error::other)?;
+            let database =
+                database(settings)?.ok_or_else(|| std::io::Error::other("the run store has no database"))?;
             Ok(Arc::new(PostgresRuns::new(&database).map_err(std::io::Error::other)?))
         }
     }
+}
+
+/// The database of the settings.
+pub fn database(settings: &Settings) -> std::io::Result<Option<Database>> {
+    let Some(dsn) = &settings.postgres else { return Ok(None) };
+    let database = Database::parse(dsn.reveal(), &settings.instance).map_err(std::io::Error::other)?;
+    Ok(Some(match settings.postgres_entra {
+        true => database.with_passwords(settings.identity.passwords()?),
+        false => database,
+    }))
 }
 
 /// Where ranking signals are kept, in the lake and in Postgres, as far as there are settings for them.
@@ -78,8 +88,7 @@ pub fn signal_sync(settings: &Settings) -> std::io::Result<SignalSync> {
 
 /// The signals that the database of the settings serves.
 pub fn postgres_signals(settings: &Settings) -> std::io::Result<Option<PostgresSignals>> {
-    let Some(dsn) = &settings.postgres else { return Ok(None) };
-    let database = Database::parse(dsn.reveal(), &settings.instance).map_err(std::io::Error::other)?;
+    let Some(database) = database(settings)? else { return Ok(None) };
     PostgresSignals::new(&database).map(Some).map_err(std::io::Error::other)
 }
 

@@ -61,7 +61,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
 /// Starts a throw-away Postgres with the schema of this version, and has the handler keep its runs there.
 pub(super) async fn with_postgres(options: &mut Options) -> Result<Server, CliError> {
     let failed = |error| CliError::because("start a Postgres server", error);
-    let server = Server::start().await.map_err(failed)?.ok_or_else(|| {
+    let server = Server::start(false).await.map_err(failed)?.ok_or_else(|| {
         CliError::failed(
             "--postgres: no Postgres installation found (initdb); on Debian: apt-get install postgresql",
         )

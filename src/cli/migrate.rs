@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::settings::{Environment, Secret, Settings, environment, log_filter};
-use super::{CliError, say, telemetry};
+use super::{CliError, boot, say, telemetry};
 use crate::store::migrations::{self, Migration, Standing};
 use crate::store::pg::Database;
 use crate::store::psql::Psql;
@@ -61,6 +61,10 @@ struct RolesArgs {
     /// Only this login; may be repeated.
     #[arg(long, value_name = "LOGIN", value_parser = LOGINS.map(|login| login.name))]
     only: Vec<String>,
+    /// Groups that a login is a member of beside its own, for a service that has one login for everything; may be
+    /// repeated.
+    #[arg(long, value_name = "LOGIN=GROUP,...", value_parser = membership)]
+    member: Vec<(String, Vec<String>)>,
     /// Most connections of a login at once; may be repeated.
     #[arg(long, value_name = "LOGIN=N", value_parser = connection_limit)]
     connection_limit: Vec<(String, u32)>,
@@ -87,12 +91,9 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let environment = environment();
     telemetry::command(log_filter(&environment));
     let settings = Settings::from(&environment)?;
-    let dsn = settings
-        .postgres
-        .as_ref()
+    let database = boot::database(&settings)
+        .map_err(|error| CliError::because("find the database", error))?
         .ok_or_else(|| CliError::usage("POSTGRES_DSN: is not set; it names the database to migrate"))?;
-    let database = Database::parse(dsn.reveal(), &settings.instance)
-        .map_err(|error| CliError::usage(format!("POSTGRES_DSN: {error}")))?;
     let psql = match args.via {
         Via::Driver => None,
         Via::Psql => Some(Psql::Local),
@@ -197,10 +198,16 @@ async fn make_roles(database: &Database, environment: &Environment, args: RolesA
         roles::set_password(&mut client, &login, password.reveal())
             .await
             .map_err(|error| CliError::because(format!("make the login {}", login.name), error))?;
+        let more = args.member.iter().filter(|(name, _)| name == known.name).flat_map(|(_, groups)| groups);
+        let mut groups = vec![login.group];
+        groups.extend(more.map(String::as_str));
+        roles::join(&client, login.name, &groups)
+            .await
+            .map_err(|error| CliError::because(format!("make {} a member", login.name), error))?;
         let variable = login.name.to_ascii_uppercase();
         connections += &format!("{variable}_DSN={}\n", database.dsn_of(login.name, password.reveal()));
         if !args.emit_secrets {
-            say(format_args!("{:<18} member of {}, new password", login.name, login.group));
+            say(format_args!("{:<18} member of {}, new password", login.name, groups.join(", ")));
         }
     }
     match &args.secrets_file {
@@ -251,11 +258,9 @@ async fn make_principals(
 
 fn connection_limit(text: &str) -> Result<(String, u32), String> {
     let (name, limit) = text.split_once('=').ok_or("must be LOGIN=N")?;
-    if !LOGINS.iter().any(|login| login.name == name) {
-        return Err(format!("'{name}' is none of {}", LOGINS.map(|login| login.name).join(", ")));
-    }
+    let name = known_login(name)?;
     match limit.parse() {
-        Ok(limit) if (1..=10_000).contains(&limit) => Ok((name.to_owned(), limit)),
+        Ok(limit) if (1..=10_000).contains(&limit) => Ok((name, limit)),
         _ => Err(format!("'{limit}' is no number from 1 to 10000")),
     }
 }
@@ -271,14 +276,32 @@ fn principal(text: &str) -> Result<Principal, String> {
     if name.is_empty() || name.len() > 63 {
         return Err("the name of a role has 1 to 63 bytes".to_owned());
     }
-    let known = LOGINS.map(|login| login.group);
-    let groups: Vec<String> = match groups {
-        "" => known.map(str::to_owned).to_vec(),
-        groups => groups.split(',').map(str::to_owned).collect(),
+    let groups = match groups {
+        "" => LOGINS.map(|login| login.group.to_owned()).to_vec(),
+        groups => known_groups(groups)?,
     };
-    match groups.iter().find(|group| !known.contains(&group.as_str())) {
+    Ok(Principal { name: name.to_owned(), object_id: object_id.to_owned(), groups })
+}
+
+fn membership(text: &str) -> Result<(String, Vec<String>), String> {
+    let (name, groups) = text.split_once('=').ok_or("must be LOGIN=GROUP,...")?;
+    Ok((known_login(name)?, known_groups(groups)?))
+}
+
+fn known_login(name: &str) -> Result<String, String> {
+    let known = LOGINS.map(|login| login.name);
+    if known.contains(&name) {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("'{name}' is none of {}", known.join(", ")))
+    }
+}
+
+fn known_groups(groups: &str) -> Result<Vec<String>, String> {
+    let known = LOGINS.map(|login| login.group);
+    match groups.split(',').find(|group| !known.contains(group)) {
         Some(unknown) => Err(format!("'{unknown}' is none of {}", known.join(", "))),
-        None => Ok(Principal { name: name.to_owned(), object_id: object_id.to_owned(), groups }),
+        None => Ok(groups.split(',').map(str::to_owned).collect()),
     }
 }
 

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::signal::{Terms, Weights};
-use crate::store::blob::{ConnectionString, Directory, Identity};
+use crate::store::blob::{ConnectionString, Directory};
 use crate::store::delta::Location;
+use crate::store::identity::Identity;
 use crate::store::pg::Database;
 use crate::work::sync::SyncTerms;
 
@@ -67,6 +68,8 @@ pub struct Settings {
     pub run_store: RunStoreMode,
     /// Connection string of the Postgres database; checked.
     pub postgres: Option<Secret>,
+    /// Whether its password is an access token of `identity`.
+    pub postgres_entra: bool,
     /// File of the sqlite store.
     pub db_path: PathBuf,
     /// Folder of local artifacts.
@@ -77,7 +80,7 @@ pub struct Settings {
     pub storage_account: Option<String>,
     /// Storage account by connection string.
     pub storage_connection: Option<Secret>,
-    /// Who asks for tokens when the storage account is reached by identity.
+    /// Who asks for tokens where there is no key and no password.
     pub identity: Identity,
     /// Where artifacts go, and run records in `adls` mode.
     pub runs_dir: Option<Directory>,
@@ -115,6 +118,7 @@ impl Settings {
         let settings = Self {
             run_store: read.run_store(),
             postgres: read.postgres(),
+            postgres_entra: read.postgres_entra(),
             db_path,
             output_dir,
             containers: read.containers(lake.as_ref(), runs_dir.as_ref()),
@@ -275,6 +279,17 @@ impl<'a> Reader<'a> {
             self.fault(name, error);
         }
         Some(Secret(dsn.to_owned()))
+    }
+
+    fn postgres_entra(&mut self) -> bool {
+        match self.text("POSTGRES_AUTH") {
+            None | Some("password") => false,
+            Some("entra") => true,
+            Some(other) => {
+                self.fault("POSTGRES_AUTH", format_args!("must be password or entra, not '{other}'"));
+                false
+            }
+        }
     }
 
     fn lake(&mut self) -> Option<Location> {

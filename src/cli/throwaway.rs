@@ -15,7 +15,7 @@ host all postgres 127.0.0.1/32 trust
 host all all      127.0.0.1/32 scram-sha-256
 HBA
 "$BIN/postgres" -D "$DIR/data" -p "$PORT" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-    -c fsync=off -c synchronous_commit=off -c max_connections=300 >"$DIR/server.log" 2>&1 </dev/null &
+    -c fsync=$SAFE -c synchronous_commit=$SAFE -c max_connections=300 >"$DIR/server.log" 2>&1 </dev/null &
 cat >/dev/null
 "$BIN/pg_ctl" -D "$DIR/data" -m immediate -w stop >/dev/null 2>&1
 rm -rf "$DIR"
@@ -35,11 +35,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one; `None` where no Postgres is installed.
+    /// Starts one; `None` where no Postgres is installed. Commits survive a crash only if it is `durable`.
     ///
     /// # Errors
     /// If the server does not come up; the message holds what it said.
-    pub async fn start() -> std::io::Result<Option<Self>> {
+    pub async fn start(durable: bool) -> std::io::Result<Option<Self>> {
         let Some(binaries) = binaries() else { return Ok(None) };
         let folder = tempfile::Builder::new().prefix("backtests-pg-").tempdir()?.keep();
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -48,6 +48,7 @@ impl Server {
             .env("BIN", &binaries)
             .env("DIR", &folder)
             .env("PORT", port.to_string())
+            .env("SAFE", if durable { "on" } else { "off" })
             .current_dir(&folder)
             .stdin(Stdio::piped())
             .spawn()?;

@@ -119,9 +119,15 @@ pub(super) struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     fn of(query: &'a [(String, String)], known: &[&str]) -> Self {
         let mut parameters = Self { query, faults: Vec::new() };
-        for (name, _) in query {
+        for (name, value) in query {
             // `code` is the host's key, which it leaves in the query.
-            if !known.contains(&name.as_str()) && name != "code" {
+            if name == "code" {
+                continue;
+            }
+            if value.contains('\0') {
+                parameters.fault(name, "holds a NUL character");
+            }
+            if !known.contains(&name.as_str()) {
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 parameters.fault(name, format!("is no parameter here; there are {known}"));
             }

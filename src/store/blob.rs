@@ -17,9 +17,6 @@ use azure_core::http::{
     Transport, Url,
 };
 use azure_core::time::Duration as SdkDuration;
-use azure_identity::{
-    DeveloperToolsCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
-};
 use azure_storage_blob::models::{
     BlobClientDownloadOptions, BlobContainerClientListBlobsOptions, BlockBlobClientUploadOptions,
 };
@@ -29,6 +26,7 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::identity::Identity;
 use crate::clock::Timestamp;
 
 /// Account and key that every emulator has; published by its maker and no secret.
@@ -100,18 +98,6 @@ impl Directory {
 /// `relative` below `prefix`, which may be empty.
 pub(crate) fn join(prefix: &str, relative: &str) -> String {
     if prefix.is_empty() { relative.to_owned() } else { format!("{prefix}/{relative}") }
-}
-
-/// Who asks for tokens when an account is reached by identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// The identity that the platform gives to this app; with a client id where it has several.
-    Managed {
-        /// Client id of a user-assigned identity.
-        client_id: Option<String>,
-    },
-    /// The person at this machine, as signed in with the Azure tools.
-    Developer,
 }
 
 /// An account that cannot be used as it is described. The text never repeats a secret.
@@ -209,16 +195,7 @@ impl BlobAccount {
         let endpoint = Url::parse(&format!("https://{name}.blob.core.windows.net"))
             .map_err(|_| InvalidAccount(format!("'{name}' is no account name")))?;
         let unusable = |error: azure_core::Error| InvalidAccount(format!("no identity to use: {error}"));
-        let credential: Arc<dyn TokenCredential> = match identity {
-            Identity::Managed { client_id } => {
-                let options = ManagedIdentityCredentialOptions {
-                    user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
-                    ..ManagedIdentityCredentialOptions::default()
-                };
-                ManagedIdentityCredential::new(Some(options)).map_err(unusable)?
-            }
-            Identity::Developer => DeveloperToolsCredential::new(None).map_err(unusable)?,
-        };
+        let credential = identity.credential().map_err(unusable)?;
         Self::new(name.to_owned(), endpoint, Key::Token, Some(credential))
     }
 

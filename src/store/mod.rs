@@ -4,6 +4,7 @@
 pub mod artifacts;
 pub mod blob;
 pub mod delta;
+pub mod identity;
 pub mod lake;
 pub mod migrations;
 pub mod parquet;

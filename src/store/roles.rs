@@ -16,23 +16,19 @@ pub struct Login {
     pub group: &'static str,
     /// Connections it may hold at once: together they leave room for operators on the smallest server (35 usable).
     pub connection_limit: u32,
-    /// Longest statement. A month of signals takes longer than a step of a run.
-    pub statement_timeout: &'static str,
 }
 
 /// All of them.
 pub const LOGINS: [Login; 3] = [
-    Login { name: "api_service", group: "backtest_api", connection_limit: 10, statement_timeout: "10s" },
-    Login {
-        name: "backtest_service",
-        group: "backtest_executor",
-        connection_limit: 14,
-        statement_timeout: "10s",
-    },
-    Login { name: "ranking_writer", group: "ranking_sync", connection_limit: 4, statement_timeout: "10min" },
+    Login { name: "api_service", group: "backtest_api", connection_limit: 10 },
+    Login { name: "backtest_service", group: "backtest_executor", connection_limit: 14 },
+    Login { name: "ranking_writer", group: "ranking_sync", connection_limit: 4 },
 ];
 
-/// Makes the login, or gives the one that is there this password; its group and limits are set anew too.
+/// Longest statement of a login. The pools are stricter; years of signals take a while to read.
+const STATEMENT_TIMEOUT: &str = "10min";
+
+/// Makes the login, or gives the one that is there this password; its limits are set anew too.
 pub async fn set_password(client: &mut Client, login: &Login, password: &str) -> Result<(), PgError> {
     let name = escape_identifier(login.name);
     let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
@@ -43,13 +39,10 @@ pub async fn set_password(client: &mut Client, login: &Login, password: &str) ->
     }
     let statements = format!(
         "ALTER ROLE {name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT CONNECTION LIMIT {limit} PASSWORD {verifier};
-         ALTER ROLE {name} SET statement_timeout = {timeout};
-         ALTER ROLE {name} SET search_path = pg_catalog;
-         GRANT {group} TO {name};",
+         ALTER ROLE {name} SET statement_timeout = '{STATEMENT_TIMEOUT}';
+         ALTER ROLE {name} SET search_path = pg_catalog;",
         limit = login.connection_limit,
         verifier = escape_literal(&verifier),
-        timeout = escape_literal(login.statement_timeout),
-        group = escape_identifier(login.group),
     );
     transaction.batch_execute(&statements).await?;
     Ok(transaction.commit().await?)

@@ -1,5 +1,5 @@
 //! Texts that people write, YAML or JSON, as one strict value: a key that stands twice, a number that is not
-//! finite and a document without end are refused where others would guess.
+//! finite, a NUL character and a document without end are refused where others would guess.
 
 use std::fmt;
 
@@ -98,12 +98,17 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("numbers must be finite"))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        self.visit_string(value.to_owned())
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Value, E> {
+        // No database keeps one in a text.
+        if value.contains('\0') {
+            Err(E::custom("texts must not hold a NUL character"))
+        } else {
+            Ok(value.into())
+        }
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
@@ -130,6 +135,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut fields = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
             let Strict(value) = entries.next_value()?;
+            if name.contains('\0') {
+                return Err(A::Error::custom("keys must not hold a NUL character"));
+            }
             if fields.contains_key(&name) {
                 return Err(A::Error::custom(format!("key '{name}' stands twice")));
             }

@@ -23,7 +23,7 @@ use crate::table::Rate;
 const ROUND: Duration = Duration::from_secs(4);
 const MILLION: usize = 1_000_000;
 
-/// Measures if `filter` wants it and a Postgres is installed.
+/// Measures, with durable commits, if `filter` wants it and a Postgres is installed.
 pub(crate) fn bench(filter: Option<&str>) -> Vec<Rate> {
     if filter.is_some_and(|filter| !"runs".contains(filter)) {
         return Vec::new();
@@ -32,15 +32,10 @@ pub(crate) fn bench(filter: Option<&str>) -> Vec<Rate> {
 }
 
 async fn measure() -> Vec<Rate> {
-    let Some(server) = Server::start().await.expect("a server") else { return Vec::new() };
+    let Some(server) = Server::start(true).await.expect("a server") else { return Vec::new() };
     let database = Database::parse(&server.dsn("postgres"), "bench").expect("a connection string");
     let mut admin = database.connect().await.expect("a connection");
     migrations::up(&mut admin).await.expect("a schema");
-    for sql in
-        ["ALTER SYSTEM SET fsync = on", "ALTER SYSTEM SET synchronous_commit = on", "SELECT pg_reload_conf()"]
-    {
-        admin.batch_execute(sql).await.expect("durable commits");
-    }
 
     let mut rates = Vec::new();
     let handler = Handler::start(&server.dsn("postgres")).await;

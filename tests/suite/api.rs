@@ -591,7 +591,9 @@ async fn try_everything(home: &Home, url: &str, settings: &str, options: &[&str]
 #[tokio::test]
 async fn schemathesis_finds_nothing() {
     let home = Home::with_prices();
-    let handler = home.handler(&[]).await;
+    // Signals are served from a database.
+    let Some(dsn) = postgres::database() else { return };
+    let handler = home.handler(&[("POSTGRES_DSN", &dsn)]).await;
     // What the examples of the document name.
     complete(&handler, "RUN20260131-0123456789ab", momentum()).await;
     // Keys are looked at by the Functions host, which the next test asks.
@@ -602,8 +604,10 @@ async fn schemathesis_finds_nothing() {
 
 #[tokio::test]
 async fn every_call_but_probes_and_document_asks_for_a_key() {
+    // Signals are served from a database.
+    let Some(_) = postgres::psql() else { return };
     let home = Home::with_prices().with_clone();
-    let dev = home.dev(&["--enable-auth"]).await;
+    let dev = home.dev(&["--enable-auth", "--postgres"]).await;
     let keys = std::fs::read_to_string(home.path().join(".backtests/host/keys.json")).unwrap();
     let keys: Value = serde_json::from_str(&keys).unwrap();
     let settings = format!("headers = {{ \"x-functions-key\" = {} }}", keys["host"]);

@@ -7,9 +7,8 @@ use azure_core::credentials::Secret;
 use backtest_functions::cli::settings::{Environment, RunStoreMode, Settings};
 use backtest_functions::run::{Fence, Location, RunId, Status, Submission};
 use backtest_functions::store::artifacts::{ArtifactStore, AzureArtifacts, NewFile};
-use backtest_functions::store::blob::{
-    BlobAccount, Condition, ConnectionString, Container, Directory, Identity,
-};
+use backtest_functions::store::blob::{BlobAccount, Condition, ConnectionString, Container, Directory};
+use backtest_functions::store::identity::Identity;
 use backtest_functions::store::runs::adls::AdlsRuns;
 use backtest_functions::store::runs::{
     Claim, Claimant, Ending, Finish, Inserted, ListQuery, NewRun, RunStore,

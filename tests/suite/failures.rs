@@ -248,11 +248,13 @@ async fn a_cancel_races_the_end() {
     for number in 0..12 {
         let id = format!("run-{number}");
         handler.submit(&json!({ "config": momentum(), "run_id": id })).await;
-        let cancel = async {
-            tokio::time::sleep(Duration::from_millis(20 * number)).await;
-            handler.call(reqwest::Method::POST, &format!("/api/backtests/{id}/cancel"), None).await
+        let path = format!("/api/backtests/{id}/cancel");
+        let cancel = handler.call(reqwest::Method::POST, &path, None);
+        let wake = async {
+            tokio::time::sleep(Duration::from_millis(number)).await;
+            handler.wake(&id).await
         };
-        let (_, answer) = tokio::join!(handler.wake(&id), cancel);
+        let (_, answer) = tokio::join!(wake, cancel);
         let run = handler.run(&id).await;
         let canceled = run["status"] == "canceled";
         assert!(canceled || run["status"] == "completed", "{run}");
@@ -281,7 +283,7 @@ impl Crashable {
     async fn start() -> Option<Self> {
         // The shared one says it once where there is no Postgres.
         postgres::psql()?;
-        let server = Server::start().await.unwrap().unwrap();
+        let server = Server::start(true).await.unwrap().unwrap();
         let database = Database::parse(&server.dsn("postgres"), "test").unwrap();
         let mut client = database.connect().await.unwrap();
         migrations::up(&mut client).await.unwrap();

@@ -250,7 +250,7 @@ fn postgres_mode_needs_one_connection_string() {
 #[tokio::test]
 async fn tls_is_verified() {
     let Some(_) = postgres::psql() else { return };
-    let server = Server::start().await.unwrap().unwrap();
+    let server = Server::start(false).await.unwrap().unwrap();
     let admin = connect(&server.dsn("postgres")).await;
     let data: String = admin.query_one("SHOW data_directory", &[]).await.unwrap().get(0);
     let home = Home::empty();

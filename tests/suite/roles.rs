@@ -35,6 +35,7 @@ fn text(output: &Output) -> String {
 #[tokio::test]
 async fn the_matrix_of_grants() {
     let Some(dsn) = postgres::database() else { return };
+    let _turn = LOGINS.lock().await;
     let client = connect(&dsn).await;
     let question = "
         SELECT roles.name, relation.oid::regclass::text,
@@ -156,7 +157,14 @@ async fn logins_get_passwords_that_nobody_sees() {
     let row = admin.query_one(limits, &[]).await.unwrap();
     assert_eq!((row.get::<_, i32>(0), row.get::<_, bool>(1), row.get::<_, bool>(2)), (3, true, false));
     let timeout: String = client.query_one("SHOW statement_timeout", &[]).await.unwrap().get(0);
-    assert_eq!(timeout, "10s");
+    assert_eq!(timeout, "10min");
+
+    // One login for everything.
+    let more = ["--only", "api_service", "--member", "api_service=ranking_sync"];
+    assert!(roles(&dsn, &more, &[("API_SERVICE_PASSWORD", given)]).status.success());
+    let writes = "SELECT has_table_privilege('api_service', 'ranking.ranking_signal', 'INSERT')";
+    assert!(admin.query_one(writes, &[]).await.unwrap().get::<_, bool>(0));
+    admin.batch_execute("REVOKE ranking_sync FROM api_service").await.unwrap();
 
     // Refused: the administrator's own password, a short one, secrets to a pipe, an unknown login.
     let admin_dsn = dsn.replace("postgres@", "postgres:the-admins-own@");
@@ -170,6 +178,7 @@ async fn logins_get_passwords_that_nobody_sees() {
         (&dsn, &[], &[("API_SERVICE_PASSWORD", "short")], "fewer than 12"),
         (&dsn, &["--emit-secrets"], &[], "neither a terminal nor a file for its owner alone"),
         (&dsn, &["--only", "somebody"], &[], "invalid value"),
+        (&dsn, &["--member", "api_service=admins"], &[], "none of backtest_api"),
         (&dsn, &["--connection-limit", "api_service=0"], &[], "no number from 1"),
     ] {
         let refused = roles(dsn, arguments, passwords);

@@ -49,7 +49,7 @@ async fn administer(server: &Server, sql: &str) {
 }
 
 async fn start() -> Option<Server> {
-    let Some(server) = Server::start().await.unwrap() else {
+    let Some(server) = Server::start(false).await.unwrap() else {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs a Postgres installation (initdb)");
         // Not captured, so that it is seen.
         let line = "no Postgres installation: the Postgres half of the tests is skipped";

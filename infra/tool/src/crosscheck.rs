@@ -23,7 +23,7 @@ const PLATFORM: [&str; 7] = [
 ];
 
 /// Settings of the program that a deployment on Azure leaves alone: local files, the client, names from the platform.
-const NOT_ON_AZURE: [&str; 10] = [
+const NOT_ON_AZURE: [&str; 11] = [
     "AZURE_STORAGE_CONNECTION_STRING",
     "BACKTEST_ALLOWED_DATA_DIRS",
     "BACKTEST_ALLOW_LOCAL_DATA",
@@ -34,21 +34,11 @@ const NOT_ON_AZURE: [&str; 10] = [
     "BACKTEST_URL",
     "FUNCTIONS_CUSTOMHANDLER_PORT",
     "HOSTNAME",
+    "IDENTITY_ENDPOINT",
 ];
 
-/// Settings of the service's contract that a program may not know yet.
-const CONTRACT: [&str; 7] = [
-    "BACKTEST_ADLS_RUNS_DIR",
-    "POSTGRES_AUTH",
-    "POSTGRES_SIGNALS_VERIFY_COUNTS",
-    "POSTGRES_SIGNALS_WRITE_REQUIRED",
-    "RANKING_COMPOSITE_STRATEGY_WEIGHTS",
-    "RANKING_TOP_N",
-    "SIGNAL_SYNC_SCHEDULE",
-];
-
-/// Connections that a handler opens at most.
-pub const CONNECTIONS_PER_HANDLER: u32 = 3;
+/// Connections that a handler opens at most: two for runs, one for beats, one for signals.
+pub const CONNECTIONS_PER_HANDLER: u32 = 4;
 
 /// Connections kept free for migrations and people.
 pub const CONNECTIONS_FOR_OPERATORS: u32 = 5;
@@ -273,15 +263,9 @@ impl<'p> Cross<'p> {
             let known = read.contains(text)
                 || named_by_functions.contains(text)
                 || PLATFORM.contains(&text)
-                || CONTRACT.contains(&text)
                 || text == "AzureWebJobsStorage__tableServiceUri";
             if !known {
-                let all = read
-                    .iter()
-                    .copied()
-                    .chain(named_by_functions.iter().copied())
-                    .chain(PLATFORM)
-                    .chain(CONTRACT);
+                let all = read.iter().copied().chain(named_by_functions.iter().copied()).chain(PLATFORM);
                 let near = all.map(|one| (strsim::osa_distance(one, text), one)).min();
                 let hint = near
                     .filter(|(distance, _)| *distance < 5)
@@ -294,7 +278,7 @@ impl<'p> Cross<'p> {
                 );
             }
         }
-        for name in PLATFORM.iter().chain(&CONTRACT) {
+        for name in &PLATFORM {
             if !set.contains(name) {
                 self.report(path, START, "settings", format!("the app setting `{name}` is missing"));
             }
@@ -457,9 +441,7 @@ impl<'p> Cross<'p> {
                 self.report(migrations, START, "role", message);
             }
         }
-        // Groups come with a later migration than the logins; once one is there, all are.
-        let groups = GROUPS.iter().any(|name| around.migrations.contains(name));
-        for name in LOGINS.iter().chain(GROUPS.iter().filter(|_| groups)) {
+        for name in LOGINS.iter().chain(&GROUPS) {
             if !around.migrations.contains(name) {
                 self.report(migrations, START, "role", format!("no migration knows the role `{name}`"));
             }

@@ -489,7 +489,13 @@ pub fn set_password(tools: &Tools, administrator: &Secret, login: &str) -> Resul
     mask(password.reveal());
     say(format_args!("backtests migrate roles: {login} has a new password"));
     let variables = [("POSTGRES_DSN", administrator.reveal()), (variable.as_str(), password.reveal())];
-    tools.backtests(&["migrate", "roles", "--only", login], &variables)?;
+    let mut arguments = vec!["migrate", "roles", "--only", login];
+    // The app has one connection string for all that it does.
+    let everything = format!("{login}={}", GROUPS.join(","));
+    if login == APP_LOGIN {
+        arguments.extend(["--member", everything.as_str()]);
+    }
+    tools.backtests(&arguments, &variables)?;
     Ok(password)
 }
 
