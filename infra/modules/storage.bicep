@@ -141,7 +141,7 @@ resource lake 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06
   }
 }
 
-// Only below artifacts/results: run documents of the adls mode and the lake are never aged out.
+// Only below artifacts/results, and never the lake. In adls mode the run documents lie there too, and age with their results.
 resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06-01' = {
   parent: dataAccount
   name: 'default'

@@ -31,6 +31,7 @@ pub(super) async fn answer(app: App, call: Triggered) -> Outcome {
     }
 }
 
-fn run_id(call: &Triggered) -> Option<RunId> {
+/// The run that a message names.
+pub(super) fn run_id(call: &Triggered) -> Option<RunId> {
     message(call.data.get(RUN)?)?.get("run_id")?.as_str()?.parse().ok()
 }

@@ -8,6 +8,7 @@ mod cancel;
 mod docs;
 mod envelope;
 mod execute;
+mod execute_poison;
 mod health;
 mod list;
 mod reconcile;
@@ -75,6 +76,8 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .or(envelope::http("validate", app, validate::answer))
         .unify()
         .or(envelope::trigger("execute", app, execute::answer))
+        .unify()
+        .or(envelope::trigger("execute_poison", app, execute_poison::answer))
         .unify()
         .or(envelope::trigger("reconcile", app, reconcile::answer))
         .unify()

@@ -291,6 +291,9 @@ async fn limits_hold() {
         };
         let deep = format!("{{\"config\":{}{}}}", "[".repeat(500), "]".repeat(500));
         assert_eq!(code(&post("application/json", deep).await), (400, "malformed_request".into()));
+        // Databases keep no NUL in a text.
+        let nul = json!({ "config": { "run_name": "a\0b" } }).to_string();
+        assert_eq!(code(&post("application/json", nul).await), (400, "malformed_request".into()));
         assert_eq!(
             code(&post("application/yaml", "- ".repeat(5000)).await),
             (400, "malformed_request".into())

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::support::azurite::{Storage, storage};
 use crate::support::http_proxy::{Fault, Proxy};
 use crate::support::service::{Handler, Home, eventually, momentum};
+use crate::support::submission::submission;
 
 const TEXT: &str = "text/plain";
 
@@ -258,17 +259,9 @@ fn new_run(name: &str, key: Option<&str>) -> NewRun {
     NewRun {
         id: id(name),
         submission: Submission {
-            run_name: None,
-            start_date: "2020-01-01".into(),
-            end_date: "2020-12-31".into(),
-            config_json: "{}".into(),
-            effective_config_json: "{}".into(),
-            config_sha256: "c".into(),
             request_sha256: "request".into(),
             idempotency_key: key.map(str::to_owned),
-            submitted_by: None,
-            parent_run_id: None,
-            traceparent: None,
+            ..submission()
         },
         max_attempts: 3,
         announced: false,

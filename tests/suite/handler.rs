@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::service::{Answer, Handler, Home, momentum};
 
-const FUNCTIONS: [&str; 13] = [
+const FUNCTIONS: [&str; 14] = [
     "submit",
     "validate",
     "status",
@@ -18,6 +18,7 @@ const FUNCTIONS: [&str; 13] = [
     "execute",
     "reconcile",
     "sync_signals",
+    "execute_poison",
     "sweep",
 ];
 

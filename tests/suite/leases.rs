@@ -114,6 +114,29 @@ async fn a_lost_message_is_sent_again_and_a_wrong_one_is_dropped() {
     }
 }
 
+/// The last resort ends a run that has not ended, and nothing else.
+#[tokio::test]
+async fn a_poisoned_message_ends_its_run() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    for id in ["stuck", "done"] {
+        handler.submit(&json!({ "config": momentum(), "run_id": id })).await;
+    }
+    handler.wake("done").await;
+    for message in [
+        json!({ "run_id": "stuck" }),
+        json!({ "run_id": "done" }),
+        json!({ "run_id": "unknown" }),
+        json!("x"),
+    ] {
+        let answer = handler.envelope("execute_poison", &json!({ "run": message })).await;
+        assert_eq!((answer.status.as_u16(), answer.json()), (200, json!({ "Outputs": {} })));
+    }
+    let run = handler.run("stuck").await;
+    assert_eq!((&run["status"], &run["status_reason"]), (&json!("failed"), &json!("poison")), "{run}");
+    assert_eq!(handler.run("done").await["status"], "completed");
+}
+
 #[tokio::test]
 async fn the_handler_answers_while_it_computes() {
     let home = Home::with_sample(200, 2500);

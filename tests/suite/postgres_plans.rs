@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use backtest_functions::run::{Location, Publication, RunId, Submission};
+use backtest_functions::run::{Location, Publication, RunId};
 use backtest_functions::store::pg::Database;
 use backtest_functions::store::runs::postgres::PostgresRuns;
 use backtest_functions::store::runs::{Claim, Claimant, Ending, Finish, NewRun, Progress, RunStore as _};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::pg_proxy::Proxy;
 use crate::support::postgres;
 use crate::support::service::{eventually, project};
+use crate::support::submission::submission;
 
 /// A million runs: nearly all of them final, 1,000 queued, 100 running.
 const MILLION: &str = "
@@ -78,24 +79,7 @@ async fn no_hot_statement_reads_the_table_at_a_million_rows() {
 }
 
 fn new_run(id: &str) -> NewRun {
-    NewRun {
-        id: id.parse().unwrap(),
-        submission: Submission {
-            run_name: None,
-            start_date: "2020-01-01".into(),
-            end_date: "2020-12-31".into(),
-            config_json: "{}".into(),
-            effective_config_json: "{}".into(),
-            config_sha256: "c".into(),
-            request_sha256: "r".into(),
-            idempotency_key: None,
-            submitted_by: None,
-            parent_run_id: None,
-            traceparent: None,
-        },
-        max_attempts: 3,
-        announced: true,
-    }
+    NewRun { id: id.parse().unwrap(), submission: submission(), max_attempts: 3, announced: true }
 }
 
 /// Submit, claim, beat, complete: four statements, each of which commits by itself. Beats stay on the page of their row.

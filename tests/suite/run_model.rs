@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use backtest_functions::run::{
-    Fence, Location, Publication, Reason, RunId, Status, Submission, Verdict, decide,
-};
+use backtest_functions::run::{Fence, Location, Publication, Reason, RunId, Status, Verdict, decide};
 use backtest_functions::store::pg::Database;
 use backtest_functions::store::runs::postgres::PostgresRuns;
 use backtest_functions::store::runs::sqlite::SqliteRuns;
@@ -19,6 +17,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::support::postgres;
+use crate::support::submission::submission;
 
 const MAX_ATTEMPTS: u32 = 3;
 const ATTEMPT_SECONDS: f64 = 3600.0;
@@ -132,24 +131,8 @@ impl Pair {
 
     async fn submit(&mut self, run: usize) {
         let id = self.id(run);
-        let new = NewRun {
-            id: id.clone(),
-            submission: Submission {
-                run_name: None,
-                start_date: "2020-01-01".into(),
-                end_date: "2020-12-31".into(),
-                config_json: "{}".into(),
-                effective_config_json: "{}".into(),
-                config_sha256: "c".into(),
-                request_sha256: "r".into(),
-                idempotency_key: None,
-                submitted_by: None,
-                parent_run_id: None,
-                traceparent: None,
-            },
-            max_attempts: MAX_ATTEMPTS,
-            announced: false,
-        };
+        let new =
+            NewRun { id: id.clone(), submission: submission(), max_attempts: MAX_ATTEMPTS, announced: false };
         let created = matches!(self.store.insert(&new).await.unwrap(), Inserted::Created(_));
         assert_eq!(created, !self.rows.contains_key(id.as_str()));
         self.rows.entry(id.to_string()).or_insert(Row {

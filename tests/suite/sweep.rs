@@ -16,6 +16,8 @@ use backtest_functions::work::{App, Terms};
 use chrono::{Duration, Utc};
 use serde_json::json;
 
+use crate::support::submission::submission;
+
 fn app(folder: &std::path::Path, artifacts: Artifacts) -> App {
     App {
         runs: Arc::new(SqliteRuns::new(folder.join("runs.sqlite3"))),
@@ -39,19 +41,7 @@ fn id(text: &str) -> RunId {
 }
 
 async fn insert(app: &App, name: &str) {
-    let submission = Submission {
-        run_name: None,
-        start_date: "2020-01-01".into(),
-        end_date: "2020-12-31".into(),
-        config_json: "{}".into(),
-        effective_config_json: "{}".into(),
-        config_sha256: "c".into(),
-        request_sha256: name.into(),
-        idempotency_key: None,
-        submitted_by: None,
-        parent_run_id: None,
-        traceparent: None,
-    };
+    let submission = Submission { request_sha256: name.into(), ..submission() };
     let new = NewRun { id: id(name), submission, max_attempts: 3, announced: true };
     app.runs.insert(&new).await.unwrap();
 }

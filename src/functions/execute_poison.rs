@@ -1,0 +1,25 @@
+//! Queue trigger, the last resort: the host gave up a message that failed too often, so its run is given up too. Whoever
+//! would still hold it is fenced out. The answer is always success: there is nobody to pass the message on to.
+
+use super::envelope::{Outcome, Triggered};
+use super::execute::run_id;
+use crate::run::Reason;
+use crate::work::App;
+use crate::work::execute::chain;
+
+pub(super) async fn answer(app: App, call: Triggered) -> Outcome {
+    let Some(id) = run_id(&call) else {
+        tracing::warn!("dropped a poisoned message that names no run");
+        return Outcome::Done(Vec::new());
+    };
+    match app.runs.give_up(&id, Reason::Poison, "the queue gave its message up after too many failures").await
+    {
+        Ok(true) => tracing::error!(run.id = %id, "gave run {id} up: its message failed too often"),
+        Ok(false) => tracing::info!(run.id = %id, "run {id} has ended, or is not known here"),
+        // Reconcile announces it again or ends it.
+        Err(error) => {
+            tracing::error!(run.id = %id, error = chain(&error), "run {id} could not be given up");
+        }
+    }
+    Outcome::Done(Vec::new())
+}
