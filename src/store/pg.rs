@@ -81,6 +81,17 @@ struct Newest {
     password: Arc<Mutex<String>>,
 }
 
+impl Pool {
+    /// Asks for the password that connections opened from here on take.
+    async fn renew_password(&self) -> Result<(), PgError> {
+        if let Some(newest) = &self.newest {
+            let password = newest.source.current().await.map_err(PgError::NoPassword)?;
+            *lock(&newest.password) = password;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("status", &self.connections.status()).finish_non_exhaustive()
@@ -467,11 +478,19 @@ fn classed(error: tokio_postgres::Error) -> PgError {
 /// A connection of `pool`, within the acquire time.
 pub async fn acquire(pool: &Pool) -> Result<Object, PgError> {
     // Connections that are open need no password, so that a service outlives an identity endpoint for a while.
-    if let Some(newest) = pool.newest.as_ref().filter(|_| pool.connections.status().available == 0) {
-        let password = newest.source.current().await.map_err(PgError::NoPassword)?;
-        *lock(&newest.password) = password;
+    if pool.connections.status().available == 0 {
+        pool.renew_password().await?;
     }
-    pool.connections.get().await.map_err(|error| match error {
+    let mut taken = pool.connections.get().await;
+    if let Err(PoolError::Backend(error)) = &taken
+        && pool.newest.is_some()
+        && error.code().is_some_and(|state| state.code().starts_with("28"))
+    {
+        // The idle connection had broken, and the one that was opened instead took the password of last time.
+        pool.renew_password().await?;
+        taken = pool.connections.get().await;
+    }
+    taken.map_err(|error| match error {
         PoolError::Backend(error) => classed(error),
         _ => PgError::Busy,
     })
