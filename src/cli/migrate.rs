@@ -10,7 +10,7 @@ use super::{CliError, boot, say, telemetry};
 use crate::store::migrations::{self, Migration, Standing};
 use crate::store::pg::Database;
 use crate::store::psql::Psql;
-use crate::store::roles::{self, LOGINS, Login};
+use crate::store::roles::{self, GROUPS, LOGINS, Login, Retired};
 
 /// Bring the Postgres database of POSTGRES_DSN to the schema that this version needs, and make its logins.
 #[derive(Debug, clap::Args)]
@@ -53,14 +53,23 @@ enum Command {
     /// A password comes from API_SERVICE_PASSWORD, BACKTEST_SERVICE_PASSWORD or RANKING_WRITER_PASSWORD, or is made.
     /// It is shown only on request; the server gets its SCRAM verifier. With --entra, service principals of Microsoft
     /// Entra become roles instead, and have no password.
+    ///
+    /// To change a password while the service runs, give it to the login's second slot, which may do the same
+    /// (`--only api_service_b`), let the service log in with that, then `--retire api_service`. The next time the other
+    /// way round.
     Roles(RolesArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct RolesArgs {
-    /// Only this login; may be repeated.
+    /// Only this login; may be repeated. Without it, the first slot of each.
     #[arg(long, value_name = "LOGIN", value_parser = LOGINS.map(|login| login.name))]
     only: Vec<String>,
+    /// Let nobody log in with this any more, and do nothing else; refused while somebody is connected with it. May be
+    /// repeated.
+    #[arg(long, value_name = "LOGIN", value_parser = LOGINS.map(|login| login.name),
+          conflicts_with_all = ["only", "member", "connection_limit", "emit_secrets", "secrets_file", "entra"])]
+    retire: Vec<String>,
     /// Groups that a login is a member of beside its own, for a service that has one login for everything; may be
     /// repeated.
     #[arg(long, value_name = "LOGIN=GROUP,...", value_parser = membership)]
@@ -179,6 +188,9 @@ async fn make_roles(database: &Database, environment: &Environment, args: RolesA
             "the groups come with the migrations; run `backtests migrate up` first",
         ));
     }
+    if !args.retire.is_empty() {
+        return retire(&client, &args.retire).await;
+    }
     if !args.entra.is_empty() {
         return make_principals(database, &client, &args.entra).await;
     }
@@ -189,7 +201,8 @@ async fn make_roles(database: &Database, environment: &Environment, args: RolesA
     }
     let mut connections = String::new();
     for known in &LOGINS {
-        if !args.only.is_empty() && !args.only.iter().any(|name| name == known.name) {
+        let asked = args.only.iter().any(|name| name == known.name);
+        if !asked && (known.is_second || !args.only.is_empty()) {
             continue;
         }
         let limit = args.connection_limit.iter().rev().find(|(name, _)| name == known.name);
@@ -218,6 +231,24 @@ async fn make_roles(database: &Database, environment: &Environment, args: RolesA
         }
         None if args.emit_secrets => say(connections.trim_end()),
         None => say("passwords are not shown; --secrets-file or --emit-secrets does that"),
+    }
+    Ok(())
+}
+
+async fn retire(client: &tokio_postgres::Client, names: &[String]) -> Result<(), CliError> {
+    for login in LOGINS.iter().filter(|login| names.iter().any(|name| name == login.name)) {
+        let retired = roles::retire(client, login)
+            .await
+            .map_err(|error| CliError::because(format!("retire {}", login.name), error))?;
+        match retired {
+            Retired::Done => say(format_args!("{:<18} nobody can log in with it", login.name)),
+            Retired::InUse(connections) => {
+                return Err(CliError::failed(format!(
+                    "{} is in use by {connections} connections; move them to the other slot first",
+                    login.name
+                )));
+            }
+        }
     }
     Ok(())
 }
@@ -277,7 +308,7 @@ fn principal(text: &str) -> Result<Principal, String> {
         return Err("the name of a role has 1 to 63 bytes".to_owned());
     }
     let groups = match groups {
-        "" => LOGINS.map(|login| login.group.to_owned()).to_vec(),
+        "" => GROUPS.map(str::to_owned).to_vec(),
         groups => known_groups(groups)?,
     };
     Ok(Principal { name: name.to_owned(), object_id: object_id.to_owned(), groups })
@@ -298,9 +329,8 @@ fn known_login(name: &str) -> Result<String, String> {
 }
 
 fn known_groups(groups: &str) -> Result<Vec<String>, String> {
-    let known = LOGINS.map(|login| login.group);
-    match groups.split(',').find(|group| !known.contains(group)) {
-        Some(unknown) => Err(format!("'{unknown}' is none of {}", known.join(", "))),
+    match groups.split(',').find(|group| !GROUPS.contains(group)) {
+        Some(unknown) => Err(format!("'{unknown}' is none of {}", GROUPS.join(", "))),
         None => Ok(groups.split(',').map(str::to_owned).collect()),
     }
 }

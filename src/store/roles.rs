@@ -1,6 +1,7 @@
 //! Logins of the database. What a login may do hangs on the group it is a member of, which migrations make; a login is
 //! a name, a password and some limits. A password is turned into its SCRAM verifier here, so that neither the server
-//! nor its log ever sees it.
+//! nor its log ever sees it. Each login has a second slot, `…_b`: a password changes by giving the idle slot a new one,
+//! moving everybody over, and retiring the other.
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use tokio_postgres::Client;
@@ -14,16 +15,25 @@ pub struct Login {
     pub name: &'static str,
     /// The group it is a member of.
     pub group: &'static str,
-    /// Connections it may hold at once: together they leave room for operators on the smallest server (35 usable).
+    /// Connections it may hold at once: those of one slot of each login leave room for operators on the smallest
+    /// server (35 usable).
     pub connection_limit: u32,
+    /// Whether it is the second slot, which exists from the first change of a password on.
+    pub is_second: bool,
 }
 
-/// All of them.
-pub const LOGINS: [Login; 3] = [
-    Login { name: "api_service", group: "backtest_api", connection_limit: 10 },
-    Login { name: "backtest_service", group: "backtest_executor", connection_limit: 14 },
-    Login { name: "ranking_writer", group: "ranking_sync", connection_limit: 4 },
+/// Both slots of all of them.
+pub const LOGINS: [Login; 6] = [
+    Login { name: "api_service", group: GROUPS[0], connection_limit: 10, is_second: false },
+    Login { name: "backtest_service", group: GROUPS[1], connection_limit: 14, is_second: false },
+    Login { name: "ranking_writer", group: GROUPS[2], connection_limit: 4, is_second: false },
+    Login { name: "api_service_b", group: GROUPS[0], connection_limit: 10, is_second: true },
+    Login { name: "backtest_service_b", group: GROUPS[1], connection_limit: 14, is_second: true },
+    Login { name: "ranking_writer_b", group: GROUPS[2], connection_limit: 4, is_second: true },
 ];
+
+/// The groups that migrations make and grant to.
+pub const GROUPS: [&str; 3] = ["backtest_api", "backtest_executor", "ranking_sync"];
 
 /// Longest statement of a login. The pools are stricter; years of signals take a while to read.
 const STATEMENT_TIMEOUT: &str = "10min";
@@ -37,8 +47,9 @@ pub async fn set_password(client: &mut Client, login: &Login, password: &str) ->
     if !transaction.query_one(known, &[&login.name]).await?.try_get::<_, bool>(0)? {
         transaction.batch_execute(&format!("CREATE ROLE {name}")).await?;
     }
+    // Not NOSUPERUSER: nobody but a superuser may say that, and the administrator of a hosted server is none.
     let statements = format!(
-        "ALTER ROLE {name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT CONNECTION LIMIT {limit} PASSWORD {verifier};
+        "ALTER ROLE {name} LOGIN NOCREATEDB NOCREATEROLE INHERIT CONNECTION LIMIT {limit} PASSWORD {verifier};
          ALTER ROLE {name} SET statement_timeout = '{STATEMENT_TIMEOUT}';
          ALTER ROLE {name} SET search_path = pg_catalog;",
         limit = login.connection_limit,
@@ -46,6 +57,30 @@ pub async fn set_password(client: &mut Client, login: &Login, password: &str) ->
     );
     transaction.batch_execute(&statements).await?;
     Ok(transaction.commit().await?)
+}
+
+/// What became of a login that was to be retired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retired {
+    /// Nobody can log in with it, and it has no password.
+    Done,
+    /// Nothing, because so many connections are open with it: whoever holds them has not moved to the other slot.
+    InUse(i64),
+}
+
+/// Lets nobody log in any more, unless somebody is connected. A login that does not exist is retired already.
+pub async fn retire(client: &Client, login: &Login) -> Result<Retired, PgError> {
+    let known = "SELECT count(a.pid) FROM pg_catalog.pg_roles AS r LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.usesysid = r.oid
+                 WHERE r.rolname = $1 GROUP BY r.oid";
+    match client.query_opt(known, &[&login.name]).await?.map(|row| row.try_get(0)).transpose()? {
+        None => Ok(Retired::Done),
+        Some(0) => {
+            let name = escape_identifier(login.name);
+            client.batch_execute(&format!("ALTER ROLE {name} NOLOGIN PASSWORD NULL")).await?;
+            Ok(Retired::Done)
+        }
+        Some(connections) => Ok(Retired::InUse(connections)),
+    }
 }
 
 /// Maps a Microsoft Entra service principal to a role of this name, unless there is one. `client` must be connected to
