@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`.
 
-.PHONY: demo demo-postgres test check bench azurite infra-check infra-checkov
+.PHONY: demo demo-postgres test check bench azurite infra-check infra-checkov sbom
 
 demo: ## fill a lake with real prices, start a local Functions host, submit a backtest and show the result
 	@echo "building backtests (the first time takes some minutes) ..."
@@ -35,16 +35,30 @@ $(LINT)/zizmor: infra/lint.txt
 	$(LINT)/pip install --quiet --disable-pip-version-check --requirement infra/lint.txt
 	@touch $@
 
-infra-check: $(LINT)/zizmor ## check the Bicep files, the workflows and the scripts; needs no network once it is installed
+# What 0005 alone may do: it puts back the constraints that it drops, and was applied before there were rows.
+SQUAWK_0005 := require-lock-timeout,require-statement-timeout,prefer-bigint-over-int,ban-drop-constraint,require-concurrent-index-creation
+
+infra-check: $(LINT)/zizmor ## check the Bicep files, workflows, scripts and migrations; needs no network once it is installed
 	cargo infra check
+	$(LINT)/squawk --config migrations/squawk.toml --exclude-path '*/0005_*' migrations/postgres/*.sql
+	$(LINT)/squawk --config migrations/squawk.toml --exclude $(SQUAWK_0005) migrations/postgres/0005_*.sql
 	$(LINT)/zizmor --offline --no-progress --quiet .github
 	$(LINT)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(LINT)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(LINT)/yamllint --strict --config-file .yamllint.yml .github azure.yaml .yamllint.yml
-	$(LINT)/shellcheck .ci/run infra/tool/tests/support/child.sh
+	$(LINT)/shellcheck .ci/run infra/tool/tests/support/*.sh
 
 infra-checkov: ## a second opinion on the Bicep files; installs some hundred megabytes
 	python3 -m venv target/checkov
 	target/checkov/bin/pip install --quiet --disable-pip-version-check checkov==3.3.30
 	target/checkov/bin/checkov --config-file infra/checkov.yml | tee target/checkov/said
 	grep -q 'Failed checks: 0' target/checkov/said && ! grep -q 'Parsing errors: [1-9]' target/checkov/said
+
+# Of the program alone: its own crates and what it links, for the target that is packed.
+sbom: ## write the bill of materials of the release (CycloneDX) beside its zip; builds the tool that makes it
+	cargo install --quiet --locked --root target/sbom cargo-cyclonedx@0.5.9
+	target/sbom/bin/cargo-cyclonedx cyclonedx --quiet --format json --spec-version 1.5 --describe binaries \
+		--target x86_64-unknown-linux-musl
+	mkdir -p target/package
+	mv backtests_bin.cdx.json target/package/release.cdx.json
+	rm infra/tool/infra-tool_bin.cdx.json

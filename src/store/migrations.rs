@@ -48,8 +48,9 @@ pub const MIGRATIONS: &[Migration] = migrations! {
 /// The version that this program needs.
 pub const NEEDED: i32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
-/// Key of the lock that lets one runner work at a time.
-pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7305814021)";
+/// Lets one runner work at a time. From there on a statement gives up that does not get its lock on a table soon:
+/// while it waits, everybody else who wants the table waits behind it.
+pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7305814021); SET LOCAL lock_timeout = '5s'";
 
 /// Why a database was not migrated.
 #[derive(Debug, thiserror::Error)]

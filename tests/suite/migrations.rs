@@ -150,6 +150,23 @@ async fn a_run_from_before_leases_gets_one() {
     assert_eq!(row.get::<_, String>("run_id"), "old");
 }
 
+/// A migration does not queue behind a long read, where every later statement would wait too.
+#[tokio::test]
+async fn a_migration_that_must_wait_gives_up() {
+    let Some(dsn) = postgres::empty_database() else { return };
+    let mut client = connect(&dsn).await;
+    for migration in &MIGRATIONS[..4] {
+        client.batch_execute(migration.sql).await.unwrap();
+    }
+    let reader = connect(&dsn).await;
+    reader.batch_execute("BEGIN; SELECT FROM backtest.runs").await.unwrap();
+    let refused = migrations::up(&mut client).await.unwrap_err();
+    assert!(refused.to_string().contains("0005_run_execution"), "{refused}");
+    assert!(format!("{refused:?}").contains("lock timeout"), "{refused:?}");
+    reader.batch_execute("COMMIT").await.unwrap();
+    migrations::up(&mut client).await.unwrap();
+}
+
 #[tokio::test]
 async fn every_statement_fits_the_schema() {
     let Some(dsn) = postgres::database() else { return };
