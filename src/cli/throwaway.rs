@@ -83,15 +83,17 @@ impl Server {
     }
 }
 
-/// The folder with `initdb` and `postgres`, the newest that Debian has installed before those on the path.
+/// The folder with `initdb` and `postgres`: the first on the path, else the newest that Debian has installed beside it.
 fn binaries() -> Option<PathBuf> {
+    let environment = super::settings::environment();
+    let path = environment.get("PATH").map_or("", String::as_str);
+    // What is on the path may be a link to the one program alone.
+    let on_path = std::env::split_paths(path)
+        .filter_map(|folder| Some(folder.join("initdb").canonicalize().ok()?.parent()?.to_owned()));
     let entries = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten();
-    let mut folders: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
-    folders.sort_by(|a, b| b.cmp(a));
-    let path = super::settings::environment();
-    folders.extend(std::env::split_paths(path.get("PATH").map_or("", String::as_str)));
-    folders.into_iter().find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
+    let mut debian: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
+    debian.sort_by(|a, b| b.cmp(a));
+    on_path.chain(debian).find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
 }
 
 /// Postgres refuses to run as root, so root hands the folder to somebody else.
