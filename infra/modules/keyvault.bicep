@@ -1,4 +1,5 @@
-// Only in password mode: the connection string of the service. `cargo infra provision` and `rotate` write its value.
+// Only in password mode: the connection strings of the service and of its other logins. `cargo infra provision` and
+// `rotate` write them, each with a tag that names the slot.
 
 param name string
 param location string

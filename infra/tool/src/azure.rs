@@ -1,10 +1,10 @@
-//! Child processes: `az` for Azure, `backtests` for the database. Arguments may be seen by everybody on the machine, so
+//! Child processes: `az` for Azure, `backtests` and `psql` for the database. Arguments may be seen by everybody on the machine, so
 //! secrets travel in the environment or in files that only this user can read.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -99,6 +99,8 @@ pub struct Tools {
     pub az: PathBuf,
     /// The service's program.
     pub backtests: PathBuf,
+    /// The Postgres client.
+    pub psql: PathBuf,
     /// The subscription, if not the one that `az` is set to.
     pub subscription: Option<String>,
 }
@@ -109,6 +111,7 @@ impl Tools {
         program: &OsStr,
         arguments: &[&str],
         variables: &[(&str, &str)],
+        input: &str,
     ) -> Result<String, Refusal> {
         let short: Vec<&str> = arguments.iter().copied().take_while(|one| !one.starts_with('-')).collect();
         let what = format!("{} {}", PathBuf::from(program).display(), short.join(" "));
@@ -118,12 +121,25 @@ impl Tools {
         for (name, _) in std::env::vars_os().filter(|(_, value)| value.is_empty()) {
             command.env_remove(name);
         }
-        let output = command
+        for (name, value) in variables {
+            if value.is_empty() {
+                command.env_remove(name)
+            } else {
+                command.env(name, value)
+            };
+        }
+        let mut child = command
             .args(arguments)
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .output()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .map_err(|error| refuse(error.to_string()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that ends early says why on its standard error.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        let output = child.wait_with_output().map_err(|error| refuse(error.to_string()))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -149,7 +165,7 @@ impl Tools {
         {
             all.extend(["--subscription", subscription]);
         }
-        let text = self.run(self.az.as_os_str(), &all, variables)?;
+        let text = self.run(self.az.as_os_str(), &all, variables, "")?;
         if text.trim().is_empty() {
             return Ok(Value::Null);
         }
@@ -178,7 +194,36 @@ impl Tools {
 
     /// Calls the service's program.
     pub fn backtests(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<String, Refusal> {
-        self.run(self.backtests.as_os_str(), arguments, variables)
+        self.run(self.backtests.as_os_str(), arguments, variables, "")
+    }
+
+    /// Lets `psql` print what a query finds, as a person or identity that `az` is signed in as. It can change nothing.
+    pub fn psql(
+        &self,
+        server: &Server,
+        login: &str,
+        password: &Secret,
+        sql: &str,
+    ) -> Result<String, Refusal> {
+        // Before version 16 `psql` does not know the roots of the platform by name.
+        let bundle = "/etc/ssl/certs/ca-certificates.crt";
+        let roots = if Path::new(bundle).exists() { bundle } else { "system" };
+        let roots = std::env::var("PGSSLROOTCERT").unwrap_or_else(|_| roots.to_owned());
+        let variables = [
+            ("PGHOST", server.host.as_str()),
+            ("PGDATABASE", &server.database),
+            ("PGUSER", login),
+            ("PGPASSWORD", password.reveal()),
+            ("PGSSLMODE", "verify-full"),
+            ("PGSSLROOTCERT", &roots),
+            ("PGCONNECT_TIMEOUT", "30"),
+            ("PGOPTIONS", "-c default_transaction_read_only=on -c statement_timeout=60s"),
+            // These would win over the host above, and send the password elsewhere.
+            ("PGSERVICE", ""),
+            ("PGHOSTADDR", ""),
+        ];
+        let arguments = ["--no-psqlrc", "--quiet", "--pset=footer=off", "--set=ON_ERROR_STOP=1", "--file=-"];
+        self.run(self.psql.as_os_str(), &arguments, &variables, sql)
     }
 
     /// The subscription's id.
@@ -192,13 +237,13 @@ impl Tools {
         Ok(id.to_owned())
     }
 
-    /// A connection string for the administrator, with a token of the person or identity that `az` is signed in as.
-    pub fn administrator_dsn(&self, server: &Server, login: &str) -> Result<Secret, Failure> {
+    /// What the database takes for the password of the person or identity that `az` is signed in as.
+    pub fn database_token(&self) -> Result<Secret, Failure> {
         let token = self.az(&["account", "get-access-token", "--resource-type", "oss-rdbms"], &[])?;
         let token =
             token["accessToken"].as_str().ok_or_else(|| Failure::new("az gives no token for Postgres"))?;
         mask(token);
-        Ok(server.dsn(login, &Secret::new(token)))
+        Ok(Secret::new(token))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::bicep::rules::{POSTGRES_SKUS, ROLES};
 use crate::bicep::syntax::{At, Declaration, Declared, Expr, File, Kind, Name, Property};
 use crate::bicep::values::{DEPTH, Scope, Values, allowed, decorator, literal, property, unwrap};
 use crate::bicep::{Diagnostic, Program};
-use crate::provision::{GROUPS, LOGINS, OUTPUTS};
+use crate::provision::{DSN_SECRET, GROUPS, LOGINS, OUTPUTS, other_slot};
 
 /// App settings that the platform or a library reads, not the program's own settings.
 const PLATFORM: [&str; 7] = [
@@ -53,6 +53,8 @@ pub struct Surroundings {
     migrations: String,
     /// Roles that the migrations grant something to.
     roles: BTreeSet<String>,
+    /// Logins that the program makes, both slots of each.
+    logins: BTreeSet<String>,
     readme: String,
 }
 
@@ -99,6 +101,7 @@ impl Surroundings {
             host: json(Path::new("host.json"))?,
             read: quoted_names(&text(Path::new("src/cli/settings.rs"))?),
             roles: grantees(&migrations),
+            logins: names_of_fields(&text(Path::new(ROLES_OF_THE_PROGRAM))?),
             migrations,
             readme: text(Path::new("infra/README.md"))?,
         })
@@ -139,6 +142,14 @@ fn quoted_names(source: &str) -> BTreeSet<String> {
         word.contains('_') && word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_')
     };
     source.split('"').filter(like).map(str::to_owned).collect()
+}
+
+/// Where the program keeps its logins.
+const ROLES_OF_THE_PROGRAM: &str = "src/store/roles.rs";
+
+/// The texts behind `name:`.
+fn names_of_fields(source: &str) -> BTreeSet<String> {
+    source.split("name: \"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
 }
 
 /// The names behind `GRANT … TO`.
@@ -446,6 +457,7 @@ impl<'p> Cross<'p> {
                 self.report(migrations, START, "role", format!("no migration knows the role `{name}`"));
             }
         }
+        self.logins();
         let ids = |path: &str| -> BTreeSet<&'p str> {
             let text = self.file(path).map_or("", |(_, file)| file.text.as_str());
             ROLES.iter().map(|(id, _)| *id).filter(|id| text.contains(id)).collect()
@@ -472,6 +484,34 @@ impl<'p> Cross<'p> {
         for id in assignable.iter().filter(|id| !handed_out.contains(id.as_str())) {
             let message = format!("the deploying identity may assign {id}, which nothing hands out");
             self.found.push(Diagnostic { path: identities.into(), at: list.name.at, code: "role", message });
+        }
+    }
+
+    /// Logins of the program, of this tool, of the runbook and of the vault.
+    fn logins(&mut self) {
+        let around = self.around;
+        let slots: BTreeSet<String> =
+            LOGINS.iter().flat_map(|login| [(*login).to_owned(), other_slot(login)]).collect();
+        for name in slots.symmetric_difference(&around.logins) {
+            let who =
+                if around.logins.contains(name) { "cargo infra rotate" } else { "backtests migrate roles" };
+            let message = format!("{who} does not know the login `{name}`");
+            self.report(Path::new(ROLES_OF_THE_PROGRAM), START, "role", message);
+        }
+        for name in slots.iter().filter(|name| !around.readme.contains(&format!("`{name}`"))) {
+            self.report(
+                Path::new("infra/README.md"),
+                START,
+                "readme",
+                format!("the login `{name}` is not explained"),
+            );
+        }
+        let Some((_, secret)) = self.declaration("infra/modules/keyvault.bicep", "dsnName") else { return };
+        if let Declared::Variable(value) = &secret.kind
+            && literal(value) != Some(DSN_SECRET)
+        {
+            let message = format!("cargo infra writes the secret `{DSN_SECRET}`");
+            self.report(Path::new("infra/modules/keyvault.bicep"), value.at, "role", message);
         }
     }
 

@@ -28,6 +28,9 @@ struct Cli {
     /// The service's program, for work in the database.
     #[arg(long, global = true, env = "INFRA_BACKTESTS", default_value = "backtests")]
     backtests: PathBuf,
+    /// The Postgres client.
+    #[arg(long, global = true, env = "INFRA_PSQL", default_value = "psql", hide = true)]
+    psql: PathBuf,
     /// The subscription; else the one that `az` is set to.
     #[arg(long, global = true, env = "AZURE_SUBSCRIPTION_ID")]
     subscription_id: Option<String>,
@@ -68,7 +71,7 @@ enum Command {
         #[command(subcommand)]
         command: firewall::Command,
     },
-    /// Ask the deployed service whether it is ready, and let it complete a backtest.
+    /// Ask the deployed service whether it is ready, let it complete a backtest, and show what its database says.
     Smoke {
         /// Name of the environment.
         #[arg(long, env = "AZURE_ENV_NAME", default_value = "dev")]
@@ -117,6 +120,7 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let tools = Tools {
         az: cli.az.clone(),
         backtests: cli.backtests.clone(),
+        psql: cli.psql.clone(),
         subscription: cli.subscription_id.clone().filter(|id| !id.is_empty()),
     };
     let state = |environment: &str| State::load(&cli.root, environment);

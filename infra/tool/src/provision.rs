@@ -10,7 +10,7 @@ use crate::azure::{Failure, POSTGRES_API, Refusal, Secret, Server, Tools, mask, 
 use crate::bicep::rules::POSTGRES_SKUS;
 use crate::state::State;
 
-/// Logins of the database in password mode, and the variables that carry their passwords.
+/// Logins of the database in password mode. Each has a second slot, see [`other_slot`].
 pub const LOGINS: [&str; 3] = ["api_service", "backtest_service", "ranking_writer"];
 
 /// The login that the function app uses in password mode.
@@ -55,8 +55,22 @@ const RESTRICTED: [&str; 3] = [
     "is restricted for the subscription in location",
 ];
 
-/// Name of the vault's secret.
+/// Name of the vault's secret with the app's connection string, as in keyvault.bicep.
 pub const DSN_SECRET: &str = "postgres-dsn";
+
+/// The slot that takes over when the password of this one is to change.
+pub fn other_slot(slot: &str) -> String {
+    slot.strip_suffix("_b").map_or_else(|| format!("{slot}_b"), str::to_owned)
+}
+
+/// Name of the vault's secret with a login's connection string.
+fn dsn_secret(login: &str) -> String {
+    if login == APP_LOGIN {
+        DSN_SECRET.to_owned()
+    } else {
+        format!("{DSN_SECRET}-{}", login.replace('_', "-"))
+    }
+}
 
 /// Flags win over variables, variables over the parameter file.
 #[derive(Debug, clap::Args)]
@@ -437,7 +451,7 @@ fn restricted(tools: &Tools, subscription: &str, region: &str) -> bool {
 fn database(tools: &Tools, args: &Args, state: &State) -> Result<(), Failure> {
     let server = state.server()?;
     let login = state.require("POSTGRES_ADMIN_NAME")?;
-    let dsn = tools.administrator_dsn(&server, &login)?;
+    let dsn = server.dsn(&login, &tools.database_token()?);
     let administrator = [("POSTGRES_DSN", dsn.reveal())];
     for step in ["up", "verify"] {
         say(format_args!("backtests migrate {step}"));
@@ -452,16 +466,17 @@ fn database(tools: &Tools, args: &Args, state: &State) -> Result<(), Failure> {
             tools.backtests(&["migrate", "roles", "--entra", &member], &administrator)?;
         }
         Some(vault) => {
-            if vault_has_dsn(tools, &vault)? {
-                say("the logins exist; `cargo infra rotate` changes their passwords");
-                return Ok(());
-            }
             let mut made = Vec::new();
             for login in LOGINS {
-                made.push((login.to_owned(), set_password(tools, &dsn, login)?));
+                if active_slot(tools, &vault, login)?.is_none() {
+                    let password = set_password(tools, &dsn, login, login)?;
+                    store_dsn(tools, &vault, login, login, &server.dsn(login, &password))?;
+                    made.push((login.to_owned(), password));
+                }
             }
-            if let Some((login, password)) = made.iter().find(|(login, _)| login == APP_LOGIN) {
-                store_dsn(tools, &vault, &server.dsn(login, password))?;
+            if made.is_empty() {
+                say("the logins exist; `cargo infra rotate` changes their passwords");
+                return Ok(());
             }
             hand_over(args, &made)?;
         }
@@ -469,29 +484,44 @@ fn database(tools: &Tools, args: &Args, state: &State) -> Result<(), Failure> {
     Ok(())
 }
 
-fn vault_has_dsn(tools: &Tools, vault: &str) -> Result<bool, Failure> {
+/// The slot of a login that the vault's connection string names; `None` without a connection string.
+pub fn active_slot(tools: &Tools, vault: &str, login: &str) -> Result<Option<String>, Failure> {
+    let secret = dsn_secret(login);
+    // A tag says which, so that nobody needs to read the secret.
     let arguments =
-        ["keyvault", "secret", "show", "--vault-name", vault, "--name", DSN_SECRET, "--query", "id"];
-    match tools.az(&arguments, &[]) {
-        Ok(_) => Ok(true),
-        Err(refusal) if refusal.says(&["SecretNotFound", "not found"]) => Ok(false),
-        Err(refusal) => Err(refusal.into()),
+        ["keyvault", "secret", "show", "--vault-name", vault, "--name", &secret, "--query", "tags"];
+    let tags = match tools.az(&arguments, &[]) {
+        Ok(tags) => tags,
+        Err(refusal) if refusal.says(&["SecretNotFound", "not found"]) => return Ok(None),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    match tags["login"].as_str() {
+        None => Ok(Some(login.to_owned())),
+        Some(slot) if slot == login || slot == other_slot(login) => Ok(Some(slot.to_owned())),
+        Some(_) => {
+            Err(Failure::new(format!("the tag `login` of the secret {secret} names no slot of {login}")))
+        }
     }
 }
 
-/// Gives a login a password: the one that its variable says, else a new one.
-pub fn set_password(tools: &Tools, administrator: &Secret, login: &str) -> Result<Secret, Failure> {
-    let variable = format!("{}_PASSWORD", login.to_uppercase());
+/// Gives a slot of a login a password: the one that its variable says, else a new one.
+pub fn set_password(
+    tools: &Tools,
+    administrator: &Secret,
+    login: &str,
+    slot: &str,
+) -> Result<Secret, Failure> {
+    let variable = format!("{}_PASSWORD", slot.to_uppercase());
     let password = match std::env::var(&variable).ok().filter(|value| !value.is_empty()) {
         Some(given) => Secret::new(given),
         None => Secret::generate()?,
     };
     mask(password.reveal());
-    say(format_args!("backtests migrate roles: {login} has a new password"));
+    say(format_args!("backtests migrate roles: {slot} has a new password"));
     let variables = [("POSTGRES_DSN", administrator.reveal()), (variable.as_str(), password.reveal())];
-    let mut arguments = vec!["migrate", "roles", "--only", login];
+    let mut arguments = vec!["migrate", "roles", "--only", slot];
     // The app has one connection string for all that it does.
-    let everything = format!("{login}={}", GROUPS.join(","));
+    let everything = format!("{slot}={}", GROUPS.join(","));
     if login == APP_LOGIN {
         arguments.extend(["--member", everything.as_str()]);
     }
@@ -499,25 +529,13 @@ pub fn set_password(tools: &Tools, administrator: &Secret, login: &str) -> Resul
     Ok(password)
 }
 
-/// Puts the connection string of the app into the vault, by way of a file that only we can read.
-pub fn store_dsn(tools: &Tools, vault: &str, dsn: &Secret) -> Result<(), Failure> {
+/// Puts a login's connection string into the vault, by way of a file that only we can read.
+pub fn store_dsn(tools: &Tools, vault: &str, login: &str, slot: &str, dsn: &Secret) -> Result<(), Failure> {
     let file = private_file(dsn.reveal())?;
     let path = file.path().display().to_string();
-    let arguments = [
-        "keyvault",
-        "secret",
-        "set",
-        "--vault-name",
-        vault,
-        "--name",
-        DSN_SECRET,
-        "--file",
-        &path,
-        "--encoding",
-        "utf-8",
-        "--query",
-        "id",
-    ];
+    let (secret, tag) = (dsn_secret(login), format!("login={slot}"));
+    let mut arguments = vec!["keyvault", "secret", "set", "--vault-name", vault, "--name", &secret];
+    arguments.extend(["--file", &path, "--encoding", "utf-8", "--tags", &tag, "--query", "id"]);
     tools.az(&arguments, &[])?;
     Ok(())
 }
@@ -563,9 +581,19 @@ pub fn ready(tools: &Tools, url: &str, times: u32, pause: std::time::Duration) -
     Err(Failure::new(format!("{address} is not ready: {}", words.trim())))
 }
 
+/// Address of the app in the management interface.
+pub fn app_path(tools: &Tools, state: &State) -> Result<String, Failure> {
+    Ok(format!(
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Web/sites/{}",
+        tools.subscription()?,
+        state.require("AZURE_RESOURCE_GROUP")?,
+        state.require("BACKTEST_APP_NAME")?
+    ))
+}
+
 /// The database of an environment and a connection string of its administrator.
 pub fn as_administrator(tools: &Tools, state: &State) -> Result<(Server, Secret), Failure> {
     let server = state.server()?;
-    let dsn = tools.administrator_dsn(&server, &state.require("POSTGRES_ADMIN_NAME")?)?;
+    let dsn = server.dsn(&state.require("POSTGRES_ADMIN_NAME")?, &tools.database_token()?);
     Ok((server, dsn))
 }

@@ -1,11 +1,18 @@
-//! `cargo infra smoke`: is the deployed service ready, and does it complete a backtest?
+//! `cargo infra smoke`: is the deployed service ready, does it complete a backtest, and what does its database say?
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::azure::{Failure, Secret, Tools, WEB_API, mask, say};
-use crate::provision::ready;
+use crate::provision::{app_path, ready};
 use crate::state::State;
+
+/// What a person would ask the database after a deployment; each begins with a line that says what it is.
+const VERIFY: [&str; 3] = [
+    include_str!("../../verify/migrations.sql"),
+    include_str!("../../verify/runs.sql"),
+    include_str!("../../verify/signals.sql"),
+];
 
 /// What to try.
 #[derive(Debug, clap::Args)]
@@ -16,6 +23,9 @@ pub struct Args {
     /// Only ask whether the service is ready.
     #[arg(long)]
     pub ready_only: bool,
+    /// Leave the database alone: it is out of reach from here, or not in use.
+    #[arg(long)]
+    pub skip_database: bool,
     /// How often to ask before giving up, ten seconds apart.
     #[arg(long, default_value_t = 30)]
     pub attempts: u32,
@@ -46,25 +56,35 @@ pub fn run(tools: &Tools, state: &State, args: &Args) -> Result<(), Failure> {
         .or_else(|| serde_json::from_str(answer.trim()).ok())
         .unwrap_or_default();
     match run["status"].as_str() {
-        Some("completed") => {
-            say("a backtest completed");
-            Ok(())
+        Some("completed") => say("a backtest completed"),
+        other => {
+            let state = other.unwrap_or("in no known state");
+            return Err(Failure::new(format!("the backtest is {state}, not completed")));
         }
-        other => Err(Failure::new(format!(
-            "the backtest is {}, not completed",
-            other.unwrap_or("in no known state")
-        ))),
     }
+    if args.skip_database {
+        return Ok(());
+    }
+    show_database(tools, state)
+}
+
+/// Prints the answers to the questions of `infra/verify`.
+fn show_database(tools: &Tools, state: &State) -> Result<(), Failure> {
+    let server = state.server()?;
+    let login = state.require("POSTGRES_ADMIN_NAME")?;
+    let token = tools.database_token()?;
+    for sql in VERIFY {
+        say(format_args!("\n{}", sql.lines().next().unwrap_or_default().trim_start_matches("-- ")));
+        for line in tools.psql(&server, &login, &token, sql)?.trim_end().lines() {
+            say(line.trim_end());
+        }
+    }
+    Ok(())
 }
 
 /// The default function key of the app.
 fn function_key(tools: &Tools, state: &State) -> Result<Secret, Failure> {
-    let path = format!(
-        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Web/sites/{}/host/default/listkeys",
-        tools.subscription()?,
-        state.require("AZURE_RESOURCE_GROUP")?,
-        state.require("BACKTEST_APP_NAME")?
-    );
+    let path = format!("{}/host/default/listkeys", app_path(tools, state)?);
     let keys = tools.rest("post", &path, WEB_API, None)?;
     let key =
         keys["functionKeys"]["default"].as_str().ok_or_else(|| Failure::new("the app has no default key"))?;

@@ -1,8 +1,12 @@
 //! The one test program of the tool; its list of modules is the table of contents.
 #![cfg(test)]
 
+/// Files beside the Bicep files, changed so that the two no longer agree.
+mod agreement;
 /// Bad files, each with what is said of it.
 mod corpus;
+/// The questions to the database, asked by a real `psql` of a real server.
+mod database;
 /// The real files, broken in every place where something can be noticed.
 mod mutations;
 /// The zip that is deployed.

@@ -190,7 +190,7 @@ fn passwords_are_made_once_and_seen_by_nobody() {
     let mut stand_in = StandIn::for_provision("kv-1");
     stand_in.answer(LIST, NO_SERVER);
     stand_in.refuse(
-        1,
+        3,
         "secret show",
         "ERROR: (SecretNotFound) A secret with (name/id) postgres-dsn was not found",
     );
@@ -210,9 +210,13 @@ fn passwords_are_made_once_and_seen_by_nobody() {
         assert!(!stand_in.remembered().contains(secret));
     }
     assert_eq!(stand_in.calls_of("migrate roles --only").len(), 3);
-    // The vault gets the app's connection string out of a file that only we can read, which is gone afterwards.
-    assert!(stand_in.files().starts_with("postgres://backtest_service:"), "{}", stand_in.files());
-    assert_eq!(stand_in.modes().trim(), "600");
+    // The vault gets their connection strings out of files that only we can read, which are gone afterwards.
+    let stored = stand_in.files();
+    for login in ["api_service", "backtest_service", "ranking_writer"] {
+        assert!(stored.contains(&format!("postgres://{login}:")), "{stored}");
+    }
+    assert_eq!(stand_in.modes(), "600\n".repeat(3));
+    assert_eq!(stand_in.calls_of("--name postgres-dsn --file").len(), 1, "what the app's setting refers to");
     let set = stand_in.calls().into_iter().find(|call| call.contains(&"set".to_owned())).unwrap();
     let path = &set[set.iter().position(|one| one == "--file").unwrap() + 1];
     assert!(!std::path::Path::new(path).exists());
@@ -220,7 +224,9 @@ fn passwords_are_made_once_and_seen_by_nobody() {
     // A second run finds everything and makes nothing.
     stand_in.forget();
     stand_in.answer_first(LIST, &SERVER.replace("Disabled", "Enabled"));
-    stand_in.answer("secret show", r#""https://kv-1/secrets/postgres-dsn""#);
+    stand_in.answer("secret show", r#"{"login": "backtest_service_b"}"#);
+    stand_in.answer_first("--name postgres-dsn-api-service", "null");
+    stand_in.answer_first("--name postgres-dsn-ranking-writer", "");
     // Nobody needs to say again that there are passwords.
     stand_in.run(&["provision"], &[]).well();
     assert_eq!(stand_in.variable("az", "POSTGRES_PASSWORD_AUTH").unwrap(), "true");
@@ -236,7 +242,7 @@ fn secrets_are_shown_only_where_they_were_asked_for() {
     let prepare = || {
         let mut stand_in = StandIn::for_provision("kv-1");
         stand_in.answer(LIST, SERVER);
-        stand_in.refuse(1, "secret show", "(SecretNotFound)");
+        stand_in.refuse(3, "secret show", "(SecretNotFound)");
         stand_in
     };
     let given = [("API_SERVICE_PASSWORD", "given-by-somebody")];
@@ -367,15 +373,38 @@ fn a_smoke_test_waits_and_then_completes_a_backtest() {
     stand_in.answer("listkeys", r#"{"functionKeys": {"default": "k3y-of-the-app"}}"#);
     stand_in.answer("submit", r#"{"run_id": "RUN1", "status": "completed"}"#);
     let arguments = ["smoke", "--pause", "0", "--attempts", "3"];
-    let said = stand_in.run(&arguments, &environment).well();
+    stand_in.answer("psql", " version | name \n");
+    let elsewhere = [("PGSERVICE", "elsewhere"), ("PGHOSTADDR", "192.0.2.1")];
+    let said = stand_in.run(&arguments, &[environment.as_slice(), &elsewhere].concat()).well();
     assert!(said.contains("a backtest completed") && !said.contains("k3y"), "{said}");
+    assert!(said.contains("Which migrations are applied") && said.contains(" version | name"), "{said}");
     assert_eq!(stand_in.calls_of("/api/readyz").len(), 3);
     assert!(
         stand_in.calls_of("/api/readyz")[0].contains("--skip-authorization-header"),
         "the token went to the app"
     );
     assert_eq!(stand_in.variable("backtests", "BACKTEST_FUNCTION_KEY").unwrap(), "k3y-of-the-app");
-    no_secret_in_arguments(&stand_in, &["k3y-of-the-app"]);
+    // The questions go in by standard input, the token by the environment, and to no other server than ours.
+    let asked = stand_in.input();
+    let tables = ["core.schema_migrations", "backtest.runs", "ranking.signal_sync_state"];
+    assert!(tables.iter().all(|table| asked.contains(&format!("FROM {table}"))), "{asked}");
+    let given = |name| stand_in.variable("psql", name);
+    assert_eq!(given("PGPASSWORD").as_deref(), Some("T0ken"));
+    assert_eq!(given("PGHOST").as_deref(), Some("psql-1.example"));
+    assert_eq!(
+        (given("PGUSER").as_deref(), given("PGSSLMODE").as_deref()),
+        (Some("deployer"), Some("verify-full"))
+    );
+    assert_eq!((given("PGSERVICE"), given("PGHOSTADDR")), (None, None));
+    no_secret_in_arguments(&stand_in, &["k3y-of-the-app", "T0ken"]);
+
+    stand_in.forget();
+    let without = [arguments.as_slice(), &["--skip-database"]].concat();
+    stand_in.run(&without, &environment).well();
+    assert!(stand_in.calls_of("psql --").is_empty() && !stand_in.variables().contains("T0ken"));
+    stand_in.refuse(1, "psql", "FATAL: password authentication failed, not T0ken");
+    let said = stand_in.run(&arguments, &environment).badly();
+    assert!(said.contains("authentication failed, not (secret)"), "{said}");
 
     stand_in.answer_first("submit", r#"{"run_id": "RUN2", "status": "failed"}"#);
     let said = stand_in.run(&arguments, &environment).badly();
@@ -385,31 +414,114 @@ fn a_smoke_test_waits_and_then_completes_a_backtest() {
     assert!(said.contains("is not ready: 503 schema is missing"), "{said}");
 }
 
+/// The calls of a rotation in a few words each.
+fn steps(stand_in: &StandIn) -> Vec<&'static str> {
+    let words = [
+        ("--retire backtest_service_b", "retire b"),
+        ("--retire backtest_service", "retire a"),
+        ("--only backtest_service_b --member backtest_service_b=", "password b"),
+        ("--only backtest_service --member backtest_service=", "password a"),
+        ("migrate verify", "verify"),
+        ("--name postgres-dsn --file", "vault"),
+        ("configreferences/appsettings/refresh?api-version=2022-03-01", "references"),
+        ("functionapp restart", "restart"),
+        ("/api/readyz", "ready"),
+    ];
+    let of = |call: &Vec<String>| {
+        let call = call.join(" ");
+        words.iter().find(|(part, _)| call.contains(part)).map(|(_, step)| *step)
+    };
+    stand_in.calls().iter().filter_map(of).collect()
+}
+
 #[test]
-fn rotation_gives_new_passwords_and_restarts_the_app() {
+fn a_rotation_moves_to_the_other_slot_and_back() {
     let (mut stand_in, mut environment) = with_environment();
-    stand_in.answer("get-access-token", "{}");
     environment[0] = ("BACKTEST_KEY_VAULT", "kv-1");
-    stand_in.run(&["rotate", "--pause", "0"], &environment).well();
-    let first = stand_in.variable("backtests", "BACKTEST_SERVICE_PASSWORD").unwrap();
-    assert_eq!(
-        stand_in.files(),
-        format!("postgres://backtest_service:{first}@psql-1.example:5432/backtests?sslmode=verify-full")
-    );
-    no_secret_in_arguments(&stand_in, &[&first, "T0ken"]);
-    // The login changes before the vault, the vault before the restart, the restart before the question.
-    let order: Vec<usize> = ["--only backtest_service", "secret set", "functionapp restart", "/api/readyz"]
-        .iter()
-        .map(|part| stand_in.calls().iter().position(|call| call.join(" ").contains(part)).unwrap())
-        .collect();
-    assert!(order.is_sorted(), "{order:?}");
+    let subscription = ("AZURE_SUBSCRIPTION_ID", "sub-1");
+    let environment = [environment.as_slice(), &[subscription]].concat();
+    let arguments = ["rotate", "--pause", "0", "--only", "backtest_service"];
+    let dsn = |slot: &str, password: &str| {
+        format!("postgres://{slot}:{password}@psql-1.example:5432/backtests?sslmode=verify-full")
+    };
+
+    // A secret without a tag is of the first slot. The idle slot proves itself before the vault names it, and the other
+    // one is retired only when the app is ready again.
+    stand_in.run(&arguments, &environment).well();
+    let there =
+        ["retire b", "password b", "verify", "vault", "references", "restart", "ready", "retire a", "ready"];
+    assert_eq!(steps(&stand_in), there);
+    let password = stand_in.variable("backtests", "BACKTEST_SERVICE_B_PASSWORD").unwrap();
+    assert_eq!(stand_in.files(), dsn("backtest_service_b", &password));
+    assert_eq!(stand_in.calls_of("--tags login=backtest_service_b").len(), 1);
+    assert!(stand_in.variables().contains(&dsn("backtest_service_b", &password)), "it proved itself");
+    no_secret_in_arguments(&stand_in, &[&password, "T0ken"]);
 
     stand_in.forget();
-    stand_in.run(&["rotate", "--pause", "0", "--only", "ranking_writer"], &environment).well();
-    assert_eq!(stand_in.calls_of("migrate roles").len(), 1);
-    assert!(stand_in.calls_of("secret set").is_empty() && stand_in.calls_of("restart").is_empty());
+    let secret = "--name postgres-dsn --query";
+    stand_in.answer_first(secret, r#"{"login": "backtest_service_b"}"#);
+    stand_in.run(&arguments, &environment).well();
+    let back =
+        ["retire a", "password a", "verify", "vault", "references", "restart", "ready", "retire b", "ready"];
+    assert_eq!(steps(&stand_in), back);
+    let password = stand_in.variable("backtests", "BACKTEST_SERVICE_PASSWORD").unwrap();
+    assert_eq!(stand_in.files(), dsn("backtest_service", &password));
 
-    // With an identity there is no password; the key of callers is a wish of its own.
+    // Without a wish, all of them; the others have no app to move.
+    stand_in.forget();
+    stand_in.run(&["rotate", "--pause", "0"], &environment).well();
+    assert_eq!(stand_in.calls_of("secret set").len(), 3);
+    assert_eq!(stand_in.calls_of("functionapp restart").len(), 1);
+
+    stand_in.answer_first(secret, r#"{"login": "somebody"}"#);
+    let said = stand_in.run(&arguments, &environment).badly();
+    assert!(said.contains("names no slot of backtest_service"), "{said}");
+}
+
+/// Wherever it stops, the slot that the vault names can log in.
+#[test]
+fn a_rotation_that_fails_leaves_what_works() {
+    for (fails, words, expected) in [
+        ("--retire backtest_service_b", "is in use by 2 connections", vec!["retire b"]),
+        ("--only backtest_service_b", "no network", vec!["retire b", "password b"]),
+        ("migrate verify", "FATAL: password", vec!["retire b", "password b", "verify"]),
+        ("secret set", "Forbidden", vec!["retire b", "password b", "verify", "vault"]),
+        // From here on the vault names the new slot, and both work.
+        (
+            "/api/readyz",
+            "503",
+            vec!["retire b", "password b", "verify", "vault", "references", "restart", "ready", "ready"],
+        ),
+    ] {
+        let (mut stand_in, mut environment) = with_environment();
+        environment[0] = ("BACKTEST_KEY_VAULT", "kv-1");
+        stand_in.refuse(9, fails, words);
+        let arguments = ["rotate", "--pause", "0", "--attempts", "2", "--only", "backtest_service"];
+        let subscription = ["--subscription-id", "sub-1"];
+        let said = stand_in.run(&[arguments.as_slice(), &subscription].concat(), &environment).badly();
+        assert!(said.contains(words), "{said}");
+        assert_eq!(steps(&stand_in), expected, "{fails}");
+    }
+
+    // An old slot is retired as soon as nobody uses it; one that stays in use is named, and goes on working.
+    for (uses, ends_well) in [(2, true), (9, false)] {
+        let (mut stand_in, mut environment) = with_environment();
+        environment[0] = ("BACKTEST_KEY_VAULT", "kv-1");
+        stand_in.answer_first("--retire ranking_writer_b", "");
+        stand_in.refuse_last(uses, "--retire ranking_writer", "ranking_writer is in use by 1 connections");
+        let arguments = ["rotate", "--pause", "0", "--attempts", "3", "--only", "ranking_writer"];
+        let ran = stand_in.run(&arguments, &environment);
+        if ends_well {
+            assert!(ran.well().contains("ranking_writer is retired"));
+        } else {
+            assert!(ran.badly().contains("ranking_writer still in use; both slots work"));
+        }
+        assert!(stand_in.calls_of("restart").is_empty(), "the app has another login");
+    }
+}
+
+#[test]
+fn with_an_identity_only_the_key_of_callers_can_rotate() {
     let (stand_in, environment) = with_environment();
     let said = stand_in.run(&["rotate", "--pause", "0", "--function-key"], &environment).well();
     assert!(said.contains("no password to rotate"), "{said}");

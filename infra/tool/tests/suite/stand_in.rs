@@ -1,4 +1,4 @@
-//! A folder with stand-ins for `az` and `backtests` that write down what they are given.
+//! A folder with stand-ins for `az`, `backtests` and `psql` that write down what they are given.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -18,11 +18,11 @@ impl StandIn {
     /// With children that answer nothing.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["az", "backtests"] {
+        for name in ["az", "backtests", "psql"] {
             let script = project().join("infra/tool/tests/support/child.sh");
             std::os::unix::fs::symlink(script, folder.path().join(name)).unwrap();
         }
-        for file in ["answers", "calls", "variables", "files", "modes"] {
+        for file in ["answers", "calls", "variables", "files", "modes", "input"] {
             std::fs::write(folder.path().join(file), "").unwrap();
         }
         Self { folder, answers: 0 }
@@ -83,6 +83,11 @@ impl StandIn {
         self.add(uses, 1, part, words, true);
     }
 
+    /// Refuses calls that contain `part`, so often, after all other answers.
+    pub(crate) fn refuse_last(&mut self, uses: u32, part: &str, words: &str) {
+        self.add(uses, 1, part, words, false);
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -97,6 +102,7 @@ impl StandIn {
         command.args(arguments).arg("--root").arg(self.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap());
         command.env("INFRA_AZ", self.path().join("az")).env("INFRA_BACKTESTS", self.path().join("backtests"));
+        command.env("INFRA_PSQL", self.path().join("psql"));
         command.env("STAND_IN", self.path()).envs(variables.iter().copied());
         Ran { output: command.output().unwrap() }
     }
@@ -121,6 +127,11 @@ impl StandIn {
         self.read("files")
     }
 
+    /// What the children were given on their standard input.
+    pub(crate) fn input(&self) -> String {
+        self.read("input")
+    }
+
     /// Modes of those files.
     pub(crate) fn modes(&self) -> String {
         self.read("modes")
@@ -128,7 +139,7 @@ impl StandIn {
 
     /// Forgets the calls.
     pub(crate) fn forget(&self) {
-        for file in ["calls", "variables", "files", "modes"] {
+        for file in ["calls", "variables", "files", "modes", "input"] {
             std::fs::write(self.path().join(file), "").unwrap();
         }
     }

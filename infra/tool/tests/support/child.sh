@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stands in for `az` and for `backtests`: writes down what it was given and answers from a list. A line of the list is
+# Stands in for `az`, `backtests` and `psql`: writes down what it was given and answers from a list. A line of the list is
 # a number of uses, an exit code, the file with the answer, and a part of the arguments that it answers to.
 set -euo pipefail
 name=$(basename "$0")
@@ -8,7 +8,7 @@ name=$(basename "$0")
   printf '\t%s' "$@"
   printf '\n'
 } >>"$STAND_IN/calls"
-env | grep -E '^(POSTGRES|AZURE|BACKTEST|.*_PASSWORD)' | sort | sed "s/^/$name\t/" >>"$STAND_IN/variables" || true
+env | grep -E '^(POSTGRES|AZURE|BACKTEST|PG|.*_PASSWORD)' | sort | sed "s/^/$name\t/" >>"$STAND_IN/variables" || true
 # What `az` is told to read from a file is part of what it was given.
 for argument in "$@"; do
   if [[ "${previous:-}" == --file ]]; then
@@ -17,6 +17,7 @@ for argument in "$@"; do
   fi
   previous=$argument
 done
+cat >>"$STAND_IN/input"
 line=0
 # Read whole first: a use is counted in the same file.
 mapfile -t answers <"$STAND_IN/answers"
