@@ -56,6 +56,8 @@ pub struct Surroundings {
     /// Logins that the program makes, both slots of each.
     logins: BTreeSet<String>,
     readme: String,
+    /// Workflows that deploy, or say what a deployment would do.
+    workflows: Vec<(PathBuf, String)>,
 }
 
 /// A piece that cannot be read.
@@ -104,6 +106,13 @@ impl Surroundings {
             logins: names_of_fields(&text(Path::new(ROLES_OF_THE_PROGRAM))?),
             migrations,
             readme: text(Path::new("infra/README.md"))?,
+            workflows: ["deploy", "plan"]
+                .into_iter()
+                .map(|name| {
+                    let path = PathBuf::from(format!(".github/workflows/{name}.yml"));
+                    Ok((path.clone(), text(&path)?))
+                })
+                .collect::<Result<_, ReadError>>()?,
         })
     }
 }
@@ -129,6 +138,7 @@ pub fn check(program: &Program, around: &Surroundings) -> Vec<Diagnostic> {
     cross.timeouts();
     cross.outputs();
     cross.parameter_files();
+    cross.workflows();
     cross.found.sort();
     cross.found.dedup();
     cross.found
@@ -624,6 +634,24 @@ impl<'p> Cross<'p> {
                     "presets",
                     format!("`{parameter}` is read from `{variable}` only here"),
                 );
+            }
+        }
+    }
+}
+
+impl Cross<'_> {
+    /// Every variable of the parameter files can be set in GitHub, but for the one that is secret.
+    fn workflows(&mut self) {
+        let read = self.program.files.iter().flat_map(|file| {
+            file.text.split("readEnvironmentVariable('").skip(1).filter_map(|rest| rest.split('\'').next())
+        });
+        let read: BTreeSet<&str> = read.filter(|name| *name != "POSTGRES_ADMIN_PASSWORD").collect();
+        let around = self.around;
+        for (path, text) in &around.workflows {
+            for name in
+                read.iter().filter(|name| !text.contains(&format!("\n      {name}: ${{{{ vars.{name} ")))
+            {
+                self.report(path, START, "workflow", format!("the variable `{name}` is not handed on"));
             }
         }
     }

@@ -8,7 +8,8 @@ use infra_tool::crosscheck::{self, Surroundings};
 use super::project;
 
 /// Files and folders that `Surroundings` reads.
-const READ: [&str; 6] = [
+const READ: [&str; 7] = [
+    ".github/workflows",
     "functions",
     "migrations/postgres",
     "host.json",
@@ -69,6 +70,12 @@ fn a_change_beside_the_bicep_files_is_noticed() {
             "%BACKTEST_QUEUE%",
             "%BACKTEST_QEUE%",
             "no app setting gives `%BACKTEST_QEUE%`",
+        ),
+        (
+            ".github/workflows/plan.yml",
+            "vars.POSTGRES_SKU ",
+            "vars.SKU ",
+            "the variable `POSTGRES_SKU` is not handed on",
         ),
         ("host.json", "00:30:00", "00:20:00", "leave 120 s"),
     ];
