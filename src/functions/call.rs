@@ -62,6 +62,11 @@ impl Call {
         self
     }
 
+    /// Whether the answer may lead elsewhere; an envelope must not be answered so.
+    pub(super) fn may_be_redirected(&self) -> bool {
+        !self.can_announce
+    }
+
     /// The run that the route names. A text that cannot be an id names no run.
     pub(super) fn run_id(&self) -> Result<RunId, Refusal> {
         let text = self.params.get("run_id").map_or("", String::as_str);
