@@ -60,8 +60,10 @@ where
                 let invocation = invocation_of(&headers);
                 let reply = match body.as_deref().and_then(|body| request(body, invocation.clone())) {
                     Some(call) => {
-                        super::invoked(function, invocation, super::admitted(function, app, call, answer))
-                            .await
+                        let is_head = call.is_head;
+                        let answer = super::admitted(function, app, call, answer);
+                        let reply = super::invoked(function, invocation, answer).await;
+                        if is_head { reply.without_body() } else { reply }
                     }
                     None => {
                         Reply::problem(Code::MalformedRequest, "this is no envelope of the Functions host")
@@ -150,7 +152,8 @@ fn request(body: &[u8], invocation: String) -> Option<Call> {
         Some(Value::Null) | None => Bytes::new(),
         Some(other) => Bytes::from(other.to_string()),
     };
-    Some(Call::enveloped(params, query, headers, body, invocation))
+    let is_head = request.get("Method").is_some_and(|method| method == "HEAD");
+    Some(Call::enveloped(is_head, params, query, headers, body, invocation))
 }
 
 fn texts(object: Option<&Value>) -> Vec<(String, String)> {

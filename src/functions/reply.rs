@@ -289,6 +289,11 @@ impl Reply {
         self
     }
 
+    /// The head of this answer alone.
+    pub(super) fn without_body(self) -> Self {
+        Self { body: Body::Nothing, ..self }
+    }
+
     /// The answer to a plain request.
     pub(super) fn into_plain(self) -> Response {
         let mut response = match self.body {

@@ -4,7 +4,7 @@
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, ETAG};
 
-use super::call::{Call, call};
+use super::call::{Call, call, reads};
 use super::record::RunSummary;
 use super::reply::{Code, Refusal, Reply};
 use super::status::{describe, find};
@@ -40,7 +40,7 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
         .and(warp::path("backtests"))
         .and(warp::path::param())
         .and(warp::path::tail())
-        .and(warp::get())
+        .and(reads())
         .and(call())
         .map(|run_id: String, result: warp::path::Tail, call: Call| {
             call.with("run_id", &run_id).with("result", result.as_str())
@@ -409,9 +409,13 @@ async fn file(
     let partial = range.as_ref().map(|range| format!("bytes {}-{}/{size}", range.start, range.end - 1));
     let range = range.unwrap_or(0..size);
     let length = range.end - range.start;
-    let content = app.artifacts.read(&published.location, name, range).await;
-    let reply =
-        Reply::file(content.map_err(|error| Reply::artifacts(&error))?, length, content_type(name), partial);
+    let content = if call.is_head {
+        futures_util::stream::empty().boxed()
+    } else {
+        let content = app.artifacts.read(&published.location, name, range).await;
+        content.map_err(|error| Reply::artifacts(&error))?
+    };
+    let reply = Reply::file(content, length, content_type(name), partial);
     let reply =
         if name.ends_with(".html") { reply.with(CONTENT_SECURITY_POLICY, PAGE_POLICY) } else { reply };
     let file_name = name.rsplit('/').next().unwrap_or(name);
