@@ -17,6 +17,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use scopeguard::ScopeGuard;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
@@ -72,7 +74,30 @@ pub trait Passwords: Send + Sync {
 pub struct Pool {
     connections: deadpool_postgres::Pool,
     newest: Option<Newest>,
+    /// Turns of long work: all connections but one, so that short statements find one.
+    turns: Arc<Semaphore>,
 }
+
+/// A connection of a pool for work that may take longer than a statement there.
+pub struct Lent {
+    connection: ScopeGuard<Object, fn(Object)>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Lent {
+    /// The connection. Its statements are short ones, unless their transaction begins with [`AT_LEISURE`].
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.connection
+    }
+
+    /// Ends the work well. Otherwise the connection is closed: answers may still be on their way.
+    pub fn give_back(self) {
+        drop(ScopeGuard::into_inner(self.connection));
+    }
+}
+
+/// Lets the statements of a transaction take their time.
+pub const AT_LEISURE: &str = "SET LOCAL statement_timeout = 0";
 
 /// The password that new connections take.
 #[derive(Clone)]
@@ -161,7 +186,7 @@ impl Database {
             .recycle_timeout(Some(ACQUIRE))
             .build()
             .map_err(|error| PgError::Tls(error.to_string()))?;
-        Ok(Pool { connections, newest })
+        Ok(Pool { connections, newest, turns: Arc::new(Semaphore::new(size.saturating_sub(1).max(1))) })
     }
 
     /// Another database of the same server.
@@ -475,6 +500,14 @@ pub async fn acquire(pool: &Pool) -> Result<Object, PgError> {
         PoolError::Backend(error) => classed(error),
         _ => PgError::Busy,
     })
+}
+
+/// A connection of `pool` for work that may take long, when it is its turn.
+pub async fn lend(pool: &Pool) -> Result<Lent, PgError> {
+    // Nobody closes the semaphore.
+    let turn = Arc::clone(&pool.turns).acquire_owned().await.map_err(|_| PgError::Busy)?;
+    let connection = acquire(pool).await?;
+    Ok(Lent { connection: scopeguard::guard(connection, |cut| drop(Object::take(cut))), _turn: turn })
 }
 
 /// Runs one statement. A connection that does not answer is given up.

@@ -335,11 +335,16 @@ async fn the_http_example_runs_as_it_stands() {
     let requests = written_requests(&text, &format!("{}/api", dev.url));
     let document = std::fs::read_to_string(project("docs/openapi.json")).unwrap();
     let document: Value = serde_json::from_str(&document).unwrap();
+    // Values stand in the place of names.
+    let is_call_of = |url: &str, path: &str| {
+        let given = url.split('?').next().unwrap().trim_start_matches(&dev.url).split('/');
+        let wanted = path.split('/');
+        given.clone().count() == wanted.clone().count()
+            && given.zip(wanted).all(|(given, wanted)| given == wanted || wanted.starts_with('{'))
+    };
     for (path, item) in document["paths"].as_object().unwrap() {
-        let fits = regex::Regex::new(r"\{\w+\}").unwrap().replace_all(path, "[^/?]+").into_owned();
-        let fits = regex::Regex::new(&format!(r"{fits}(\?|$)")).unwrap();
         for method in ["GET", "POST"].into_iter().filter(|method| !item[method.to_lowercase()].is_null()) {
-            let is_there = requests.iter().any(|one| one.method == method && fits.is_match(&one.url));
+            let is_there = requests.iter().any(|one| one.method == method && is_call_of(&one.url, path));
             assert!(is_there, "{method} {path} is not in the file");
         }
     }

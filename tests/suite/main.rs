@@ -41,6 +41,8 @@ mod blob;
 /// What lost executors leave behind is swept, and nothing else.
 mod sweep;
 
+/// How many connections a handler has, and what happens when there are few.
+mod connections;
 /// The Postgres schema, and how a database is reached.
 mod migrations;
 /// What Postgres has to do for the run store.

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 
 use backtest_functions::run::{Location, Publication, RunId};
 use backtest_functions::store::pg::Database;
-use backtest_functions::store::runs::postgres::PostgresRuns;
 use backtest_functions::store::runs::{Claim, Claimant, Ending, Finish, NewRun, Progress, RunStore as _};
 use serde_json::{Value, json};
 
@@ -87,7 +86,7 @@ fn new_run(id: &str) -> NewRun {
 async fn a_life_takes_four_statements_and_beats_touch_no_index() {
     let Some(dsn) = postgres::database() else { return };
     let proxy = Proxy::before(&dsn).await;
-    let store = Arc::new(PostgresRuns::new(&Database::parse(&proxy.dsn, "test").unwrap()).unwrap());
+    let store = Arc::new(postgres::runs(&proxy.dsn));
     let id: RunId = "r".parse().unwrap();
     store.insert(&new_run("r")).await.unwrap();
     let claimant = Claimant {

@@ -12,7 +12,6 @@ use backtest_functions::run::{
 };
 use backtest_functions::store::pg::Database;
 use backtest_functions::store::runs::adls::AdlsRuns;
-use backtest_functions::store::runs::postgres::PostgresRuns;
 use backtest_functions::store::runs::sqlite::SqliteRuns;
 use backtest_functions::store::runs::{
     Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Progress,
@@ -78,7 +77,7 @@ on_every_store! {
 }
 
 fn postgres_store(dsn: &str) -> Store {
-    Arc::new(PostgresRuns::new(&Database::parse(dsn, "test").unwrap()).unwrap())
+    Arc::new(crate::support::postgres::runs(dsn))
 }
 
 fn adls_store(storage: &Storage) -> Store {

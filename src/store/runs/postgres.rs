@@ -18,10 +18,7 @@ use crate::run::{
     Fence, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission, Verdict,
 };
 use crate::store::migrations;
-use crate::store::pg::{self, Database, Param, PgError, Pool};
-
-/// Connections of an instance for everything but beats.
-const CONNECTIONS: usize = 2;
+use crate::store::pg::{self, Param, PgError, Pool};
 
 macro_rules! sql {
     ($name:literal) => {
@@ -38,9 +35,9 @@ pub struct PostgresRuns {
 }
 
 impl PostgresRuns {
-    /// A store in `database`, which is connected at the first use.
-    pub fn new(database: &Database) -> Result<Self, PgError> {
-        Ok(Self { pool: database.pool(CONNECTIONS)?, beats: database.pool(1)? })
+    /// A store in the database of `pool`, which others may use too; `beats` is its alone.
+    pub fn new(pool: Pool, beats: Pool) -> Self {
+        Self { pool, beats }
     }
 
     /// Runs a transition; whether it changed the row.
