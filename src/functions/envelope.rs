@@ -16,6 +16,7 @@ use warp::reply::Response;
 
 use super::call::{Call, collect, invocation_of};
 use super::reply::{Body, Code, Reply};
+use crate::metrics;
 use crate::run::RunId;
 use crate::work::App;
 use crate::work::execute::chain;
@@ -205,6 +206,7 @@ async fn enveloped(reply: Reply) -> Response {
 fn messages(runs: &[RunId]) -> Map<String, Value> {
     let mut outputs = Map::new();
     if !runs.is_empty() {
+        metrics::ANNOUNCED.add(runs.len());
         let messages: Vec<Value> = runs.iter().map(|run| json!({ "v": 1, "run_id": run })).collect();
         outputs.insert(RUNS.to_owned(), Value::Array(messages));
     }

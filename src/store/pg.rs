@@ -27,6 +27,8 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Row, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::metrics;
+
 /// Longest wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(2);
 /// Longest statement, as the server is told.
@@ -82,6 +84,7 @@ pub struct Pool {
 pub struct Lent {
     connection: ScopeGuard<Object, fn(Object)>,
     _turn: OwnedSemaphorePermit,
+    _used: metrics::Held,
 }
 
 impl Lent {
@@ -496,7 +499,8 @@ pub async fn acquire(pool: &Pool) -> Result<Object, PgError> {
         let password = newest.source.current().await.map_err(PgError::NoPassword)?;
         *lock(&newest.password) = password;
     }
-    pool.connections.get().await.map_err(|error| match error {
+    let taken = metrics::POOL_WAIT.of(pool.connections.get()).await;
+    taken.map_err(|error| match error {
         PoolError::Backend(error) => classed(error),
         _ => PgError::Busy,
     })
@@ -507,12 +511,15 @@ pub async fn lend(pool: &Pool) -> Result<Lent, PgError> {
     // Nobody closes the semaphore.
     let turn = Arc::clone(&pool.turns).acquire_owned().await.map_err(|_| PgError::Busy)?;
     let connection = acquire(pool).await?;
-    Ok(Lent { connection: scopeguard::guard(connection, |cut| drop(Object::take(cut))), _turn: turn })
+    let connection: ScopeGuard<Object, fn(Object)> =
+        scopeguard::guard(connection, |cut| drop(Object::take(cut)));
+    Ok(Lent { connection, _turn: turn, _used: metrics::CONNECTIONS.hold() })
 }
 
 /// Runs one statement. A connection that does not answer is given up.
 pub async fn query(pool: &Pool, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, PgError> {
     let client = acquire(pool).await?;
+    let _used = metrics::CONNECTIONS.hold();
     match tokio::time::timeout(ANSWER, client.query_typed(sql, params)).await {
         Ok(rows) => rows.map_err(classed),
         Err(_) => {

@@ -58,6 +58,8 @@ mod failures;
 mod handler;
 /// Leases between real processes, and what a kill leaves behind.
 mod leases;
+/// What a service counts and measures.
+mod metrics;
 /// Pieces of published tables, and what they cost.
 mod published;
 

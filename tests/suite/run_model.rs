@@ -236,7 +236,7 @@ impl Pair {
             _ => {}
         }
         let agrees = match row.status {
-            Status::Canceled => matches!(cancel, Cancel::Canceled(_)),
+            Status::Canceled => matches!(cancel, Cancel::Canceled(_) | Cancel::Before(_)),
             Status::Running => matches!(cancel, Cancel::Asked(_)),
             _ => matches!(cancel, Cancel::Ended(_)),
         };
