@@ -198,7 +198,15 @@ impl BlobAccount {
         let endpoint = Url::parse(&format!("https://{name}.blob.core.windows.net"))
             .map_err(|_| InvalidAccount(format!("'{name}' is no account name")))?;
         let unusable = |error: azure_core::Error| InvalidAccount(format!("no identity to use: {error}"));
-        let credential = identity.credential().map_err(unusable)?;
+        Self::by_credential(name, endpoint, identity.credential().map_err(unusable)?)
+    }
+
+    /// The account of that name at an address of its own, which must be `https`.
+    pub fn by_credential(
+        name: &str,
+        endpoint: Url,
+        credential: Arc<dyn TokenCredential>,
+    ) -> Result<Self, InvalidAccount> {
         Self::new(name.to_owned(), endpoint, Key::Token, Some(credential))
     }
 
