@@ -516,15 +516,15 @@ pub async fn lend(pool: &Pool) -> Result<Lent, PgError> {
     Ok(Lent { connection, _turn: turn, _used: metrics::CONNECTIONS.hold() })
 }
 
-/// Runs one statement. A connection that does not answer is given up.
+/// Runs one statement. A connection that broke or does not answer is given up: that it is closed may become known later,
+/// and the next one would get it.
 pub async fn query(pool: &Pool, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, PgError> {
     let client = acquire(pool).await?;
     let _used = metrics::CONNECTIONS.hold();
-    match tokio::time::timeout(ANSWER, client.query_typed(sql, params)).await {
-        Ok(rows) => rows.map_err(classed),
-        Err(_) => {
-            drop(Object::take(client));
-            Err(PgError::Silent)
-        }
+    let answer = tokio::time::timeout(ANSWER, client.query_typed(sql, params)).await;
+    let rows = answer.map_or(Err(PgError::Silent), |rows| rows.map_err(classed));
+    if rows.as_ref().is_err_and(PgError::is_broken) {
+        drop(Object::take(client));
     }
+    rows
 }

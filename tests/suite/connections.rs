@@ -28,12 +28,14 @@ async fn most_connections(dsn: &str, handler: &Handler, done: &AtomicBool) -> i6
     most
 }
 
-/// A config that reads its signals from Postgres.
+/// A config that reads its signals from Postgres, and computes long enough for some beats.
 fn served() -> Value {
     json!({
         "start_date": "2000-02-01", "end_date": "2001-03-30", "universe": { "symbols": ["*"] },
         "data": { "signal_source": "postgres" },
-        "strategy": { "class": "TopNSignalStrategy", "parameters": { "signal_column": "composite_percentile", "top_n": 3 } },
+        "strategy": { "class": "TopNSignalStrategy",
+                      "parameters": { "signal_column": "composite_percentile", "top_n": 8, "rebalance": "daily" } },
+        "sizing": { "class": "OptimizationSizer" },
     })
 }
 
