@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every call of the HTTP API, in the order in which a person would make them. Needs a host with prices in its lake:
-# `make demo` leaves one running on http://127.0.0.1:7071. BACKTEST_URL names another one, BACKTEST_FUNCTION_KEY its key.
+# `make demo` leaves one running on http://127.0.0.1:7071, `make demo-postgres` one that also serves signals. BACKTEST_URL
+# names another one, BACKTEST_FUNCTION_KEY its key.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,6 +14,11 @@ call() { # an answer that must be good
   echo
 }
 step() { printf '\n== %s\n' "$*"; }
+signals() { # signals are served from Postgres; a host without it says so
+  local answer
+  answer=$(call "$api/signals/$1") || [[ $answer == *signals_unavailable* ]]
+  printf '%s\n' "$answer"
+}
 run="curl-$(date +%s)-$$"
 
 step "is it there, and what does it answer"
@@ -49,6 +55,11 @@ call "$api/backtests/$run/positions?date=2008-10-10"
 call "$api/backtests/$run/artifacts"
 call "$api/backtests/$run/artifacts/trades.csv" -H 'Range: bytes=0-99'
 call "$api/backtests/$run/report" -o /dev/null
+
+step "ranking signals of the newest day, and how far each month is synced"
+signals "composite?limit=3"
+signals "ranking?strategy=momentum_12_1&symbol=AAPL,IBM"
+signals sync
 
 step "submit another one and cancel it; 409 when it was faster than we are"
 call "$api/backtests" -H 'Content-Type: application/json' -d '{"run_id": "'"$run-2"'", "config_yaml":

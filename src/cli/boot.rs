@@ -9,7 +9,7 @@ use crate::clock::SystemClock;
 use crate::store::artifacts::{Artifacts, AzureArtifacts, LocalArtifacts};
 use crate::store::blob::{BlobAccount, ConnectionString};
 use crate::store::delta::StorageOptions;
-use crate::store::pg::Database;
+use crate::store::pg::{Database, Pool};
 use crate::store::prices::{MarketData, Reach};
 use crate::store::runs::RunStore;
 use crate::store::runs::adls::AdlsRuns;
@@ -22,10 +22,13 @@ use crate::work::{App, Terms};
 
 /// Builds what the verbs work with.
 pub fn app(settings: &Settings) -> std::io::Result<App> {
-    let signals = signal_sync(settings)?;
+    // Runs and signals share connections: a database has few for many instances.
+    let database = database(settings)?;
+    let pool = database.as_ref().map(|database| pool(settings, database)).transpose()?;
+    let signals = SignalSync { postgres: pool.clone().map(PostgresSignals::new), ..signal_lake(settings) };
     let account = blob_account(settings)?;
     Ok(App {
-        runs: run_store(settings, account.as_ref())?,
+        runs: run_store(settings, account.as_ref(), database.as_ref().zip(pool))?,
         data: Arc::new(market_data(
             settings,
             Reach {
@@ -49,7 +52,11 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
 }
 
 /// The run store of the mode.
-fn run_store(settings: &Settings, account: Option<&BlobAccount>) -> std::io::Result<Arc<dyn RunStore>> {
+fn run_store(
+    settings: &Settings,
+    account: Option<&BlobAccount>,
+    postgres: Option<(&Database, Pool)>,
+) -> std::io::Result<Arc<dyn RunStore>> {
     match settings.run_store {
         RunStoreMode::Sqlite => Ok(Arc::new(SqliteRuns::new(&settings.db_path))),
         RunStoreMode::Adls => {
@@ -59,9 +66,10 @@ fn run_store(settings: &Settings, account: Option<&BlobAccount>) -> std::io::Res
             Ok(Arc::new(AdlsRuns::new(account.container(&dir.container)?, &dir.prefix)))
         }
         RunStoreMode::Postgres => {
-            let database =
-                database(settings)?.ok_or_else(|| std::io::Error::other("the run store has no database"))?;
-            Ok(Arc::new(PostgresRuns::new(&database).map_err(std::io::Error::other)?))
+            let (database, pool) =
+                postgres.ok_or_else(|| std::io::Error::other("the run store has no database"))?;
+            let beats = database.pool(1).map_err(std::io::Error::other)?;
+            Ok(Arc::new(PostgresRuns::new(pool, beats)))
         }
     }
 }
@@ -76,20 +84,30 @@ pub fn database(settings: &Settings) -> std::io::Result<Option<Database>> {
     }))
 }
 
+/// Connections for everything but beats.
+fn pool(settings: &Settings, database: &Database) -> std::io::Result<Pool> {
+    database.pool(settings.postgres_connections).map_err(std::io::Error::other)
+}
+
 /// Where ranking signals are kept, in the lake and in Postgres, as far as there are settings for them.
 pub fn signal_sync(settings: &Settings) -> std::io::Result<SignalSync> {
+    Ok(SignalSync { postgres: postgres_signals(settings)?, ..signal_lake(settings) })
+}
+
+/// The half of the lake.
+fn signal_lake(settings: &Settings) -> SignalSync {
     let options = storage_options(settings);
-    Ok(SignalSync {
+    SignalSync {
         lake: settings.lake.clone().map(|root| SignalLake::new(root, options)),
-        postgres: postgres_signals(settings)?,
+        postgres: None,
         terms: settings.signals.clone(),
-    })
+    }
 }
 
 /// The signals that the database of the settings serves.
 pub fn postgres_signals(settings: &Settings) -> std::io::Result<Option<PostgresSignals>> {
     let Some(database) = database(settings)? else { return Ok(None) };
-    PostgresSignals::new(&database).map(Some).map_err(std::io::Error::other)
+    Ok(Some(PostgresSignals::new(pool(settings, &database)?)))
 }
 
 /// The storage account, where one is configured.

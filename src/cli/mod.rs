@@ -8,6 +8,7 @@ pub mod throwaway;
 mod client;
 mod demo;
 mod dev;
+mod exporter;
 
 mod lake;
 mod migrate;

@@ -70,6 +70,8 @@ pub struct Settings {
     pub postgres: Option<Secret>,
     /// Whether its password is an access token of `identity`.
     pub postgres_entra: bool,
+    /// Connections of an instance, beside the one for beats.
+    pub postgres_connections: usize,
     /// File of the sqlite store.
     pub db_path: PathBuf,
     /// Folder of local artifacts.
@@ -119,6 +121,7 @@ impl Settings {
             run_store: read.run_store(),
             postgres: read.postgres(),
             postgres_entra: read.postgres_entra(),
+            postgres_connections: read.number("BACKTEST_POSTGRES_CONNECTIONS", 2, 1, 100),
             db_path,
             output_dir,
             containers: read.containers(lake.as_ref(), runs_dir.as_ref()),

@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt};
 use percent_encoding::percent_decode_str;
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::HeaderMap;
+use warp::http::{HeaderMap, Method};
 
 use super::reply::{Code, Refusal, Reply};
 use crate::clock::Timestamp;
@@ -26,6 +26,8 @@ pub(super) const INVOCATION_HEADER: &str = "x-azure-functions-invocationid";
 pub(super) struct Call {
     /// The host's name of this invocation.
     pub(super) invocation: String,
+    /// Whether the caller wants the head of the answer alone.
+    pub(super) is_head: bool,
     /// Values of the route's placeholders, decoded.
     pub(super) params: HashMap<&'static str, String>,
     /// Values of a parameter that stands several times are joined by commas, as one way of the host does.
@@ -46,6 +48,7 @@ enum Body {
 impl Call {
     /// A call that came in an envelope.
     pub(super) fn enveloped(
+        is_head: bool,
         params: HashMap<&'static str, String>,
         query: Vec<(String, String)>,
         headers: HeaderMap,
@@ -53,13 +56,18 @@ impl Call {
         invocation: String,
     ) -> Self {
         let body = if body.len() > BODY_MAX { Body::TooLarge } else { Body::Whole(body) };
-        Self { invocation, params, query, headers, body, can_announce: true }
+        Self { invocation, is_head, params, query, headers, body, can_announce: true }
     }
 
     /// Adds the value of a placeholder as it stands in the path.
     pub(super) fn with(mut self, name: &'static str, raw: &str) -> Self {
         self.params.insert(name, percent_decode_str(raw).decode_utf8_lossy().into_owned());
         self
+    }
+
+    /// Whether the answer may lead elsewhere; an envelope must not be answered so.
+    pub(super) fn may_be_redirected(&self) -> bool {
+        !self.can_announce
     }
 
     /// The run that the route names. A text that cannot be an id names no run.
@@ -216,13 +224,19 @@ pub(super) fn unknown_run(id: &str) -> Reply {
     )
 }
 
+/// The methods of calls that read: `HEAD` is answered as `GET`, and the server leaves the body out.
+pub(super) fn reads() -> BoxedFilter<()> {
+    warp::get().or(warp::head()).unify().boxed()
+}
+
 /// Everything of a plain request but its route parameters.
 pub(super) fn call() -> BoxedFilter<(Call,)> {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    query
+    warp::method()
+        .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(async |query: String, headers: HeaderMap, body| {
+        .then(async |method: Method, query: String, headers: HeaderMap, body| {
             let body = match collect(body, BODY_MAX).await {
                 Ok(Some(bytes)) => Body::Whole(bytes),
                 Ok(None) => Body::TooLarge,
@@ -230,7 +244,8 @@ pub(super) fn call() -> BoxedFilter<(Call,)> {
             };
             let query = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
             let invocation = invocation_of(&headers);
-            Call { invocation, params: HashMap::new(), query, headers, body, can_announce: false }
+            let (is_head, params) = (method == Method::HEAD, HashMap::new());
+            Call { invocation, is_head, params, query, headers, body, can_announce: false }
         })
         .boxed()
 }

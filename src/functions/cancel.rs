@@ -9,7 +9,8 @@ use super::record::{POLL_SECONDS, RunRecord, record};
 use super::reply::{Code, Refusal, Reply};
 use super::status::{etag, find};
 use super::submit::caller;
-use crate::run::RunId;
+use crate::metrics;
+use crate::run::{RunId, Status};
 use crate::store::runs::Cancel;
 use crate::work::App;
 
@@ -48,7 +49,11 @@ async fn cancel(app: &App, call: &Call) -> Result<Reply, Refusal> {
     }
     let actor = caller(call).unwrap_or_else(|| "api".to_owned());
     Ok(match app.runs.request_cancel(&id, &actor).await {
-        Ok(Cancel::Canceled(run)) => Reply::ok(record(&run)),
+        Ok(Cancel::Canceled(run)) => {
+            metrics::RUNS_ENDED.one(Status::Canceled.as_str());
+            Reply::ok(record(&run))
+        }
+        Ok(Cancel::Before(run)) => Reply::ok(record(&run)),
         Ok(Cancel::Asked(run)) => Reply::accepted(record(&run)).with(RETRY_AFTER, &POLL_SECONDS.to_string()),
         Ok(Cancel::Ended(run)) => {
             let status = run.state.status();

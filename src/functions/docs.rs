@@ -7,13 +7,13 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{AllOf, ArrayItems, ObjectBuilder, OneOf, Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
-use super::call::{Call, call};
+use super::call::{Call, call, reads};
 use super::reply::Code::{self, *};
 use super::reply::{Problem, Reply, written};
 use super::{cancel, health, list, results, signals, status, submit, validate};
@@ -24,7 +24,7 @@ use crate::work::App;
 #[openapi(
     info(
         title = "Backtest Functions",
-        description = "Submit a backtest, watch it, fetch what it left behind. Refusals are problem documents (RFC 9457) with a `code` from a closed list. Any call may carry `X-Azure-Functions-InvocationId`; problems name it in `instance`.",
+        description = "Submit a backtest, watch it, fetch what it left behind. Refusals are problem documents (RFC 9457) with a `code` from a closed list. Any call may carry `X-Azure-Functions-InvocationId`; problems name it in `instance`. `HEAD` is answered as `GET`, without the body.",
     ),
     servers((url = "/", description = "This service")),
     tags(
@@ -106,11 +106,14 @@ const SIGNALS: [Code; 3] = [InvalidParameter, SignalsUnavailable, StoreUnavailab
 /// What every call may refuse with, but the probes of the platform.
 const ALWAYS: [Code; 2] = [TooManyRequests, InternalError];
 
+/// Schemas of requests, in which a field that may be null may also be missing.
+const ASKED: [&str; 4] = ["Config", "RunRequest", "WithConfig", "WithYaml"];
+
 /// The document, put together once.
 static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(document);
 
 pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
-    let route = warp::path!("api" / "openapi.json").and(warp::get()).and(call());
+    let route = warp::path!("api" / "openapi.json").and(reads()).and(call());
     super::plain("docs", app, route, async |_, _| answer())
 }
 
@@ -132,7 +135,7 @@ fn answer() -> Reply {
     }
 }
 
-/// The methods that an address takes, for example `GET`; `None` when there is nothing at it.
+/// The methods that an address takes, for example `GET, HEAD`; `None` when there is nothing at it.
 pub(super) fn methods(path: &str) -> Option<String> {
     let found = DOCUMENT.paths.paths.iter().find(|(template, _)| fits(template, path))?;
     let names: Vec<&str> = operations(found.1).map(|(name, _)| name).collect();
@@ -156,7 +159,7 @@ fn fits(template: &str, path: &str) -> bool {
 }
 
 fn operations(item: &PathItem) -> impl Iterator<Item = (&'static str, &Operation)> {
-    [("GET", &item.get), ("POST", &item.post)]
+    [("GET", &item.get), ("HEAD", &item.head), ("POST", &item.post)]
         .into_iter()
         .filter_map(|(name, operation)| Some((name, operation.as_ref()?)))
 }
@@ -168,13 +171,76 @@ fn document() -> OpenApi {
         let query = ApiKey::Query(ApiKeyValue::with_description("code", "Function key"));
         components.add_security_scheme("function_key", SecurityScheme::ApiKey(header));
         components.add_security_scheme("function_key_in_query", SecurityScheme::ApiKey(query));
+        let schemas = components.schemas.iter_mut();
+        let answers = schemas.filter(|(name, _)| !ASKED.contains(&name.as_str()));
+        answers.for_each(|(_, schema)| complete(schema));
     }
     for item in document.paths.paths.values_mut() {
         for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
             refuse(operation);
+            operation.responses.responses.values_mut().filter_map(written_here).for_each(|response| {
+                let contents = response.content.values_mut().filter_map(written_here);
+                contents.filter_map(|content| content.schema.as_mut()).for_each(complete);
+            });
         }
+        item.head = item.get.as_ref().map(head);
     }
     document
+}
+
+/// What stands at this place itself and not elsewhere in the document.
+fn written_here<T>(part: &mut RefOr<T>) -> Option<&mut T> {
+    match part {
+        RefOr::T(part) => Some(part),
+        RefOr::Ref(_) => None,
+    }
+}
+
+/// The call that answers as `get` does, without a body.
+fn head(get: &Operation) -> Operation {
+    let mut head = get.clone();
+    head.operation_id = head.operation_id.map(|id| format!("{id}_head"));
+    head.summary = head.summary.map(|summary| format!("{summary}: the head of the answer"));
+    let responses = head.responses.responses.values_mut();
+    responses.filter_map(written_here).for_each(|response| response.content.clear());
+    head
+}
+
+/// Says of an answer that its fields are always there when they may be null: what may be missing is never null.
+fn complete(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => {
+            for (name, field) in &mut object.properties {
+                complete(field);
+                if may_be_null(field) && !object.required.contains(name) {
+                    object.required.push(name.clone());
+                }
+            }
+        }
+        RefOr::T(Schema::Array(array)) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                complete(items);
+            }
+        }
+        RefOr::T(Schema::OneOf(OneOf { items, .. }) | Schema::AllOf(AllOf { items, .. })) => {
+            items.iter_mut().for_each(complete);
+        }
+        RefOr::T(_) | RefOr::Ref(_) => {}
+    }
+}
+
+fn may_be_null(schema: &RefOr<Schema>) -> bool {
+    let null = |types: &SchemaType| match types {
+        SchemaType::Type(one) => *one == Type::Null,
+        SchemaType::Array(several) => several.contains(&Type::Null),
+        SchemaType::AnyValue => false,
+    };
+    match schema {
+        RefOr::T(Schema::Object(object)) => null(&object.schema_type),
+        RefOr::T(Schema::Array(array)) => null(&array.schema_type),
+        RefOr::T(Schema::OneOf(either)) => either.items.iter().any(may_be_null),
+        RefOr::T(_) | RefOr::Ref(_) => false,
+    }
 }
 
 /// Adds what a call may refuse with, a response for each status.

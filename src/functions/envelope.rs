@@ -16,6 +16,7 @@ use warp::reply::Response;
 
 use super::call::{Call, collect, invocation_of};
 use super::reply::{Body, Code, Reply};
+use crate::metrics;
 use crate::run::RunId;
 use crate::work::App;
 use crate::work::execute::chain;
@@ -60,8 +61,10 @@ where
                 let invocation = invocation_of(&headers);
                 let reply = match body.as_deref().and_then(|body| request(body, invocation.clone())) {
                     Some(call) => {
-                        super::invoked(function, invocation, super::admitted(function, app, call, answer))
-                            .await
+                        let is_head = call.is_head;
+                        let answer = super::admitted(function, app, call, answer);
+                        let reply = super::invoked(function, invocation, answer).await;
+                        if is_head { reply.without_body() } else { reply }
                     }
                     None => {
                         Reply::problem(Code::MalformedRequest, "this is no envelope of the Functions host")
@@ -150,7 +153,8 @@ fn request(body: &[u8], invocation: String) -> Option<Call> {
         Some(Value::Null) | None => Bytes::new(),
         Some(other) => Bytes::from(other.to_string()),
     };
-    Some(Call::enveloped(params, query, headers, body, invocation))
+    let is_head = request.get("Method").is_some_and(|method| method == "HEAD");
+    Some(Call::enveloped(is_head, params, query, headers, body, invocation))
 }
 
 fn texts(object: Option<&Value>) -> Vec<(String, String)> {
@@ -202,6 +206,7 @@ async fn enveloped(reply: Reply) -> Response {
 fn messages(runs: &[RunId]) -> Map<String, Value> {
     let mut outputs = Map::new();
     if !runs.is_empty() {
+        metrics::ANNOUNCED.add(runs.len());
         let messages: Vec<Value> = runs.iter().map(|run| json!({ "v": 1, "run_id": run })).collect();
         outputs.insert(RUNS.to_owned(), Value::Array(messages));
     }

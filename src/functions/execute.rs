@@ -2,6 +2,7 @@
 //! it can be claimed. A message that makes no sense is dropped, because it never will.
 
 use super::envelope::{Outcome, Triggered, message};
+use crate::metrics;
 use crate::run::RunId;
 use crate::work::execute::{chain, execute};
 use crate::work::{App, reconcile};
@@ -11,6 +12,7 @@ const RUN: &str = "run";
 
 pub(super) async fn answer(app: App, call: Triggered) -> Outcome {
     let Some(id) = run_id(&call) else {
+        metrics::DROPPED.one("malformed");
         tracing::warn!("dropped a message that names no run");
         return Outcome::Done(Vec::new());
     };

@@ -3,6 +3,7 @@
 
 use super::envelope::{Outcome, Triggered};
 use super::execute::run_id;
+use crate::metrics;
 use crate::run::Reason;
 use crate::work::App;
 use crate::work::execute::chain;
@@ -14,7 +15,10 @@ pub(super) async fn answer(app: App, call: Triggered) -> Outcome {
     };
     match app.runs.give_up(&id, Reason::Poison, "the queue gave its message up after too many failures").await
     {
-        Ok(true) => tracing::error!(run.id = %id, "gave run {id} up: its message failed too often"),
+        Ok(true) => {
+            metrics::RUNS_ENDED.one(Reason::Poison.as_str());
+            tracing::error!(run.id = %id, "gave run {id} up: its message failed too often");
+        }
         Ok(false) => tracing::info!(run.id = %id, "run {id} has ended, or is not known here"),
         // Reconcile announces it again or ends it.
         Err(error) => {

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
-use super::call::{Call, call};
+use super::call::{Call, call, reads};
 use super::reply::Reply;
 use crate::work::App;
 use crate::work::execute::chain;
@@ -16,7 +16,7 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
     let route = live
         .or(ready)
         .unify()
-        .and(warp::get())
+        .and(reads())
         .and(call())
         .map(|probe: &str, call: Call| call.with("probe", probe));
     super::plain("health", app, route, answer)
@@ -55,6 +55,7 @@ struct RunStorePart {
     mode: Option<&'static str>,
     /// Version of its schema, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     schema_version: Option<i64>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::header::LINK;
 
-use super::call::{Call, call};
+use super::call::{Call, call, reads};
 use super::record::{RunRecord, record};
 use super::reply::{Refusal, Reply};
 use crate::clock::Timestamp;
@@ -24,7 +24,7 @@ const PARAMETERS: [&str; 7] =
     ["status", "q", "submitted_after", "submitted_before", "submitted_by", "limit", "cursor"];
 
 pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
-    super::plain("list", app, warp::path!("api" / "backtests").and(warp::get()).and(call()), answer)
+    super::plain("list", app, warp::path!("api" / "backtests").and(reads()).and(call()), answer)
 }
 
 /// A page of runs.

@@ -3,9 +3,15 @@
 use super::envelope::{Outcome, Triggered};
 use crate::work::App;
 use crate::work::execute::chain;
+use crate::work::reconcile::{measure, reconcile};
 
 pub(super) async fn answer(app: App, _: Triggered) -> Outcome {
-    match crate::work::reconcile::reconcile(&app).await {
+    let reconciled = reconcile(&app).await;
+    // What cannot be measured is still repaired.
+    if let Err(error) = measure(&app).await {
+        tracing::warn!(error = chain(&error), "could not count the runs");
+    }
+    match reconciled {
         Ok(announce) => Outcome::Done(announce),
         Err(error) => {
             tracing::warn!(error = chain(&error), "could not reconcile");

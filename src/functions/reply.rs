@@ -6,7 +6,7 @@ use serde::Serialize;
 use sync_wrapper::SyncStream;
 use utoipa::ToSchema;
 use warp::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
     RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use warp::http::{HeaderMap, Response as HttpResponse, StatusCode};
@@ -15,6 +15,7 @@ use warp::reply::{Reply as _, Response};
 use crate::engine::config::Fault;
 use crate::run::{RunId, Status};
 use crate::store::artifacts::{ArtifactError, ByteStream};
+use crate::store::blob::Link;
 use crate::store::prices::LoadError;
 use crate::store::runs::StoreError;
 use crate::work::execute::chain;
@@ -144,6 +145,16 @@ impl Reply {
     /// 304: the caller has it.
     pub(super) fn not_modified() -> Self {
         Self::new(StatusCode::NOT_MODIFIED, Body::Nothing)
+    }
+
+    /// 302 to an address that is a secret of the caller.
+    pub(super) fn elsewhere(link: &Link) -> Self {
+        let mut reply = Self::new(StatusCode::FOUND, Body::Nothing);
+        if let Ok(mut address) = HeaderValue::from_str(link.reveal()) {
+            address.set_sensitive(true);
+            reply.headers.insert(LOCATION, address);
+        }
+        reply
     }
 
     /// 503 with a document of our own.
@@ -276,6 +287,11 @@ impl Reply {
     pub(super) fn announcing(mut self, runs: impl IntoIterator<Item = RunId>) -> Self {
         self.announce.extend(runs);
         self
+    }
+
+    /// The head of this answer alone.
+    pub(super) fn without_body(self) -> Self {
+        Self { body: Body::Nothing, ..self }
     }
 
     /// The answer to a plain request.

@@ -2,8 +2,9 @@
 //! nothing to find, whatever lies in the store.
 
 use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -11,11 +12,13 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, ETAG};
 
-use super::call::{Call, call};
+use super::call::{Call, call, reads};
 use super::record::RunSummary;
 use super::reply::{Code, Refusal, Reply};
 use super::status::{describe, find};
 use crate::run::{Publication, Run, RunEvent, RunId, RunState};
+use crate::store::blob::Link;
+use crate::work::execute::chain;
 use crate::work::report::{MANIFEST, content_type};
 use crate::work::results::{self, DailyPoint, Positions, ResultError, RollingPoint, Series, TradesPage};
 use crate::work::{App, sha256_hex};
@@ -24,6 +27,9 @@ use crate::work::{App, sha256_hex};
 const POINTS: usize = 5000;
 /// Points that a caller may ask for.
 const POINTS_ALLOWED: RangeInclusive<usize> = 50..=200_000;
+
+/// How long a link to a file is good.
+const LINK_LIFETIME: Duration = Duration::from_secs(300);
 
 /// What a page of ours may do in a browser: show itself.
 const PAGE_POLICY: &str =
@@ -34,7 +40,7 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
         .and(warp::path("backtests"))
         .and(warp::path::param())
         .and(warp::path::tail())
-        .and(warp::get())
+        .and(reads())
         .and(call())
         .map(|run_id: String, result: warp::path::Tail, call: Call| {
             call.with("run_id", &run_id).with("result", result.as_str())
@@ -329,18 +335,21 @@ async fn size_of(app: &App, published: &Publication, name: &str) -> Result<u64, 
     ),
 )]
 async fn report(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
-    file(app, publication(run)?, "report.html", call).await
+    let published = publication(run)?;
+    call.parameters(&[]).check()?;
+    file(app, published, "report.html", false, call).await
 }
 
 /// One file of a run
 ///
-/// Names may have slashes. Any of the media types that the list of files names.
+/// Names may have slashes. Any of the media types that the list of files names. A link is followed without the function
+/// key.
 #[utoipa::path(
     get, path = "/api/backtests/{run_id}/artifacts/{name}", operation_id = "artifact", tag = "results",
     params(
         ("run_id" = RunId, Path, description = "The run"),
         ("name" = String, Path, description = "Name in the list of files", example = "trades.csv"),
-        ("redirect" = Option<bool>, Query, description = "Whether a link to the store may be the answer"),
+        ("redirect" = Option<bool>, Query, description = "Whether a link to the file in the storage account may be the answer; without links, its bytes are"),
         ("Range" = Option<String>, Header, description = "Part of it, `bytes=0-1023`"),
     ),
     responses(
@@ -348,21 +357,30 @@ async fn report(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
             ("ETag" = String, description = "SHA-256 of the content"), ("Accept-Ranges" = String, description = "`bytes`"))),
         (status = 206, description = "The part of it that was asked for", content((inline(Content) = "*/*")),
             headers(("Content-Range" = String, description = "Which part"))),
+        (status = 302, description = "The file in the storage account; a link that is good for five minutes, to read this file alone",
+            headers(("Location" = String, description = "The link. Whoever has it can read the file: treat it as a secret"))),
         (status = 304, description = "The caller has it"),
     ),
 )]
 async fn artifact(app: &App, run: &Run, name: &str, call: &Call) -> Result<Reply, Refusal> {
-    file(app, publication(run)?, name, call).await
-}
-
-/// One file, or the part of it that is asked for, as it comes from the store.
-async fn file(app: &App, published: &Publication, name: &str, call: &Call) -> Result<Reply, Refusal> {
+    let published = publication(run)?;
     let mut parameters = call.parameters(&["redirect"]);
-    // No store here has links to give away, so both answers are the same.
-    if parameters.text("redirect").is_some_and(|text| !matches!(text, "true" | "false")) {
+    let redirect = parameters.text("redirect");
+    if redirect.is_some_and(|text| !matches!(text, "true" | "false")) {
         parameters.fault("redirect", "must be true or false");
     }
     parameters.check()?;
+    file(app, published, name, redirect == Some("true") && call.may_be_redirected(), call).await
+}
+
+/// One file, or the part of it that is asked for, as it comes from the store.
+async fn file(
+    app: &App,
+    published: &Publication,
+    name: &str,
+    redirect: bool,
+    call: &Call,
+) -> Result<Reply, Refusal> {
     let files = listed(app, published).await?;
     let hash = match files.into_iter().find(|file| file.name == name) {
         Some(file) => file.sha256,
@@ -372,6 +390,9 @@ async fn file(app: &App, published: &Publication, name: &str, call: &Call) -> Re
     let etag = format!("\"{hash}\"");
     if let Some(known) = known(call, &etag)? {
         return Ok(known);
+    }
+    if redirect && let Some(link) = link(app, published, name).await {
+        return Ok(Reply::elsewhere(&link));
     }
     let size = size_of(app, published, name).await?;
     let range = match call.header("range").filter(|_| call.header("if-range").is_none_or(|tag| tag == etag)) {
@@ -388,13 +409,28 @@ async fn file(app: &App, published: &Publication, name: &str, call: &Call) -> Re
     let partial = range.as_ref().map(|range| format!("bytes {}-{}/{size}", range.start, range.end - 1));
     let range = range.unwrap_or(0..size);
     let length = range.end - range.start;
-    let content = app.artifacts.read(&published.location, name, range).await;
-    let reply =
-        Reply::file(content.map_err(|error| Reply::artifacts(&error))?, length, content_type(name), partial);
+    let content = if call.is_head {
+        futures_util::stream::empty().boxed()
+    } else {
+        let content = app.artifacts.read(&published.location, name, range).await;
+        content.map_err(|error| Reply::artifacts(&error))?
+    };
+    let reply = Reply::file(content, length, content_type(name), partial);
     let reply =
         if name.ends_with(".html") { reply.with(CONTENT_SECURITY_POLICY, PAGE_POLICY) } else { reply };
     let file_name = name.rsplit('/').next().unwrap_or(name);
     Ok(lasting(reply, &etag).with(CONTENT_DISPOSITION, &format!("inline; filename=\"{file_name}\"")))
+}
+
+/// A link to a file, where the store has them and may make one: without, the bytes are as good an answer.
+async fn link(app: &App, published: &Publication, name: &str) -> Option<Link> {
+    match app.artifacts.link(&published.location, name, LINK_LIFETIME).await {
+        Ok(link) => link,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "a link to {name} could not be made; answering its bytes");
+            None
+        }
+    }
 }
 
 enum Asked {

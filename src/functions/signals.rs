@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
-use super::call::{Call, call};
+use super::call::{Call, call, reads};
 use super::reply::{Code, Refusal, Reply};
 use crate::signal::YearMonth;
 use crate::store::pg::PgError;
@@ -26,7 +26,7 @@ pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
     let route = warp::path("api")
         .and(warp::path("signals"))
         .and(warp::path::tail())
-        .and(warp::get())
+        .and(reads())
         .and(call())
         .map(|view: warp::path::Tail, call: Call| call.with("view", view.as_str()));
     super::plain("signals", app, route, answer)

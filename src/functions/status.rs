@@ -4,7 +4,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::http::header::{CACHE_CONTROL, ETAG, RETRY_AFTER};
 
-use super::call::{Call, call, unknown_run};
+use super::call::{Call, call, reads, unknown_run};
 use super::record::{POLL_SECONDS, RunRecord, record};
 use super::reply::{Refusal, Reply, written};
 use crate::run::{Run, RunId};
@@ -12,7 +12,7 @@ use crate::work::{App, sha256_hex};
 
 pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
     let route = warp::path!("api" / "backtests" / String)
-        .and(warp::get())
+        .and(reads())
         .and(call())
         .map(|run_id: String, call: Call| call.with("run_id", &run_id));
     super::plain("status", app, route, answer)

@@ -2,6 +2,8 @@
 //! request with its condition. What is kept in the blobs is the caller's business. Keys and tokens exist only between
 //! here and the wire: not in `Debug`, not in an error, not in an address that a log line could show.
 
+mod link;
+
 use std::fmt;
 use std::num::NonZero;
 use std::ops::Range;
@@ -26,6 +28,7 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
+pub use self::link::Link;
 use super::identity::Identity;
 use crate::clock::Timestamp;
 
@@ -195,7 +198,15 @@ impl BlobAccount {
         let endpoint = Url::parse(&format!("https://{name}.blob.core.windows.net"))
             .map_err(|_| InvalidAccount(format!("'{name}' is no account name")))?;
         let unusable = |error: azure_core::Error| InvalidAccount(format!("no identity to use: {error}"));
-        let credential = identity.credential().map_err(unusable)?;
+        Self::by_credential(name, endpoint, identity.credential().map_err(unusable)?)
+    }
+
+    /// The account of that name at an address of its own, which must be `https`.
+    pub fn by_credential(
+        name: &str,
+        endpoint: Url,
+        credential: Arc<dyn TokenCredential>,
+    ) -> Result<Self, InvalidAccount> {
         Self::new(name.to_owned(), endpoint, Key::Token, Some(credential))
     }
 
@@ -227,22 +238,27 @@ impl BlobAccount {
             path.pop_if_empty().push(name);
         }
         let options = BlobContainerClientOptions {
-            client_options: ClientOptions {
-                // A certificate that nobody vouches for is a lasting fault, and so is a wrong address.
-                retry: RetryOptions::exponential(ExponentialRetryOptions {
-                    initial_delay: SdkDuration::milliseconds(200),
-                    max_retries: 3,
-                    max_total_elapsed: SdkDuration::seconds(10),
-                    max_delay: SdkDuration::seconds(3),
-                }),
-                transport: Some(Transport::new(Arc::clone(&self.wire) as Arc<dyn HttpClient>)),
-                ..ClientOptions::default()
-            },
+            client_options: client_options(&self.wire),
             ..BlobContainerClientOptions::default()
         };
         let client = BlobContainerClient::new(url, self.credential.clone(), Some(options))
             .map_err(|error| BlobError::new("use", name, &error))?;
         Ok(Container { name: name.to_owned(), client: Arc::new(client) })
+    }
+}
+
+/// What all clients of an account have in common.
+fn client_options(wire: &Arc<Wire>) -> ClientOptions {
+    ClientOptions {
+        // A certificate that nobody vouches for is a lasting fault, and so is a wrong address.
+        retry: RetryOptions::exponential(ExponentialRetryOptions {
+            initial_delay: SdkDuration::milliseconds(200),
+            max_retries: 3,
+            max_total_elapsed: SdkDuration::seconds(10),
+            max_delay: SdkDuration::seconds(3),
+        }),
+        transport: Some(Transport::new(Arc::clone(wire) as Arc<dyn HttpClient>)),
+        ..ClientOptions::default()
     }
 }
 

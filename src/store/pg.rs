@@ -17,6 +17,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use scopeguard::ScopeGuard;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
@@ -24,6 +26,8 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Row, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::metrics;
 
 /// Longest wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(2);
@@ -72,7 +76,31 @@ pub trait Passwords: Send + Sync {
 pub struct Pool {
     connections: deadpool_postgres::Pool,
     newest: Option<Newest>,
+    /// Turns of long work: all connections but one, so that short statements find one.
+    turns: Arc<Semaphore>,
 }
+
+/// A connection of a pool for work that may take longer than a statement there.
+pub struct Lent {
+    connection: ScopeGuard<Object, fn(Object)>,
+    _turn: OwnedSemaphorePermit,
+    _used: metrics::Held,
+}
+
+impl Lent {
+    /// The connection. Its statements are short ones, unless their transaction begins with [`AT_LEISURE`].
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.connection
+    }
+
+    /// Ends the work well. Otherwise the connection is closed: answers may still be on their way.
+    pub fn give_back(self) {
+        drop(ScopeGuard::into_inner(self.connection));
+    }
+}
+
+/// Lets the statements of a transaction take their time.
+pub const AT_LEISURE: &str = "SET LOCAL statement_timeout = 0";
 
 /// The password that new connections take.
 #[derive(Clone)]
@@ -172,7 +200,7 @@ impl Database {
             .recycle_timeout(Some(ACQUIRE))
             .build()
             .map_err(|error| PgError::Tls(error.to_string()))?;
-        Ok(Pool { connections, newest })
+        Ok(Pool { connections, newest, turns: Arc::new(Semaphore::new(size.saturating_sub(1).max(1))) })
     }
 
     /// Another database of the same server.
@@ -481,7 +509,7 @@ pub async fn acquire(pool: &Pool) -> Result<Object, PgError> {
     if pool.connections.status().available == 0 {
         pool.renew_password().await?;
     }
-    let mut taken = pool.connections.get().await;
+    let mut taken = metrics::POOL_WAIT.of(pool.connections.get()).await;
     if let Err(PoolError::Backend(error)) = &taken
         && pool.newest.is_some()
         && error.code().is_some_and(|state| state.code().starts_with("28"))
@@ -496,14 +524,25 @@ pub async fn acquire(pool: &Pool) -> Result<Object, PgError> {
     })
 }
 
-/// Runs one statement. A connection that does not answer is given up.
+/// A connection of `pool` for work that may take long, when it is its turn.
+pub async fn lend(pool: &Pool) -> Result<Lent, PgError> {
+    // Nobody closes the semaphore.
+    let turn = Arc::clone(&pool.turns).acquire_owned().await.map_err(|_| PgError::Busy)?;
+    let connection = acquire(pool).await?;
+    let connection: ScopeGuard<Object, fn(Object)> =
+        scopeguard::guard(connection, |cut| drop(Object::take(cut)));
+    Ok(Lent { connection, _turn: turn, _used: metrics::CONNECTIONS.hold() })
+}
+
+/// Runs one statement. A connection that broke or does not answer is given up: that it is closed may become known later,
+/// and the next one would get it.
 pub async fn query(pool: &Pool, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, PgError> {
     let client = acquire(pool).await?;
-    match tokio::time::timeout(ANSWER, client.query_typed(sql, params)).await {
-        Ok(rows) => rows.map_err(classed),
-        Err(_) => {
-            drop(Object::take(client));
-            Err(PgError::Silent)
-        }
+    let _used = metrics::CONNECTIONS.hold();
+    let answer = tokio::time::timeout(ANSWER, client.query_typed(sql, params)).await;
+    let rows = answer.map_or(Err(PgError::Silent), |rows| rows.map_err(classed));
+    if rows.as_ref().is_err_and(PgError::is_broken) {
+        drop(Object::take(client));
     }
+    rows
 }

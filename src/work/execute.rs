@@ -14,7 +14,8 @@ use super::compute::{ComputeError, Computed, compute};
 use super::report::{self, Artifact, Facts};
 use super::{App, ENGINE_VERSION, sha256_hex, submit};
 use crate::engine::{BacktestConfig, Market};
-use crate::run::{Location, Publication, Reason, Run, RunId, Status, retry_back_off};
+use crate::metrics;
+use crate::run::{Location, Publication, Reason, Run, RunId, RunState, Status, retry_back_off};
 use crate::store::artifacts::NewFile;
 use crate::store::prices::Loaded;
 use crate::store::runs::{Beat, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Progress, StoreError};
@@ -44,20 +45,29 @@ pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed
         timeout_seconds: app.terms.timeout_seconds,
         engine_version: ENGINE_VERSION.to_owned(),
     };
-    let claimed = match app.runs.claim(id, &claimant).await? {
+    let claimed = match metrics::CLAIM.of(app.runs.claim(id, &claimant)).await? {
         Claim::Claimed(claimed) => *claimed,
         Claim::NotNow(status) => {
+            metrics::DROPPED.one(status.as_str());
             tracing::info!(run.id = %id, "nothing to do for run {id}: it is {status} and not to be claimed now");
             return Ok(Executed::Dropped);
         }
         Claim::Unknown => {
+            metrics::DROPPED.one("unknown");
             tracing::warn!(run.id = %id, "dropped a message for run {id}, which this store does not know");
             return Ok(Executed::Dropped);
         }
     };
     let Claimed { run, lease, taken_from } = claimed;
+    metrics::CLAIMS.one();
+    if let (1, RunState::Running { started_at, .. }) = (run.attempt, &run.state) {
+        metrics::QUEUE_WAIT.took((*started_at - run.submitted_at).to_std().unwrap_or_default());
+    }
     match taken_from {
-        Some(owner) => tracing::warn!(run.id = %id, attempt = run.attempt, "took run {id} over from {owner}"),
+        Some(owner) => {
+            metrics::TAKEOVERS.one();
+            tracing::warn!(run.id = %id, attempt = run.attempt, "took run {id} over from {owner}");
+        }
         None => tracing::info!(run.id = %id, attempt = run.attempt, "claimed run {id}"),
     }
 
@@ -65,7 +75,8 @@ pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed
     let attempt = Attempt::start(app, &run, lease);
     let ending = match attempt.work(app, &run).await {
         Ok(publication) => Ending::Complete(Box::new(publication)),
-        Err(Stopped::Asked(Stop::Lost)) => {
+        Err(Stopped::Asked(Stop::Lost { at })) => {
+            metrics::FENCED_OUT.one(at);
             tracing::warn!(run.id = %id, "stopped run {id}: somebody else holds it");
             return Ok(Executed::FencedOut);
         }
@@ -80,15 +91,29 @@ pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed
         }
     };
     let elapsed_ms = started.elapsed().as_millis() as u64;
+    metrics::RUN.took(started.elapsed());
     match attempt.finish(app, &ending).await? {
         Finish::Done(status) => {
+            count_ending(&ending, status);
             tracing::info!(run.id = %id, %status, elapsed_ms, "run {id} is {status} after {elapsed_ms} ms");
             Ok(Executed::Ended(status))
         }
         Finish::Lost => {
+            metrics::FENCED_OUT.one("finish");
             tracing::warn!(run.id = %id, "the result of run {id} came too late: somebody else holds it");
             Ok(Executed::FencedOut)
         }
+    }
+}
+
+/// Counts how an attempt ended. A retry that was not allowed has become what it would end in.
+fn count_ending(ending: &Ending, status: Status) {
+    match (status, ending) {
+        (Status::Queued, Ending::RetryLater { reason, .. }) => metrics::RETRIES.one(reason.as_str()),
+        (Status::Failed, Ending::RetryLater { reason, .. } | Ending::Fail { reason, .. }) => {
+            metrics::RUNS_ENDED.one(reason.as_str());
+        }
+        (status, _) => metrics::RUNS_ENDED.one(status.as_str()),
     }
 }
 
@@ -104,10 +129,16 @@ struct Attempt {
 /// Why an attempt must end early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
-    Lost,
+    /// Somebody else holds the run, or may; and what found that out.
+    Lost {
+        at: &'static str,
+    },
     Canceled,
     TimedOut,
 }
+
+/// What a beat says when somebody else holds the run.
+const BEATEN: Stop = Stop::Lost { at: "beat" };
 
 /// Why an attempt has no result.
 enum Stopped {
@@ -155,10 +186,12 @@ impl Attempt {
         let config = BacktestConfig::from_value(&submitted).map_err(|faults| {
             broken_config(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
-        let loaded = self.or_stopped(app.data.load(&config)).await?.map_err(|error| Stopped::Failed {
-            reason: if error.is_retryable() { Reason::StorageUnavailable } else { Reason::InvalidData },
-            error: chain(&error),
-            retry: error.is_retryable(),
+        let loaded = self.or_stopped(metrics::LOAD.of(app.data.load(&config))).await?.map_err(|error| {
+            Stopped::Failed {
+                reason: if error.is_retryable() { Reason::StorageUnavailable } else { Reason::InvalidData },
+                error: chain(&error),
+                retry: error.is_retryable(),
+            }
         })?;
         let data_versions = loaded.data_versions.clone();
         let location = app.artifacts.location(config.output.adls_dir.as_deref(), &run.id, run.fence);
@@ -194,8 +227,10 @@ impl Attempt {
                     ControlFlow::Continue(())
                 }
             };
+            let started = Instant::now();
             let market = Market::assemble(&config, loaded.prices, loaded.signals).map_err(ComputeError::from);
             let computed = market.and_then(|market| compute(&facts, &market, Some(fence), &mut on_bar));
+            metrics::COMPUTE.took(started.elapsed());
             computed.map_err(|error| {
                 let reason = match &error {
                     ComputeError::Report(_) => Reason::EnginePanic,
@@ -254,13 +289,17 @@ impl Attempt {
             return Ok(Finish::Lost);
         }
         self.beats.abort();
-        app.runs.finish(&self.lease, ending).await
+        metrics::FINISH.of(app.runs.finish(&self.lease, ending)).await
     }
 
     /// Whether a beat was confirmed recently enough to start a write.
     fn still_trusted(&self, app: &App) -> Result<(), Stopped> {
         let silence = self.confirmed.borrow().elapsed().as_secs_f64();
-        if silence <= TRUST * app.terms.lease_seconds { Ok(()) } else { Err(Stopped::Asked(Stop::Lost)) }
+        if silence <= TRUST * app.terms.lease_seconds {
+            Ok(())
+        } else {
+            Err(Stopped::Asked(Stop::Lost { at: "upload" }))
+        }
     }
 
     /// Waits for `work`, or for the order to stop.
@@ -268,7 +307,7 @@ impl Attempt {
         let mut stop = self.stop.clone();
         tokio::select! {
             done = work => Ok(done),
-            Ok(order) = stop.wait_for(Option::is_some) => Err(Stopped::Asked(order.unwrap_or(Stop::Lost))),
+            Ok(order) = stop.wait_for(Option::is_some) => Err(Stopped::Asked(order.unwrap_or(BEATEN))),
         }
     }
 }
@@ -305,12 +344,16 @@ async fn beat(
             return order(Stop::TimedOut);
         }
         let sent = Instant::now();
-        match app.runs.beat(&lease, &gauge.progress()).await {
+        match metrics::BEAT.of(app.runs.beat(&lease, &gauge.progress())).await {
             Ok(Beat::Held { cancel_requested: false }) => {
+                metrics::BEATS.one();
                 let _ = confirmed.send(sent);
             }
-            Ok(Beat::Held { cancel_requested: true }) => return order(Stop::Canceled),
-            Ok(Beat::Lost) => return order(Stop::Lost),
+            Ok(Beat::Held { cancel_requested: true }) => {
+                metrics::BEATS.one();
+                return order(Stop::Canceled);
+            }
+            Ok(Beat::Lost) => return order(BEATEN),
             // Silence is not a loss: the lease is ours until somebody takes it.
             Err(error) => {
                 tracing::warn!(run.id = %id, error = chain(&error), "could not renew the lease of run {id}");

@@ -1,7 +1,8 @@
 //! Reconcile: look at the rows and repair what is overdue. Safe anywhere, any number of times, at once: what to do
 //! is decided from the row as it was seen, and the store does it only if the row is still so.
 
-use crate::run::{RunId, Verdict, decide};
+use crate::metrics;
+use crate::run::{Reason, RunId, Status, Verdict, decide};
 use crate::store::runs::{Settlement, StoreError};
 use crate::work::App;
 
@@ -22,10 +23,26 @@ pub async fn reconcile(app: &App) -> Result<Vec<RunId>, StoreError> {
     }
     let settled = app.runs.settle(&verdicts).await?;
     for (id, reason) in &settled.ended {
+        metrics::RUNS_ENDED.one(ended_as(*reason));
         tracing::warn!(run.id = %id, "gave up run {id}: {}", reason.as_str());
     }
+    metrics::RECOVERED.add(settled.announced.len());
     for id in &settled.announced {
         tracing::info!(run.id = %id, "announce run {id} again");
     }
     Ok(settled.announced)
+}
+
+/// The last part of a reason's story: who asked for it has canceled the run, everything else has failed it.
+fn ended_as(reason: Reason) -> &'static str {
+    if reason == Reason::CanceledByUser { Status::Canceled.as_str() } else { reason.as_str() }
+}
+
+/// Measures how much waits and runs. Rows that have ended are many, and counted as they end.
+pub async fn measure(app: &App) -> Result<(), StoreError> {
+    let tally = app.runs.tally().await?;
+    metrics::RUNS.set(Status::Queued.as_str(), f64::from(tally.queued));
+    metrics::RUNS.set(Status::Running.as_str(), f64::from(tally.running));
+    metrics::OLDEST_DUE.set(tally.oldest_due_seconds);
+    Ok(())
 }

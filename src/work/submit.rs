@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{App, ENGINE_VERSION, document, sha256_hex};
 use crate::engine::config::{BacktestConfig, Fault, Symbols};
+use crate::metrics;
 use crate::run::{Run, RunId, Submission};
 use crate::store::runs::{Inserted, NewRun, StoreError};
 
@@ -101,12 +102,14 @@ pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitErro
         max_attempts: app.terms.max_attempts,
         announced: request.announces,
     };
-    match app.runs.insert(&new).await? {
+    match metrics::SUBMIT.of(app.runs.insert(&new)).await? {
         Inserted::Created(run) => {
+            metrics::SUBMITS.one();
             tracing::info!(run.id = %run.id, "stored run {}", run.id);
             Ok(Submitted { run: *run, created: true, announce: request.announces })
         }
         Inserted::Replayed(run) => {
+            metrics::REPLAYS.one();
             // The first answer may have been lost with its message.
             let announce = request.announces && app.runs.announce(&run.id).await?;
             Ok(Submitted { run: *run, created: false, announce })

@@ -8,6 +8,7 @@ use chrono::Duration;
 use futures_util::TryStreamExt;
 
 use super::App;
+use crate::metrics;
 use crate::run::{Run, RunState};
 use crate::store::artifacts::{ArtifactError, Attempt};
 use crate::store::runs::StoreError;
@@ -35,6 +36,7 @@ pub async fn sweep(app: &App) -> Result<usize, SweepError> {
         if is_garbage(&run, &attempt) {
             app.artifacts.remove(&attempt.location).await?;
             tracing::info!(run.id = %run.id, "removed what attempt f{} of run {} left", attempt.fence, run.id);
+            metrics::SWEPT.one();
             removed += 1;
         }
     }

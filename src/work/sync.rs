@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::execute::chain;
 use super::rank::{self, RankError};
 use super::sha256_hex;
+use crate::metrics;
 use crate::signal::{self, LeftOut, YearMonth};
 use crate::store::pg::PgError;
 use crate::store::prices::MarketData;
@@ -348,6 +349,7 @@ pub async fn sync(
             Ok(written) => (written, None),
             Err(error) => (None, Some(error)),
         };
+        count(started.elapsed(), written, error.as_ref());
         if let Some(error) = &error {
             tracing::warn!(year_month = %due.month, error = error.message, "could not sync month {}", due.month);
             note_failure(writer.as_mut(), due.month, error).await;
@@ -356,7 +358,19 @@ pub async fn sync(
         }
         report.months.push(MonthReport { due: *due, rows, delta_written, written, error, elapsed_ms });
     }
+    metrics::BEHIND.set(report.months.iter().filter(|month| month.error.is_some()).count() as f64);
     Ok(report)
+}
+
+/// Counts a month that was worked on.
+fn count(elapsed: Duration, written: Option<WrittenRows>, error: Option<&Failure>) {
+    metrics::SYNC_MONTH.took(elapsed);
+    metrics::MONTHS.one(match error.map(|error| error.side) {
+        None => "synced",
+        Some(Side::Delta) => "delta",
+        Some(Side::Postgres) => "postgres",
+    });
+    metrics::ROWS.add(written.and_then(|written| usize::try_from(written.rows).ok()).unwrap_or_default());
 }
 
 /// Compares what Postgres holds with what was written there, and changes nothing.

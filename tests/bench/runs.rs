@@ -50,7 +50,8 @@ async fn measure() -> Vec<Rate> {
     let connections: i64 = admin.query_one(connections, &[]).await.expect("an answer").get(0);
     rates.push(Rate::count("runs/connections of the handler", connections));
 
-    let store = Arc::new(PostgresRuns::new(&database).expect("a store"));
+    let store =
+        Arc::new(PostgresRuns::new(database.pool(2).expect("a pool"), database.pool(1).expect("a pool")));
     for clients in [1, 8, 16] {
         let name = format!("runs/claim, beat, finish, {clients} clients");
         rates.push(many(name, clients, async |number| live(&store, clients, number).await).await);

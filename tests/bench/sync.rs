@@ -429,7 +429,9 @@ impl Cluster {
     }
 
     fn signals(&self) -> PostgresSignals {
-        PostgresSignals::new(&Database::parse(&self.dsn(), "bench").expect("a database")).expect("a pool")
+        PostgresSignals::new(
+            Database::parse(&self.dsn(), "bench").expect("a database").pool(2).expect("a pool"),
+        )
     }
 
     /// Milliseconds that psql takes for both files, in one transaction.

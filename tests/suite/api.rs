@@ -427,18 +427,58 @@ async fn a_wrong_method_is_told_the_right_one() {
     let home = Home::empty();
     let handler = home.handler(&[]).await;
     for (method, path, allowed) in [
-        (Method::DELETE, "/api/backtests", "GET, POST"),
-        (Method::POST, "/api/backtests/r", "GET"),
+        (Method::DELETE, "/api/backtests", "GET, HEAD, POST"),
+        (Method::POST, "/api/backtests/r", "GET, HEAD"),
         (Method::GET, "/api/backtests/r/cancel", "POST"),
-        (Method::PUT, "/api/backtests/r/artifacts/legs/a/weights.csv", "GET"),
-        (Method::POST, "/api/openapi.json", "GET"),
-        (Method::DELETE, "/api/healthz", "GET"),
+        (Method::PUT, "/api/backtests/r/artifacts/legs/a/weights.csv", "GET, HEAD"),
+        (Method::POST, "/api/openapi.json", "GET, HEAD"),
+        (Method::DELETE, "/api/healthz", "GET, HEAD"),
     ] {
         let answer = handler.call(method.clone(), path, None).await;
         assert_eq!(code(&answer), (405, "method_not_allowed".into()), "{method} {path}");
         assert_eq!(answer.header("allow"), allowed, "{method} {path}");
     }
     assert_eq!(code(&handler.get("/api/nothing").await), (404, "not_found".into()));
+}
+
+#[tokio::test]
+async fn head_is_answered_as_get_without_the_body() {
+    let home = Home::with_prices().with_clone();
+    let dev = home.dev(&[]).await;
+    let handler = with_run(&home, &[("BACKTEST_OUTPUT_DIR", ".backtests/results")]).await;
+    let document = handler.get("/api/openapi.json").await.json();
+    let paths = document["paths"].as_object().unwrap();
+    let reading: Vec<&String> =
+        paths.iter().filter(|(_, item)| item["get"].is_object()).map(|(path, _)| path).collect();
+    assert!(reading.len() >= 17, "{reading:?}");
+    // Through the host too, whose functions name their methods.
+    for base in [&handler.url, &dev.url] {
+        for path in &reading {
+            let path = path.replace("{run_id}", "r").replace("{name}", "trades.csv");
+            let send = async |method: Method| {
+                handler
+                    .send(handler.http.request(method, format!("{base}{path}")).header("range", "bytes=2-5"))
+                    .await
+            };
+            let (get, head) = (send(Method::GET).await, send(Method::HEAD).await);
+            assert_eq!((get.status, head.body.len()), (head.status, 0), "{base}{path}");
+            assert!(!get.body.is_empty(), "{base}{path}");
+            let kept = |answer: &Answer| {
+                let mut headers = answer.headers.clone();
+                for moving in ["date", "transfer-encoding", "x-azure-functions-invocationid"] {
+                    headers.remove(moving);
+                }
+                headers
+            };
+            assert_eq!(kept(&get), kept(&head), "{base}{path}");
+        }
+    }
+    assert_eq!(handler.call(Method::HEAD, "/api/backtests/none", None).await.status.as_u16(), 404);
+    assert_eq!(handler.call(Method::HEAD, "/api/backtests/r/cancel", None).await.status.as_u16(), 405);
+    let request = json!({ "req": { "Method": "HEAD", "Query": {}, "Headers": {},
+        "Params": { "run_id": "r", "result": "artifacts/trades.csv" } } });
+    let enveloped = &handler.envelope("results", &request).await.json()["Outputs"]["res"];
+    assert_eq!((&enveloped["statusCode"], &enveloped["body"]), (&json!(200), &json!("")));
 }
 
 /// The document that the handler serves.
@@ -537,6 +577,43 @@ async fn every_route_is_documented_and_every_documented_path_has_a_route() {
         );
         assert!(anonymous || operation["responses"]["429"].is_object(), "{method} {path} has no refusals");
     }
+}
+
+/// Fields of the objects in a schema that may be null, and whether they are always there.
+fn nullable(schema: &Value, found: &mut Vec<(String, bool)>) {
+    if let Some(fields) = schema["properties"].as_object() {
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        for (name, field) in fields {
+            let null = json!("null");
+            let types = field["type"].as_array().is_some_and(|types| types.contains(&null));
+            let either = field["oneOf"].as_array();
+            if types || either.is_some_and(|either| either.iter().any(|one| one["type"] == null)) {
+                found.push((name.clone(), required.contains(&json!(name))));
+            }
+        }
+    }
+    match schema {
+        Value::Object(parts) => parts.values().for_each(|part| nullable(part, found)),
+        Value::Array(parts) => parts.iter().for_each(|part| nullable(part, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_null_in_an_answer_is_always_there() {
+    let mut document = document().await;
+    let schemas = document["components"]["schemas"].as_object_mut().unwrap();
+    // A request may leave out what it may set to null.
+    for asked in ["Config", "WithConfig", "WithYaml"] {
+        let mut fields = Vec::new();
+        nullable(&schemas.remove(asked).unwrap(), &mut fields);
+        assert!(!fields.is_empty() && fields.iter().all(|(_, there)| !there), "{asked}: {fields:?}");
+    }
+    let mut fields = Vec::new();
+    nullable(&document, &mut fields);
+    assert!(fields.len() > 60, "{fields:?}");
+    let missing: Vec<_> = fields.iter().filter(|(_, there)| !there).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[tokio::test]

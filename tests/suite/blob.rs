@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use azure_core::credentials::Secret;
+use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
 use backtest_functions::cli::settings::{Environment, RunStoreMode, Settings};
 use backtest_functions::run::{Fence, Location, RunId, Status, Submission};
 use backtest_functions::store::artifacts::{ArtifactStore, AzureArtifacts, NewFile};
@@ -13,11 +13,13 @@ use backtest_functions::store::runs::adls::AdlsRuns;
 use backtest_functions::store::runs::{
     Claim, Claimant, Ending, Finish, Inserted, ListQuery, NewRun, RunStore,
 };
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
-use crate::support::azurite::{Storage, storage};
+use crate::support::azurite::{Storage, storage, with_tokens};
 use crate::support::http_proxy::{Fault, Proxy};
 use crate::support::service::{Handler, Home, eventually, momentum};
 use crate::support::submission::submission;
@@ -486,4 +488,183 @@ async fn an_upload_cut_in_the_middle_publishes_nothing_and_is_tried_again() {
     let run = handler.run("r").await;
     assert_eq!((&run["attempt"], &run["adls_prefix"]), (&json!(2), &json!("team/runs/r/f2")));
     check_results(&handler, "r").await;
+}
+
+/// A client that shows where it is sent instead of going there.
+fn stay() -> reqwest::Client {
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_link_reads_one_file_for_a_while_and_does_nothing_else() {
+    let Some(storage) = storage() else { return };
+    let home = Home::with_prices();
+    let handler = handler(&home, &settings(&storage, "sqlite")).await;
+    handler.submit(&json!({ "config": momentum(), "run_id": "r" })).await;
+    assert!(handler.wake("r").await.status.is_success());
+    let path = "/api/backtests/r/artifacts/trades.csv";
+    let bytes = handler.get(path).await;
+    let http = stay();
+    let asked = async |path: &str| {
+        handler.send(http.get(format!("{}{path}", handler.url)).header("x-functions-key", "k")).await
+    };
+    let link = asked(&format!("{path}?redirect=true")).await;
+    assert_eq!((link.status.as_u16(), link.header("cache-control"), link.body.len()), (302, "no-store", 0));
+    let link = url::Url::parse(link.header("location")).unwrap();
+    assert_eq!(link.port(), Some(storage.port));
+    assert_eq!((part_of(&link, "sp"), part_of(&link, "sr")), ("r".into(), "b".into()));
+    let left =
+        chrono::DateTime::parse_from_rfc3339(&part_of(&link, "se")).unwrap().to_utc() - chrono::Utc::now();
+    assert!((200..=300).contains(&left.num_seconds()), "{left}");
+
+    let send = async |request: reqwest::RequestBuilder| handler.send(request).await;
+    let file = send(http.get(link.clone())).await;
+    assert_eq!((file.status.as_u16(), &file.body), (200, &bytes.body));
+    for name in ["content-type", "content-disposition"] {
+        assert_eq!(file.header(name), bytes.header(name), "{name}");
+    }
+    assert_eq!(send(http.head(link.clone())).await.status.as_u16(), 200);
+    let part = send(http.get(link.clone()).header("range", "bytes=3-9")).await;
+    assert_eq!((part.status.as_u16(), &part.body[..]), (206, &bytes.body[3..10]));
+
+    let refused = async |what: &str, request: reqwest::RequestBuilder| {
+        assert_eq!(send(request).await.status.as_u16(), 403, "{what}");
+    };
+    let write = http.put(link.clone()).header("x-ms-blob-type", "BlockBlob").body("other");
+    refused("a write", write).await;
+    refused("a removal", http.delete(link.clone())).await;
+    let forged = |from: &str, to: &str| {
+        assert!(link.as_str().contains(from), "{link}");
+        link.as_str().replace(from, to)
+    };
+    let (signature, end) = (link.query().unwrap().rsplit_once("sig=").unwrap().1, part_of(&link, "se"));
+    let other = if signature.starts_with('A') { "B" } else { "A" };
+    let other = format!("{other}{}", &signature[1..]);
+    refused("another signature", http.get(forged(signature, &other))).await;
+    refused("a later end", http.get(forged(&format!("se={}", &end[..4]), "se=2099"))).await;
+    refused("more rights", http.get(forged("sp=r", "sp=rw"))).await;
+    refused("another file", http.get(forged("trades.csv?", "summary.json?"))).await;
+    assert_eq!(handler.get(path).await.body, bytes.body, "nothing was written");
+
+    // What is known already needs no link, and what is not there has none.
+    let known = http.get(format!("{}{path}?redirect=true", handler.url));
+    let known = send(known.header("if-none-match", bytes.header("etag"))).await;
+    assert_eq!(known.status.as_u16(), 304);
+    for (path, status) in [
+        (format!("{path}?redirect=false"), 200),
+        ("/api/backtests/r/artifacts/none.csv?redirect=true".to_owned(), 404),
+        (format!("{path}?redirect=yes"), 400),
+        ("/api/backtests/r/report?redirect=true".to_owned(), 400),
+    ] {
+        assert_eq!(asked(&path).await.status.as_u16(), status, "{path}");
+    }
+    let request = json!({ "req": {
+        "Url": path, "Method": "GET", "Query": { "redirect": "true" }, "Headers": {},
+        "Params": { "run_id": "r", "result": "artifacts/trades.csv" },
+    }});
+    let enveloped = &handler.envelope("results", &request).await.json()["Outputs"]["res"];
+    assert_eq!(enveloped["statusCode"], 200, "an envelope is never answered with a redirection");
+    assert_eq!(enveloped["body"].as_str().unwrap().as_bytes(), bytes.body);
+}
+
+fn part_of(link: &url::Url, name: &str) -> String {
+    link.query_pairs().find(|(found, _)| found == name).unwrap().1.into_owned()
+}
+
+#[tokio::test]
+async fn a_link_is_a_secret_and_a_signature_makes_none() {
+    let Some(storage) = storage() else { return };
+    let store = artifacts(&storage);
+    let at = store.location(None, &id("r"), Fence(1)).unwrap();
+    let file = NewFile { name: "a b+c%d.csv", content_type: TEXT, content: "content".into() };
+    store.create(&at, file).await.unwrap();
+    let lifetime = std::time::Duration::from_secs(60);
+    let link = store.link(&at, "a b+c%d.csv", lifetime).await.unwrap().unwrap();
+    assert!(!format!("{link:?}").contains("sig"), "{link:?}");
+    let read = reqwest::get(link.reveal()).await.unwrap();
+    assert_eq!(read.text().await.unwrap(), "content", "whatever is in a name");
+
+    let endpoint = storage.connection.rsplit_once("BlobEndpoint=").unwrap().1.to_owned();
+    let text = format!("BlobEndpoint={endpoint};SharedAccessSignature={}", signature(&storage));
+    let account = BlobAccount::by_connection(ConnectionString::parse(&text).unwrap()).unwrap();
+    let root = Directory::parse(&format!("{}/team", storage.container)).unwrap();
+    let signed = AzureArtifacts::new(account, Some(root), Vec::new());
+    assert!(signed.link(&at, "a b+c%d.csv", lifetime).await.unwrap().is_none());
+}
+
+/// Somebody with a token. The emulator looks at its claims and not at its signature.
+#[derive(Debug)]
+struct Somebody;
+
+#[async_trait::async_trait]
+impl TokenCredential for Somebody {
+    async fn get_token(
+        &self,
+        _: &[&str],
+        _: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        let now = chrono::Utc::now().timestamp();
+        let claims = json!({
+            "iss": "https://sts.windows.net/tenant/", "aud": "https://storage.azure.com", "nbf": now - 60,
+            "iat": now - 60, "exp": now + 3600, "oid": "11059fcc-5514-4800-b5f8-49808b9cfab6",
+            "tid": "ab1f708d-50f6-404c-a006-d71b2ac7a606",
+        });
+        let encoded = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+        let token =
+            format!("{}.{}.c2ln", encoded(&json!({ "alg": "RS256", "typ": "JWT" })), encoded(&claims));
+        let end = azure_core::time::OffsetDateTime::now_utc() + azure_core::time::Duration::hours(1);
+        Ok(AccessToken::new(token, end))
+    }
+}
+
+#[test]
+fn an_identity_is_lent_a_key_for_links() {
+    let Some(emulator) = with_tokens() else { return };
+    // Whom a process trusts is in its environment, so another one asks.
+    let asked = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["blob::with_an_identity", "--exact", "--ignored", "--nocapture"])
+        .env("SSL_CERT_FILE", &emulator.certificate)
+        .env("EMULATOR", &emulator.endpoint)
+        .output()
+        .unwrap();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&asked.stdout), String::from_utf8_lossy(&asked.stderr));
+    assert!(asked.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[tokio::test]
+#[ignore = "run by an_identity_is_lent_a_key_for_links, with the certificate that it trusts"]
+async fn with_an_identity() {
+    let Ok(endpoint) = std::env::var("EMULATOR") else { return };
+    let endpoint = url::Url::parse(&endpoint).unwrap();
+    let account = BlobAccount::by_credential("devstoreaccount1", endpoint, Arc::new(Somebody)).unwrap();
+    let root = Directory::parse("results/team").unwrap();
+    let store = AzureArtifacts::new(account, Some(root), Vec::new());
+    let at = store.location(None, &id("r"), Fence(1)).unwrap();
+    for name in ["a b.csv", "other.csv"] {
+        let file = NewFile { name, content_type: "text/csv", content: "content".into() };
+        store.create(&at, file).await.unwrap();
+    }
+    let link = store.link(&at, "a b.csv", std::time::Duration::from_secs(300)).await.unwrap().unwrap();
+    let link = url::Url::parse(link.reveal()).unwrap();
+    assert_eq!(part_of(&link, "spr"), "https");
+    assert_eq!(part_of(&link, "skoid"), "11059fcc-5514-4800-b5f8-49808b9cfab6");
+    let http = reqwest::Client::new();
+    let read = http.get(link.clone()).send().await.unwrap();
+    assert_eq!(read.status().as_u16(), 200);
+    assert_eq!(read.headers()["content-disposition"], "inline; filename=\"a b.csv\"");
+    assert_eq!(read.text().await.unwrap(), "content");
+    let forged = |from: &str, to: &str| {
+        assert!(link.as_str().contains(from), "{link}");
+        link.as_str().replace(from, to)
+    };
+    let write = http.put(link.clone()).header("x-ms-blob-type", "BlockBlob").body("other");
+    for refused in [
+        write,
+        http.get(forged("a%20b.csv?", "other.csv?")),
+        http.get(forged("sp=r", "sp=rw")),
+        http.get(forged("skoid=1", "skoid=2")),
+    ] {
+        assert_eq!(refused.send().await.unwrap().status().as_u16(), 403);
+    }
 }

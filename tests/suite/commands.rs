@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::service::{Home, eventually, program, project, run, run_well};
+use crate::support::postgres;
+use crate::support::service::{Dev, Home, eventually, program, project, run, run_well};
 
 #[test]
 fn the_demo_shows_the_whole_path() {
@@ -260,19 +261,34 @@ fn shells_complete_the_commands() {
     }
 }
 
-#[tokio::test]
-async fn the_curl_example_runs_as_it_stands() {
-    let home = Home::with_prices().with_clone();
-    let dev = home.dev(&[]).await;
+/// What the example with curl says against a host.
+fn curl_example(home: &Home, dev: &Dev) -> String {
     let output = Command::new("bash")
         .arg(home.path().join("examples/curl.sh"))
         .env("BACKTEST_URL", &dev.url)
         .env_remove("BACKTEST_FUNCTION_KEY")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("every call answered"), "{said}");
+    said
+}
+
+#[tokio::test]
+async fn the_curl_example_runs_as_it_stands() {
+    let home = Home::with_prices().with_clone();
+    let dev = home.dev(&[]).await;
+    let unavailable = r#""code":"signals_unavailable""#;
+    assert_eq!(curl_example(&home, &dev).matches(unavailable).count(), 3);
+    drop(dev);
+    if postgres::psql().is_none() {
+        return;
+    }
+    let dev = home.dev(&["--postgres"]).await;
+    let said = curl_example(&home, &dev);
+    assert_eq!(said.matches(r#""signals":[]"#).count(), 2, "a lake without rankings has no signals: {said}");
+    assert!(said.contains(r#""months":[]"#) && !said.contains(unavailable), "{said}");
 }
 
 /// A request of a `.http` file, variables filled in.
@@ -311,11 +327,27 @@ fn written_requests(text: &str, api: &str) -> Vec<Written> {
 #[tokio::test]
 async fn the_http_example_runs_as_it_stands() {
     let home = Home::with_prices().with_clone();
-    let dev = home.dev(&[]).await;
+    // Signals are served from a database.
+    let Some(_) = postgres::psql() else { return };
+    let dev = home.dev(&["--postgres"]).await;
     let text = std::fs::read_to_string(project("examples/backtests.http")).unwrap();
     let client = reqwest::Client::new();
     let requests = written_requests(&text, &format!("{}/api", dev.url));
-    assert!(requests.len() >= 17);
+    let document = std::fs::read_to_string(project("docs/openapi.json")).unwrap();
+    let document: Value = serde_json::from_str(&document).unwrap();
+    // Values stand in the place of names.
+    let is_call_of = |url: &str, path: &str| {
+        let given = url.split('?').next().unwrap().trim_start_matches(&dev.url).split('/');
+        let wanted = path.split('/');
+        given.clone().count() == wanted.clone().count()
+            && given.zip(wanted).all(|(given, wanted)| given == wanted || wanted.starts_with('{'))
+    };
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in ["GET", "POST"].into_iter().filter(|method| !item[method.to_lowercase()].is_null()) {
+            let is_there = requests.iter().any(|one| one.method == method && is_call_of(&one.url, path));
+            assert!(is_there, "{method} {path} is not in the file");
+        }
+    }
     for Written { method, url, headers, body } in requests {
         let mut request = client.request(method, &url);
         for (name, value) in headers {

@@ -1,7 +1,6 @@
 //! What must be observable after things went wrong, with runs in Postgres: processes are killed and stopped, connections
 //! cut at the worst moment, the server crashed. Each test says on its output how long recovery took.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use backtest_functions::cli::throwaway::Server;
@@ -406,13 +405,4 @@ async fn the_pool_is_exhausted() {
                  AND application_name LIKE 'backtests %' AND application_name <> 'backtests test'";
     let connections: i64 = blocker.query_one(count, &[]).await.unwrap().get(0);
     assert!((1..=3).contains(&connections), "{connections}");
-}
-
-/// Sends a signal with the program that has it on every system.
-impl Handler {
-    fn signal(&self, name: &str) {
-        let status =
-            Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
 }

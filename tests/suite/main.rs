@@ -41,6 +41,8 @@ mod blob;
 /// What lost executors leave behind is swept, and nothing else.
 mod sweep;
 
+/// How many connections a handler has, and what happens when there are few.
+mod connections;
 /// The Postgres schema, and how a database is reached.
 mod migrations;
 /// What Postgres has to do for the run store.
@@ -56,6 +58,8 @@ mod failures;
 mod handler;
 /// Leases between real processes, and what a kill leaves behind.
 mod leases;
+/// What a service counts and measures.
+mod metrics;
 /// Pieces of published tables, and what they cost.
 mod published;
 

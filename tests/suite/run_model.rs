@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backtest_functions::run::{Fence, Location, Publication, Reason, RunId, Status, Verdict, decide};
-use backtest_functions::store::pg::Database;
-use backtest_functions::store::runs::postgres::PostgresRuns;
 use backtest_functions::store::runs::sqlite::SqliteRuns;
 use backtest_functions::store::runs::{
     Beat, Cancel, Claim, Claimant, Ending, Finish, HeldLease, Inserted, NewRun, Progress, RunStore,
@@ -238,7 +236,7 @@ impl Pair {
             _ => {}
         }
         let agrees = match row.status {
-            Status::Canceled => matches!(cancel, Cancel::Canceled(_)),
+            Status::Canceled => matches!(cancel, Cancel::Canceled(_) | Cancel::Before(_)),
             Status::Running => matches!(cancel, Cancel::Asked(_)),
             _ => matches!(cancel, Cancel::Ended(_)),
         };
@@ -333,7 +331,7 @@ fn sqlite_does_what_the_model_does() {
 fn postgres_does_what_the_model_does() {
     let Some(dsn) = postgres::database() else { return };
     // A pool belongs to the runtime that it was first used on, which is that of the whole check.
-    let store = PostgresRuns::new(&Database::parse(&dsn, "test").unwrap()).unwrap();
+    let store = postgres::runs(&dsn);
     let store: Arc<dyn RunStore> = Arc::new(store);
     check(128, || Arc::clone(&store));
 }

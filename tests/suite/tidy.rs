@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use crate::support::service::project;
 
 /// Modules by floor; a module uses only those below it. `devhost` stands beside the house.
-const FLOORS: [(&str, u8); 9] = [
+const FLOORS: [(&str, u8); 10] = [
     ("engine", 0),
     ("run", 0),
     ("signal", 0),
     ("clock", 0),
+    ("metrics", 0),
     ("store", 1),
     ("work", 2),
     ("functions", 3),

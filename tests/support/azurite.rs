@@ -13,7 +13,7 @@ use super::service::project;
 
 /// The shell waits on our end of a pipe: when this program ends, however it ends, the emulator is stopped.
 const SCRIPT: &str = r#"
-node "$MAIN" --blobHost 127.0.0.1 --blobPort "$PORT" --inMemoryPersistence \
+node "$MAIN" --blobHost 127.0.0.1 --blobPort "$PORT" --inMemoryPersistence $MORE \
     --skipApiVersionCheck --disableTelemetry --silent >"$DIR/log" 2>&1 </dev/null &
 server=$!
 cat >/dev/null
@@ -55,7 +55,7 @@ impl Storage {
 pub(crate) fn storage() -> Option<Storage> {
     static EMULATOR: OnceLock<Option<(u16, Child)>> = OnceLock::new();
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let (port, _) = EMULATOR.get_or_init(start).as_ref()?;
+    let (port, _) = EMULATOR.get_or_init(|| start("")).as_ref()?;
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     Some(Storage { port: *port, connection: connection(*port), container: format!("test-{number}") })
 }
@@ -72,7 +72,54 @@ fn emulator() -> Option<PathBuf> {
     (main.is_file() && node.is_ok_and(|status| status.success())).then_some(main)
 }
 
-fn start() -> Option<(u16, Child)> {
+/// An emulator that takes tokens, which it does over TLS alone: its address, and the certificate that it shows. It runs as
+/// long as what is returned lives.
+pub(crate) struct WithTokens {
+    pub(crate) endpoint: String,
+    pub(crate) certificate: PathBuf,
+    _folder: tempfile::TempDir,
+    shell: Child,
+}
+
+impl Drop for WithTokens {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
+}
+
+/// `None` where there is no emulator.
+pub(crate) fn with_tokens() -> Option<WithTokens> {
+    emulator()?;
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=emulator", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .expect("openssl");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (port, shell) =
+        start(&format!("--oauth basic --cert {} --key {}", certificate.display(), key.display()))?;
+    let endpoint = format!("https://127.0.0.1:{port}/{ACCOUNT}");
+    Some(WithTokens { endpoint, certificate, _folder: folder, shell })
+}
+
+fn start(more: &str) -> Option<(u16, Child)> {
     let Some(main) = emulator() else {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs Azurite (make azurite)");
         // Not captured, so that it is seen.
@@ -89,6 +136,7 @@ fn start() -> Option<(u16, Child)> {
         .env("MAIN", main)
         .env("DIR", &folder)
         .env("PORT", port.to_string())
+        .env("MORE", more)
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();

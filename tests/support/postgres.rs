@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use backtest_functions::cli::throwaway::Server;
 use backtest_functions::store::migrations;
 use backtest_functions::store::pg::Database;
+use backtest_functions::store::runs::postgres::PostgresRuns;
 
 /// The connection string of a migrated database of its own; `None` where there is no Postgres.
 pub(crate) fn database() -> Option<String> {
@@ -17,6 +18,12 @@ pub(crate) fn database() -> Option<String> {
 /// The connection string of an empty database of its own; `None` where there is no Postgres.
 pub(crate) fn empty_database() -> Option<String> {
     create("")
+}
+
+/// The run store in a database, with the connections of a handler.
+pub(crate) fn runs(dsn: &str) -> PostgresRuns {
+    let database = Database::parse(dsn, "test").unwrap();
+    PostgresRuns::new(database.pool(2).unwrap(), database.pool(1).unwrap())
 }
 
 /// The program `psql` of the same installation.

@@ -127,6 +127,11 @@ impl Home {
 
     /// Starts a handler on this home; `settings` go beside the usual ones.
     pub(crate) async fn handler(&self, settings: &[(&str, &str)]) -> Handler {
+        self.handler_that_logs(settings, Stdio::null()).await
+    }
+
+    /// The same with a place for the lines of its log.
+    pub(crate) async fn handler_that_logs(&self, settings: &[(&str, &str)], log: Stdio) -> Handler {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = program()
             .arg("serve")
@@ -136,7 +141,7 @@ impl Home {
             .env("BACKTEST_OUTPUT_DIR", self.path().join("results"))
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(log)
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -245,6 +250,19 @@ impl Handler {
     /// Process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends a signal with the program that has it on every system.
+    pub(crate) fn signal(&self, name: &str) {
+        let status =
+            Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Asks it to stop, and answers its exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.child.wait().unwrap().code()
     }
 
     /// SIGKILL.

@@ -138,7 +138,8 @@ pub(crate) struct Synced {
 
 impl Synced {
     pub(crate) fn new(lake: &Lake, dsn: Option<&str>) -> Self {
-        let postgres = dsn.map(|dsn| PostgresSignals::new(&Database::parse(dsn, "test").unwrap()).unwrap());
+        let postgres =
+            dsn.map(|dsn| PostgresSignals::new(Database::parse(dsn, "test").unwrap().pool(2).unwrap()));
         let data = MarketData {
             lake: Some(Location::Local(lake.root().to_owned())),
             options: StorageOptions::default(),

@@ -23,13 +23,14 @@ const PLATFORM: [&str; 7] = [
 ];
 
 /// Settings of the program that a deployment on Azure leaves alone: local files, the client, names from the platform.
-const NOT_ON_AZURE: [&str; 11] = [
+const NOT_ON_AZURE: [&str; 12] = [
     "AZURE_STORAGE_CONNECTION_STRING",
     "BACKTEST_ALLOWED_DATA_DIRS",
     "BACKTEST_ALLOW_LOCAL_DATA",
     "BACKTEST_DB_PATH",
     "BACKTEST_FUNCTION_KEY",
     "BACKTEST_OUTPUT_DIR",
+    "BACKTEST_POSTGRES_CONNECTIONS",
     "BACKTEST_POSTGRES_DSN",
     "BACKTEST_URL",
     "FUNCTIONS_CUSTOMHANDLER_PORT",
@@ -37,8 +38,8 @@ const NOT_ON_AZURE: [&str; 11] = [
     "IDENTITY_ENDPOINT",
 ];
 
-/// Connections that a handler opens at most: two for runs, one for beats, one for signals.
-pub const CONNECTIONS_PER_HANDLER: u32 = 4;
+/// Connections that a handler opens at most: two for runs and signals, one for beats.
+pub const CONNECTIONS_PER_HANDLER: u32 = 3;
 
 /// Connections kept free for migrations and people.
 pub const CONNECTIONS_FOR_OPERATORS: u32 = 5;

@@ -1,6 +1,7 @@
 //! Artifacts in a storage account: `<container>/<prefix>/<run_id>/f<fence>/<name>`.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::{ArtifactError, ArtifactStore, Attempt, ByteStream, NewFile, fence_of};
 use crate::clock::Timestamp;
 use crate::run::{Fence, Location, RunId};
-use crate::store::blob::{BlobAccount, BlobError, Condition, Container, Directory, join};
+use crate::store::blob::{BlobAccount, BlobError, Condition, Container, Directory, Link, join};
 
 /// Requests at once when many files are removed.
 const PARALLEL: usize = 8;
@@ -138,6 +139,20 @@ impl ArtifactStore for AzureArtifacts {
         };
         let content = read.await.map_err(|error: Failure| ArtifactError::new("read", name, error))?;
         Ok(content.map_err(std::io::Error::from).map_ok(Bytes::from).boxed())
+    }
+
+    async fn link(
+        &self,
+        at: &Location,
+        name: &str,
+        lifetime: Duration,
+    ) -> Result<Option<Link>, ArtifactError> {
+        let linked = async {
+            let (container, blob) = self.blob(at, name)?;
+            let file_name = name.rsplit('/').next().unwrap_or(name);
+            Ok(self.account.link(&container, &blob, file_name, lifetime).await?)
+        };
+        linked.await.map_err(|error: Failure| ArtifactError::new("make a link to", name, error))
     }
 
     fn attempts(&self, before: Timestamp) -> BoxStream<'static, Result<Attempt, ArtifactError>> {

@@ -5,6 +5,7 @@ mod azure;
 mod local;
 
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,6 +15,7 @@ pub use self::azure::AzureArtifacts;
 pub use self::local::LocalArtifacts;
 use crate::clock::Timestamp;
 use crate::run::{Fence, Location, RunId};
+use crate::store::blob::Link;
 
 /// Keeps artifacts.
 #[async_trait]
@@ -32,6 +34,16 @@ pub trait ArtifactStore: Send + Sync {
 
     /// Bytes of a file that exists.
     async fn read(&self, at: &Location, name: &str, range: Range<u64>) -> Result<ByteStream, ArtifactError>;
+
+    /// An address that lets whoever has it read a file for `lifetime`; `None` where there is no such thing.
+    async fn link(
+        &self,
+        _at: &Location,
+        _name: &str,
+        _lifetime: Duration,
+    ) -> Result<Option<Link>, ArtifactError> {
+        Ok(None)
+    }
 
     /// What all attempts left behind where files go by default, if their newest file is older than `before`.
     fn attempts(&self, before: Timestamp) -> BoxStream<'static, Result<Attempt, ArtifactError>>;
@@ -150,6 +162,15 @@ impl ArtifactStore for Artifacts {
 
     async fn read(&self, at: &Location, name: &str, range: Range<u64>) -> Result<ByteStream, ArtifactError> {
         self.store_of(at)?.read(at, name, range).await
+    }
+
+    async fn link(
+        &self,
+        at: &Location,
+        name: &str,
+        lifetime: Duration,
+    ) -> Result<Option<Link>, ArtifactError> {
+        self.store_of(at)?.link(at, name, lifetime).await
     }
 
     fn attempts(&self, before: Timestamp) -> BoxStream<'static, Result<Attempt, ArtifactError>> {

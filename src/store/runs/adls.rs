@@ -18,14 +18,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Duration};
 use futures_util::stream::iter;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::transition::{self, Step};
 use super::{
     Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
-    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, ending_of,
+    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, Tally, ending_of,
 };
 use crate::clock::Timestamp;
 use crate::run::{Reason, Run, RunEvent, RunId, RunState, Status, Verdict, decide};
@@ -33,6 +33,9 @@ use crate::store::blob::{BlobError, Condition, Container, Stamp, join};
 
 /// Version of the documents.
 const SCHEMA: u32 = 1;
+
+/// A run that is marked as open, with its document if there is one, and when it was marked.
+type Marked = (Option<(Document, Stamp)>, RunId, Timestamp);
 
 /// Documents that one page reads at most.
 const SCAN: usize = 1000;
@@ -318,19 +321,42 @@ impl AdlsRuns {
         Ok(Page { runs, next: None })
     }
 
-    async fn try_overdue(&self, limit: usize) -> Result<Overdue, Failure> {
+    /// Documents of the runs that are not marked as ended, with their marks. A mark may have no document.
+    fn open(&self) -> impl Stream<Item = Result<Marked, Failure>> + '_ {
         let prefix = self.open_prefix();
         let open = self.container.list(&prefix).map_err(Failure::from);
-        let looked = open
-            .try_filter_map(|listed| {
-                let id = listed.name.strip_prefix(&prefix).and_then(|id| id.parse::<RunId>().ok());
-                std::future::ready(Ok(id.map(|id| (id, listed.modified))))
-            })
-            .map(|found| async {
-                let (id, marked_at) = found?;
-                Ok::<_, Failure>((self.read(&id).await?, id, marked_at))
-            })
-            .buffer_unordered(PARALLEL);
+        let marked = open.try_filter_map(move |listed| {
+            let id = listed.name.strip_prefix(&prefix).and_then(|id| id.parse::<RunId>().ok());
+            std::future::ready(Ok(id.map(|id| (id, listed.modified))))
+        });
+        let looked = marked.map(async |found| {
+            let (id, marked_at) = found?;
+            Ok::<_, Failure>((self.read(&id).await?, id, marked_at))
+        });
+        looked.buffer_unordered(PARALLEL)
+    }
+
+    async fn try_tally(&self) -> Result<Tally, Failure> {
+        let open = self.open();
+        futures_util::pin_mut!(open);
+        let mut tally = Tally::default();
+        while let Some((found, ..)) = open.try_next().await? {
+            let Some((document, stamp)) = found else { continue };
+            match &document.run.state {
+                RunState::Queued { available_at } => {
+                    tally.queued += 1;
+                    let waited = (stamp.now - *available_at).as_seconds_f64();
+                    tally.oldest_due_seconds = tally.oldest_due_seconds.max(waited);
+                }
+                RunState::Running { .. } => tally.running += 1,
+                _ => {}
+            }
+        }
+        Ok(tally)
+    }
+
+    async fn try_overdue(&self, limit: usize) -> Result<Overdue, Failure> {
+        let looked = self.open();
         futures_util::pin_mut!(looked);
         let (mut overdue, mut orphans) =
             (Overdue { now: DateTime::UNIX_EPOCH, runs: Vec::new() }, Vec::new());
@@ -460,7 +486,8 @@ impl RunStore for AdlsRuns {
         let canceled = self.change(id, |run, now| {
             let step = transition::request_cancel(run, actor, now);
             let answer = match run.state.status() {
-                Status::Canceled => Cancel::Canceled(Box::new(run.clone())),
+                Status::Canceled if step.is_some() => Cancel::Canceled(Box::new(run.clone())),
+                Status::Canceled => Cancel::Before(Box::new(run.clone())),
                 Status::Running => Cancel::Asked(Box::new(run.clone())),
                 _ => Cancel::Ended(Box::new(run.clone())),
             };
@@ -487,6 +514,10 @@ impl RunStore for AdlsRuns {
 
     async fn overdue(&self, limit: usize) -> Result<Overdue, StoreError> {
         self.try_overdue(limit).await.map_err(failed("look for overdue runs"))
+    }
+
+    async fn tally(&self) -> Result<Tally, StoreError> {
+        self.try_tally().await.map_err(failed("count the runs"))
     }
 
     async fn settle(&self, verdicts: &[Settlement]) -> Result<Settled, StoreError> {

@@ -46,6 +46,9 @@ pub trait RunStore: Send + Sync {
     /// Runs that may need something from reconcile, with the store's time; at most `limit`.
     async fn overdue(&self, limit: usize) -> Result<Overdue, StoreError>;
 
+    /// How much waits and runs.
+    async fn tally(&self) -> Result<Tally, StoreError>;
+
     /// Applies verdicts to rows that are still as they were seen; answers which ids were announced.
     async fn settle(&self, verdicts: &[Settlement]) -> Result<Settled, StoreError>;
 
@@ -188,14 +191,27 @@ pub enum Finish {
 /// What became of a cancel.
 #[derive(Debug)]
 pub enum Cancel {
-    /// Final: canceled now or before.
+    /// Final: canceled now.
     Canceled(Box<Run>),
+    /// Final: it was canceled before.
+    Before(Box<Run>),
     /// The executor was asked.
     Asked(Box<Run>),
     /// It ended otherwise before.
     Ended(Box<Run>),
     /// No such run.
     Unknown,
+}
+
+/// How much waits and runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Tally {
+    /// Runs that wait.
+    pub queued: u32,
+    /// Runs that are held.
+    pub running: u32,
+    /// How long the run has waited that could have been claimed first; 0 without one.
+    pub oldest_due_seconds: f64,
 }
 
 /// Runs that may need something.

@@ -11,17 +11,14 @@ use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 
 use super::{
     Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
-    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, ending_of,
+    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, Tally, ending_of,
 };
 use crate::clock::Timestamp;
 use crate::run::{
     Fence, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission, Verdict,
 };
 use crate::store::migrations;
-use crate::store::pg::{self, Database, Param, PgError, Pool};
-
-/// Connections of an instance for everything but beats.
-const CONNECTIONS: usize = 2;
+use crate::store::pg::{self, Param, PgError, Pool};
 
 macro_rules! sql {
     ($name:literal) => {
@@ -38,9 +35,9 @@ pub struct PostgresRuns {
 }
 
 impl PostgresRuns {
-    /// A store in `database`, which is connected at the first use.
-    pub fn new(database: &Database) -> Result<Self, PgError> {
-        Ok(Self { pool: database.pool(CONNECTIONS)?, beats: database.pool(1)? })
+    /// A store in the database of `pool`, which others may use too; `beats` is its alone.
+    pub fn new(pool: Pool, beats: Pool) -> Self {
+        Self { pool, beats }
     }
 
     /// Runs a transition; whether it changed the row.
@@ -297,13 +294,15 @@ impl PostgresRuns {
     async fn try_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, PgError> {
         let run_id = id.as_str();
         let params = [text(&run_id), text(&actor)];
-        if !self.step(sql!("runs.cancel_queued"), &params).await? {
+        let canceled = self.step(sql!("runs.cancel_queued"), &params).await?;
+        if !canceled {
             self.step(sql!("runs.ask_cancel"), &params).await?;
         }
         Ok(match self.find(id).await? {
             None => Cancel::Unknown,
             Some(run) => match run.state.status() {
-                Status::Canceled => Cancel::Canceled(Box::new(run)),
+                Status::Canceled if canceled => Cancel::Canceled(Box::new(run)),
+                Status::Canceled => Cancel::Before(Box::new(run)),
                 Status::Running if run.cancel_requested_at.is_some() => Cancel::Asked(Box::new(run)),
                 // A claim or a retry came between the two statements.
                 Status::Running | Status::Queued => return Box::pin(self.try_cancel(id, actor)).await,
@@ -461,6 +460,17 @@ impl RunStore for PostgresRuns {
             Ok(Overdue { now, runs: rows.iter().map(run_of).collect::<Result<_, _>>()? })
         };
         looked.await.map_err(failed("look for overdue runs"))
+    }
+
+    async fn tally(&self) -> Result<Tally, StoreError> {
+        let counted = async {
+            let rows = pg::query(&self.pool, sql!("runs.tally"), &[]).await?;
+            let Some(row) = rows.first() else { return Ok(Tally::default()) };
+            let count = |name| column::<i64>(row, name).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+            let oldest_due_seconds = column(row, "oldest_due_seconds")?;
+            Ok(Tally { queued: count("queued")?, running: count("running")?, oldest_due_seconds })
+        };
+        counted.await.map_err(failed("count the runs"))
     }
 
     async fn settle(&self, verdicts: &[Settlement]) -> Result<Settled, StoreError> {

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::{
     Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
-    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, detail, ending_of,
+    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, Tally, detail,
+    ending_of,
 };
 use crate::clock::Timestamp;
 use crate::run::{
@@ -332,7 +333,8 @@ impl RunStore for SqliteRuns {
         let (id, actor) = (id.clone(), actor.to_owned());
         self.write(format!("cancel run {id}"), move |tx| {
             let params = named_params! { ":run_id": id.as_str() };
-            if execute(tx, sql!("runs.cancel_queued"), params)? {
+            let canceled = execute(tx, sql!("runs.cancel_queued"), params)?;
+            if canceled {
                 append(tx, &id, "canceled", &actor, &detail([]))?;
             } else if execute(tx, sql!("runs.ask_cancel"), params)? {
                 append(tx, &id, "cancel_requested", &actor, &detail([]))?;
@@ -340,7 +342,8 @@ impl RunStore for SqliteRuns {
             Ok(match get(tx, &id)? {
                 None => Cancel::Unknown,
                 Some(run) => match run.state.status() {
-                    Status::Canceled => Cancel::Canceled(Box::new(run)),
+                    Status::Canceled if canceled => Cancel::Canceled(Box::new(run)),
+                    Status::Canceled => Cancel::Before(Box::new(run)),
                     Status::Running => Cancel::Asked(Box::new(run)),
                     _ => Cancel::Ended(Box::new(run)),
                 },
@@ -363,6 +366,19 @@ impl RunStore for SqliteRuns {
         self.read("look for overdue runs", move |connection| {
             let params = named_params! { ":limit": sql_integer(limit) };
             Ok(Overdue { now: now(connection)?, runs: select(connection, sql!("runs.overdue"), params)? })
+        })
+        .await
+    }
+
+    async fn tally(&self) -> Result<Tally, StoreError> {
+        self.read("count the runs", |connection| {
+            Ok(connection.query_row(sql!("runs.tally"), [], |row| {
+                Ok(Tally {
+                    queued: row.get("queued")?,
+                    running: row.get("running")?,
+                    oldest_due_seconds: row.get("oldest_due_seconds")?,
+                })
+            })?)
         })
         .await
     }

@@ -10,7 +10,7 @@ use tokio_postgres::{IsolationLevel, Row};
 
 use super::writer::Writer;
 use crate::clock::Timestamp;
-use crate::store::pg::{self, Database, Param, PgError, Pool};
+use crate::store::pg::{self, Param, PgError, Pool};
 
 macro_rules! sql {
     ($name:literal) => {
@@ -22,7 +22,6 @@ pub(super) use sql;
 /// Signals in Postgres.
 #[derive(Debug, Clone)]
 pub struct PostgresSignals {
-    database: Database,
     pool: Pool,
 }
 
@@ -67,9 +66,9 @@ impl SyncState {
 }
 
 impl PostgresSignals {
-    /// Signals in `database`, which is connected at the first use.
-    pub fn new(database: &Database) -> Result<Self, PgError> {
-        Ok(Self { database: database.clone(), pool: database.pool(1)? })
+    /// Signals in the database of `pool`, which others may use too.
+    pub fn new(pool: Pool) -> Self {
+        Self { pool }
     }
 
     /// What is known of each month, newest first.
@@ -79,9 +78,9 @@ impl PostgresSignals {
         rows.iter().map(|row| state_of(row).map_err(PgError::from)).collect()
     }
 
-    /// Someone who writes months, with a connection of their own.
+    /// Someone who writes months.
     pub fn writer(&self) -> Writer {
-        Writer::new(self.database.clone())
+        Writer::new(self.pool.clone())
     }
 
     /// Composites of a day, the newest without one, best first.
@@ -124,14 +123,15 @@ impl PostgresSignals {
         symbols: Option<&[String]>,
         each: &mut (dyn FnMut(Composite) + Send),
     ) -> Result<String, PgError> {
-        // Years of rows take longer than a pooled statement may, and others want that connection.
-        let mut client = self.database.connect().await?;
-        let snapshot = client
+        let mut lent = pg::lend(&self.pool).await?;
+        let snapshot = lent
+            .client()
             .build_transaction()
             .read_only(true)
             .isolation_level(IsolationLevel::RepeatableRead)
             .start()
             .await?;
+        snapshot.batch_execute(pg::AT_LEISURE).await?;
         let range: [Param<'_>; 2] = [(&first, Type::DATE), (&last, Type::DATE)];
         let mut digest = Sha256::new();
         for row in snapshot.query_typed(sql!("signals.window_days"), &range).await? {
@@ -145,6 +145,7 @@ impl PostgresSignals {
             each(Composite::of(&row)?);
         }
         snapshot.commit().await?;
+        lent.give_back();
         Ok(format!("{:x}", digest.finalize()))
     }
 }

@@ -15,17 +15,16 @@ use tokio_postgres::{Client, Row, Transaction};
 use super::copy::{CompositeRow, Encoded, EncodedDay, Encoder, HEADER, RankingRow, TRAILER};
 use super::postgres::sql;
 use crate::signal::{CompositeSignal, RankingSignal, YearMonth};
-use crate::store::pg::{Database, Param, PgError};
+use crate::store::pg::{self, Param, PgError, Pool};
 
 /// Bytes of a message of a COPY. The driver's own writer sends 4 KiB at a time, which halves the rate.
 const CHUNK: usize = 256 * 1024;
 /// First key of the locks that let one writer at a time write a month.
 const LOCK: i32 = 730_581;
-/// How a write transaction begins: it neither waits for ever nor holds a lock when its client has gone silent.
-const BEGIN_TERMS: &str =
-    "SET LOCAL lock_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'";
-/// Longest wait for a connection of a writer.
-const CONNECT: Duration = Duration::from_secs(10);
+/// How a write transaction begins: its statements take their time, but it neither waits for ever nor holds a lock when
+/// its client has gone silent.
+const BEGIN_TERMS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; \
+                           SET LOCAL idle_in_transaction_session_timeout = '60s'";
 /// Pauses before the repeats of a write whose failure passes.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_millis(2000)];
@@ -217,18 +216,17 @@ fn refused<E: Into<PgError>>(doing: &'static str) -> impl FnOnce(E) -> WriteErro
     }
 }
 
-/// Writes months, one after the other.
+/// Writes months, one after the other. Between them its connection is the pool's, and a beat never waits for it.
 pub struct Writer {
-    database: Database,
-    client: Option<Client>,
+    pool: Pool,
     /// Whether a lost connection is worth waiting for; not again while the last wait was in vain.
     patient: bool,
 }
 
 impl Writer {
-    /// A writer that connects at its first write.
-    pub fn new(database: Database) -> Self {
-        Self { database, client: None, patient: true }
+    /// A writer with connections of `pool`.
+    pub fn new(pool: Pool) -> Self {
+        Self { pool, patient: true }
     }
 
     /// Brings a month of Postgres to `rows`. A failure that may pass is tried three times more.
@@ -242,10 +240,6 @@ impl Writer {
                 }
                 Err(error) => error,
             };
-            if error.class().is_transient() {
-                // The connection may be broken and not know it yet.
-                self.client = None;
-            }
             match pauses.next() {
                 Some(pause) if error.class().is_transient() && self.patient => {
                     tracing::info!(year_month = %rows.month, "{}; trying again", error.class());
@@ -261,16 +255,16 @@ impl Writer {
 
     /// Notes that a month failed, in a transaction of its own. What is known of its rows stays.
     pub async fn fail(&mut self, month: YearMonth, why: &str) -> Result<(), WriteError> {
-        let client = self.client().await?;
         let params: [Param<'_>; 2] = [(&month.to_string(), Type::TEXT), (&why, Type::TEXT)];
-        let noted = client.execute_typed(sql!("signals.failed"), &params).await;
+        let noted = pg::query(&self.pool, sql!("signals.failed"), &params).await;
         noted.map(|_| ()).map_err(refused("note the failure"))
     }
 
     /// Compares the rows of a month with what was written. With `mark`, days that differ are noted, so that the next
     /// sync writes them again.
     pub async fn audit(&mut self, month: YearMonth, mark: bool) -> Result<Audit, WriteError> {
-        let transaction = begin(self.client().await?, month).await?;
+        let mut lent = pg::lend(&self.pool).await.map_err(refused("connect"))?;
+        let transaction = begin(lent.client(), month).await?;
         let found = [read_ranking(&transaction, month).await?, read_composite(&transaction, month).await?];
         let known = known_days(&transaction, month).await?;
         let mut audit = Audit::default();
@@ -303,24 +297,15 @@ impl Writer {
             marked.map_err(refused("note the drift"))?;
         }
         transaction.commit().await.map_err(refused("commit the audit"))?;
+        lent.give_back();
         Ok(audit)
     }
 
-    async fn client(&mut self) -> Result<&mut Client, WriteError> {
-        let client = match self.client.take().filter(|client| !client.is_closed()) {
-            Some(client) => client,
-            None => {
-                let connected = tokio::time::timeout(CONNECT, self.database.connect()).await;
-                connected.unwrap_or(Err(PgError::Silent)).map_err(refused("connect"))?
-            }
-        };
-        Ok(self.client.insert(client))
-    }
-
-    async fn try_write(&mut self, rows: &MonthRows, terms: WriteTerms) -> Result<Written, WriteError> {
+    async fn try_write(&self, rows: &MonthRows, terms: WriteTerms) -> Result<Written, WriteError> {
         let started = Instant::now();
         let month = rows.month;
-        let transaction = begin(self.client().await?, month).await?;
+        let mut lent = pg::lend(&self.pool).await.map_err(refused("connect"))?;
+        let transaction = begin(lent.client(), month).await?;
         let known = known_days(&transaction, month).await?;
 
         let (mut rows_written, mut days_replaced) = (0, BTreeSet::new());
@@ -364,6 +349,7 @@ impl Writer {
             return Ok(Written::Superseded);
         }
         transaction.commit().await.map_err(refused("commit the month"))?;
+        lent.give_back();
         Ok(Written::Done { rows: rows_written, days })
     }
 }

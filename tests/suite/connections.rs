@@ -1,0 +1,169 @@
+//! How many connections of the database a handler has, whatever it does at once, and what happens when there are few.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use backtest_functions::store::pg::Database;
+use futures_util::future::{join, join_all};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::postgres::database;
+use crate::support::service::{Answer, Handler, Home, run_well};
+use crate::support::signals::connect;
+
+/// Longest wait for an answer: some connections are waited for twice, two seconds each.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The most connections that a handler had at once until `done`.
+async fn most_connections(dsn: &str, handler: &Handler, done: &AtomicBool) -> i64 {
+    let watcher = Database::parse(dsn, "watcher").unwrap().connect().await.unwrap();
+    let of = format!("backtests %:{}", handler.id());
+    let mut most = 0;
+    while !done.load(Ordering::Relaxed) {
+        let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE $1";
+        most = most.max(watcher.query_one(count, &[&of]).await.unwrap().get(0));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    most
+}
+
+/// A config that reads its signals from Postgres, and computes long enough for some beats.
+fn served() -> Value {
+    json!({
+        "start_date": "2000-02-01", "end_date": "2001-03-30", "universe": { "symbols": ["*"] },
+        "data": { "signal_source": "postgres" },
+        "strategy": { "class": "TopNSignalStrategy",
+                      "parameters": { "signal_column": "composite_percentile", "top_n": 8, "rebalance": "daily" } },
+        "sizing": { "class": "OptimizationSizer" },
+    })
+}
+
+/// The answer, within bounds: good, or a refusal that says when to come again.
+async fn answered(handler: &Handler, method: Method, path: &str, body: Option<Value>) -> Answer {
+    let answer = tokio::time::timeout(PATIENCE, handler.call(method.clone(), path, body.as_ref())).await;
+    let answer = answer.unwrap_or_else(|_| panic!("{method} {path} hangs"));
+    let status = answer.status.as_u16();
+    if status == 503 {
+        assert_eq!(answer.json()["code"], "store_unavailable", "{method} {path}");
+        assert_eq!(answer.header("retry-after"), "5", "{method} {path}");
+    } else {
+        assert!(answer.status.is_success(), "{method} {path}: {status} {}", answer.json());
+    }
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_does_everything_at_once_has_three() {
+    let Some(dsn) = database() else { return };
+    let home = Home::with_sample(8, 400);
+    run_well(&["lake", "rank", "--lake", home.lake().to_str().unwrap()], home.path());
+    let settings = [
+        ("BACKTEST_RUN_STORE_MODE", "postgres"),
+        ("POSTGRES_DSN", &dsn),
+        // Beats every quarter of a second.
+        ("BACKTEST_LEASE_SECONDS", "1"),
+    ];
+    let handler = home.handler(&settings).await;
+    let timer = json!({ "timer": {} });
+    assert!(handler.envelope("sync_signals", &timer).await.status.is_success());
+    let admin = connect(&dsn).await;
+    for n in 0..4 {
+        handler.submit(&json!({ "config": served(), "run_id": format!("r{n}") })).await;
+    }
+    // Every month is written again.
+    admin.batch_execute("TRUNCATE ranking.signal_sync_state, ranking.signal_sync_day CASCADE").await.unwrap();
+
+    let done = AtomicBool::new(false);
+    let (handler, done) = (&handler, &done);
+    let work = async {
+        let sync = async {
+            let answer = handler.envelope("sync_signals", &timer).await;
+            assert!(answer.status.is_success(), "{}", answer.json());
+        };
+        let runs = join_all((0..4).map(|n| async move {
+            assert!(handler.wake(&format!("r{n}")).await.status.is_success());
+        }));
+        let requests = join_all((0..12).map(|n| async move {
+            for _ in 0..5 {
+                let config = Some(json!({ "config": served() }));
+                answered(handler, Method::POST, "/api/backtests", config).await;
+                for path in [
+                    "/api/backtests?limit=5",
+                    "/api/signals/composite",
+                    "/api/signals/ranking",
+                    "/api/readyz",
+                ] {
+                    answered(handler, Method::GET, path, None).await;
+                }
+                answered(handler, Method::GET, &format!("/api/backtests/r{}", n % 4), None).await;
+                let reconciled = handler.envelope("reconcile", &json!({ "timer": {} })).await;
+                assert!(reconciled.status.is_success() || reconciled.status.as_u16() == 503);
+            }
+        }));
+        join(sync, join(runs, requests)).await;
+        done.store(true, Ordering::Relaxed);
+    };
+    let (most, ()) = join(most_connections(&dsn, handler, done), work).await;
+    assert_eq!(most, 3, "two that are shared, one for beats");
+    for n in 0..4 {
+        let run = handler.run(&format!("r{n}")).await;
+        assert_eq!((&run["status"], &run["attempt"]), (&json!("completed"), &json!(1)), "{run}");
+    }
+    let behind = handler.get("/api/signals/sync").await.json();
+    let months = behind["months"].as_array().unwrap();
+    assert!(months.len() > 12 && months.iter().all(|month| month["behind"] == false), "{behind}");
+}
+
+#[tokio::test]
+async fn one_connection_is_enough_for_many_requests_at_once() {
+    let Some(dsn) = database() else { return };
+    let home = Home::with_prices();
+    let settings = [
+        ("BACKTEST_RUN_STORE_MODE", "postgres"),
+        ("POSTGRES_DSN", &dsn),
+        ("BACKTEST_POSTGRES_CONNECTIONS", "1"),
+        ("BACKTEST_MAX_REQUESTS", "1000"),
+    ];
+    let handler = home.handler(&settings).await;
+    let config = crate::support::service::momentum();
+    let requests = async |round: usize| {
+        let all = (0..300).map(|n| {
+            let (handler, config) = (&handler, &config);
+            async move {
+                let id = format!("r{round}-{n}");
+                let submit = json!({ "config": config, "run_id": id });
+                let submitted = answered(handler, Method::POST, "/api/backtests", Some(submit)).await;
+                let listed = answered(handler, Method::GET, "/api/backtests?limit=3", None).await;
+                if listed.status.is_success() {
+                    let runs = listed.json()["runs"].as_array().unwrap().len();
+                    assert!(runs <= 3, "{runs}");
+                }
+                if submitted.status.is_success() {
+                    let read = answered(handler, Method::GET, &format!("/api/backtests/{id}"), None).await;
+                    assert!(!read.status.is_success() || read.json()["run_id"] == id);
+                }
+                (id, submitted.status.is_success())
+            }
+        });
+        join_all(all).await
+    };
+    let first = requests(0).await;
+    assert!(first.iter().all(|(_, stored)| *stored), "a server that is well serves them all in time");
+    // The one connection waits for a lock, longer than anybody waits for a connection.
+    let mut holder = connect(&dsn).await;
+    let lock = holder.transaction().await.unwrap();
+    lock.batch_execute("LOCK TABLE backtest.runs IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let (second, ()) = join(requests(1), async {
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        lock.rollback().await.unwrap();
+    })
+    .await;
+    let refused = second.iter().filter(|(_, stored)| !stored).count();
+    assert!(refused > 0, "some came in vain");
+    // Who was told that a run is stored finds it, and nobody else's request was stored by half.
+    for (id, stored) in first.iter().chain(&second) {
+        let found = handler.get(&format!("/api/backtests/{id}")).await.status;
+        assert!(found.is_success() || (!stored && found.as_u16() == 404), "{id}: {found}");
+    }
+}
