@@ -1,5 +1,5 @@
 //! What a symbol's past bars say: means, deviations, breakouts, and the signals that are computed from prices
-//! when there is no signal table. Everything looks back from a bar and never ahead; a look-back that does not
+//! when no signal table has them. Everything looks back from a bar and never ahead; a look-back that does not
 //! have enough bars has no value.
 
 use super::config::COMPUTED_SIGNAL_LOOKBACK;
@@ -78,7 +78,7 @@ impl Range {
     }
 }
 
-/// A signal that is computed from prices when there is no signal table. The highest value is the best.
+/// A signal that is computed from prices when no signal table has it. The highest value is the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PriceSignal {
     /// Return from 252 bars ago to 21 bars ago.

@@ -15,7 +15,7 @@ use std::ops::Range;
 use chrono::NaiveDate;
 use rayon::prelude::*;
 
-use super::config::{BacktestConfig, Benchmark, PriceColumn, SignalColumns, Symbols};
+use super::config::{BacktestConfig, Benchmark, PriceColumn, PriceColumns, SignalColumns, Symbols};
 
 /// A symbol of one market: its index in byte order of the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -85,15 +85,41 @@ impl PriceRows {
 impl PriceChunk {
     fn fits_together(&self, symbols: usize) -> bool {
         let n = self.date.len();
+        let countable = u32::try_from(n).is_ok();
         let optional = [&self.high, &self.low, &self.volume];
-        [self.symbol.len(), self.open.len(), self.close.len()].iter().all(|&len| len == n)
+        countable
+            && [self.symbol.len(), self.open.len(), self.close.len()].iter().all(|&len| len == n)
             && optional.iter().all(|column| column.is_empty() || column.len() == n)
             && self.symbol.iter().all(|&symbol| (symbol as usize) < symbols)
     }
 
-    /// Whether a row is of the universe and complete.
-    fn is_bar(&self, ids: &[Option<SymbolId>], row: usize) -> bool {
-        ids[self.symbol[row] as usize].is_some() && !self.open[row].is_nan() && !self.close[row].is_nan()
+    /// The symbol of each of some rows. `None` if it is not of the universe or the row is not complete.
+    fn bars(&self, ids: &[Option<SymbolId>], rows: &Range<usize>) -> impl Iterator<Item = Option<SymbolId>> {
+        let symbols = &self.symbol[rows.clone()];
+        let prices = self.open[rows.clone()].iter().zip(&self.close[rows.clone()]);
+        symbols.iter().zip(prices).map(|(&symbol, (open, close))| {
+            ids[symbol as usize].filter(|_| !open.is_nan() && !close.is_nan())
+        })
+    }
+}
+
+/// A chunk as runs of rows of the same day: each day and the row behind its last one. Price tables mostly come day
+/// by day, so there are few.
+struct Runs(Vec<(i32, u32)>);
+
+impl Runs {
+    fn of(chunk: &PriceChunk) -> Self {
+        let mut end = 0;
+        let run = |day: &[i32]| {
+            end += day.len() as u32;
+            (day[0], end)
+        };
+        Self(chunk.date.chunk_by(|a, b| a == b).map(run).collect())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (i32, Range<usize>)> {
+        let mut start = 0;
+        self.0.iter().map(move |&(day, end)| (day, std::mem::replace(&mut start, end as usize)..end as usize))
     }
 }
 
@@ -181,6 +207,16 @@ impl Table {
     }
 }
 
+/// The price tables of a market; those that its config does not need, or that its rows lack, are not there.
+#[derive(Debug, Clone, PartialEq)]
+struct PriceTables {
+    close: Table,
+    open: Table,
+    high: Option<Table>,
+    low: Option<Table>,
+    volume: Option<Table>,
+}
+
 /// The signal table of a market, one row per trading bar.
 #[derive(Debug, Clone, PartialEq)]
 struct Signals {
@@ -199,15 +235,12 @@ pub struct Market {
     first_trading_bar: usize,
     /// First bar of each symbol; the number of bars if it has none.
     listed: Vec<usize>,
-    open: Table,
-    close: Table,
-    /// The same closes, symbol after symbol.
+    prices: PriceTables,
+    /// The closes once more, symbol after symbol.
     paths: Vec<f64>,
-    high: Option<Table>,
-    low: Option<Table>,
-    volume: Option<Table>,
     exchange: Option<Vec<Option<String>>>,
     signals: Option<Signals>,
+    computes_signals: bool,
     benchmark: Option<Vec<f64>>,
     warnings: Vec<String>,
 }
@@ -232,7 +265,8 @@ impl Market {
         }
         let names = Names::of(config, &prices);
         let ids = names.ids_of(&prices.symbols);
-        let calendar = Calendar::of(config, &prices, &ids)?;
+        let runs: Vec<Runs> = prices.chunks.par_iter().map(Runs::of).collect();
+        let calendar = Calendar::of(config, &prices.chunks, &runs, &ids)?;
         let needed = config.price_columns();
         let mut warnings = Vec::new();
 
@@ -250,28 +284,14 @@ impl Market {
             by_symbol
         });
         let shape = Shape { names: &names, calendar: &calendar };
-        let places: Vec<Places> = prices.chunks.par_iter().map(|chunk| shape.places(&ids, chunk)).collect();
-        let mut chunks = prices.chunks;
-        // Each column is freed once its numbers are in place.
-        let mut take = |of: fn(&mut PriceChunk) -> &mut Vec<f64>| -> Vec<Vec<f64>> {
-            chunks.iter_mut().map(|chunk| std::mem::take(of(chunk))).collect()
-        };
-        let optional = |wanted: bool, column, values: Vec<Vec<f64>>| {
-            let known = values.iter().any(|values| !values.is_empty());
-            (wanted && known)
-                .then(|| shape.scatter(&places, column, &values).map(|(table, _)| table))
-                .transpose()
-        };
-        let (close, repeats) = shape.scatter(&places, "close", &take(|chunk| &mut chunk.close))?;
+        let (tables, repeats) = shape.fill(&ids, &prices.chunks, &runs, needed)?;
+        // Their numbers are in place; the memory is wanted for the closes by symbol.
+        drop((prices, runs));
         if repeats > 0 {
             warnings.push(format!("{repeats} price rows repeat a date and symbol; the last of each counts"));
         }
-        let (open, _) = shape.scatter(&places, "open", &take(|chunk| &mut chunk.open))?;
-        let high = optional(needed.high_low, "high", take(|chunk| &mut chunk.high))?;
-        let low = optional(needed.high_low, "low", take(|chunk| &mut chunk.low))?;
-        let volume = optional(needed.volume, "volume", take(|chunk| &mut chunk.volume))?;
         let signals = signals.and_then(|rows| Signals::of(config, &shape, rows, &mut warnings));
-        let listed = first_bars(&close);
+        let listed = first_bars(&tables.close);
         for (symbol, &bar) in names.sorted.iter().zip(&listed) {
             if bar == calendar.dates.len() {
                 warnings.push(format!("{symbol}: no price row in the window, so it never trades"));
@@ -283,14 +303,12 @@ impl Market {
             first_trading_bar: calendar.first_trading_bar,
             dates: calendar.dates,
             listed,
-            open,
-            paths: close.by_symbol(),
-            close,
-            high,
-            low,
-            volume,
+            paths: tables.close.by_symbol(),
+            prices: tables,
             exchange,
             signals,
+            // Signals of its own a config names with all that it reads.
+            computes_signals: config.data.signal_path.is_none(),
             benchmark,
             warnings,
         })
@@ -343,17 +361,17 @@ impl Market {
 
     /// Opening price; NaN without a bar.
     pub fn open(&self, bar: usize, symbol: SymbolId) -> f64 {
-        self.open.get(bar, symbol)
+        self.prices.open.get(bar, symbol)
     }
 
     /// Highest price; the close where it is missing, NaN without a bar.
     pub(crate) fn high(&self, bar: usize, symbol: SymbolId) -> f64 {
-        self.or_close(self.high.as_ref(), bar, symbol)
+        self.or_close(self.prices.high.as_ref(), bar, symbol)
     }
 
     /// Lowest price; the close where it is missing, NaN without a bar.
     pub(crate) fn low(&self, bar: usize, symbol: SymbolId) -> f64 {
-        self.or_close(self.low.as_ref(), bar, symbol)
+        self.or_close(self.prices.low.as_ref(), bar, symbol)
     }
 
     fn or_close(&self, table: Option<&Table>, bar: usize, symbol: SymbolId) -> f64 {
@@ -373,33 +391,33 @@ impl Market {
 
     /// Shares traded; NaN where unknown.
     pub(crate) fn volume(&self, bar: usize, symbol: SymbolId) -> f64 {
-        self.volume.as_ref().map_or(f64::NAN, |table| table.get(bar, symbol))
+        self.prices.volume.as_ref().map_or(f64::NAN, |table| table.get(bar, symbol))
     }
 
     /// Whether the price table has a column, as far as the config needs it.
     pub(crate) fn has_price_column(&self, name: &str) -> bool {
         match name.to_ascii_lowercase().as_str() {
             "date" | "symbol" | "open" | "close" => true,
-            "high" => self.high.is_some(),
-            "low" => self.low.is_some(),
-            "volume" => self.volume.is_some(),
+            "high" => self.prices.high.is_some(),
+            "low" => self.prices.low.is_some(),
+            "volume" => self.prices.volume.is_some(),
             _ => false,
         }
     }
 
     /// Closing prices of a bar, one cell per symbol.
     pub(crate) fn closes(&self, bar: usize) -> &[f64] {
-        self.close.row(bar)
+        self.prices.close.row(bar)
     }
 
     /// Opening prices of a bar, one cell per symbol.
     pub(crate) fn opens(&self, bar: usize) -> &[f64] {
-        self.open.row(bar)
+        self.prices.open.row(bar)
     }
 
     /// Volumes of a bar, one cell per symbol. `None` if the config does not need them or the table lacks them.
     pub(crate) fn volumes(&self, bar: usize) -> Option<&[f64]> {
-        self.volume.as_ref().map(|table| table.row(bar))
+        self.prices.volume.as_ref().map(|table| table.row(bar))
     }
 
     /// Exchange of each symbol. `None` if the config does not need it or the table lacks it.
@@ -410,6 +428,11 @@ impl Market {
     /// Whether the market came with a signal table.
     pub(crate) fn has_signals(&self) -> bool {
         self.signals.is_some()
+    }
+
+    /// Whether signal columns that are in no table may be computed from prices.
+    pub(crate) fn computes_signals(&self) -> bool {
+        self.computes_signals
     }
 
     /// Position of a signal column, matched without regard to case. `None` if the table lacks it.
@@ -488,37 +511,29 @@ struct Calendar {
 const NO_BAR: u32 = u32::MAX;
 
 impl Calendar {
-    fn of(config: &BacktestConfig, prices: &PriceRows, ids: &[Option<SymbolId>]) -> Result<Self, DataError> {
+    fn of(
+        config: &BacktestConfig,
+        chunks: &[PriceChunk],
+        runs: &[Runs],
+        ids: &[Option<SymbolId>],
+    ) -> Result<Self, DataError> {
         let (start, end) = (config.start_date, config.end_date);
         let nothing = || DataError::NoPrices { start, end };
         let (first_day, last_day) = (start.to_epoch_days(), end.to_epoch_days());
-        let spans = prices.chunks.par_iter().filter_map(|chunk| {
-            let days = || chunk.date.iter().copied();
-            days().min().zip(days().max())
-        });
-        let span = spans.reduce_with(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-        let Some((origin, last)) = span.map(|(first, last)| (first, last.min(last_day))) else {
-            return Err(nothing());
-        };
-        if origin > last {
-            return Err(nothing());
-        }
-        let untraded = || vec![false; (last - origin) as usize + 1];
-        let traded = prices.chunks.par_iter().fold(untraded, |mut traded, chunk| {
-            for (row, &day) in chunk.date.iter().enumerate() {
-                // One complete row makes a trading day; those after it need no look.
+        let days =
+            || runs.iter().flat_map(|runs| &runs.0).map(|&(day, _)| day).filter(|&day| day <= last_day);
+        let (Some(origin), Some(last)) = (days().min(), days().max()) else { return Err(nothing()) };
+        let mut traded = vec![false; (last - origin) as usize + 1];
+        for (chunk, runs) in chunks.iter().zip(runs) {
+            for (day, rows) in runs.iter() {
+                // One complete row makes a trading day.
                 if let Some(traded) = traded.get_mut((day - origin) as usize)
                     && !*traded
                 {
-                    *traded = chunk.is_bar(ids, row);
+                    *traded = chunk.bars(ids, &rows).any(|symbol| symbol.is_some());
                 }
             }
-            traded
-        });
-        let traded = traded.reduce(untraded, |mut a, b| {
-            a.iter_mut().zip(b).for_each(|(a, b)| *a |= b);
-            a
-        });
+        }
         let days = (origin..=last).filter(|day| traded[(day - origin) as usize]);
         let (history, trading): (Vec<i32>, Vec<i32>) = days.partition(|&day| day < first_day);
         if trading.is_empty() {
@@ -547,96 +562,137 @@ struct Shape<'a> {
     calendar: &'a Calendar,
 }
 
-/// The place of a row that goes into no cell. Places have 32 bits, since there is one for each row: a table of
-/// 2^32 cells would not fit into memory anyway.
-const NOWHERE: u32 = u32::MAX;
-
 impl Shape<'_> {
-    /// The cell of a row; [`NOWHERE`] if its symbol is not of the universe or its day has no bar.
-    fn cell(&self, ids: &[Option<SymbolId>], symbol: u32, day: i32) -> u32 {
-        let cell = ids[symbol as usize]
-            .zip(self.calendar.bar(day))
-            .map(|(symbol, bar)| bar * self.names.sorted.len() + symbol.index());
-        cell.and_then(|cell| u32::try_from(cell).ok()).unwrap_or(NOWHERE)
+    /// The cell of a row. `None` if its symbol is not of the universe or its day has no bar.
+    fn cell(&self, ids: &[Option<SymbolId>], symbol: u32, day: i32) -> Option<usize> {
+        let place = ids[symbol as usize].zip(self.calendar.bar(day));
+        place.map(|(symbol, bar)| bar * self.names.sorted.len() + symbol.index())
     }
 
-    /// The cell of each row of a chunk; of rows that are no bars [`NOWHERE`].
-    fn places(&self, ids: &[Option<SymbolId>], chunk: &PriceChunk) -> Places {
-        let mut cells = Vec::with_capacity(chunk.date.len());
-        let (mut known_day, mut first_cell) = (i32::MIN, None);
-        for (row, (&symbol, &day)) in chunk.symbol.iter().zip(&chunk.date).enumerate() {
-            // Rows mostly come day by day.
-            if day != known_day {
-                known_day = day;
-                first_cell = self.calendar.bar(day).map(|bar| bar * self.names.sorted.len());
-            }
-            let cell = match (first_cell, ids[symbol as usize]) {
-                (Some(first), Some(symbol)) if !chunk.open[row].is_nan() && !chunk.close[row].is_nan() => {
-                    first + symbol.index()
-                }
-                _ => NOWHERE as usize,
-            };
-            cells.push(u32::try_from(cell).unwrap_or(NOWHERE));
-        }
-        // NOWHERE is the largest number: plus one, it wraps around to the smallest.
-        let first = cells.iter().copied().min().unwrap_or(NOWHERE);
-        let end = cells.iter().map(|cell| cell.wrapping_add(1)).max().unwrap_or(0);
-        Places { cells, range: first..end }
-    }
-
-    /// Puts one column into a table; also says how many numbers took the place of another one.
-    fn scatter(
+    /// Puts the prices of all bars into tables, in one pass over the rows; also says how many bars took the place
+    /// of another one.
+    fn fill(
         &self,
-        places: &[Places],
-        column: &'static str,
-        values: &[Vec<f64>],
-    ) -> Result<(Table, usize), DataError> {
-        let width = self.names.sorted.len();
+        ids: &[Option<SymbolId>],
+        chunks: &[PriceChunk],
+        runs: &[Runs],
+        needed: PriceColumns,
+    ) -> Result<(PriceTables, usize), DataError> {
+        let (bars, width) = (self.calendar.dates.len(), self.names.sorted.len());
         // Zeros cost nothing until they are touched, which the threads do side by side.
-        let mut table = Table { width, cells: vec![0.0; self.calendar.dates.len() * width] };
-        let bars = self.calendar.dates.len().div_ceil(rayon::current_num_threads());
-        let block = bars * table.width;
-        // A thread fills some days. It looks at all chunks that have rows of them, in order, so that the last
-        // of equal rows wins.
-        let filled = table.cells.par_chunks_mut(block).enumerate().map(|(at, cells)| {
-            cells.fill(f64::NAN);
-            let (first, last) = (at * block, at * block + cells.len() - 1);
-            let mut repeats = 0;
-            for (place, values) in places.iter().zip(values) {
-                if place.range.start as usize > last || place.range.end as usize <= first {
-                    continue;
-                }
-                for (&cell, &value) in place.cells.iter().zip(values) {
-                    let Some(to) = (cell as usize).checked_sub(first).and_then(|cell| cells.get_mut(cell))
-                    else {
-                        continue;
-                    };
-                    if value.is_infinite() {
-                        return Err(self.infinite(column, cell as usize));
-                    }
-                    repeats += usize::from(!to.is_nan());
-                    *to = value;
-                }
+        let table = || Table { width, cells: vec![0.0; bars * width] };
+        let optional = |wanted: bool, column: &Column| {
+            let known = chunks.iter().any(|chunk| !(column.of)(chunk).is_empty());
+            (wanted && known).then(table)
+        };
+        let mut tables = PriceTables {
+            close: table(),
+            open: table(),
+            high: optional(needed.high_low, &HIGH),
+            low: optional(needed.high_low, &LOW),
+            volume: optional(needed.volume, &VOLUME),
+        };
+
+        // A thread fills some bars of every table.
+        let share = bars.div_ceil(rayon::current_num_threads());
+        let mut shares: Vec<Share<'_>> = (0..bars)
+            .step_by(share)
+            .map(|first| Share { bars: first..bars.min(first + share), columns: Vec::new() })
+            .collect();
+        let required = [(&CLOSE, Some(&mut tables.close)), (&OPEN, Some(&mut tables.open))];
+        let optional =
+            [(&HIGH, tables.high.as_mut()), (&LOW, tables.low.as_mut()), (&VOLUME, tables.volume.as_mut())];
+        for (column, table) in required.into_iter().chain(optional) {
+            let cells = table.into_iter().flat_map(|table| table.cells.chunks_mut(share * width));
+            for (share, cells) in shares.iter_mut().zip(cells) {
+                share.columns.push((column, cells));
             }
-            Ok(repeats)
-        });
+        }
+        let filled = shares.into_par_iter().map(|share| self.fill_share(share, ids, chunks, runs));
         let filled: Vec<Result<usize, DataError>> = filled.collect();
         let repeats = filled.into_iter().sum::<Result<usize, DataError>>()?;
-        Ok((table, repeats))
+        Ok((tables, repeats))
     }
 
-    fn infinite(&self, column: &'static str, cell: usize) -> DataError {
+    fn fill_share(
+        &self,
+        mut share: Share<'_>,
+        ids: &[Option<SymbolId>],
+        chunks: &[PriceChunk],
+        runs: &[Runs],
+    ) -> Result<usize, DataError> {
         let width = self.names.sorted.len();
-        let symbol = self.names.sorted[cell % width].clone();
-        DataError::Infinite { column, symbol, date: self.calendar.dates[cell / width] }
+        let mut cleared = vec![false; share.bars.len()];
+        let mut symbols: Vec<Option<SymbolId>> = Vec::new();
+        let mut repeats = 0;
+        // In order, so that the last of equal rows wins.
+        for (chunk, runs) in chunks.iter().zip(runs) {
+            for (day, rows) in runs.iter() {
+                let Some(bar) = self.calendar.bar(day).filter(|bar| share.bars.contains(bar)) else {
+                    continue;
+                };
+                symbols.clear();
+                symbols.extend(chunk.bars(ids, &rows));
+                let line = (bar - share.bars.start) * width;
+                // Every bar has a row, so all cells come by here, while they are in the cache.
+                let first = !std::mem::replace(&mut cleared[bar - share.bars.start], true);
+                // Table by table: the rows of a day stay in the cache meanwhile.
+                for (column, cells) in &mut share.columns {
+                    let cells = &mut cells[line..line + width];
+                    if first {
+                        cells.fill(f64::NAN);
+                    }
+                    // A chunk may lack a column that others have.
+                    let values = (column.of)(chunk).get(rows.clone()).unwrap_or_default();
+                    let repeated = place(&symbols, values, cells)
+                        .map_err(|symbol| self.infinite(column.name, bar, symbol))?;
+                    if column.name == CLOSE.name {
+                        repeats += repeated;
+                    }
+                }
+            }
+        }
+        Ok(repeats)
+    }
+
+    fn infinite(&self, column: &'static str, bar: usize, symbol: SymbolId) -> DataError {
+        let symbol = self.names.sorted[symbol.index()].clone();
+        DataError::Infinite { column, symbol, date: self.calendar.dates[bar] }
     }
 }
 
-/// Where the rows of a chunk go.
-struct Places {
-    cells: Vec<u32>,
-    /// From the lowest cell to behind the highest; empty if there is none.
-    range: Range<u32>,
+/// Puts the values of some symbols into one row of a table, and counts those that took the place of another one. The
+/// error is a symbol with an infinite value.
+fn place(symbols: &[Option<SymbolId>], values: &[f64], cells: &mut [f64]) -> Result<usize, SymbolId> {
+    let mut repeats = 0;
+    for (symbol, &value) in symbols.iter().zip(values) {
+        let Some(symbol) = *symbol else { continue };
+        let Some(cell) = cells.get_mut(symbol.index()) else { continue };
+        if value.is_infinite() {
+            return Err(symbol);
+        }
+        repeats += usize::from(!cell.is_nan());
+        *cell = value;
+    }
+    Ok(repeats)
+}
+
+/// A column of price rows.
+struct Column {
+    name: &'static str,
+    of: fn(&PriceChunk) -> &[f64],
+}
+
+const CLOSE: Column = Column { name: "close", of: |chunk| &chunk.close };
+const OPEN: Column = Column { name: "open", of: |chunk| &chunk.open };
+const HIGH: Column = Column { name: "high", of: |chunk| &chunk.high };
+const LOW: Column = Column { name: "low", of: |chunk| &chunk.low };
+const VOLUME: Column = Column { name: "volume", of: |chunk| &chunk.volume };
+
+/// Some bars of every price table, the closes first.
+struct Share<'a> {
+    bars: Range<usize>,
+    columns: Vec<(&'static Column, &'a mut [f64])>,
 }
 
 /// First bar of each symbol; the number of bars if it has none.
@@ -708,9 +764,8 @@ impl Signals {
         let days = shape.calendar.dates.len() - warmup;
         let rows_in_order = rows.symbol.iter().zip(&rows.date);
         // Signals of the warm-up are never seen.
-        let place = rows_in_order.map(|(&symbol, &day)| match shape.cell(&ids, symbol, day) {
-            NOWHERE => None,
-            cell => (cell as usize).checked_sub(warmup * width),
+        let place = rows_in_order.map(|(&symbol, &day)| {
+            shape.cell(&ids, symbol, day).and_then(|cell| cell.checked_sub(warmup * width))
         });
         let place: Vec<Option<usize>> = place.collect();
         let mut present = vec![false; days * width];

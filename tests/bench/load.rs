@@ -13,7 +13,7 @@ use criterion::{Criterion, Throughput};
 use serde_json::json;
 
 const SYMBOLS: usize = 3000;
-const DAYS: usize = 1260;
+const DAYS: usize = 5040;
 
 /// `load/market`: open the table, read open and close of every symbol, make the market. `load/rows`: the same without
 /// making the market. `load/decode`: read the same columns and drop them.

@@ -76,6 +76,26 @@ fn signals_are_computed_from_prices_when_there_is_no_table() {
     assert!(matches!(&refused, Err(RunError::Data(message)) if message.contains("\"value\"")), "{refused:?}");
 }
 
+/// A lake's own signal table need not have the columns that are computed from prices; a table that the config brings
+/// must have all that it names.
+#[test]
+fn signals_that_a_table_lacks_are_computed_from_prices() {
+    let path = |rate: f64| -> Vec<f64> { (0..260).map(|n| 100.0 * rate.powi(n)).collect() };
+    let toy = Toy::flat(&[("A", &path(1.01)), ("B", &path(1.001))])
+        .with(json!({
+            "strategy": {
+                "class": "TopNSignalStrategy",
+                "parameters": { "signal_column": "momentum_12_1", "top_n": 1, "rebalance": "annually" },
+            },
+            "start_date": "2024-12-25",
+        }))
+        .signal("composite_percentile", &[("A", &[0.0; 260]), ("B", &[1.0; 260])]);
+    assert_eq!(names(&toy.run()), ["A"]);
+    let brought = toy.with(json!({ "data": { "signal_path": "signals.parquet" } })).try_run();
+    let message = "the signal table has no such column";
+    assert!(matches!(&brought, Err(RunError::Data(said)) if said.ends_with(message)), "{brought:?}");
+}
+
 /// The mean of 3 closes is below the close from the first trading day on only if it may look before it. Either
 /// way nothing trades before `start_date`.
 #[test]

@@ -1,5 +1,5 @@
-//! Where a strategy finds the numbers of a signal column: in the signal table, or, if the market came without
-//! one, computed from prices.
+//! Where a strategy finds the numbers of a signal column: in the signal table, or computed from prices if that has
+//! no such column, unless the config brought the table itself.
 
 use super::View;
 use super::ranking::Ranker;
@@ -27,10 +27,10 @@ impl SignalReader {
     /// If there is no such column.
     pub(super) fn new(column: &str, market: &Market) -> Result<Self, RunError> {
         Self::find(column, market).ok_or_else(|| {
-            let reason = if market.has_signals() {
-                "the signal table has no such column"
-            } else {
-                "there is no signal table, and no such column is computed from prices"
+            let reason = match (market.has_signals(), market.computes_signals()) {
+                (true, false) => "the signal table has no such column",
+                (true, true) => "the signal table has no such column, and none is computed from prices",
+                (false, _) => "there is no signal table, and no such column is computed from prices",
             };
             RunError::Data(format!("signal column {column:?}: {reason}"))
         })
@@ -39,9 +39,12 @@ impl SignalReader {
     /// The column, if there is one.
     pub(super) fn find(column: &str, market: &Market) -> Option<Self> {
         let n = market.symbols().len();
-        if market.has_signals() {
-            let source = Source::Table(market.signal_column(column)?);
+        if let Some(column) = market.signal_column(column) {
+            let source = Source::Table(column);
             return Some(Self { source, row: Vec::new(), order: Vec::new(), ranker: Ranker::new(0) });
+        }
+        if !market.computes_signals() {
+            return None;
         }
         let (signal, percentile) = PriceSignal::of_column(column)?;
         let ranked = if percentile { n } else { 0 };
