@@ -15,6 +15,7 @@ var roleIds = {
 var assignableRoles = [
   'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
   'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+  'db58b8e5-c6ad-4a2a-8342-4190687cbf4a'
   '19e7f393-937e-4f77-808e-94535e297925'
   '8a0f0c08-91a1-4084-bc3d-661d67233fed'
   'c6a89b2d-59bc-44d0-9896-0f6e12d7b80a'

@@ -17,6 +17,7 @@ param vaultName string
 var roleIds = {
   blobDataOwner: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
   blobDataContributor: 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+  blobDelegator: 'db58b8e5-c6ad-4a2a-8342-4190687cbf4a'
   queueDataReader: '19e7f393-937e-4f77-808e-94535e297925'
   queueMessageProcessor: '8a0f0c08-91a1-4084-bc3d-661d67233fed'
   queueMessageSender: 'c6a89b2d-59bc-44d0-9896-0f6e12d7b80a'
@@ -127,6 +128,17 @@ resource artifactsRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.blobDataContributor)
+  }
+}
+
+// Keys that sign links to single artifacts are the account's; what a link may do is bounded by artifactsRole.
+resource linksRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  scope: dataAccount
+  name: guid(dataAccount.id, principalId, roleIds.blobDelegator)
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roleIds.blobDelegator)
   }
 }
 

@@ -74,14 +74,9 @@ enum Command {
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let environment = environment();
     telemetry::command(log_filter(&environment));
-    let settings = Settings::from(&environment)?;
-    let root = match &args.lake {
-        Some(lake) => Location::parse(lake).map_err(|error| CliError::usage(format!("--lake: {error}")))?,
-        None => settings
-            .lake
-            .clone()
-            .ok_or_else(|| CliError::usage("name the lake with --lake or BACKTEST_LAKE"))?,
-    };
+    let settings = Settings::from(&environment)?.at_lake(args.lake.as_deref())?;
+    let root = settings.lake.clone();
+    let root = root.ok_or_else(|| CliError::usage("name the lake with --lake or BACKTEST_LAKE"))?;
     let options = boot::storage_options(&settings);
     let (table, contents) = match args.command {
         Command::Import { file, table, replace } => {

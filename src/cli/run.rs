@@ -15,7 +15,6 @@ use super::settings::{Settings, environment, log_filter};
 use super::{CliError, Output, boot, say, telemetry};
 use crate::engine::{BacktestConfig, Market};
 use crate::run::RunId;
-use crate::store::delta::Location;
 use crate::store::prices::{MarketData, Reach};
 use crate::work::compute::{ComputeError, Computed, compute};
 use crate::work::document::{canonical, parse_yaml};
@@ -60,11 +59,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let environment = environment();
     telemetry::command(log_filter(&environment));
-    let mut settings = Settings::from(&environment)?;
-    if let Some(lake) = &args.lake {
-        let lake = Location::parse(lake).map_err(|error| CliError::usage(format!("--lake: {error}")))?;
-        settings.lake = Some(lake);
-    }
+    let settings = Settings::from(&environment)?.at_lake(args.lake.as_deref())?;
     let mut reach = Reach::unlimited();
     reach.containers.clone_from(&settings.containers);
     let signals = boot::postgres_signals(&settings)

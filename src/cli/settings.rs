@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::CliError;
 use crate::signal::{Terms, Weights};
 use crate::store::blob::{ConnectionString, Directory};
 use crate::store::delta::Location;
@@ -109,6 +110,13 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The same with the lake that `--lake` named, if it named one.
+    pub(super) fn at_lake(self, root: Option<&str>) -> Result<Self, CliError> {
+        let Some(root) = root else { return Ok(self) };
+        let lake = Location::parse(root).map_err(|error| CliError::usage(format!("--lake: {error}")))?;
+        Ok(Self { lake: Some(lake), ..self })
+    }
+
     /// Reads the settings, or names every one that cannot be used.
     pub fn from(environment: &Environment) -> Result<Self, InvalidSettings> {
         let mut read = Reader { environment, faults: Vec::new() };

@@ -6,7 +6,6 @@ use super::progress::Progress;
 use super::settings::{Settings, environment, log_filter};
 use super::{CliError, Output, boot, say, telemetry};
 use crate::signal::YearMonth;
-use crate::store::delta::Location;
 use crate::store::prices::Reach;
 use crate::work::execute::chain;
 use crate::work::sync::{self, Asked, Due, Looked, MonthReport, Report, SignalSync};
@@ -45,11 +44,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let environment = environment();
     telemetry::command(log_filter(&environment));
-    let mut settings = Settings::from(&environment)?;
-    if let Some(lake) = &args.lake {
-        let lake = Location::parse(lake).map_err(|error| CliError::usage(format!("--lake: {error}")))?;
-        settings.lake = Some(lake);
-    }
+    let settings = Settings::from(&environment)?.at_lake(args.lake.as_deref())?;
     if settings.lake.is_none() {
         return Err(CliError::usage("name the lake with --lake or BACKTEST_LAKE"));
     }

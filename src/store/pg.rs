@@ -270,15 +270,12 @@ impl Database {
         if let Some(passwords) = &self.passwords {
             config.password(passwords.current().await.map_err(PgError::NoPassword)?);
         }
-        if config.get_ssl_mode() == SslMode::Disable {
-            let (client, connection) = config.connect(NoTls).await?;
-            tokio::spawn(connection);
-            Ok(client)
+        let opened = if config.get_ssl_mode() == SslMode::Disable {
+            Opener { tls: NoTls, password: None }.connect(&config).await
         } else {
-            let (client, connection) = config.connect(self.tls()?).await?;
-            tokio::spawn(connection);
-            Ok(client)
-        }
+            Opener { tls: self.tls()?, password: None }.connect(&config).await
+        };
+        Ok(opened?.0)
     }
 
     fn tls(&self) -> Result<MakeRustlsConnect, PgError> {
@@ -303,7 +300,7 @@ impl Database {
     }
 }
 
-/// Opens the connections of a pool, with the password of the moment.
+/// Opens connections, those of a pool with the password of the moment.
 struct Opener<T> {
     tls: T,
     password: Option<Arc<Mutex<String>>>,

@@ -2,9 +2,10 @@
 //! that the models call text, settings that would open a door.
 
 /// Built-in roles that may be assigned.
-pub const ROLES: [(&str, &str); 12] = [
+pub const ROLES: [(&str, &str); 13] = [
     ("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "Storage Blob Data Owner"),
     ("ba92f5b4-2d11-453d-a403-e96b0029c9fe", "Storage Blob Data Contributor"),
+    ("db58b8e5-c6ad-4a2a-8342-4190687cbf4a", "Storage Blob Delegator"),
     ("19e7f393-937e-4f77-808e-94535e297925", "Storage Queue Data Reader"),
     ("8a0f0c08-91a1-4084-bc3d-661d67233fed", "Storage Queue Data Message Processor"),
     ("c6a89b2d-59bc-44d0-9896-0f6e12d7b80a", "Storage Queue Data Message Sender"),
