@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use backtest_functions::cli::throwaway::Server;
-use backtest_functions::run::{Location, Publication, RunId, Submission};
+use backtest_functions::run::{Location, Publication, RunId};
 use backtest_functions::store::migrations;
 use backtest_functions::store::pg::Database;
 use backtest_functions::store::runs::postgres::PostgresRuns;
 use backtest_functions::store::runs::{
-    Claim, Claimant, Ending, ListQuery, NewRun, Position, Progress, RunStore as _,
+    Claim, Claimant, Ending, ListQuery, Position, Progress, RunStore as _,
 };
 use serde_json::json;
 
@@ -53,6 +53,12 @@ async fn measure() -> Vec<Rate> {
     let store =
         Arc::new(PostgresRuns::new(database.pool(2).expect("a pool"), database.pool(1).expect("a pool")));
     for clients in [1, 8, 16] {
+        // More than can be finished in a round.
+        let queue = format!(
+            "INSERT INTO backtest.runs (run_id, status, submitted_at, config_json, effective_config_json)
+             SELECT 'L{clients}-' || n, 'queued', now(), '{{}}', '{{}}' FROM generate_series(0, 19999) AS n"
+        );
+        admin.batch_execute(&queue).await.expect("queued runs");
         let name = format!("runs/claim, beat, finish, {clients} clients");
         rates.push(many(name, clients, async |number| live(&store, clients, number).await).await);
     }
@@ -101,24 +107,9 @@ async fn many(name: String, clients: usize, work: impl AsyncFn(usize)) -> Rate {
     Rate::of(name, begin.elapsed(), took)
 }
 
-/// One run from submit, which is not measured apart, to completion: claim, beat, finish.
+/// One queued run to its completion: claim, beat, finish.
 async fn live(store: &PostgresRuns, clients: usize, number: usize) {
     let id: RunId = format!("L{clients}-{number}").parse().expect("a run id");
-    let submission = Submission {
-        run_name: None,
-        start_date: "2020-01-01".into(),
-        end_date: "2020-12-31".into(),
-        config_json: "{}".into(),
-        effective_config_json: "{}".into(),
-        config_sha256: "c".into(),
-        request_sha256: "r".into(),
-        idempotency_key: None,
-        submitted_by: None,
-        parent_run_id: None,
-        traceparent: None,
-    };
-    let new = NewRun { id: id.clone(), submission, max_attempts: 3, announced: true };
-    store.insert(&new).await.expect("a row");
     let claimant = Claimant {
         owner: "o".into(),
         lease_seconds: 60.0,
