@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::support::azurite::{Storage, storage, with_tokens};
 use crate::support::http_proxy::{Fault, Proxy};
-use crate::support::service::{Handler, Home, eventually, momentum};
+use crate::support::service::{Handler, Home, eventually, long, momentum};
 use crate::support::submission::submission;
 
 const TEXT: &str = "text/plain";
@@ -429,16 +429,10 @@ async fn a_killed_executor_is_taken_over_from_its_document() {
     let mut settings = settings(&storage, "adls");
     settings.push(("BACKTEST_LEASE_SECONDS", "6".to_owned()));
     let (mut one, two) = (handler(&home, &settings).await, handler(&home, &settings).await);
-    let long = json!({
-        "start_date": "2000-01-03", "end_date": "2030-12-31", "universe": { "symbols": ["*"] },
-        "strategy": { "class": "StaticUniverseStrategy" }, "sizing": { "parameters": { "max_positions": 200 } },
-    });
-    one.submit(&json!({ "config": long, "run_id": "r" })).await;
+    one.submit(&json!({ "config": long(), "run_id": "r" })).await;
     {
         let wake = one.wake("r");
-        let running = eventually("the run is under way", async || {
-            (two.run("r").await["status"] == "running").then_some(())
-        });
+        let running = two.sees_running("r");
         futures_util::pin_mut!(wake, running);
         futures_util::future::select(wake, running).await;
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::pg_proxy::{Cut, Proxy};
 use crate::support::postgres;
-use crate::support::service::{Handler, Home, eventually, momentum};
+use crate::support::service::{Handler, Home, eventually, long, momentum};
 
 const LEASE_SECONDS: &str = "2";
 
@@ -22,19 +22,6 @@ async fn handler(home: &Home, dsn: &str, more: &[(&str, &str)]) -> Handler {
         ("BACKTEST_LEASE_SECONDS", LEASE_SECONDS),
     ];
     home.handler(&own.iter().chain(more).copied().collect::<Vec<_>>()).await
-}
-
-/// A run that takes some seconds in a debug build, on a sample of 80 symbols and 2,000 days.
-fn long() -> Value {
-    json!({
-        "start_date": "2000-01-03", "end_date": "2030-12-31", "universe": { "symbols": ["*"] },
-        "strategy": { "class": "StaticUniverseStrategy" }, "sizing": { "parameters": { "max_positions": 80 } },
-    })
-}
-
-async fn is_running(handler: &Handler, id: &str) {
-    eventually("the run is under way", async || (handler.run(id).await["status"] == "running").then_some(()))
-        .await;
 }
 
 /// Delivers a message as the host does: again until it is taken.
@@ -131,7 +118,7 @@ async fn an_executor_is_killed() {
     let (mut one, two) = (handler(&home, &dsn, &[]).await, handler(&home, &dsn, &[]).await);
     one.submit(&json!({ "config": long(), "run_id": "r" })).await;
     {
-        let (wake, running) = (one.wake("r"), is_running(&two, "r"));
+        let (wake, running) = (one.wake("r"), two.sees_running("r"));
         futures_util::pin_mut!(wake, running);
         futures_util::future::select(wake, running).await;
     }
@@ -194,7 +181,7 @@ async fn an_executor_is_stopped_past_its_lease_and_goes_on() {
     let (one, two) = (handler(&home, &dsn, &[]).await, handler(&home, &dsn, &[]).await);
     one.submit(&json!({ "config": long(), "run_id": "r" })).await;
     let successor = async {
-        is_running(&two, "r").await;
+        two.sees_running("r").await;
         one.signal("STOP");
         assert_eq!(two.run("r").await["status"], "running", "it was stopped in the middle");
         let since = Instant::now();
@@ -315,7 +302,7 @@ async fn the_database_crashes_in_the_middle() {
     let handler = handler(&home, &server.dsn(), &[]).await;
     handler.submit(&json!({ "config": long(), "run_id": "r" })).await;
     let crash = async {
-        is_running(&handler, "r").await;
+        handler.sees_running("r").await;
         let since = Instant::now();
         server.control(&["restart", "-m", "immediate"]);
         eventually("the service is ready again", async || {
@@ -343,7 +330,7 @@ async fn the_database_is_away_for_longer_than_a_lease() {
     let handler = handler(&home, &server.dsn(), &[]).await;
     handler.submit(&json!({ "config": long(), "run_id": "r" })).await;
     let outage = async {
-        is_running(&handler, "r").await;
+        handler.sees_running("r").await;
         server.control(&["stop", "-m", "immediate"]);
         let away = Instant::now();
         let body = json!({ "config": momentum(), "run_id": "s" });

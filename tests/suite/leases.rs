@@ -4,15 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::service::{Home, eventually, momentum};
-
-/// A run that takes some seconds in a debug build.
-fn long() -> serde_json::Value {
-    json!({
-        "start_date": "2000-01-03", "end_date": "2030-12-31", "universe": { "symbols": ["*"] },
-        "strategy": { "class": "StaticUniverseStrategy" }, "sizing": { "parameters": { "max_positions": 200 } },
-    })
-}
+use crate::support::service::{Home, eventually, long, momentum};
 
 #[tokio::test]
 async fn two_processes_on_one_database_execute_each_run_once() {
@@ -41,9 +33,7 @@ async fn a_killed_executor_is_taken_over() {
     one.submit(&json!({ "config": long(), "run_id": "r" })).await;
     {
         let wake = one.wake("r");
-        let running = eventually("the run is under way", async || {
-            (two.run("r").await["status"] == "running").then_some(())
-        });
+        let running = two.sees_running("r");
         futures_util::pin_mut!(wake, running);
         futures_util::future::select(wake, running).await;
     }
@@ -77,10 +67,7 @@ async fn a_running_run_can_be_canceled() {
     let handler = home.handler(&[]).await;
     handler.submit(&json!({ "config": long(), "run_id": "r" })).await;
     let canceled = async {
-        eventually("the run is under way", async || {
-            (handler.run("r").await["status"] == "running").then_some(())
-        })
-        .await;
+        handler.sees_running("r").await;
         handler.call(reqwest::Method::POST, "/api/backtests/r/cancel", None).await
     };
     let (_, canceled) = tokio::join!(handler.wake("r"), canceled);
@@ -143,10 +130,7 @@ async fn the_handler_answers_while_it_computes() {
     let handler = home.handler(&[]).await;
     handler.submit(&json!({ "config": long(), "run_id": "r" })).await;
     let probe = async {
-        eventually("the run is under way", async || {
-            (handler.run("r").await["status"] == "running").then_some(())
-        })
-        .await;
+        handler.sees_running("r").await;
         tokio::time::timeout(Duration::from_secs(1), handler.get("/")).await
     };
     let (_, probed) = tokio::join!(handler.wake("r"), probe);

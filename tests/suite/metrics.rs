@@ -10,7 +10,7 @@ use futures_util::future::join;
 use serde_json::{Value, json};
 
 use crate::support::postgres::database;
-use crate::support::service::{Handler, Home, eventually, momentum, project, run_well};
+use crate::support::service::{Handler, Home, eventually, long, momentum, project, run_well};
 
 #[test]
 fn the_page_lists_every_one_with_its_unit_and_meaning() {
@@ -54,14 +54,6 @@ fn sum(told: &BTreeMap<String, Vec<Value>>, name: &str, label: Option<&str>) -> 
     entries.map(|entry| entry["value"].as_u64().unwrap()).sum()
 }
 
-/// A run that takes some seconds in a debug build.
-fn long() -> Value {
-    json!({
-        "start_date": "2000-01-03", "end_date": "2030-12-31", "universe": { "symbols": ["*"] },
-        "strategy": { "class": "StaticUniverseStrategy" }, "sizing": { "parameters": { "max_positions": 80 } },
-    })
-}
-
 async fn reconcile(handler: &Handler) -> Option<usize> {
     let outputs = handler.envelope("reconcile", &json!({ "timer": {} })).await.json()["Outputs"].clone();
     outputs["runs"].as_array().map(Vec::len)
@@ -96,10 +88,7 @@ async fn everything_that_is_documented_is_told_and_nothing_else() {
     // A run whose executor is stopped past its lease, and goes on when another one has ended it.
     one.submit(&json!({ "config": long(), "run_id": "r" })).await;
     let successor = async {
-        eventually("the run is under way", async || {
-            (two.run("r").await["status"] == "running").then_some(())
-        })
-        .await;
+        two.sees_running("r").await;
         one.signal("STOP");
         eventually("reconcile announces the run", async || reconcile(&two).await).await;
         two.wake("r").await;

@@ -247,6 +247,12 @@ impl Handler {
         self.get(&format!("/api/backtests/{run_id}")).await.json()
     }
 
+    /// Waits until an attempt at a run is under way, be it in another process.
+    pub(crate) async fn sees_running(&self, run_id: &str) {
+        let running = async || (self.run(run_id).await["status"] == "running").then_some(());
+        eventually("the run is under way", running).await;
+    }
+
     /// Process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -289,6 +295,14 @@ pub(crate) async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) 
         assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A config that holds all symbols of a [`Home::with_sample`]. In a debug build it takes some seconds on one of 2,000 days.
+pub(crate) fn long() -> Value {
+    json!({
+        "start_date": "2000-01-03", "end_date": "2030-12-31", "universe": { "symbols": ["*"] },
+        "strategy": { "class": "StaticUniverseStrategy" }, "sizing": { "parameters": { "max_positions": 200 } },
+    })
 }
 
 /// A config that runs on the sample prices.
