@@ -430,14 +430,7 @@ async fn a_killed_executor_is_taken_over_from_its_document() {
     settings.push(("BACKTEST_LEASE_SECONDS", "6".to_owned()));
     let (mut one, two) = (handler(&home, &settings).await, handler(&home, &settings).await);
     one.submit(&json!({ "config": long(), "run_id": "r" })).await;
-    {
-        let wake = one.wake("r");
-        let running = two.sees_running("r");
-        futures_util::pin_mut!(wake, running);
-        futures_util::future::select(wake, running).await;
-    }
-    one.kill();
-    assert_eq!(two.run("r").await["status"], "running", "it was killed in the middle");
+    one.dies_in("r", &two).await;
     eventually("reconcile announces the run", async || {
         let outputs = two.envelope("reconcile", &json!({ "timer": {} })).await.json()["Outputs"].clone();
         outputs["runs"].as_array().map(Vec::len)

@@ -31,14 +31,7 @@ async fn a_killed_executor_is_taken_over() {
     let settings = [("BACKTEST_LEASE_SECONDS", "2")];
     let (mut one, two) = (home.handler(&settings).await, home.handler(&settings).await);
     one.submit(&json!({ "config": long(), "run_id": "r" })).await;
-    {
-        let wake = one.wake("r");
-        let running = two.sees_running("r");
-        futures_util::pin_mut!(wake, running);
-        futures_util::future::select(wake, running).await;
-    }
-    one.kill();
-    assert_eq!(two.run("r").await["status"], "running", "it was killed in the middle");
+    one.dies_in("r", &two).await;
 
     two.wake("r").await;
     assert_eq!(two.run("r").await["attempt"], 1, "the lease still holds");

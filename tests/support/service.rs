@@ -253,6 +253,17 @@ impl Handler {
         eventually("the run is under way", running).await;
     }
 
+    /// Kills this process in the middle of a run that it is told to execute; `watcher` sees when that is.
+    pub(crate) async fn dies_in(&mut self, run_id: &str, watcher: &Handler) {
+        {
+            let (wake, running) = (self.wake(run_id), watcher.sees_running(run_id));
+            futures_util::pin_mut!(wake, running);
+            futures_util::future::select(wake, running).await;
+        }
+        self.kill();
+        assert_eq!(watcher.run(run_id).await["status"], "running", "it was killed in the middle");
+    }
+
     /// Process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
