@@ -74,12 +74,17 @@ fn completions(args: &CompletionsArgs) {
     say(String::from_utf8_lossy(&script).trim_end());
 }
 
+/// Stack of the threads that answer requests and compute.
+const STACK_BYTES: usize = 2 * 1024 * 1024;
+
 /// Runs the command line of this process and returns its exit code.
 pub fn main() -> ExitCode {
     // Two parts of the tree bring a TLS provider each; without a choice the first connection panics.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Stated, so that the limit on nested documents holds whatever the environment says of stacks.
+    let runtime = match runtime.thread_stack_size(STACK_BYTES).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&CliError::because("start the runtime", error)),
     };
