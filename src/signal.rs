@@ -26,9 +26,10 @@ impl YearMonth {
         Self(date.with_day(1).unwrap_or(date))
     }
 
-    /// The month of a day, counted from 1970-01-01.
+    /// The month of a day, counted from 1970-01-01. `None` outside the years 1 to 9999, which no text of a month
+    /// can name.
     pub fn of_day(day: i32) -> Option<Self> {
-        NaiveDate::from_epoch_days(day).map(Self::of)
+        NaiveDate::from_epoch_days(day).filter(|date| (1..=9999).contains(&date.year())).map(Self::of)
     }
 
     /// Its first day.
@@ -46,11 +47,12 @@ impl YearMonth {
         Self(self.0.checked_add_months(Months::new(1)).unwrap_or(self.0))
     }
 
-    /// The months from the one of `first` to the one of `last`.
+    /// The months from the one of `first` to the one of `last`, as far as they have a text.
     pub fn between(first: NaiveDate, last: NaiveDate) -> impl Iterator<Item = Self> {
         let last = Self::of(last);
         std::iter::successors(Some(Self::of(first)), |month| Some(month.next()).filter(|next| next > month))
             .take_while(move |month| *month <= last)
+            .filter(|month| (1..=9999).contains(&month.0.year()))
     }
 
     /// A number that no other month has, for locks.
@@ -135,7 +137,13 @@ impl Weights {
                 None => Err(InvalidWeights::NoNumber(strategy)),
             }
         };
-        object.into_iter().map(number).collect::<Result<_, _>>().map(Self::Named)
+        let named = object.into_iter().map(number).collect::<Result<BTreeMap<_, _>, _>>()?;
+        let sum = named.values().sum();
+        if sum > 0.0 {
+            Ok(Self::Named(named))
+        } else {
+            Err(InvalidWeights::NoSum { strategies: named.into_keys().collect(), sum })
+        }
     }
 
     /// The weights of these strategies, in their order.

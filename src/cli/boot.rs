@@ -34,7 +34,7 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
             Reach {
                 local: settings.allow_local_data,
                 local_dirs: settings.allowed_data_dirs.clone(),
-                containers: settings.containers.clone(),
+                containers: Some(settings.containers.clone()),
             },
             signals.postgres.clone(),
         )),
@@ -134,7 +134,7 @@ pub fn market_data(settings: &Settings, reach: Reach, signals: Option<PostgresSi
     MarketData {
         lake: settings.lake.clone(),
         options: storage_options(settings),
-        account: settings.storage_account.clone(),
+        account: settings.account(),
         reach,
         signals,
     }
@@ -142,20 +142,14 @@ pub fn market_data(settings: &Settings, reach: Reach, signals: Option<PostgresSi
 
 /// Keys for remote tables, in the words of the storage layer.
 pub fn storage_options(settings: &Settings) -> StorageOptions {
+    let connection = settings.storage_connection.as_ref();
+    // One that cannot be parsed is a fault of the settings, which stopped the program.
+    if let Some(Ok(connection)) = connection.map(|text| ConnectionString::parse(text.reveal())) {
+        return connection.storage_options();
+    }
     let mut options = StorageOptions::default();
     if let Some(account) = &settings.storage_account {
         options.0.insert("azure_storage_account_name".into(), account.clone());
-    }
-    let connection = settings.storage_connection.as_ref().map_or("", |connection| connection.reveal());
-    for (name, value) in connection.split(';').filter_map(|part| part.split_once('=')) {
-        let key = match name.trim() {
-            "AccountName" => "azure_storage_account_name",
-            "AccountKey" => "azure_storage_account_key",
-            "BlobEndpoint" => "azure_storage_endpoint",
-            "SharedAccessSignature" => "azure_storage_sas_key",
-            _ => continue,
-        };
-        options.0.insert(key.into(), value.to_owned());
     }
     options
 }

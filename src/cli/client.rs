@@ -1,10 +1,14 @@
 //! The client commands, one for each call of the HTTP API of a local host or of the service on Azure.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::progress::Progress;
 use super::run::print_summary;
@@ -12,6 +16,7 @@ use super::settings::{ClientSettings, environment, log_filter};
 use super::{CliError, Output, say, telemetry};
 use crate::run::RunId;
 use crate::work::document::parse_yaml;
+use crate::work::report::MANIFEST;
 
 /// Address of the local host.
 const LOCAL: &str = "http://127.0.0.1:7071";
@@ -304,28 +309,48 @@ pub(super) async fn fetch(args: FetchArgs) -> Result<(), CliError> {
     let client = Client::connect(&args.service)?;
     let listed =
         client.json(client.request(Method::GET, &format!("backtests/{}/artifacts", args.run_id))).await?;
-    let files: Vec<&Value> = listed["artifacts"].as_array().into_iter().flatten().collect();
-    let known: Vec<&str> = files.iter().filter_map(|file| file["name"].as_str()).collect();
-    if let Some(unknown) = args.names.iter().find(|name| !known.contains(&name.as_str())) {
+    let listed = listed["artifacts"].as_array().into_iter().flatten();
+    let mut known = listed.map(Listed::of).collect::<Result<Vec<Listed<'_>>, CliError>>()?;
+    // It lists the others, so it is not in its own list.
+    known.push(Listed { name: MANIFEST, sha256: None });
+    if let Some(unknown) = args.names.iter().find(|name| known.iter().all(|file| file.name != **name)) {
+        let names: Vec<&str> = known.iter().map(|file| file.name).collect();
         return Err(CliError::failed(format!(
             "the run has no artifact '{unknown}'; it has {}",
-            known.join(", ")
+            names.join(", ")
         )));
     }
-    let wanted =
-        known.into_iter().filter(|name| args.names.is_empty() || args.names.iter().any(|one| one == name));
-    let wanted: Vec<&str> = wanted.collect();
+    known.retain(|file| args.names.is_empty() || args.names.iter().any(|name| name == file.name));
     let folder = args.out.join(args.run_id.as_str());
     let mut progress = Progress::start(format!("fetch {}", args.run_id));
-    for (done, name) in wanted.iter().enumerate() {
-        progress.at(done as u64, wanted.len() as u64, name);
-        client.fetch(args.run_id.as_str(), name, &folder).await?;
+    for (done, file) in known.iter().enumerate() {
+        progress.at(done as u64, known.len() as u64, file.name);
+        client.fetch(args.run_id.as_str(), file, &folder).await?;
     }
-    progress.finish(&format!("{} files in {}", wanted.len(), folder.display()));
+    progress.finish(&format!("{} files in {}", known.len(), folder.display()));
     if args.service.output == Output::Json {
-        say(json!({ "folder": folder, "artifacts": wanted }));
+        let names: Vec<&str> = known.iter().map(|file| file.name).collect();
+        say(json!({ "folder": folder, "artifacts": names }));
     }
     Ok(())
+}
+
+/// A file as the service lists it.
+struct Listed<'a> {
+    name: &'a str,
+    sha256: Option<&'a str>,
+}
+
+impl<'a> Listed<'a> {
+    /// Refuses a name that leads out of the folder of the run: whoever answers may be anybody.
+    fn of(file: &'a Value) -> Result<Self, CliError> {
+        let name = file["name"].as_str().unwrap_or_default();
+        let plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+        if name.is_empty() || name.contains('\\') || !plain {
+            return Err(CliError::failed(format!("the service lists an artifact under the name {name:?}")));
+        }
+        Ok(Self { name, sha256: file["sha256"].as_str() })
+    }
 }
 
 /// A client of one service.
@@ -340,14 +365,27 @@ impl Client {
         let environment = environment();
         telemetry::command(log_filter(&environment));
         let settings = ClientSettings::from(&environment);
-        let url = service.url.as_deref().or(settings.url.as_deref()).unwrap_or(LOCAL).to_owned();
-        Self::at(&url, settings)
+        let url = match (&service.url, &settings.url) {
+            (Some(url), _) => ("--url", url.clone()),
+            (None, Some(url)) => ("BACKTEST_URL", url.clone()),
+            (None, None) => ("--url", LOCAL.to_owned()),
+        };
+        Self::at(url.0, &url.1, settings)
     }
 
-    /// A client of the service at `url`.
-    pub(super) fn at(url: &str, settings: ClientSettings) -> Result<Self, CliError> {
+    /// A client of the service at `url`, which came by `name`.
+    pub(super) fn at(name: &str, url: &str, settings: ClientSettings) -> Result<Self, CliError> {
         let base = format!("{}/api/", url.trim_end_matches('/'));
-        let base = Url::parse(&base).map_err(|error| CliError::usage(format!("--url {url}: {error}")))?;
+        let base = Url::parse(&base).map_err(|error| CliError::usage(format!("{name}: {error}")))?;
+        if !base.username().is_empty() || base.password().is_some() || base.query().is_some() {
+            return Err(CliError::usage(format!(
+                "{name}: must carry neither a password nor a query; the key comes from BACKTEST_FUNCTION_KEY"
+            )));
+        }
+        let key = settings.key.as_ref().map(|key| HeaderValue::from_str(key.reveal()));
+        if key.is_some_and(|key| key.is_err()) {
+            return Err(CliError::usage("BACKTEST_FUNCTION_KEY: is no key: it holds other characters"));
+        }
         let http = reqwest::Client::builder().timeout(Duration::from_secs(120)).build();
         Ok(Self {
             http: http.map_err(|error| CliError::because("prepare the client", error))?,
@@ -371,8 +409,12 @@ impl Client {
         let answer = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(|error| self.unreachable(error))?;
-        let document: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        if status.is_success() { Ok(document) } else { Err(problem(status, &document)) }
+        match serde_json::from_slice(&body) {
+            Ok(document @ Value::Object(_)) if status.is_success() => Ok(document),
+            Ok(document) if !status.is_success() => Err(problem(status, &document)),
+            Err(_) if !status.is_success() => Err(problem(status, &Value::Null)),
+            _ => Err(CliError::failed(format!("{} answers, but is no such service", self.base))),
+        }
     }
 
     fn unreachable(&self, error: reqwest::Error) -> CliError {
@@ -443,7 +485,9 @@ impl Client {
         )))
     }
 
-    async fn fetch(&self, run_id: &str, name: &str, folder: &std::path::Path) -> Result<(), CliError> {
+    /// Fetches a file beside its place and moves it there when it is whole.
+    async fn fetch(&self, run_id: &str, file: &Listed<'_>, folder: &Path) -> Result<(), CliError> {
+        let name = file.name;
         let request = self.request(Method::GET, &format!("backtests/{run_id}/artifacts/{name}"));
         let mut answer = request.send().await.map_err(|error| self.unreachable(error))?;
         if !answer.status().is_success() {
@@ -451,14 +495,24 @@ impl Client {
         }
         let path = folder.join(name);
         let write = |error: std::io::Error| CliError::because(format!("write {}", path.display()), error);
-        if let Some(parent) = path.parent() {
-            tokio::fs::create_dir_all(parent).await.map_err(write)?;
-        }
-        let mut file = tokio::fs::File::create(&path).await.map_err(write)?;
+        let parent = path.parent().unwrap_or(folder);
+        std::fs::create_dir_all(parent).map_err(write)?;
+        let mut unfinished = tempfile::Builder::new()
+            .prefix(".unfinished-")
+            .permissions(std::fs::Permissions::from_mode(0o644))
+            .tempfile_in(parent)
+            .map_err(write)?;
+        let mut digest = Sha256::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.unreachable(error))? {
-            tokio::io::AsyncWriteExt::write_all(&mut file, &chunk).await.map_err(write)?;
+            digest.update(&chunk);
+            unfinished.write_all(&chunk).map_err(write)?;
         }
-        tokio::io::AsyncWriteExt::flush(&mut file).await.map_err(write)
+        if file.sha256.is_some_and(|sha256| sha256 != format!("{:x}", digest.finalize())) {
+            return Err(CliError::failed(format!(
+                "{name} is not what the manifest says; nothing was kept of it"
+            )));
+        }
+        unfinished.persist(&path).map(|_| ()).map_err(|error| write(error.error))
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let text = std::fs::read_to_string(root.join(CONFIG))
         .map_err(|error| CliError::because(format!("read {CONFIG}"), error))?;
     let config: Value = parse_yaml(&text).map_err(|error| CliError::failed(format!("{CONFIG}: {error}")))?;
-    let client = Client::at(&url, ClientSettings::from(&environment))?;
+    let client = Client::at("--port", &url, ClientSettings::from(&environment))?;
     let submitted = client.submit(&config, None, None).await?;
     say(format_args!("submitted {CONFIG} as {}", id_of(&submitted)));
     let run = client.watch(id_of(&submitted)).await?;

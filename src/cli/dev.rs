@@ -95,6 +95,9 @@ pub(super) fn options(app_root: &Path, port: u16) -> Result<Options, CliError> {
     let program = std::env::current_exe().map_err(|error| CliError::because("find this program", error))?;
     let home = root.join(HOME);
     let at = |name: &str| home.join(name).display().to_string();
+    // A lake without tables is one that nothing was imported into yet; one without a folder is a mistake.
+    std::fs::create_dir_all(home.join("lake"))
+        .map_err(|error| CliError::because(format!("create the folder {}", at("lake")), error))?;
     let settings: BTreeMap<String, String> = [
         ("BACKTEST_QUEUE", "backtest-runs".to_owned()),
         ("RECONCILE_SCHEDULE", "0 * * * * *".to_owned()),
@@ -119,11 +122,27 @@ pub(super) async fn start(options: Options) -> Result<Host, CliError> {
     devhost::start(options).await.map_err(|error| CliError::because("start the local host", error))
 }
 
-/// Leaves the host running until Ctrl-C, or until it ends by itself.
+/// Ctrl-C, a closed terminal, or whoever supervises this process: its handler must not outlive it.
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).ok();
+    let (mut terminate, mut hang_up) = (listen(SignalKind::terminate()), listen(SignalKind::hangup()));
+    let heard = async |signal: &mut Option<tokio::signal::unix::Signal>| match signal {
+        Some(signal) => signal.recv().await,
+        None => std::future::pending().await,
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = heard(&mut terminate) => {}
+        _ = heard(&mut hang_up) => {}
+    }
+}
+
+/// Leaves the host running until it is told to stop, or until it ends by itself.
 pub(super) async fn until_interrupted(host: Host) -> Result<(), CliError> {
     let ended = tokio::select! {
         reason = host.wait() => Some(reason),
-        _ = tokio::signal::ctrl_c() => None,
+        () = told_to_stop() => None,
     };
     host.stop().await;
     match ended {

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use rand::distr::{Alphanumeric, SampleString as _};
 
-use super::settings::{Environment, Secret, Settings, environment, log_filter};
+use super::settings::{Environment, Settings, environment, log_filter};
 use super::{CliError, boot, say, telemetry};
 use crate::store::migrations::{self, Migration, Standing};
 use crate::store::pg::Database;
 use crate::store::psql::Psql;
-use crate::store::roles::{self, GROUPS, LOGINS, Login, Retired};
+use crate::store::roles::{self, GROUPS, LOGINS, Login, Retired, Wanted};
+use crate::work::execute::chain;
 
 /// Bring the Postgres database of POSTGRES_DSN to the schema that this version needs, and make its logins.
 #[derive(Debug, clap::Args)]
@@ -199,7 +200,8 @@ async fn make_roles(database: &Database, environment: &Environment, args: RolesA
             "--emit-secrets: standard output is neither a terminal nor a file for its owner alone (mode 0600)",
         ));
     }
-    let mut connections = String::new();
+    // Everything that can be refused is looked at before the first password changes.
+    let (mut wanted, mut connections) = (Vec::new(), String::new());
     for known in &LOGINS {
         let asked = args.only.iter().any(|name| name == known.name);
         if !asked && (known.is_second || !args.only.is_empty()) {
@@ -208,25 +210,26 @@ async fn make_roles(database: &Database, environment: &Environment, args: RolesA
         let limit = args.connection_limit.iter().rev().find(|(name, _)| name == known.name);
         let login = Login { connection_limit: limit.map_or(known.connection_limit, |(_, n)| *n), ..*known };
         let password = password(database, environment, &login)?;
-        roles::set_password(&mut client, &login, password.reveal())
-            .await
-            .map_err(|error| CliError::because(format!("make the login {}", login.name), error))?;
         let more = args.member.iter().filter(|(name, _)| name == known.name).flat_map(|(_, groups)| groups);
-        let mut groups = vec![login.group];
-        groups.extend(more.map(String::as_str));
-        roles::join(&client, login.name, &groups)
-            .await
-            .map_err(|error| CliError::because(format!("make {} a member", login.name), error))?;
+        let groups = std::iter::once(login.group.to_owned()).chain(more.cloned()).collect();
         let variable = login.name.to_ascii_uppercase();
-        connections += &format!("{variable}_DSN={}\n", database.dsn_of(login.name, password.reveal()));
-        if !args.emit_secrets {
+        connections += &format!("{variable}_DSN={}\n", database.dsn_of(login.name, &password));
+        wanted.push(Wanted { login, password, groups });
+    }
+    let written = |path: &Path, error| CliError::because(format!("write {}", path.display()), error);
+    let secrets = args.secrets_file.as_deref().map(|path| {
+        private_file(path, &connections).map(|file| (path, file)).map_err(|error| written(path, error))
+    });
+    let secrets = secrets.transpose()?;
+    roles::make(&mut client, &wanted).await.map_err(|error| CliError::because("make the logins", error))?;
+    if !args.emit_secrets {
+        for Wanted { login, groups, .. } in &wanted {
             say(format_args!("{:<18} member of {}, new password", login.name, groups.join(", ")));
         }
     }
-    match &args.secrets_file {
-        Some(path) => {
-            write_private(path, &connections)
-                .map_err(|error| CliError::because(format!("write {}", path.display()), error))?;
+    match secrets {
+        Some((path, file)) => {
+            file.persist(path).map_err(|error| written(path, error.error))?;
             say(format_args!("connection strings: {}", path.display()));
         }
         None if args.emit_secrets => say(connections.trim_end()),
@@ -254,10 +257,10 @@ async fn retire(client: &tokio_postgres::Client, names: &[String]) -> Result<(),
 }
 
 /// The password of a login: given by the environment, or made.
-fn password(database: &Database, environment: &Environment, login: &Login) -> Result<Secret, CliError> {
+fn password(database: &Database, environment: &Environment, login: &Login) -> Result<String, CliError> {
     let variable = format!("{}_PASSWORD", login.name.to_ascii_uppercase());
     let Some(given) = environment.get(&variable).filter(|given| !given.is_empty()) else {
-        return Ok(Secret::new(Alphanumeric.sample_string(&mut rand::rng(), 32)));
+        return Ok(Alphanumeric.sample_string(&mut rand::rng(), 32));
     };
     if given.chars().count() < 12 {
         return Err(CliError::usage(format!("{variable}: has fewer than 12 characters")));
@@ -267,7 +270,7 @@ fn password(database: &Database, environment: &Environment, login: &Login) -> Re
             "{variable}: is the password of POSTGRES_DSN; take another one"
         )));
     }
-    Ok(Secret::new(given.clone()))
+    Ok(given.clone())
 }
 
 async fn make_principals(
@@ -279,8 +282,11 @@ async fn make_principals(
     for Principal { name, object_id, groups } in principals {
         let refused = |error| CliError::because(format!("make the role {name}"), error);
         let created = roles::create_principal(&directory, name, object_id).await.map_err(refused)?;
-        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
-        roles::join(client, name, &groups).await.map_err(refused)?;
+        roles::join(client, name, groups).await.map_err(refused)?;
+        if let Err(error) = roles::limit_principal(client, name).await {
+            // A server may keep the roles of principals to itself.
+            say(format_args!("{name:<18} has no limits: {}", chain(&error)));
+        }
         let what = if created { "made" } else { "was there" };
         say(format_args!("{name:<18} {what}, member of {}", groups.join(", ")));
     }
@@ -351,13 +357,12 @@ fn output_is_private() -> bool {
     output.is_terminal()
 }
 
-/// Writes a file that its owner alone may read. What stood there before is replaced as a whole.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+/// A file that its owner alone may read, complete but for its name. Under it, it replaces what stood there before.
+fn private_file(path: &Path, text: &str) -> std::io::Result<tempfile::NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Temporary files are made with mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    Ok(file)
 }

@@ -18,6 +18,7 @@ mod serve;
 mod sync;
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{CommandFactory as _, Parser};
 
@@ -116,7 +117,8 @@ pub fn main() -> ExitCode {
         }
     });
     runtime.shutdown_background();
-    match done {
+    let said = UNSAID.get().map_or(Ok(()), |error| Err(CliError::because("write the answer", error)));
+    match done.and(said) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(&error),
     }
@@ -181,8 +183,18 @@ enum Output {
     Json,
 }
 
-/// Writes a line of an answer. A reader who has gone away is no fault of ours.
+/// Writes a line of an answer. A reader who has gone away is no fault of ours; that it cannot be written is told in the
+/// end.
 fn say(line: impl std::fmt::Display) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{line}");
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            // Of several failures the first is told.
+            let _ = UNSAID.set(error);
+        }
+        _ => {}
+    }
 }
+
+/// Why a line of the answer could not be written.
+static UNSAID: OnceLock<std::io::Error> = OnceLock::new();

@@ -1,12 +1,13 @@
 //! `backtests run`: backtests on this machine, no service, no run record. Several at once share what they read, and
 //! use all cores.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::Utc;
+use rayon::iter::Either;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -60,18 +61,16 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let environment = environment();
     telemetry::command(log_filter(&environment));
     let settings = Settings::from(&environment)?.at_lake(args.lake.as_deref())?;
-    let mut reach = Reach::unlimited();
-    reach.containers.clone_from(&settings.containers);
     let signals = boot::postgres_signals(&settings)
         .map_err(|error| CliError::because("prepare the database", error))?;
-    let data = boot::market_data(&settings, reach, signals);
+    let data = boot::market_data(&settings, Reach::unlimited(), signals);
     let jobs = jobs(&args, &data)?;
     let several = jobs.len() > 1;
 
     let mut progress = Progress::start(jobs.first().map_or_else(String::new, |job| job.label.clone()));
     progress.at(0, 0, "loading prices");
     let markets = load(&data, &jobs).await?;
-    let done = tokio::task::block_in_place(|| work(&args, &jobs, &markets, progress))?;
+    let (done, failed) = tokio::task::block_in_place(|| work(&args, &jobs, &markets, progress))?;
 
     match (args.output, several) {
         (Output::Json, false) => say(format_args!("{:#}", done.first().unwrap_or(&Value::Null))),
@@ -79,7 +78,9 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         (Output::Table, false) => done.iter().for_each(print_summary),
         (Output::Table, true) => print_results(&done),
     }
-    Ok(())
+    let Some(first) = failed.first() else { return Ok(()) };
+    let messages: Vec<&str> = failed.iter().map(|error| error.message.as_str()).collect();
+    Err(CliError::failed(messages.join("\n")).with_exit(first.exit))
 }
 
 /// One backtest to run.
@@ -183,30 +184,31 @@ async fn load(data: &MarketData, jobs: &[Job]) -> Result<HashMap<String, Shared>
         if markets.contains_key(&job.market) {
             continue;
         }
-        let loaded = data.load(&job.config).await;
-        let loaded =
-            loaded.map_err(|error| CliError::because("load the data", error).with_exit(CliError::DATA))?;
+        let loaded = data.load(&job.config).await.map_err(|error| {
+            CliError::because(format!("load the data of {}", job.label), error).with_exit(CliError::DATA)
+        })?;
         let market = Market::assemble(&job.config, loaded.prices, loaded.signals)
-            .map_err(|error| compute_error(&error.into()))?;
+            .map_err(|error| compute_error(&job.label, &error.into()))?;
         markets.insert(job.market.clone(), Shared { market, data_versions: loaded.data_versions });
     }
     Ok(markets)
 }
 
-/// Runs the jobs on all cores and answers their summaries, best Sharpe ratio first.
+/// Runs the jobs on all cores and answers the summaries of those that ended well, best Sharpe ratio first, and why the
+/// others did not.
 fn work(
     args: &Args,
     jobs: &[Job],
     markets: &HashMap<String, Shared>,
     progress: Progress,
-) -> Result<Vec<Value>, CliError> {
+) -> Result<(Vec<Value>, Vec<CliError>), CliError> {
     let progress = Mutex::new((0_u64, progress));
     let total = jobs.len() as u64;
     let tell = |done: u64, of: u64, note: &str| {
         let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.1.at(done, of, note);
     };
-    let summaries: Result<Vec<Value>, CliError> = jobs
+    let (mut summaries, failed): (Vec<Value>, Vec<CliError>) = jobs
         .par_iter()
         .map(|job| {
             // One run shows its days, several show runs.
@@ -224,13 +226,18 @@ fn work(
             }
             Ok(summary)
         })
-        .collect();
-    let mut summaries = summaries?;
+        .partition_map(|done: Result<Value, CliError>| match done {
+            Ok(summary) => Either::Left(summary),
+            Err(error) => Either::Right(error),
+        });
+    if summaries.is_empty() {
+        return Ok((summaries, failed));
+    }
     let (_, progress) = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
     let root = jobs.first().map_or_else(PathBuf::new, |job| job.root.clone());
-    if total == 1 {
+    if total == 1 && !args.results_only {
         progress.finish(&format!("the files are in {}", root.join(jobs[0].run_id.as_str()).display()));
-        return Ok(summaries);
+        return Ok((summaries, failed));
     }
     // Runs without a Sharpe ratio come last; equal ones stay in the order they were asked for.
     let sharpe = |summary: &Value| summary["sharpe_ratio"].as_f64().unwrap_or(f64::NEG_INFINITY);
@@ -242,8 +249,9 @@ fn work(
         let written = std::fs::create_dir_all(&root).and_then(|()| std::fs::write(&path, &file.content));
         written.map_err(|error| CliError::because(format!("write {}", path.display()), error))?;
     }
-    progress.finish(&format!("{total} runs; results in {}", root.join("results.csv").display()));
-    Ok(summaries)
+    let runs = summaries.len();
+    progress.finish(&format!("{runs} runs; results in {}", root.join("results.csv").display()));
+    Ok((summaries, failed))
 }
 
 fn run_one(
@@ -258,6 +266,7 @@ fn run_one(
         config: &job.config,
         config_sha256: &sha256_hex(canonical(&job.config.resolved())),
         data_versions: &shared.data_versions,
+        fence: None,
     };
     let mut on_bar = |done: usize, total: usize| {
         on_day(done, total);
@@ -265,11 +274,11 @@ fn run_one(
     };
     let mut summary = if args.results_only {
         let outcome = crate::engine::run(&job.config, &shared.market, &mut on_bar);
-        let outcome = outcome.map_err(|error| compute_error(&error.into()))?;
-        report::summary(&facts, &outcome).map_err(|error| compute_error(&error.into()))?
+        let outcome = outcome.map_err(|error| compute_error(&job.label, &error.into()))?;
+        report::summary(&facts, &outcome).map_err(|error| compute_error(&job.label, &error.into()))?
     } else {
-        let computed = compute(&facts, &shared.market, None, &mut on_bar);
-        let Computed { files, summary } = computed.map_err(|error| compute_error(&error))?;
+        let computed = compute(&facts, &shared.market, &mut on_bar);
+        let Computed { files, summary } = computed.map_err(|error| compute_error(&job.label, &error))?;
         let folder = job.root.join(job.run_id.as_str());
         write(&job.root, &folder, &files)
             .map_err(|error| CliError::because(format!("write {}", folder.display()), error))?;
@@ -284,11 +293,18 @@ fn run_one(
 /// Every combination of the values of a grid; one empty combination without a grid.
 fn combinations(grid: &[String]) -> Result<Vec<Vec<(String, Value)>>, CliError> {
     let mut combinations = vec![Vec::new()];
+    let mut fields = HashSet::new();
     for axis in grid {
         let (field, values) = axis
             .split_once('=')
             .filter(|(field, values)| !field.is_empty() && !values.is_empty())
             .ok_or_else(|| CliError::usage(format!("--grid {axis}: must look like FIELD=A,B")))?;
+        if !fields.insert(field) {
+            return Err(CliError::usage(format!("--grid {axis}: the field is there twice")));
+        }
+        if values.split(',').any(|value| value.trim().is_empty()) {
+            return Err(CliError::usage(format!("--grid {axis}: a value is empty; null is written as null")));
+        }
         let values: Result<Vec<Value>, CliError> = values
             .split(',')
             .map(|value| {
@@ -342,13 +358,13 @@ fn write(root: &Path, folder: &Path, files: &[Artifact]) -> std::io::Result<()> 
     })
 }
 
-fn compute_error(error: &ComputeError) -> CliError {
+fn compute_error(label: &str, error: &ComputeError) -> CliError {
     let exit = match error {
         ComputeError::Report(_) => CliError::FAILED,
         error if error.is_data() => CliError::DATA,
         _ => CliError::STRATEGY,
     };
-    CliError::failed(crate::work::execute::chain(error)).with_exit(exit)
+    CliError::failed(format!("{label}: {}", crate::work::execute::chain(error))).with_exit(exit)
 }
 
 fn percent(value: &Value) -> String {

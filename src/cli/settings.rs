@@ -6,6 +6,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use tracing_subscriber::EnvFilter;
+
 use super::CliError;
 use crate::signal::{Terms, Weights};
 use crate::store::blob::{ConnectionString, Directory};
@@ -117,6 +119,13 @@ impl Settings {
         Ok(Self { lake: Some(lake), ..self })
     }
 
+    /// Name of the storage account, however it is reached.
+    pub fn account(&self) -> Option<String> {
+        let connection = self.storage_connection.as_ref();
+        let known = connection.and_then(|text| ConnectionString::parse(text.reveal()).ok());
+        self.storage_account.clone().or(known.map(|known| known.account().to_owned()))
+    }
+
     /// Reads the settings, or names every one that cannot be used.
     pub fn from(environment: &Environment) -> Result<Self, InvalidSettings> {
         let mut read = Reader { environment, faults: Vec::new() };
@@ -154,6 +163,20 @@ impl Settings {
         };
         if settings.run_store == RunStoreMode::Postgres && read.text("BACKTEST_POSTGRES_DSN").is_none() {
             read.require("POSTGRES_DSN", "must be set, because BACKTEST_RUN_STORE_MODE is postgres");
+        }
+        if settings.postgres_entra && settings.postgres.is_none() {
+            read.fault("POSTGRES_AUTH", "is entra, but POSTGRES_DSN is not set");
+        }
+        if !settings.allowed_data_dirs.is_empty() && !settings.allow_local_data {
+            read.fault(
+                "BACKTEST_ALLOWED_DATA_DIRS",
+                "has no effect while BACKTEST_ALLOW_LOCAL_DATA is not true",
+            );
+        }
+        if let Some(filter) = log_filter(environment)
+            && let Err(error) = filter.parse::<EnvFilter>()
+        {
+            read.fault("RUST_LOG", error);
         }
         if settings.run_store == RunStoreMode::Adls {
             read.require("BACKTEST_ADLS_RUNS_DIR", "must be set, because BACKTEST_RUN_STORE_MODE is adls");
@@ -286,8 +309,11 @@ impl<'a> Reader<'a> {
             return None;
         }
         let (name, dsn) = if dsn.is_some() { (name, dsn?) } else { (alias, older?) };
-        if let Err(error) = Database::parse(dsn, "") {
-            self.fault(name, error);
+        // Its authorities are read too, so that a missing file is one of the faults.
+        match Database::parse(dsn, "").map(|database| database.pool(1)) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => self.fault(name, error),
+            Err(error) => self.fault(name, error),
         }
         Some(Secret(dsn.to_owned()))
     }
@@ -349,6 +375,13 @@ impl<'a> Reader<'a> {
     fn check_storage(&mut self, settings: &Settings) {
         let name = "AZURE_STORAGE_CONNECTION_STRING";
         let mut account = settings.storage_account.clone();
+        let lawful = |name: &String| {
+            (3..=24).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        };
+        if account.as_ref().is_some_and(|account| !lawful(account)) {
+            self.fault("AZURE_STORAGE_ACCOUNT_NAME", "must be 3 to 24 lower-case letters and digits");
+        }
         if let Some(connection) = &settings.storage_connection {
             if account.is_some() {
                 self.fault(name, "stands beside AZURE_STORAGE_ACCOUNT_NAME; set one of them");

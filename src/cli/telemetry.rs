@@ -6,8 +6,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
-/// Parts of the tree that say too much at `info`.
-const QUIET: &str = "deltalake=warn,deltalake_core=warn,delta_kernel=warn,buoyant_kernel=warn,hyper=warn";
+/// Parts of the tree that say too much at `info`. The kernel logs as an error what it also answers as one.
+const QUIET: &str = "deltalake=warn,deltalake_core=warn,delta_kernel=off,buoyant_kernel=off,hyper=warn";
 
 /// Logs to stdout, for a service. Panics become log lines too.
 pub fn service(filter: Option<&str>) {

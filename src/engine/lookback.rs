@@ -27,6 +27,13 @@ pub(crate) fn mean(
     (found == n).then(|| sum / n as f64)
 }
 
+/// Whether a price is above, or below, a mean of prices. One that equals it on paper is neither: the mean's last bit
+/// depends on the order of its sum.
+pub(crate) fn is_beyond(price: f64, mean: f64, above: bool) -> bool {
+    let slack = 1e-12 * mean.abs();
+    if above { price > mean + slack } else { price < mean - slack }
+}
+
 /// Population standard deviation of the symbol's last `n` returns from close to close up to `bar`, not
 /// annualised. `None` if it has fewer.
 pub(crate) fn volatility(market: &Market, bar: usize, symbol: SymbolId, n: usize) -> Option<f64> {

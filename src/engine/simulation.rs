@@ -35,6 +35,10 @@ pub(crate) struct Simulation<'a> {
 impl<'a> Simulation<'a> {
     pub(crate) fn new(config: &'a BacktestConfig, market: &'a Market) -> Result<Self, RunError> {
         let (cash, n_symbols) = (config.initial_cash, market.symbols().len());
+        if config.broker.max_participation_rate.is_some() && !market.has_price_column("volume") {
+            let lack = "broker.max_participation_rate: the price table has no column volume";
+            return Err(RunError::Data(lack.to_owned()));
+        }
         Ok(Self {
             config,
             market,

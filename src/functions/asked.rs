@@ -114,8 +114,10 @@ pub(super) fn asked(call: &Call) -> Result<Asked, Refusal> {
     match media {
         Media::Json => unwrap(parse_json(body).map_err(|error| malformed("JSON", &error))?),
         Media::Yaml => {
-            let text = std::str::from_utf8(body)
-                .map_err(|_| Reply::problem(Code::MalformedRequest, "the YAML document is not UTF-8"))?;
+            // What was none before the host made text of it holds this character in its place.
+            let text = std::str::from_utf8(body).ok().filter(|text| !text.contains('\u{fffd}'));
+            let text =
+                text.ok_or_else(|| Reply::problem(Code::MalformedRequest, "the YAML document is not UTF-8"))?;
             Ok(Asked {
                 config: parse_yaml(text).map_err(|error| malformed("YAML", &error))?,
                 ..Asked::default()

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use bytes::{Buf, Bytes, BytesMut};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use futures_util::{Stream, StreamExt};
 use percent_encoding::percent_decode_str;
 use warp::Filter;
@@ -59,6 +59,21 @@ impl Call {
         Self { invocation, is_head, params, query, headers, body, can_announce: true }
     }
 
+    /// A call whose envelope was longer than any lawful body makes it.
+    pub(super) fn too_large(invocation: String) -> Self {
+        let (params, headers) = (HashMap::new(), HeaderMap::new());
+        let is_head = false;
+        Self {
+            invocation,
+            is_head,
+            params,
+            query: Vec::new(),
+            headers,
+            body: Body::TooLarge,
+            can_announce: true,
+        }
+    }
+
     /// Adds the value of a placeholder as it stands in the path.
     pub(super) fn with(mut self, name: &'static str, raw: &str) -> Self {
         self.params.insert(name, percent_decode_str(raw).decode_utf8_lossy().into_owned());
@@ -91,6 +106,22 @@ impl Call {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// A header that decides what happens: one that cannot be read must not count as none.
+    pub(super) fn deciding_header(&self, name: &'static str) -> Result<Option<&str>, Refusal> {
+        let fault = |message: &str| {
+            let faults = [Fault { path: name.to_owned(), message: message.to_owned() }];
+            Err(Reply::faults(Code::InvalidParameter, &faults).into())
+        };
+        let mut values = self.headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(_), Some(_)) => fault("stands there several times"),
+            (Some(value), None) => {
+                value.to_str().map(Some).or_else(|_| fault("must be visible ASCII characters"))
+            }
+        }
+    }
+
     /// Whether the caller has what `etag` names already.
     pub(super) fn knows(&self, etag: &str) -> bool {
         self.header("if-none-match").is_some_and(|tags| names_tag(tags, etag))
@@ -98,7 +129,7 @@ impl Call {
 
     /// Refuses a caller who wants to go on from something else than what `etag` names.
     pub(super) fn must_match(&self, etag: &str) -> Result<(), Refusal> {
-        if self.header("if-match").is_none_or(|tags| names_tag(tags, etag)) {
+        if self.deciding_header("If-Match")?.is_none_or(|tags| names_tag(tags, etag)) {
             return Ok(());
         }
         let detail = "If-Match names another state than that of now; read it again";
@@ -184,7 +215,9 @@ impl<'a> Parameters<'a> {
     /// A day, `YYYY-MM-DD`.
     pub(super) fn date(&mut self, name: &str) -> Option<NaiveDate> {
         let text = self.text(name)?;
-        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.to_string() == text);
+        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")
+            .ok()
+            .filter(|date| date.to_string() == text && (1..=9999).contains(&date.year()));
         if date.is_none() {
             self.fault(name, format!("must be a day like 2026-01-31, not '{text}'"));
         }

@@ -44,7 +44,7 @@ pub(super) async fn answer(app: App, call: Call) -> Reply {
 async fn cancel(app: &App, call: &Call) -> Result<Reply, Refusal> {
     call.parameters(&[]).check()?;
     let id = call.run_id()?;
-    if call.header("if-match").is_some() {
+    if call.deciding_header("If-Match")?.is_some() {
         call.must_match(&etag(&record(&find(app, call).await?)))?;
     }
     let actor = caller(call).unwrap_or_else(|| "api".to_owned());

@@ -55,11 +55,16 @@ where
 {
     let app = app.clone();
     envelope(function)
-        .then(move |headers: HeaderMap, body: Option<Bytes>| {
+        .then(move |headers: HeaderMap, body: Enveloped| {
             let (app, answer) = (app.clone(), answer.clone());
             async move {
                 let invocation = invocation_of(&headers);
-                let reply = match body.as_deref().and_then(|body| request(body, invocation.clone())) {
+                let call = match &body {
+                    Enveloped::Whole(body) => request(body, invocation.clone()),
+                    Enveloped::TooLarge => Some(Call::too_large(invocation.clone())),
+                    Enveloped::Broken => None,
+                };
+                let reply = match call {
                     Some(call) => {
                         let is_head = call.is_head;
                         let answer = super::admitted(function, app, call, answer);
@@ -84,11 +89,14 @@ where
 {
     let app = app.clone();
     envelope(function)
-        .then(move |headers: HeaderMap, body: Option<Bytes>| {
+        .then(move |headers: HeaderMap, body: Enveloped| {
             let (app, answer) = (app.clone(), answer.clone());
             async move {
                 let invocation = invocation_of(&headers);
-                let data = body.as_deref().and_then(data).unwrap_or_default();
+                let data = match &body {
+                    Enveloped::Whole(body) => data(body).unwrap_or_default(),
+                    Enveloped::TooLarge | Enveloped::Broken => Map::new(),
+                };
                 let answer = answer(app, Triggered { invocation: invocation.clone(), data });
                 // The same guard as for HTTP functions: one span, one answer, also after a panic.
                 let reply = super::invoked(function, invocation, async {
@@ -108,12 +116,23 @@ where
         .boxed()
 }
 
-fn envelope(function: &'static str) -> BoxedFilter<(HeaderMap, Option<Bytes>)> {
+/// An envelope as it arrived.
+enum Enveloped {
+    Whole(Bytes),
+    TooLarge,
+    Broken,
+}
+
+fn envelope(function: &'static str) -> BoxedFilter<(HeaderMap, Enveloped)> {
     warp::path(function)
         .and(warp::path::end())
         .and(warp::post())
         .and(warp::header::headers_cloned())
-        .and(warp::body::stream().then(async |body| collect(body, ENVELOPE_MAX).await.ok().flatten()))
+        .and(warp::body::stream().then(async |body| match collect(body, ENVELOPE_MAX).await {
+            Ok(Some(body)) => Enveloped::Whole(body),
+            Ok(None) => Enveloped::TooLarge,
+            Err(_) => Enveloped::Broken,
+        }))
         .boxed()
 }
 
@@ -131,7 +150,10 @@ fn request(body: &[u8], invocation: String) -> Option<Call> {
     for (name, values) in request.get("Headers").and_then(Value::as_object).into_iter().flatten() {
         let values = values.as_array().map_or(std::slice::from_ref(values), Vec::as_slice);
         for value in values.iter().filter_map(Value::as_str) {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+            // From bytes, so that a header that is not ASCII is refused where it matters and not lost here.
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_bytes()))
+            {
                 headers.append(name, value);
             }
         }

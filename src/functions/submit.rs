@@ -69,7 +69,7 @@ pub(super) fn caller(call: &Call) -> Option<String> {
 fn request(call: &Call) -> Result<Request, Refusal> {
     call.parameters(&[]).check()?;
     let Asked { config, run_id, parent_run_id } = asked(call)?;
-    let idempotency_key = call.header("idempotency-key").map(str::to_owned);
+    let idempotency_key = call.deciding_header("Idempotency-Key")?.map(str::to_owned);
     if idempotency_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_MAX) {
         let message = format!("must have 1 to {KEY_MAX} characters");
         let faults = [Fault { path: "Idempotency-Key".into(), message }];

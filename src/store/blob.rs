@@ -29,6 +29,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
 pub use self::link::Link;
+use super::delta::{Location, StorageOptions};
 use super::identity::Identity;
 use crate::clock::Timestamp;
 
@@ -63,11 +64,10 @@ impl Directory {
     /// Reads `<container>/<prefix>` or `abfss://<container>@<account>.<host>/<prefix>`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (account, container, prefix) = if text.contains("://") {
-            let url = Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
+            let Location::Remote(url) = Location::parse(text)? else {
+                return Err("is no address".to_owned());
+            };
             let account = url.host_str().and_then(|host| host.split('.').next()).unwrap_or_default();
-            if !matches!(url.scheme(), "abfss" | "abfs") || url.username().is_empty() || account.is_empty() {
-                return Err("must be <container>/<prefix> or abfss://<container>@<account>…/<prefix>".into());
-            }
             let path = url.path().strip_prefix('/').unwrap_or_default();
             (Some(account.to_owned()), url.username().to_owned(), path.to_owned())
         } else {
@@ -169,6 +169,23 @@ impl ConnectionString {
     /// Name of the account.
     pub fn account(&self) -> &str {
         &self.name
+    }
+
+    /// The same in the words of the Delta crate.
+    pub fn storage_options(&self) -> StorageOptions {
+        let mut options = StorageOptions::default();
+        let mut set = |name: &str, value: &str| options.0.insert(name.to_owned(), value.to_owned());
+        set("azure_storage_account_name", &self.name);
+        set("azure_storage_endpoint", self.endpoint.as_str().trim_end_matches('/'));
+        if self.endpoint.scheme() == "http" {
+            set("azure_allow_http", "true");
+        }
+        match &self.key {
+            Key::Shared { secret, .. } => set("azure_storage_account_key", secret.secret()),
+            Key::Signature(signature) => set("azure_storage_sas_key", signature.secret()),
+            Key::Token => None,
+        };
+        options
     }
 }
 

@@ -11,7 +11,7 @@ use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::{Schema, SchemaRef};
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake::kernel::{Action, LogicalFileView, StructType};
+use deltalake::kernel::{self, Action, LogicalFileView, MetadataExt as _, StructType, new_metadata};
 use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
@@ -32,13 +32,26 @@ pub enum Location {
 }
 
 impl Location {
-    /// Reads a folder path or an address with a scheme.
-    pub fn parse(text: &str) -> Result<Self, url::ParseError> {
-        if text.contains("://") {
-            Url::parse(text).map(Self::Remote)
-        } else {
-            Ok(Self::Local(PathBuf::from(text)))
+    /// Reads a folder path or an `abfss://` address.
+    ///
+    /// # Errors
+    /// What is wrong with it. The address is not repeated, since somebody may have put a key into it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if !text.contains("://") {
+            return Ok(Self::Local(PathBuf::from(text)));
         }
+        let url = Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
+        if url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err("must carry neither a password nor a query; keys belong into \
+                        AZURE_STORAGE_CONNECTION_STRING"
+                .to_owned());
+        }
+        if !matches!(url.scheme(), "abfss" | "abfs") || url.username().is_empty() || !url.has_host() {
+            return Err(
+                "must be a path or abfss://<container>@<account>.dfs.core.windows.net/<path>".to_owned()
+            );
+        }
+        Ok(Self::Remote(url))
     }
 
     /// The place `relative` below this one.
@@ -107,15 +120,33 @@ impl TableError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Delta { source, .. } => matches!(
-                source.as_ref(),
-                DeltaTableError::ObjectStore { .. }
-                    | DeltaTableError::Transaction { .. }
-                    | DeltaTableError::Kernel { .. }
-            ),
+            Self::Delta { source, .. } => match source.as_ref() {
+                DeltaTableError::ObjectStore { source } => may_pass(source),
+                DeltaTableError::Kernel { source: kernel::Error::ObjectStore(source) } => may_pass(source),
+                DeltaTableError::KernelError(error) => kernel_may_pass(error),
+                DeltaTableError::GenericError { source } => source.downcast_ref().is_some_and(may_pass),
+                DeltaTableError::Transaction { .. } => true,
+                _ => false,
+            },
             Self::Unsupported { .. } => false,
             Self::Conflict { .. } => true,
         }
+    }
+}
+
+/// Whether storage that said this may say something else later.
+pub(super) fn may_pass(error: &object_store::Error) -> bool {
+    !matches!(error, object_store::Error::NotFound { .. } | object_store::Error::InvalidPath { .. })
+}
+
+fn kernel_may_pass(error: &delta_kernel::Error) -> bool {
+    match error {
+        delta_kernel::Error::Backtraced { source, .. } => kernel_may_pass(source),
+        delta_kernel::Error::ObjectStore(error) => may_pass(error),
+        delta_kernel::Error::GenericError { source } => source.downcast_ref().is_some_and(may_pass),
+        delta_kernel::Error::Reqwest(_) => true,
+        delta_kernel::Error::IOError(error) => error.kind() != std::io::ErrorKind::NotFound,
+        _ => false,
     }
 }
 
@@ -136,17 +167,40 @@ pub struct DataFile {
     view: LogicalFileView,
 }
 
-/// The dates that the log's statistics give for a column of dates or timestamps.
+/// The dates that the log gives for a column of dates or timestamps: its one value where the table is partitioned by
+/// it, else its statistics.
 fn dates_of(view: &LogicalFileView, column: &str) -> Option<(NaiveDate, NaiveDate)> {
+    if let Some(value) = view.partition_values_map().get(column) {
+        let date = value.as_deref()?.get(..10)?.parse().ok()?;
+        return Some((date, date));
+    }
     let stats: serde_json::Value = serde_json::from_str(&view.stats()?).ok()?;
     let date = |bound: &str| stats[bound][column].as_str()?.get(..10)?.parse().ok();
     Some((date("minValues")?, date("maxValues")?))
+}
+
+/// What a table is like, apart from its rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout<'a> {
+    /// Columns, partition columns included.
+    pub schema: &'a SchemaRef,
+    /// Columns that it is partitioned by.
+    pub partition_columns: &'a [&'a str],
+    /// What it is for.
+    pub comment: &'a str,
+}
+
+impl Layout<'_> {
+    fn columns(&self) -> Result<StructType, DeltaTableError> {
+        self.schema.as_ref().try_into_kernel().map_err(|source| DeltaTableError::Arrow { source })
+    }
 }
 
 /// A Delta table, pinned to the version that was newest when it was opened.
 #[derive(Debug, Clone)]
 pub struct Table {
     name: String,
+    options: StorageOptions,
     table: DeltaTable,
 }
 
@@ -162,22 +216,20 @@ impl Table {
             .load()
             .await;
         match table {
-            Ok(table) => Self { name, table }.checked().map(Some),
+            Ok(table) => Self { name, options: options.clone(), table }.checked().map(Some),
             Err(DeltaTableError::NotATable(_)) => Ok(None),
             Err(error) => Err(fault(error)),
         }
     }
 
-    /// Creates a table without rows; `comment` says what it is for.
+    /// Creates a table without rows.
     ///
     /// # Errors
     /// [`TableError::Conflict`] when there is one.
     pub async fn create(
         location: &Location,
         options: &StorageOptions,
-        schema: &Schema,
-        partition_columns: &[&str],
-        comment: &str,
+        layout: Layout<'_>,
     ) -> Result<Self, TableError> {
         let name = location.to_string();
         let fault = |source| fault("create", &name, source);
@@ -187,17 +239,16 @@ impl Table {
         let url = address(location)
             .map_err(fault)?
             .ok_or_else(|| fault(DeltaTableError::NotATable(name.clone())))?;
-        let columns: StructType =
-            schema.try_into_kernel().map_err(|error| fault(DeltaTableError::Arrow { source: error }))?;
+        let columns = layout.columns().map_err(fault)?;
         let table = CreateBuilder::new()
             .with_location(url.as_str())
             .with_storage_options(options.0.clone())
             .with_columns(columns.fields().cloned())
-            .with_partition_columns(partition_columns.iter().copied())
-            .with_comment(comment)
+            .with_partition_columns(layout.partition_columns.iter().copied())
+            .with_comment(layout.comment)
             .await;
         match table {
-            Ok(table) => Ok(Self { name, table }),
+            Ok(table) => Ok(Self { name, options: options.clone(), table }),
             // The error has no kind of its own.
             Err(_) if Self::open(location, options).await?.is_some() => {
                 Err(TableError::Conflict { table: name })
@@ -273,14 +324,39 @@ impl Table {
         }
     }
 
-    /// Adds rows as one commit. Nobody sees a part of it.
-    pub async fn append(&mut self, batches: Vec<RecordBatch>) -> Result<(), TableError> {
-        self.commit(batches, false).await
+    /// Adds rows as one commit. Nobody sees a part of it. Their columns are cast to the table's.
+    pub async fn append(&mut self, batches: &[RecordBatch]) -> Result<(), TableError> {
+        let batches = batches.iter().map(|batch| self.conform(batch)).collect::<Result<_, _>>()?;
+        let actions = self.write(batches).await?;
+        self.finish(actions, SaveMode::Append, None, CommitProperties::default()).await
     }
 
-    /// Replaces all rows as one commit. Nobody sees a part of it.
-    pub async fn replace(&mut self, batches: Vec<RecordBatch>) -> Result<(), TableError> {
-        self.commit(batches, true).await
+    /// Makes another table of this one, rows, columns and all, as one commit. Nobody sees a part of it.
+    pub async fn replace(&mut self, batches: Vec<RecordBatch>, layout: Layout<'_>) -> Result<(), TableError> {
+        let name = self.name.clone();
+        let fault = |source| fault("write", &name, source);
+        let before = self.table.snapshot().map_err(fault)?.metadata().id().to_owned();
+        let metadata = layout.columns().and_then(|columns| {
+            let none: [(&str, &str); 0] = [];
+            Ok(new_metadata(&columns, layout.partition_columns, none)?
+                .with_description(layout.comment.to_owned())?
+                .with_table_id(before)?)
+        });
+        let mut actions = vec![Action::Metadata(metadata.map_err(fault)?)];
+        actions.extend(self.views(&[]).await?.iter().map(|file| Action::Remove(file.remove_action(true))));
+        let partition_columns = layout.partition_columns.iter().map(|&column| column.to_owned()).collect();
+        let mut writer = RecordBatchWriter::try_new(
+            self.table.table_url(),
+            Arc::clone(layout.schema),
+            Some(partition_columns),
+            Some(self.options.0.clone()),
+        )
+        .map_err(fault)?;
+        for batch in batches {
+            writer.write(batch).await.map_err(fault)?;
+        }
+        actions.extend(writer.flush().await.map_err(fault)?.into_iter().map(Action::Add));
+        self.finish(actions, SaveMode::Overwrite, None, CommitProperties::default()).await
     }
 
     /// All data files, oldest first, with the dates that the log knows of `date_column`.
@@ -365,16 +441,6 @@ impl Table {
             .collect::<Result<Vec<_>, _>>()
             .and_then(|columns| RecordBatch::try_new(Arc::clone(&schema), columns))
             .map_err(|error| fault("write", &self.name, DeltaTableError::Arrow { source: error }))
-    }
-
-    async fn commit(&mut self, batches: Vec<RecordBatch>, replace: bool) -> Result<(), TableError> {
-        let mut actions = self.write(batches).await?;
-        if replace {
-            actions
-                .extend(self.views(&[]).await?.iter().map(|file| Action::Remove(file.remove_action(true))));
-        }
-        let mode = if replace { SaveMode::Overwrite } else { SaveMode::Append };
-        self.finish(actions, mode, None, CommitProperties::default()).await
     }
 
     /// Writes data files that no version has yet.

@@ -14,7 +14,7 @@ use deltalake::arrow::error::ArrowError;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::delta::{Location, StorageOptions, Table, TableError};
+use super::delta::{Layout, Location, StorageOptions, Table, TableError};
 use super::parquet::{self, ParquetFile, ReadError, Selection};
 use super::prices::{self, LoadError};
 
@@ -74,6 +74,17 @@ pub enum ImportError {
         /// The columns that are there.
         found: String,
     },
+    /// The columns of the file are not those of the table.
+    #[error(
+        "the file and the table have other columns ({}); import with --replace, or into another table",
+        columns_of(.missing, .more)
+    )]
+    OtherColumns {
+        /// Columns that the file lacks.
+        missing: Vec<String>,
+        /// Columns that the table lacks.
+        more: Vec<String>,
+    },
     /// The file holds no rows.
     #[error("the file holds no rows")]
     Empty,
@@ -101,6 +112,12 @@ pub enum ImportError {
     Arrow(#[from] ArrowError),
 }
 
+fn columns_of(missing: &[String], more: &[String]) -> String {
+    let lists = [("only the table has", missing), ("only the file has", more)];
+    let lists = lists.iter().filter(|(_, columns)| !columns.is_empty());
+    lists.map(|(whose, columns)| format!("{whose} {}", columns.join(", "))).collect::<Vec<_>>().join("; ")
+}
+
 fn refusal(kinds: &[Nonsense]) -> String {
     let lines = kinds.iter().map(|kind| {
         let examples = kind.examples.join("; ");
@@ -122,11 +139,11 @@ pub async fn import(
     replace: bool,
     on_rows: &mut (dyn FnMut(usize) + Send),
 ) -> Result<Contents, ImportError> {
-    let bars = read_bars(file, on_rows).await?;
+    let (bars, unreadable) = read_bars(file, on_rows).await?;
     if bars.num_rows() == 0 {
         return Err(ImportError::Empty);
     }
-    let bars = checked(&bars)?;
+    let bars = checked(&bars, unreadable)?;
     store(bars, table, options, replace).await
 }
 
@@ -153,27 +170,53 @@ async fn store(
     options: &StorageOptions,
     replace: bool,
 ) -> Result<Contents, ImportError> {
+    let schema = bars.schema();
+    let layout = Layout { schema: &schema, partition_columns: &["year"], comment: "daily bars" };
     let mut table = match Table::open(location, options).await? {
         Some(table) => table,
-        None => Table::create(location, options, bars.schema().as_ref(), &["year"], "daily bars").await?,
+        None => Table::create(location, options, layout).await?,
     };
     if replace {
-        table.replace(vec![bars]).await?;
+        table.replace(vec![bars], layout).await?;
     } else {
+        refuse_other_columns(table.schema()?.as_ref(), &schema)?;
         refuse_overlap(&table, &bars).await?;
-        table.append(vec![bars]).await?;
+        table.append(&[bars]).await?;
     }
     contents(&table).await
 }
 
+/// A column that only some bars have would change what they mean: prices with and without an adjusted close beside
+/// each other, for example.
+fn refuse_other_columns(table: &Schema, bars: &Schema) -> Result<(), ImportError> {
+    let lacks = |schema: &Schema, name: &str| {
+        schema.fields().iter().all(|field| !field.name().eq_ignore_ascii_case(name))
+    };
+    let of_bars = |name: &str| name == "exchange" || name == "volume" || PRICES.contains(&name);
+    let only_in = |one: &Schema, other: &Schema| -> Vec<String> {
+        let names = one.fields().iter().map(|field| field.name().to_ascii_lowercase());
+        names.filter(|name| of_bars(name) && lacks(other, name)).collect()
+    };
+    let (missing, more) = (only_in(table, bars), only_in(bars, table));
+    if missing.is_empty() && more.is_empty() {
+        Ok(())
+    } else {
+        Err(ImportError::OtherColumns { missing, more })
+    }
+}
+
 /// The rows of a file under the names of a table of bars, in the file's order.
-async fn read_bars(file: &Path, on_rows: &mut (dyn FnMut(usize) + Send)) -> Result<RecordBatch, ImportError> {
+async fn read_bars(
+    file: &Path,
+    on_rows: &mut (dyn FnMut(usize) + Send),
+) -> Result<(RecordBatch, Nonsense), ImportError> {
     let mut batches = Vec::new();
     let mut rows = 0;
+    let mut unreadable = Nonsense { what: "a number that cannot be read", count: 0, examples: Vec::new() };
     let mut push = |batch: &RecordBatch| {
         rows += batch.num_rows();
         on_rows(rows);
-        named(batch).map(|batch| batches.push(batch))
+        named(batch, &mut unreadable).map(|batch| batches.push(batch))
     };
     let mut refused = None;
     if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
@@ -192,13 +235,14 @@ async fn read_bars(file: &Path, on_rows: &mut (dyn FnMut(usize) + Send)) -> Resu
     }
     match (refused, batches.first().map(RecordBatch::schema)) {
         (Some(refused), _) => Err(refused),
-        (None, Some(schema)) => Ok(concat_batches(&schema, &batches)?),
+        (None, Some(schema)) => Ok((concat_batches(&schema, &batches)?, unreadable)),
         (None, None) => Err(ImportError::Empty),
     }
 }
 
-/// A batch with the columns of a table of bars, as far as the file has them.
-fn named(batch: &RecordBatch) -> Result<RecordBatch, ImportError> {
+/// A batch with the columns of a table of bars, as far as the file has them; texts that should be numbers and are none
+/// are counted.
+fn named(batch: &RecordBatch, unreadable: &mut Nonsense) -> Result<RecordBatch, ImportError> {
     let found =
         || batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>().join(", ");
     let required = |column: &'static str| {
@@ -206,16 +250,18 @@ fn named(batch: &RecordBatch) -> Result<RecordBatch, ImportError> {
     };
     let mut fields =
         vec![Field::new("date", DataType::Date32, true), Field::new("symbol", DataType::Utf8, true)];
-    let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(parquet::as_days(Arc::clone(required("date")?))?),
-        compute::cast(required("symbol")?, &DataType::Utf8)?,
-    ];
+    let mut columns: Vec<ArrayRef> =
+        vec![Arc::new(parquet::as_days(Arc::clone(required("date")?))?), trimmed(required("symbol")?)?];
     for name in PRICES.into_iter().chain(["volume"]) {
         let column =
             if matches!(name, "open" | "close") { Some(required(name)?) } else { spelled(batch, name) };
         if let Some(column) = column {
+            let numbers = parquet::as_doubles(Arc::clone(column))?;
+            if numbers.null_count() > column.logical_null_count() {
+                count_unreadable(name, column, &numbers, unreadable)?;
+            }
             fields.push(Field::new(name, DataType::Float64, true));
-            columns.push(Arc::new(parquet::as_doubles(Arc::clone(column))?));
+            columns.push(Arc::new(numbers));
         }
     }
     if let Some(column) = parquet::column(batch, "exchange") {
@@ -223,6 +269,30 @@ fn named(batch: &RecordBatch) -> Result<RecordBatch, ImportError> {
         columns.push(compute::cast(column, &DataType::Utf8)?);
     }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// Symbols without the blanks around them, as configs name them.
+fn trimmed(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let texts = compute::cast(column, &DataType::Utf8)?;
+    let texts = texts.as_string::<i32>().iter().map(|text| text.map(str::trim));
+    Ok(Arc::new(texts.collect::<StringArray>()))
+}
+
+fn count_unreadable(
+    name: &str,
+    column: &ArrayRef,
+    numbers: &Float64Array,
+    unreadable: &mut Nonsense,
+) -> Result<(), ArrowError> {
+    let texts = compute::cast(column, &DataType::Utf8)?;
+    for (text, number) in texts.as_string::<i32>().iter().zip(numbers) {
+        let Some(text) = text.filter(|text| number.is_none() && !text.trim().is_empty()) else { continue };
+        unreadable.count += 1;
+        if unreadable.examples.len() < EXAMPLES {
+            unreadable.examples.push(format!("{name} '{}'", text.chars().take(40).collect::<String>()));
+        }
+    }
+    Ok(())
 }
 
 fn spelled<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a ArrayRef> {
@@ -235,12 +305,15 @@ fn spelled<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a ArrayRef> {
 }
 
 /// The bars sorted by date and symbol with their year, or every kind of nonsense among them.
-fn checked(bars: &RecordBatch) -> Result<RecordBatch, ImportError> {
+fn checked(bars: &RecordBatch, unreadable: Nonsense) -> Result<RecordBatch, ImportError> {
     let keys = [bars.column(0), bars.column(1)]
         .map(|column| SortColumn { values: Arc::clone(column), options: None });
     let order = compute::lexsort_to_indices(&keys, None)?;
     let sorted = compute::take_record_batch(bars, &order)?;
-    let nonsense = nonsense(&sorted);
+    let mut nonsense = nonsense(&sorted);
+    if unreadable.count > 0 {
+        nonsense.insert(0, unreadable);
+    }
     if !nonsense.is_empty() {
         return Err(ImportError::Nonsense(nonsense));
     }
@@ -281,8 +354,9 @@ fn nonsense(bars: &RecordBatch) -> Vec<Nonsense> {
         };
         prices.iter().find_map(wrong).map(|wrong| format!("{} {wrong}", key(row)))
     });
-    look("a negative volume", &|row| {
-        value(volume, row).filter(|shares| *shares < 0.0).map(|shares| format!("{} {shares}", key(row)))
+    look("a volume that is negative or infinite", &|row| {
+        let wrong = value(volume, row).filter(|shares| *shares < 0.0 || shares.is_infinite());
+        wrong.map(|shares| format!("{} {shares}", key(row)))
     });
     look("high below low", &|row| match (value(high, row), value(low, row)) {
         (Some(high), Some(low)) if high < low => Some(format!("{} {high} < {low}", key(row))),

@@ -61,6 +61,12 @@ pub enum MigrateError {
         /// Which file.
         name: &'static str,
     },
+    /// The ledger has a file that this version does not know.
+    #[error("the database has migration {found}, of a later version of this program, which knows {NEEDED}")]
+    Later {
+        /// Its number.
+        found: i32,
+    },
     /// A file failed; it left nothing behind.
     #[error("apply {name}")]
     Apply {
@@ -96,6 +102,12 @@ pub async fn status(client: &Client) -> Result<Vec<Standing>, MigrateError> {
         client.query_typed_one(exists, &[]).await.and_then(|row| row.try_get(0)).map_err(ledger)?;
     let lines = "SELECT version, sha256, applied_at FROM core.schema_migrations ORDER BY version";
     let rows = if exists { client.query_typed(lines, &[]).await.map_err(ledger)? } else { Vec::new() };
+    if let Some(last) = rows.last() {
+        let found: i32 = last.try_get("version").map_err(ledger)?;
+        if found > NEEDED {
+            return Err(MigrateError::Later { found });
+        }
+    }
     let mut standings = Vec::new();
     for migration in MIGRATIONS {
         let mut standing = Standing { migration: *migration, applied_at: None, edited: false };

@@ -69,8 +69,7 @@ impl ReadError {
     /// Whether the store did not answer, as opposed to the file being bad.
     pub fn is_retryable(&self) -> bool {
         matches!(&self.source, ParquetError::External(cause)
-            if cause.downcast_ref::<object_store::Error>().is_some_and(|error| !matches!(
-                error, object_store::Error::NotFound { .. } | object_store::Error::InvalidPath { .. })))
+            if cause.downcast_ref().is_some_and(super::delta::may_pass))
     }
 }
 
@@ -231,10 +230,13 @@ pub fn column<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a ArrayRef> {
     Some(batch.column(at))
 }
 
-/// A column as days since 1970-01-01, from dates, timestamps or `YYYY-MM-DD` texts; an unreadable one is null.
+/// A column as days since 1970-01-01, from dates, timestamps, `YYYY-MM-DD` texts or whole numbers `YYYYMMDD`; an
+/// unreadable one is null.
 pub fn as_days(
     column: ArrayRef,
 ) -> Result<deltalake::arrow::array::Date32Array, deltalake::arrow::error::ArrowError> {
+    // Cast as they are, whole numbers would be taken for days.
+    let column = if column.data_type().is_integer() { cast(&column, &DataType::Utf8)? } else { column };
     let days = owned_cast(column, &DataType::Date32)?;
     Ok(days.as_primitive::<Date32Type>().clone())
 }

@@ -465,6 +465,19 @@ impl PgError {
         }
     }
 
+    /// Whether the database or the login lacks something that an operator gives it.
+    pub fn is_of_set_up(&self) -> bool {
+        match self {
+            Self::NotMigrated(_) | Self::NotAllowed => true,
+            // No privilege; no such login, password, database, schema, table or column.
+            Self::Sql(error) => error.code().is_some_and(|state| {
+                let code = state.code();
+                code.starts_with("28") || matches!(code, "42501" | "3D000" | "3F000" | "42P01" | "42703")
+            }),
+            _ => false,
+        }
+    }
+
     /// Whether it is unknown if the statement took effect.
     pub fn is_broken(&self) -> bool {
         match self {

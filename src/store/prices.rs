@@ -14,6 +14,7 @@ use deltalake::arrow::error::ArrowError;
 use object_store::local::LocalFileSystem;
 use serde_json::{Value, json};
 
+use super::blob::Directory;
 use super::delta::{self, Location, StorageOptions, Table, TableError};
 use super::parquet::{self, ParquetFile, ReadError, Selection};
 use super::pg::PgError;
@@ -38,8 +39,8 @@ pub struct Reach {
     pub local: bool,
     /// Below which folders; empty means anywhere.
     pub local_dirs: Vec<PathBuf>,
-    /// Containers that may be read.
-    pub containers: Vec<String>,
+    /// Containers of the service's own account that may be read; `None` means any of any account.
+    pub containers: Option<Vec<String>>,
 }
 
 impl Reach {
@@ -147,7 +148,7 @@ impl LoadError {
         match self {
             Self::Table(error) => error.is_retryable(),
             Self::File(error) => error.is_retryable(),
-            Self::Open { source, .. } => source.kind() != std::io::ErrorKind::NotFound,
+            Self::Open { source, .. } => !is_nothing(source),
             Self::Served(error) => error.is_retryable(),
             _ => false,
         }
@@ -283,6 +284,10 @@ impl MarketData {
         let adls = config.data.price_source == PriceSource::Adls;
         match (&config.data.price_path, &self.lake) {
             (Some(path), _) => self.place(path, adls, "data.price_path"),
+            (None, Some(Location::Local(_))) if adls => Err(Fault {
+                path: "data.price_source".into(),
+                message: "is ADLS, but the lake here is a folder".into(),
+            }),
             (None, Some(lake)) => Ok(Place::At(lake.join(PRICE_TABLE))),
             (None, None) => Err(Fault {
                 path: "data.price_path".into(),
@@ -326,12 +331,7 @@ impl MarketData {
         let fault = |message: String| Fault { path: field.into(), message };
         if path.contains("://") || adls {
             let url = self.address(path).map_err(fault)?;
-            let container = container_of(&url).unwrap_or_default();
-            if !self.reach.containers.contains(&container) {
-                return Err(fault(format!(
-                    "container '{container}' is not in BACKTEST_ADLS_CONTAINER_ALLOWLIST"
-                )));
-            }
+            self.allows(&url).map_err(fault)?;
             return Ok(Place::At(Location::Remote(url)));
         }
         let relative = Path::new(path);
@@ -345,7 +345,10 @@ impl MarketData {
         if let (true, Some(lake @ Location::Remote(_)), false) = (plain, &self.lake, self.reach.local) {
             return Ok(Place::At(lake.join(path)));
         }
-        self.reach.allows(relative).map_err(fault)?;
+        // The part before a `{symbol}` must be there; what a symbol makes of the rest is looked at file by file.
+        let fixed: PathBuf =
+            relative.iter().take_while(|part| !part.to_string_lossy().contains("{symbol}")).collect();
+        self.reach.allows(&fixed).map_err(fault)?;
         if path.contains("{symbol}") {
             return Ok(Place::PerSymbol(path.to_owned()));
         }
@@ -355,13 +358,37 @@ impl MarketData {
     /// `container/prefix` or a whole address.
     fn address(&self, path: &str) -> Result<url::Url, String> {
         if path.contains("://") {
-            return url::Url::parse(path).map_err(|error| format!("is no address: {error}"));
+            return match Location::parse(path)? {
+                Location::Remote(url) => Ok(url),
+                Location::Local(_) => Err("is no address".to_owned()),
+            };
         }
-        let account =
-            self.account.as_deref().ok_or("needs a storage account (AZURE_STORAGE_ACCOUNT_NAME)")?;
+        let account = self.account.as_deref().ok_or(
+            "needs a storage account (AZURE_STORAGE_ACCOUNT_NAME or AZURE_STORAGE_CONNECTION_STRING)",
+        )?;
         let (container, prefix) = path.trim_matches('/').split_once('/').unwrap_or((path, ""));
         url::Url::parse(&format!("abfss://{container}@{account}.dfs.core.windows.net/{prefix}"))
             .map_err(|error| format!("is no container and prefix: {error}"))
+    }
+
+    /// Refuses containers that are not to be read, and accounts that are not the service's: its credentials would go
+    /// there.
+    fn allows(&self, url: &url::Url) -> Result<(), String> {
+        let Some(containers) = &self.reach.containers else { return Ok(()) };
+        let asked = Directory::parse(url.as_str())?;
+        if !containers.contains(&asked.container) {
+            return Err(format!(
+                "container '{}' is not in BACKTEST_ADLS_CONTAINER_ALLOWLIST",
+                asked.container
+            ));
+        }
+        let lake = self.lake.as_ref().and_then(|lake| Directory::parse(&lake.to_string()).ok()?.account);
+        match asked.account {
+            Some(account) if self.account.as_ref() != Some(&account) && lake.as_ref() != Some(&account) => {
+                Err(format!("'{account}' is not the storage account of this service"))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn open(
@@ -371,13 +398,13 @@ impl MarketData {
         symbols: &[String],
     ) -> Result<Vec<Source>, LoadError> {
         let location = match place {
-            Place::PerSymbol(pattern) => return per_symbol(pattern, symbols, field),
+            Place::PerSymbol(pattern) => return self.per_symbol(pattern, symbols, field),
             Place::At(location) => location,
         };
         let missing = || LoadError::Missing { field, place: location.to_string() };
         match location {
             Location::Local(path) if !delta::is_table(path) => {
-                let files = local_files(path, None)?;
+                let files = self.local_files(path, None, field)?;
                 if files.is_empty() { Err(missing()) } else { Ok(files) }
             }
             _ => {
@@ -388,9 +415,62 @@ impl MarketData {
             }
         }
     }
+
+    fn per_symbol(
+        &self,
+        pattern: &str,
+        symbols: &[String],
+        field: &'static str,
+    ) -> Result<Vec<Source>, LoadError> {
+        let mut sources = Vec::new();
+        for symbol in symbols {
+            let safe = !symbol.contains(['/', '\\']) && symbol != "." && symbol != "..";
+            let path = PathBuf::from(pattern.replace("{symbol}", symbol));
+            if safe {
+                sources.extend(self.local_files(&path, Some(symbol), field)?);
+            }
+        }
+        if sources.is_empty() {
+            return Err(LoadError::Missing { field, place: pattern.to_owned() });
+        }
+        Ok(sources)
+    }
+
+    /// A file, or the Parquet and CSV files of a folder by name; nothing when there is none. `symbol` is that of all
+    /// rows.
+    fn local_files(
+        &self,
+        path: &Path,
+        symbol: Option<&str>,
+        field: &'static str,
+    ) -> Result<Vec<Source>, LoadError> {
+        let open = |source| LoadError::Open { place: path.display().to_string(), source };
+        let metadata = match path.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if is_nothing(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(open(error)),
+        };
+        let mut paths = Vec::new();
+        if metadata.is_dir() {
+            for entry in path.read_dir().map_err(open)? {
+                paths.push(entry.map_err(open)?.path());
+            }
+            paths.retain(|path| has_extension(path, "parquet") || has_extension(path, "csv"));
+            paths.sort();
+        } else {
+            paths.push(path.to_owned());
+        }
+        let source = |path: PathBuf| {
+            let refused = |message| LoadError::Refused(Fault { path: field.into(), message });
+            self.reach.allows(&path).map_err(refused)?;
+            local_file(&path, symbol)
+        };
+        paths.into_iter().map(source).collect()
+    }
 }
 
 impl Reach {
+    /// Refuses a path of this machine that is not to be read. Links are followed first, so that none leads outside.
     fn allows(&self, path: &Path) -> Result<(), String> {
         if !self.local {
             return Err("local paths are not allowed here (BACKTEST_ALLOW_LOCAL_DATA)".into());
@@ -398,21 +478,10 @@ impl Reach {
         if self.local_dirs.is_empty() {
             return Ok(());
         }
-        // The part before a `{symbol}` decides; links are followed first, so that none leads outside.
-        let fixed: PathBuf =
-            path.iter().take_while(|part| !part.to_string_lossy().contains("{symbol}")).collect();
-        let real = fixed.canonicalize().map_err(|_| "does not exist".to_owned())?;
+        let real = path.canonicalize().map_err(|_| "does not exist".to_owned())?;
         let inside =
             self.local_dirs.iter().filter_map(|dir| dir.canonicalize().ok()).any(|dir| real.starts_with(dir));
         if inside { Ok(()) } else { Err("lies outside BACKTEST_ALLOWED_DATA_DIRS".into()) }
-    }
-}
-
-fn container_of(url: &url::Url) -> Option<String> {
-    match url.scheme() {
-        "abfs" | "abfss" if !url.username().is_empty() => Some(url.username().to_owned()),
-        "az" | "adl" | "azure" | "abfs" | "abfss" => url.host_str().map(str::to_owned),
-        _ => url.path_segments()?.next().map(str::to_owned),
     }
 }
 
@@ -530,40 +599,9 @@ impl Source {
     }
 }
 
-fn per_symbol(pattern: &str, symbols: &[String], field: &'static str) -> Result<Vec<Source>, LoadError> {
-    let mut sources = Vec::new();
-    for symbol in symbols {
-        let safe = !symbol.contains(['/', '\\']) && symbol != "..";
-        let path = PathBuf::from(pattern.replace("{symbol}", symbol));
-        if safe {
-            sources.extend(local_files(&path, Some(symbol))?);
-        }
-    }
-    if sources.is_empty() {
-        return Err(LoadError::Missing { field, place: pattern.to_owned() });
-    }
-    Ok(sources)
-}
-
-/// A file, or the Parquet and CSV files of a folder by name; nothing when there is none. `symbol` is that of all rows.
-fn local_files(path: &Path, symbol: Option<&str>) -> Result<Vec<Source>, LoadError> {
-    let open = |source| LoadError::Open { place: path.display().to_string(), source };
-    let metadata = match path.metadata() {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(open(error)),
-    };
-    let mut paths = Vec::new();
-    if metadata.is_dir() {
-        for entry in path.read_dir().map_err(open)? {
-            paths.push(entry.map_err(open)?.path());
-        }
-        paths.retain(|path| has_extension(path, "parquet") || has_extension(path, "csv"));
-        paths.sort();
-    } else {
-        paths.push(path.to_owned());
-    }
-    paths.into_iter().map(|path| local_file(&path, symbol)).collect()
+/// Whether there is nothing at a path.
+fn is_nothing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 fn local_file(path: &Path, symbol: Option<&str>) -> Result<Source, LoadError> {

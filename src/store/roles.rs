@@ -38,25 +38,53 @@ pub const GROUPS: [&str; 3] = ["backtest_api", "backtest_executor", "ranking_syn
 /// Longest statement of a login. The pools are stricter; years of signals take a while to read.
 const STATEMENT_TIMEOUT: &str = "10min";
 
-/// Makes the login, or gives the one that is there this password; its limits are set anew too.
-pub async fn set_password(client: &mut Client, login: &Login, password: &str) -> Result<(), PgError> {
-    let name = escape_identifier(login.name);
-    let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
+/// A login with the password it shall have. There is no `Debug` of it.
+pub struct Wanted {
+    /// Which login.
+    pub login: Login,
+    /// Its password.
+    pub password: String,
+    /// What it shall be a member of.
+    pub groups: Vec<String>,
+}
+
+/// Makes the logins, or gives those that are there these passwords; their limits are set anew too. All of it or
+/// nothing: a password that nobody was told would lock its service out.
+pub async fn make(client: &mut Client, wanted: &[Wanted]) -> Result<(), PgError> {
     let transaction = client.transaction().await?;
-    let known = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1)";
-    if !transaction.query_one(known, &[&login.name]).await?.try_get::<_, bool>(0)? {
-        transaction.batch_execute(&format!("CREATE ROLE {name}")).await?;
+    for Wanted { login, password, groups } in wanted {
+        let name = escape_identifier(login.name);
+        let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
+        let known = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1)";
+        if !transaction.query_one(known, &[&login.name]).await?.try_get::<_, bool>(0)? {
+            transaction.batch_execute(&format!("CREATE ROLE {name}")).await?;
+        }
+        // Not NOSUPERUSER: nobody but a superuser may say that, and the administrator of a hosted server is none.
+        let verifier = escape_literal(&verifier);
+        let statement =
+            format!("ALTER ROLE {name} LOGIN NOCREATEDB NOCREATEROLE INHERIT PASSWORD {verifier}");
+        transaction.batch_execute(&statement).await?;
+        transaction.batch_execute(&limits(login.name, login.connection_limit)).await?;
+        join(transaction.client(), login.name, groups).await?;
     }
-    // Not NOSUPERUSER: nobody but a superuser may say that, and the administrator of a hosted server is none.
-    let statements = format!(
-        "ALTER ROLE {name} LOGIN NOCREATEDB NOCREATEROLE INHERIT CONNECTION LIMIT {limit} PASSWORD {verifier};
-         ALTER ROLE {name} SET statement_timeout = '{STATEMENT_TIMEOUT}';
-         ALTER ROLE {name} SET search_path = pg_catalog;",
-        limit = login.connection_limit,
-        verifier = escape_literal(&verifier),
-    );
-    transaction.batch_execute(&statements).await?;
     Ok(transaction.commit().await?)
+}
+
+/// The statements that bound what a role may take of the server.
+fn limits(name: &str, connections: u32) -> String {
+    let name = escape_identifier(name);
+    format!(
+        "ALTER ROLE {name} CONNECTION LIMIT {connections};
+         ALTER ROLE {name} SET statement_timeout = '{STATEMENT_TIMEOUT}';
+         ALTER ROLE {name} SET search_path = pg_catalog;"
+    )
+}
+
+/// Bounds what the role of a service principal may take of the server: as much as one slot of each login.
+pub async fn limit_principal(client: &Client, name: &str) -> Result<(), PgError> {
+    let connections =
+        LOGINS.iter().filter(|login| !login.is_second).map(|login| login.connection_limit).sum();
+    Ok(client.batch_execute(&limits(name, connections)).await?)
 }
 
 /// What became of a login that was to be retired.
@@ -97,7 +125,7 @@ pub async fn create_principal(client: &Client, name: &str, object_id: &str) -> R
 }
 
 /// Makes a role a member of groups.
-pub async fn join(client: &Client, name: &str, groups: &[&str]) -> Result<(), PgError> {
+pub async fn join(client: &Client, name: &str, groups: &[String]) -> Result<(), PgError> {
     let groups: Vec<String> = groups.iter().map(|group| escape_identifier(group)).collect();
     let statement = format!("GRANT {} TO {}", groups.join(", "), escape_identifier(name));
     Ok(client.batch_execute(&statement).await?)

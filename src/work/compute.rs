@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::report::{self, Artifact, Facts, ReportError};
 use crate::engine::market::DataError;
 use crate::engine::{self, Market, RunError};
-use crate::run::Fence;
 
 /// What a computed run is.
 #[derive(Debug)]
@@ -40,16 +39,15 @@ impl ComputeError {
     }
 }
 
-/// Runs the backtest and writes its files into memory. `fence` names the attempt in the manifest.
+/// Runs the backtest and writes its files into memory.
 pub fn compute(
     facts: &Facts<'_>,
     market: &Market,
-    fence: Option<Fence>,
     on_bar: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Computed, ComputeError> {
     let outcome = engine::run(facts.config, market, on_bar)?;
     let summary = report::summary(facts, &outcome)?;
     let mut files = report::artifacts(facts, market, &outcome, &summary)?;
-    files.push(report::manifest(facts, fence, &files)?);
+    files.push(report::manifest(facts, &files)?);
     Ok(Computed { files, summary })
 }

@@ -217,6 +217,7 @@ impl Attempt {
                 config: &config,
                 config_sha256: &config_sha256,
                 data_versions: &loaded.data_versions,
+                fence: Some(fence),
             };
             let mut on_bar = |done: usize, total: usize| {
                 gauge.total.store(u32::try_from(total).unwrap_or(u32::MAX), Ordering::Relaxed);
@@ -229,7 +230,7 @@ impl Attempt {
             };
             let started = Instant::now();
             let market = Market::assemble(&config, loaded.prices, loaded.signals).map_err(ComputeError::from);
-            let computed = market.and_then(|market| compute(&facts, &market, Some(fence), &mut on_bar));
+            let computed = market.and_then(|market| compute(&facts, &market, &mut on_bar));
             metrics::COMPUTE.took(started.elapsed());
             computed.map_err(|error| {
                 let reason = match &error {

@@ -50,6 +50,24 @@ pub struct Facts<'a> {
     pub config_sha256: &'a str,
     /// What was read.
     pub data_versions: &'a Value,
+    /// The attempt of a service that computes it; `None` on a person's machine.
+    pub fence: Option<Fence>,
+}
+
+impl Facts<'_> {
+    /// What the config asks for that has no effect where it is run.
+    fn without_effect(&self) -> Option<&'static str> {
+        let output = &self.config.output;
+        match self.fence {
+            Some(_) if output.local_dir.is_some() => {
+                Some("output.local_dir has no effect in a service, which keeps results in its own store")
+            }
+            None if output.adls_dir.is_some() => {
+                Some("output.adls_dir has no effect without a service; the files went to a folder")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A report could not be written.
@@ -84,6 +102,9 @@ pub fn summary(facts: &Facts<'_>, outcome: &Outcome) -> Result<Value, ReportErro
         (&mut summary, serde_json::to_value(&outcome.summary)?)
     {
         into.extend(metrics);
+    }
+    if let (Some(warning), Value::Array(warnings)) = (facts.without_effect(), &mut summary["warnings"]) {
+        warnings.push(json!(warning));
     }
     Ok(summary)
 }
@@ -168,11 +189,7 @@ pub fn artifacts(
 }
 
 /// The manifest of `files`; its bytes are what the row's hash proves.
-pub fn manifest(
-    facts: &Facts<'_>,
-    fence: Option<Fence>,
-    files: &[Artifact],
-) -> Result<Artifact, ReportError> {
+pub fn manifest(facts: &Facts<'_>, files: &[Artifact]) -> Result<Artifact, ReportError> {
     let listed: Vec<Value> = files
         .iter()
         .map(|file| {
@@ -186,7 +203,7 @@ pub fn manifest(
         .collect();
     let manifest = json!({
         "run_id": facts.run_id,
-        "fence": fence,
+        "fence": facts.fence,
         "engine_version": ENGINE_VERSION,
         "config_sha256": facts.config_sha256,
         "data_versions": facts.data_versions,

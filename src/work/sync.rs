@@ -284,6 +284,7 @@ pub async fn look(sync: &SignalSync, asked: &Asked) -> Result<Looked, LakeError>
     };
     let (view, states) = tokio::join!(lake.look(), states(sync.postgres.as_ref()));
     let (view, (states, postgres)) = (view?, split(states));
+    check(lake, &view, states.as_ref())?;
     let versions = view.versions();
     Ok(Looked { due: due(&situation(&view, &sync.terms, states), asked), versions, postgres })
 }
@@ -327,6 +328,7 @@ pub async fn sync(
         writer = None;
     }
 
+    check(lake, &view, known.as_ref())?;
     let situation = situation(&view, &sync.terms, known);
     let all = due(&situation, asked);
     for (done, due) in all.iter().enumerate() {
@@ -410,6 +412,16 @@ fn split(states: Result<Option<States>, PgError>) -> (Option<States>, Option<PgE
         Ok(states) => (states, None),
         Err(error) => (None, Some(error)),
     }
+}
+
+/// Refuses a lake in which nothing is found of what is served: that is another lake, not one whose months are gone.
+fn check(lake: &SignalLake, view: &LakeView, states: Option<&States>) -> Result<(), LakeError> {
+    let served = states.into_iter().flat_map(BTreeMap::values);
+    let months = served.filter(|state| state.signals_rows > 0 || state.composite_rows > 0).count();
+    if view.is_empty() && months > 0 {
+        return Err(LakeError::NoTables { place: lake.place(), months });
+    }
+    Ok(())
 }
 
 fn situation(view: &LakeView, terms: &SyncTerms, states: Option<States>) -> Situation {
@@ -507,7 +519,7 @@ impl Month<'_> {
             let (signals, left_out) = made.map_err(|_| MonthError::Panicked)??;
             self.rows =
                 Some(MonthSize { signals: signals.ranking.len(), composites: signals.composite.len() });
-            warn_of(month, self.due, &left_out);
+            warn_of(month, signals.ranking.is_empty(), &left_out);
             match self.view.write(month, &signals, &stamp).await {
                 Ok(written) => {
                     self.delta_written |= written;
@@ -569,8 +581,8 @@ fn on<E: std::error::Error>(side: Side) -> impl FnOnce(E) -> Failure {
     move |error| Failure { side, message: chain(&error) }
 }
 
-fn warn_of(month: YearMonth, due: Due, left_out: &LeftOut) {
-    if due.delta == Some(Why::RankingsGone) {
+fn warn_of(month: YearMonth, is_gone: bool, left_out: &LeftOut) {
+    if is_gone {
         tracing::warn!(year_month = %month, "the rankings of month {month} are gone; its signals go too");
     }
     if !left_out.is_nothing() {

@@ -8,6 +8,7 @@ use backtest_functions::cli::settings::{Environment, RunStoreMode, Settings};
 use backtest_functions::run::{Fence, Location, RunId, Status, Submission};
 use backtest_functions::store::artifacts::{ArtifactStore, AzureArtifacts, NewFile};
 use backtest_functions::store::blob::{BlobAccount, Condition, ConnectionString, Container, Directory};
+use backtest_functions::store::delta::{Location as Lake, StorageOptions, Table};
 use backtest_functions::store::identity::Identity;
 use backtest_functions::store::runs::adls::AdlsRuns;
 use backtest_functions::store::runs::{
@@ -157,6 +158,25 @@ fn connection_strings_and_directories_are_read_strictly() {
     {
         assert!(read(text).is_err(), "{text}");
     }
+    // Addresses are shown, so that a key in one would be, too.
+    for text in [
+        "https://acme.blob.core.windows.net/c/p?sv=1&sig=KEY",
+        "abfss://runs:KEY@acme.dfs.core.windows.net/a",
+    ] {
+        let fault = Lake::parse(text).unwrap_err();
+        assert!(fault.contains("neither a password nor a query") && !fault.contains("KEY"), "{fault}");
+    }
+}
+
+/// Storage that does not answer is no table that is broken: the run is tried again.
+#[tokio::test]
+async fn a_lake_whose_storage_does_not_answer_may_answer_later() {
+    let nobody = "AccountName=acme;AccountKey=c2VjcmV0;BlobEndpoint=http://127.0.0.1:1/acme";
+    let mut options: StorageOptions = ConnectionString::parse(nobody).unwrap().storage_options();
+    options.0.insert("max_retries".to_owned(), "0".to_owned());
+    let lake = Lake::parse("abfss://lake@acme.dfs.core.windows.net/gold/prices_daily").unwrap();
+    let error = Table::open(&lake, &options).await.unwrap_err();
+    assert!(error.is_retryable(), "{error:?}");
 }
 
 #[test]

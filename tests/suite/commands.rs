@@ -1,6 +1,6 @@
 //! The commands, as a person gives them.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -78,6 +78,71 @@ impl Drop for Interrupted {
         let _ = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
         let _ = self.0.wait();
     }
+}
+
+/// Whoever supervises the host ends it by a signal; its handler goes with it.
+#[test]
+fn a_terminated_host_takes_its_handler_along() {
+    let home = Home::empty().with_clone();
+    let mut command = program();
+    command
+        .args(["dev", "--port", "0"])
+        .current_dir(home.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut host = command.spawn().unwrap();
+    let mut lines = BufReader::new(host.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let told = lines.find_map(|line| Some(line.split_once("as process ")?.1.to_owned())).unwrap();
+    let handler: String = told.chars().take_while(char::is_ascii_digit).collect();
+    assert!(Path::new("/proc").join(&handler).exists());
+    let terminated = Command::new("kill").args(["-TERM", &host.id().to_string()]).status().unwrap();
+    assert!(terminated.success() && host.wait().unwrap().success());
+    assert!(!Path::new("/proc").join(&handler).exists(), "process {handler} lives on");
+}
+
+/// An answer is only as good as who gives it: a name that leads elsewhere, a file that is cut or another one.
+#[test]
+fn fetch_keeps_to_its_folder_and_to_whole_files() {
+    let home = Home::empty();
+    let fetch = |listed: &str, sent: &str| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (listed, sent) = (format!(r#"{{"artifacts":[{listed}]}}"#), sent.to_owned());
+        let server = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut line = String::new();
+                BufReader::new(&stream).read_line(&mut line).unwrap();
+                let (body, length) = match line.as_str() {
+                    "stop" => return,
+                    _ if line.contains("/artifacts ") => (&listed, listed.len()),
+                    _ => (&sent, 9),
+                };
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+            }
+        });
+        let output = run(&["fetch", "r", "--url", &url, "--out", "got"], home.path());
+        std::net::TcpStream::connect(url.trim_start_matches("http://")).unwrap().write_all(b"stop").unwrap();
+        server.join().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for name in ["../out.csv", "/tmp/out.csv", "a/../../out.csv", ""] {
+        let (code, said) = fetch(&format!(r#"{{"name":"{name}"}}"#), "123456789");
+        assert!(code == Some(1) && said.contains("under the name"), "{name}: {said}");
+    }
+    let sha256 = "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225";
+    let file = format!(r#"{{"name":"a.csv","sha256":"{sha256}"}}"#);
+    let (code, said) = fetch(&file, "1234");
+    assert_eq!(code, Some(1), "a cut file: {said}");
+    let (_, said) = fetch(&file, "987654321");
+    assert!(said.contains("a.csv is not what the manifest says"), "{said}");
+    let left: Vec<_> = std::fs::read_dir(home.path().join("got/r")).unwrap().collect();
+    assert!(left.is_empty() && !home.path().join("out.csv").exists(), "{left:?}");
+    fetch(&file, "123456789");
+    assert_eq!(std::fs::read(home.path().join("got/r/a.csv")).unwrap(), b"123456789");
 }
 
 #[test]
@@ -164,11 +229,27 @@ fn settings_that_cannot_be_used_stop_the_program_with_one_message() {
         .env("BACKTEST_ALLOW_LOCAL_DATA", "maybe")
         .env("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=verysecret")
         .env("AZURE_STORAGE_ACCOUNT_NAME", "a")
+        .env("BACKTEST_LAKE", "https://a.blob.core.windows.net/c?sig=verysecret")
+        .env("RANKING_COMPOSITE_STRATEGY_WEIGHTS", r#"{"momentum_60d": 0}"#)
+        .env("POSTGRES_AUTH", "entra")
+        .env("BACKTEST_ALLOWED_DATA_DIRS", "data")
+        .env("RUST_LOG", "=!=")
         .output()
         .unwrap();
     assert_eq!(refused.status.code(), Some(2));
     let said = String::from_utf8_lossy(&refused.stderr) + String::from_utf8_lossy(&refused.stdout);
-    for name in ["RUN_STORE_MODE", "MAX_ATTEMPTS", "ALLOW_LOCAL_DATA", "STORAGE_CONNECTION_STRING"] {
+    for name in [
+        "RUN_STORE_MODE:",
+        "MAX_ATTEMPTS:",
+        "ALLOW_LOCAL_DATA:",
+        "STORAGE_CONNECTION_STRING:",
+        "STORAGE_ACCOUNT_NAME:",
+        "LAKE:",
+        "STRATEGY_WEIGHTS:",
+        "POSTGRES_AUTH:",
+        "ALLOWED_DATA_DIRS:",
+        "RUST_LOG:",
+    ] {
         assert!(said.contains(name), "{name} is not in {said}");
     }
     assert!(!said.contains("verysecret"), "a secret is in {said}");

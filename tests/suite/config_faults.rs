@@ -204,6 +204,21 @@ fn look_backs_and_columns_are_known_before_loading() {
     assert_eq!(BacktestConfig::from_value(&config).unwrap().warmup_bars(), 0);
 }
 
+/// A body may hold a hundred thousand symbols or faults; reading them takes no longer than reading the body.
+#[test]
+fn a_long_list_is_read_once_and_its_faults_are_counted() {
+    let symbols: Vec<String> = (0..100_000).map(|n| n.to_string()).collect();
+    let mut config = minimal();
+    config["universe"] = json!({ "symbols": symbols });
+    config["strategy"] = json!({ "class": "StaticUniverseStrategy", "parameters": { "symbols": symbols } });
+    assert!(BacktestConfig::from_value(&config).is_ok());
+    config["universe"]["symbols"] = json!(vec![1; 100_000]);
+    config["strategy"]["parameters"] = json!({});
+    let faults = BacktestConfig::from_value(&config).unwrap_err();
+    assert_eq!(faults.len(), 1001);
+    assert_eq!(faults[1000].to_string(), "99000 more faults are not listed");
+}
+
 /// A class name has two spellings, the price fields may be a list, and the star may stand without one.
 #[test]
 fn aliases_mean_the_same() {

@@ -35,6 +35,16 @@ fn a_holding_that_stops_trading_is_closed_at_its_last_price() {
     assert!(got.summary.warnings.iter().any(|w| w.starts_with("A: delisted")), "{:?}", got.summary.warnings);
 }
 
+/// What nobody knows cannot be kept to; before anything is traded the option is named.
+#[test]
+fn a_participation_cap_needs_volumes() {
+    let capped = json!({ "broker": { "max_participation_rate": 0.1 } });
+    let mut toy = Toy::flat(&[("A", &[100.0; 3])]).with(capped);
+    toy.prices.chunks.iter_mut().for_each(|chunk| chunk.volume.clear());
+    let refused = toy.try_run().unwrap_err();
+    assert!(refused.to_string().contains("broker.max_participation_rate"), "{refused}");
+}
+
 /// Bought at 100; 10 % below that on day 2, so sold at the next fill, whatever the strategy wants.
 #[test]
 fn a_stop_loss_closes_the_position_at_the_next_fill() {

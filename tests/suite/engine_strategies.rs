@@ -185,6 +185,27 @@ fn pipeline(parts: &Value) -> Value {
     json!({ "strategy": strategy, "sizing": { "class": "EqualWeightSizer" } })
 }
 
+/// Three times 0.1 is a little more than 0.3, so that their mean misses them by a last bit, which is no reason to sell.
+#[test]
+fn equal_scores_stand_out_in_no_direction() {
+    for part in [
+        json!({ "scoring": { "type": "weighted_sum", "normalize": "zscore",
+                             "terms": [{ "column": "score", "weight": 1 }] } }),
+        json!({ "postprocess": { "steps": [{ "type": "normalize", "method": "zscore" }] } }),
+    ] {
+        let mut parts = part.clone();
+        parts["selection"] = json!({ "type": "topn", "topn": { "n": 3, "min_score": 0 } });
+        let sizer =
+            json!({ "sizing": { "class": "LongShortScoreSizer", "parameters": { "net_target": 1 } } });
+        let score = [0.1, 0.1, 0.1];
+        let toy = Toy::flat(&[("A", &[10.0; 3]), ("B", &[10.0; 3]), ("C", &[10.0; 3])])
+            .with(pipeline(&parts))
+            .with(sizer)
+            .signal("score", &[("A", &score), ("B", &score), ("C", &score)]);
+        assert!(toy.run().trades.symbol.is_empty(), "{part}: neither long nor short");
+    }
+}
+
 /// A is the best until day 1 and again from day 3 on, but may not come back for 5 bars after it left.
 #[test]
 fn a_cooldown_keeps_names_out() {
@@ -335,6 +356,20 @@ fn dropped_names_decay() {
         .collect();
     // Dropped on day 2 at full scale, 3/4 on day 3 (3/7 of 100 shares), gone on day 4; fills are a day later.
     assert_eq!(shares, [(day(1), 50.0), (day(2), 50.0), (day(3), 50.0), (day(4), 42.86)]);
+}
+
+/// A look-back may be longer than any history; it takes what is there, and no memory for what is not.
+#[test]
+fn a_look_back_beyond_everything_takes_what_is_there() {
+    let path: Vec<f64> = (0..40).map(|n| 100.0 + f64::from(n % 7)).collect();
+    let with = |days: u32| {
+        Toy::flat(&[("A", &path)])
+            .with(json!({ "sizing": { "class": "KellySizer", "parameters": { "mu_scale": 1, "lookback_days": days } } }))
+            .run()
+            .summary
+            .final_equity
+    };
+    assert_eq!(with(u32::MAX), with(40));
 }
 
 /// Sell rules look at the extremes of the bar where they are told to.

@@ -1,6 +1,7 @@
 //! The custom handler over real HTTP, in both calling modes.
 
 use reqwest::Method;
+use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 
 use crate::support::service::{Answer, Handler, Home, momentum};
@@ -319,6 +320,127 @@ async fn a_submitted_config_reads_no_local_path_unless_allowed() {
     config["data"]["price_path"] = json!("gold/prices_daily");
     let answer = handler.post("/api/backtests", &json!({ "config": config })).await;
     assert_eq!(answer.status.as_u16(), 202, "a table of the lake may always be named");
+}
+
+/// Neither a name that means the folder above nor a link leads out of the folders that may be read.
+#[tokio::test]
+async fn a_symbol_leads_to_no_other_folder() {
+    let home = Home::with_prices();
+    let (inside, outside) = (home.path().join("inside"), home.path().join("outside.csv"));
+    std::fs::create_dir(&inside).unwrap();
+    std::fs::write(&outside, "date,open,close\n2006-01-03,1,1\n2006-01-04,1,1\n").unwrap();
+    std::os::unix::fs::symlink(home.path(), inside.join("LINK")).unwrap();
+    std::fs::copy(&outside, inside.join("A.csv")).unwrap();
+    let dirs = inside.display().to_string();
+    let settings = [("BACKTEST_ALLOW_LOCAL_DATA", "true"), ("BACKTEST_ALLOWED_DATA_DIRS", dirs.as_str())];
+    let handler = home.handler(&settings).await;
+    for (id, symbol, path, status) in [
+        ("inside", "A", "{symbol}.csv", "completed"),
+        ("above", ".", "{symbol}/../outside.csv", "failed"),
+        ("after", "A.csv", "{symbol}/../../outside.csv", "failed"),
+        ("link", "LINK", "{symbol}/outside.csv", "failed"),
+    ] {
+        let mut config = momentum();
+        config["universe"]["symbols"] = json!([symbol]);
+        config["strategy"] = json!({ "class": "BuyAndHoldStrategy" });
+        config["data"] = json!({ "price_path": format!("{dirs}/{path}") });
+        config.as_object_mut().unwrap().remove("benchmark");
+        let run = completed(&handler, id, config).await;
+        assert_eq!(run["status"], status, "{run}");
+    }
+}
+
+/// Its credentials would go there.
+#[tokio::test]
+async fn a_submitted_config_names_no_other_account() {
+    let home = Home::with_prices();
+    let settings = [("AZURE_STORAGE_ACCOUNT_NAME", "acme"), ("BACKTEST_ADLS_CONTAINER_ALLOWLIST", "lake")];
+    let handler = home.handler(&settings).await;
+    for (path, fault) in [
+        ("abfss://lake@evil.dfs.core.windows.net/x", "is not the storage account of this service"),
+        ("abfss://other@acme.dfs.core.windows.net/x", "is not in BACKTEST_ADLS_CONTAINER_ALLOWLIST"),
+        ("https://evil.example/lake/x?sig=KEY", "neither a password nor a query"),
+    ] {
+        let mut config = momentum();
+        config["data"] = json!({ "price_path": path });
+        let answer = handler.post("/api/backtests", &json!({ "config": config })).await;
+        let said = answer.json()["errors"][0]["message"].to_string();
+        assert!(said.contains(fault) && !said.contains("KEY"), "{path}: {said}");
+    }
+}
+
+/// A file system that is full gives its error late; nothing may be published of it.
+#[tokio::test]
+async fn a_full_disk_is_a_storage_error() {
+    let home = Home::with_prices();
+    let small = home.path().join("small");
+    std::fs::create_dir(&small).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=200k", "tmpfs", small.to_str().unwrap()];
+    if !std::process::Command::new("mount").args(mount).output().is_ok_and(|done| done.status.success()) {
+        eprintln!("skipped: no file system of a given size can be mounted here");
+        return;
+    }
+    let database = home.path().join("runs.db").display().to_string();
+    let settings =
+        [("BACKTEST_OUTPUT_DIR", small.to_str().unwrap()), ("BACKTEST_DB_PATH", database.as_str())];
+    let handler = home.handler(&settings).await;
+    handler.submit(&json!({ "config": momentum(), "run_id": "r" })).await;
+    handler.wake("r").await;
+    let run = handler.run("r").await;
+    let unmounted = std::process::Command::new("umount").args(["-l", small.to_str().unwrap()]).status();
+    assert!(unmounted.unwrap().success());
+    assert_eq!(
+        (&run["status"], &run["status_reason"]),
+        (&json!("queued"), &json!("storage_unavailable")),
+        "{run}"
+    );
+}
+
+/// A header that decides what happens is read or refused, never overlooked.
+#[tokio::test]
+async fn a_deciding_header_is_not_overlooked() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    handler.submit(&json!({ "config": momentum(), "run_id": "r" })).await;
+    let not_ascii = HeaderValue::from_bytes("k\u{e9}".as_bytes()).unwrap();
+    let post = |path: &str| {
+        handler.http.post(format!("{}{path}", handler.url)).json(&json!({ "config": momentum() }))
+    };
+    let answer = handler.send(post("/api/backtests").header("idempotency-key", not_ascii.clone())).await;
+    assert_eq!(code(&answer), (400, "invalid_parameter".into()));
+    let twice = post("/api/backtests").header("idempotency-key", "a").header("idempotency-key", "b");
+    assert_eq!(code(&handler.send(twice).await), (400, "invalid_parameter".into()));
+    let answer = handler.send(post("/api/backtests/r/cancel").header("if-match", not_ascii)).await;
+    assert_eq!(code(&answer), (400, "invalid_parameter".into()));
+    assert_eq!(handler.run("r").await["status"], "queued");
+    let enveloped = json!({ "req": {
+        "Url": "http://x/api/backtests", "Method": "POST", "Params": {}, "Query": {}, "Identities": [],
+        "Headers": { "Content-Type": ["application/json"], "Idempotency-Key": ["k\u{e9}"] },
+        "Body": json!({ "config": momentum() }).to_string(),
+    } });
+    let answer = handler.envelope("submit", &enveloped).await.json();
+    assert_eq!(answer["Outputs"]["res"]["statusCode"], 400, "{answer}");
+}
+
+#[tokio::test]
+async fn bodies_and_dates_beyond_everything_are_refused_as_such() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let large = json!({ "req": { "Method": "POST", "Headers": {}, "Body": "x".repeat(20 << 20) } });
+    let answer = handler.envelope("submit", &large).await.json();
+    assert_eq!(answer["Outputs"]["res"]["statusCode"], 413);
+    for date in ["-5000-01-01", "+10000-01-01", "0000-01-01"] {
+        let mut config = momentum();
+        config["start_date"] = json!(date);
+        config["run_name"] = json!(format!("{}\u{1b}[31m", "n".repeat(300)));
+        let answer = handler.post("/api/backtests/validate", &json!({ "config": config })).await.json();
+        let paths: Vec<&str> =
+            answer["errors"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
+        assert_eq!(paths, ["run_name", "start_date"], "{answer}");
+    }
+    let yaml = handler.http.post(format!("{}/api/backtests/validate", handler.url));
+    let yaml = yaml.header("content-type", "application/yaml").body("run_name: caf\u{fffd}\n");
+    assert_eq!(code(&handler.send(yaml).await), (400, "malformed_request".into()));
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ fn impossible_rows_are_refused_with_counts_and_examples_and_nothing_is_written()
         "1 rows: a price that is not above zero (2020-01-02 A open -1)",
         "1 rows: high below low (2020-01-02 B 2 < 3)",
         "1 rows: a second bar of the same date and symbol (2020-01-02 B)",
-        "1 rows: a negative volume (2020-01-02 C -5)",
+        "1 rows: a volume that is negative or infinite (2020-01-02 C -5)",
         "1 rows: no date, or one that is not YYYY-MM-DD (no date D)",
         "1 rows: no symbol",
     ] {
@@ -96,6 +96,34 @@ fn bars_are_added_once_or_replaced_on_request() {
     assert_eq!(inspect(&home)["rows"], 2);
     assert!(import(&home, &first, &["--replace"]).status.success());
     assert_eq!(inspect(&home)["rows"], 1);
+}
+
+#[test]
+fn numbers_that_cannot_be_read_are_refused_and_symbols_lose_their_blanks() {
+    let home = Home::empty();
+    let rows =
+        "2020-01-02,A,x,2,0.5,1.5,100\n2020-01-03,A,1,2,0.5,1O,100\n2020-01-04,A,1,2,0.5,1.5,\"1,000\"\n";
+    let refusal = refusal(&import(&home, &format!("{HEADER}{rows}"), &[]));
+    let expected = "3 rows: a number that cannot be read (open 'x'; close '1O'; volume '1,000')";
+    assert!(refusal.contains(expected), "{refusal}");
+    assert!(import(&home, &format!("{HEADER}2020-01-02, A ,1,2,0.5,1.5,100\n"), &[]).status.success());
+    assert!(import(&home, &format!("{HEADER}2020-01-02,A,1,2,0.5,1.5,100\n"), &[]).status.code() == Some(3));
+}
+
+#[test]
+fn a_file_with_other_columns_than_the_table_is_refused_and_may_replace_it() {
+    let home = Home::empty();
+    assert!(import(&home, "date,symbol,open,close\n2020-01-02,A,1,2\n", &[]).status.success());
+    let adjusted = "date,symbol,open,close,adj_close,volume\n2020-01-03,A,1,2,1,5\n";
+    let more = refusal(&import(&home, adjusted, &[]));
+    assert!(more.contains("only the file has adj_close, volume"), "{more}");
+    assert!(import(&home, adjusted, &["--replace"]).status.success());
+    let contents = inspect(&home);
+    assert_eq!(contents["rows"], 1);
+    let columns = contents["columns"].as_array().unwrap();
+    assert!(columns.contains(&"adj_close".into()) && columns.contains(&"volume".into()), "{contents}");
+    let less = refusal(&import(&home, "date,symbol,open,close\n2020-01-06,A,1,2\n", &[]));
+    assert!(less.contains("only the table has adj_close, volume"), "{less}");
 }
 
 #[test]

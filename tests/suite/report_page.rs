@@ -188,7 +188,7 @@ fn a_browser_shows_it_whole() {
     };
     let home = Home::with_prices();
     let mut config = momentum();
-    config["run_name"] = json!(format!("a long name without a blank {}", "x".repeat(200)));
+    config["run_name"] = json!(format!("a long name without a blank {}", "x".repeat(170)));
     config["benchmark"] = json!("equal_weight");
     let example = page_of(&report(&home, &project("examples/momentum.yaml"), "example", "out"));
     let long_name = page_of(&report_of(&home, &config, "long"));

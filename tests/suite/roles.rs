@@ -204,6 +204,24 @@ async fn logins_get_passwords_that_nobody_sees() {
     }
 }
 
+/// A password that nobody was told locks a service out, so all change or none.
+#[tokio::test]
+async fn passwords_change_together_or_not_at_all() {
+    let Some(dsn) = postgres::database() else { return };
+    let _turn = LOGINS.lock().await;
+    assert!(migrate_roles(&dsn, &[], &[("API_SERVICE_PASSWORD", "known to the test")]).status.success());
+    let api = Database::parse(&dsn, "test").unwrap().dsn_of("api_service", "known to the test");
+    let short = migrate_roles(&dsn, &[], &[("RANKING_WRITER_PASSWORD", "short")]);
+    assert!(short.status.code() == Some(2) && text(&short).contains("fewer than 12"), "{}", text(&short));
+    let nowhere = migrate_roles(&dsn, &["--secrets-file", "/nowhere/at/all.env"], &[]);
+    assert!(
+        nowhere.status.code() == Some(1) && text(&nowhere).contains("/nowhere/at/all.env"),
+        "{}",
+        text(&nowhere)
+    );
+    connect(&api).await;
+}
+
 /// One slot of each login leaves five connections to operators on the smallest server; the other has the same limit.
 #[test]
 fn the_limits_of_the_logins_fit_the_smallest_server() {

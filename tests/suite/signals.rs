@@ -153,6 +153,8 @@ fn weights_must_fit() {
         ("{LowVol: 1}", "must be a JSON object"),
         (r#"{"a": "much"}"#, "'a' is no finite number"),
         (r#"{"a": null}"#, "'a' is no finite number"),
+        (r#"{"S1": 1, "S2": -1}"#, "must add up to more than 0"),
+        ("{}", "must add up to more than 0"),
     ] {
         assert!(Weights::parse(text).unwrap_err().to_string().contains(expected), "{text}");
     }
@@ -162,7 +164,7 @@ fn weights_must_fit() {
         materialize(month("2020-01"), &given, &terms).unwrap_err().to_string()
     };
     assert_eq!(refused(r#"{"S1": 1, "other": 1}"#), "no weight for S2");
-    assert!(refused(r#"{"S1": 1, "S2": -1}"#).contains("more than 0"));
+    assert!(refused(r#"{"S1": 1, "S2": -1, "other": 1}"#).contains("more than 0"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backtest_functions::signal::YearMonth;
-use backtest_functions::store::delta::{Location, StorageOptions, Table};
+use backtest_functions::store::delta::{Layout, Location, StorageOptions, Table};
 use backtest_functions::store::pg::Database;
 use backtest_functions::store::prices::{MarketData, Reach};
 use backtest_functions::store::signals::lake::{RANKINGS, SignalLake};
@@ -12,6 +12,7 @@ use backtest_functions::store::signals::postgres::PostgresSignals;
 use backtest_functions::work::sync::{Asked, Report, SignalSync, SyncTerms, sync};
 use chrono::NaiveDate;
 use deltalake::arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use deltalake::arrow::datatypes::SchemaRef;
 use tokio_postgres::Client;
 
 /// A row of rankings.
@@ -74,12 +75,13 @@ impl Lake {
     }
 
     pub(crate) async fn append(&self, rows: &[Rank]) {
-        self.table().await.append(vec![batch(rows)]).await.unwrap();
+        self.table().await.append(&[batch(rows)]).await.unwrap();
     }
 
     /// Puts `rows` in the place of all rankings.
     pub(crate) async fn replace(&self, rows: &[Rank]) {
-        self.table().await.replace(vec![batch(rows)]).await.unwrap();
+        let rows = batch(rows);
+        self.table().await.replace(vec![rows.clone()], layout(&rows.schema())).await.unwrap();
     }
 
     async fn table(&self) -> Table {
@@ -88,7 +90,7 @@ impl Lake {
             Some(table) => table,
             None => {
                 let schema = batch(&ranks("2020-01", 1, 0)).schema();
-                Table::create(&place, &options, &schema, &["strategy"], "").await.unwrap()
+                Table::create(&place, &options, layout(&schema)).await.unwrap()
             }
         }
     }
@@ -112,6 +114,10 @@ impl Lake {
         found.sort();
         found
     }
+}
+
+fn layout(schema: &SchemaRef) -> Layout<'_> {
+    Layout { schema, partition_columns: &["strategy"], comment: "" }
 }
 
 fn batch(rows: &[Rank]) -> RecordBatch {

@@ -11,7 +11,9 @@ mod reader;
 mod strategy;
 mod unused;
 
-use chrono::NaiveDate;
+use std::collections::HashSet;
+
+use chrono::{Datelike as _, NaiveDate};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -110,7 +112,7 @@ impl BacktestConfig {
 
     fn read(f: &Fields<'_>) -> Self {
         let config = Self {
-            run_name: f.text_opt("run_name"),
+            run_name: run_name(f),
             start_date: date(f, "start_date"),
             end_date: date(f, "end_date"),
             initial_cash: f.number("initial_cash", 1_000_000.0, Bounds::POSITIVE),
@@ -132,8 +134,9 @@ impl BacktestConfig {
             f.fault("end_date", format!("must not be before start_date ({start}), got {}", config.end_date));
         }
         if let Symbols::Listed(universe) = &config.universe.symbols {
+            let universe: HashSet<&str> = universe.iter().map(String::as_str).collect();
             for (path, symbol) in config.strategy.named_symbols() {
-                if !universe.contains(&symbol) {
+                if !universe.contains(symbol.as_str()) {
                     f.fault(&format!("strategy.{path}"), format!("{symbol:?} is not in universe.symbols"));
                 }
             }
@@ -183,11 +186,23 @@ impl Serialize for Benchmark {
 }
 
 /// A required date. A fault reads as 1970-01-01, which nobody sees.
+/// Characters that a name may have; lists show it.
+const NAME_MAX: usize = 200;
+
+fn run_name(f: &Fields<'_>) -> Option<String> {
+    let name = f.text_opt("run_name")?;
+    let length = name.chars().count();
+    if length > NAME_MAX {
+        f.fault("run_name", format!("must have at most {NAME_MAX} characters, has {length}"));
+    }
+    Some(name)
+}
+
 fn date(f: &Fields<'_>, key: &'static str) -> NaiveDate {
     let text = f.text_required(key);
     // chrono also takes 2016-6-1; the form is fixed so that files and paths made of dates sort.
     let parsed = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok();
-    let parsed = parsed.filter(|date| date.to_string() == text);
+    let parsed = parsed.filter(|date| date.to_string() == text && (1..=9999).contains(&date.year()));
     if parsed.is_none() && !text.is_empty() {
         f.fault(key, format!("must be a date as YYYY-MM-DD, got {text:?}"));
     }

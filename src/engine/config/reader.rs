@@ -2,6 +2,7 @@
 //! its path instead of stopping at the first. What the fields are is said by the modules beside this one.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -27,15 +28,33 @@ impl fmt::Display for Fault {
 
 /// The faults found so far; shared by all readers of one config.
 #[derive(Debug, Default)]
-pub(super) struct Faults(RefCell<Vec<Fault>>);
+pub(super) struct Faults {
+    listed: RefCell<Vec<Fault>>,
+    unlisted: Cell<usize>,
+}
 
 impl Faults {
+    /// More than a person reads; a long list of nothing but faults must not make an answer many times its size.
+    const LISTED_MAX: usize = 1000;
+
     pub(super) fn take(&self) -> Vec<Fault> {
-        self.0.take()
+        let mut faults = self.listed.take();
+        match self.unlisted.take() {
+            0 => {}
+            n => {
+                faults.push(Fault { path: String::new(), message: format!("{n} more faults are not listed") })
+            }
+        }
+        faults
     }
 
     fn push(&self, path: String, message: String) {
-        self.0.borrow_mut().push(Fault { path, message });
+        let mut listed = self.listed.borrow_mut();
+        if listed.len() < Self::LISTED_MAX {
+            listed.push(Fault { path, message });
+        } else {
+            self.unlisted.set(self.unlisted.get() + 1);
+        }
     }
 }
 
@@ -288,6 +307,10 @@ impl<'a> Fields<'a> {
             self.fault(key, "must not be blank");
             return None;
         }
+        if text.trim().contains(char::is_control) {
+            self.fault(key, "must not hold control characters, such as line ends");
+            return None;
+        }
         Some(text.trim().to_owned())
     }
 
@@ -341,15 +364,18 @@ impl<'a> Fields<'a> {
     /// A list of distinct texts, trimmed.
     pub(super) fn texts(&self, key: &'static str) -> Vec<String> {
         let mut texts: Vec<String> = Vec::new();
+        // A universe may list thousands.
+        let mut seen = HashSet::new();
         for (i, value) in self.list(key).into_iter().flatten().enumerate() {
             let at = format!("{key}[{i}]");
             match value.as_str().map(str::trim) {
                 None => self.wrong_type(&at, "text (quote it if it looks like something else)", value),
                 Some("") => self.fault(&at, "must not be blank"),
-                Some(text) if texts.iter().any(|seen| seen == text) => {
-                    self.fault(&at, format!("{text:?} is there twice"));
+                Some(text) if text.contains(char::is_control) => {
+                    self.fault(&at, "must not hold control characters, such as line ends");
                 }
-                Some(text) => texts.push(text.to_owned()),
+                Some(text) if seen.insert(text) => texts.push(text.to_owned()),
+                Some(text) => self.fault(&at, format!("{text:?} is there twice")),
             }
         }
         texts

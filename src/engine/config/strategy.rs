@@ -466,7 +466,7 @@ impl LegConfig {
         }
         let strategy = f.section("strategy");
         Self {
-            name: f.text_required("name"),
+            name: leg_name(f),
             weight: f
                 .number_opt(weight, not_negative)
                 .or_else(|| f.number_opt(alpha, not_negative))
@@ -483,4 +483,15 @@ impl LegConfig {
             enabled: f.flag("enabled", true),
         }
     }
+}
+
+/// Bytes that the name of a leg may have: folders of results are called so.
+const LEG_NAME_MAX: usize = 64;
+
+fn leg_name(f: &Fields<'_>) -> String {
+    let name = f.text_required("name");
+    if name.len() > LEG_NAME_MAX {
+        f.fault("name", format!("must have at most {LEG_NAME_MAX} bytes, has {}", name.len()));
+    }
+    name
 }

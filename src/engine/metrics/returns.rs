@@ -14,6 +14,14 @@ pub fn deviation(values: &[f64]) -> Option<f64> {
     central_moment(values, 2).map(f64::sqrt)
 }
 
+/// Deviation of daily returns that is nothing but rounding: an account that stands still may move by its last bit.
+pub(super) const STILL: f64 = 1e-14;
+
+/// The deviation as something to divide by. `None` if there is none.
+fn spread(returns: &[f64]) -> Option<f64> {
+    deviation(returns).filter(|&deviation| deviation > STILL)
+}
+
 /// Mean of `(value - mean) ^ power`. `None` if there are no values.
 fn central_moment(values: &[f64], power: i32) -> Option<f64> {
     let mean = mean(values)?;
@@ -40,7 +48,7 @@ pub fn annualized_volatility(returns: &[f64]) -> Option<f64> {
 /// Mean excess return over deviation, for a year. `None` if the deviation is 0.
 pub fn sharpe_ratio(returns: &[f64], daily_risk_free: f64) -> Option<f64> {
     let excess = mean(returns)? - daily_risk_free;
-    let deviation = deviation(returns).filter(|&deviation| deviation > 0.0)?;
+    let deviation = spread(returns)?;
     Some(excess / deviation * DAYS_PER_YEAR.sqrt())
 }
 
@@ -55,13 +63,13 @@ pub fn sortino_ratio(returns: &[f64], daily_risk_free: f64) -> Option<f64> {
 
 /// Third standardised moment, biased as in `scipy.stats.skew`. `None` if the deviation is 0.
 pub fn skew(returns: &[f64]) -> Option<f64> {
-    let deviation = deviation(returns).filter(|&deviation| deviation > 0.0)?;
+    let deviation = spread(returns)?;
     Some(central_moment(returns, 3)? / deviation.powi(3))
 }
 
 /// Fourth standardised moment minus 3, biased as in `scipy.stats.kurtosis`. `None` if the deviation is 0.
 pub fn excess_kurtosis(returns: &[f64]) -> Option<f64> {
-    let deviation = deviation(returns).filter(|&deviation| deviation > 0.0)?;
+    let deviation = spread(returns)?;
     Some(central_moment(returns, 4)? / deviation.powi(4) - 3.0)
 }
 

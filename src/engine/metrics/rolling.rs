@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 
 use super::drawdown;
-use super::returns::{DAYS_PER_YEAR, annualized_volatility, mean};
+use super::returns::{DAYS_PER_YEAR, STILL, annualized_volatility, mean};
 use crate::engine::Daily;
 
 /// The windows that are written to files, in days.
@@ -56,7 +56,9 @@ pub fn rolling(daily: &Daily, windows: &[usize]) -> Rolling {
             table.window_days.push(window);
             table.rolling_return.push(over(&daily.daily_return, compound));
             table.rolling_volatility.push(volatility);
-            table.rolling_sharpe.push(volatility.filter(|&v| v > 0.0).zip(yearly).map(|(v, y)| y / v));
+            table.rolling_sharpe.push(
+                volatility.filter(|&v| v > STILL * DAYS_PER_YEAR.sqrt()).zip(yearly).map(|(v, y)| y / v),
+            );
             table.rolling_max_drawdown.push(over(&daily.portfolio_value, drawdown::deepest));
             table.turnover_sum.push(sum(&daily.turnover));
             table.commission_sum.push(sum(&daily.commission));

@@ -49,7 +49,7 @@ fn returns(view: &View<'_>, symbols: &[SymbolId], lookback: usize) -> Vec<f64> {
         last.map_or(f64::NAN, |bar| market.close(bar, symbol))
     };
     let mut last: Vec<f64> = symbols.iter().map(known).collect();
-    let mut days = Vec::with_capacity(lookback * symbols.len());
+    let mut days = Vec::with_capacity((view.bar - from) * symbols.len());
     for bar in from + 1..=view.bar {
         let start = days.len();
         for (last, &symbol) in last.iter_mut().zip(symbols) {

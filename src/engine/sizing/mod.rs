@@ -49,7 +49,7 @@ impl Sizer {
     /// Fills the empty `weights`. Sizers that look back give no weights until there are two daily returns.
     ///
     /// # Errors
-    /// If an optimisation has no solution.
+    /// If an optimisation has no solution, too many symbols have a score, or a weight is no finite number.
     pub(crate) fn size(
         &mut self,
         view: &View<'_>,
@@ -61,6 +61,7 @@ impl Sizer {
             Self::LongShort(ref mut sizer) => sizer.size(view, decision, weights),
             Self::Kelly { fraction, lookback, mu_scale } => {
                 let symbols = alphabetical(decision, |_| true);
+                check_size(view, &symbols)?;
                 let Some(moments) = Moments::of(view, &symbols, lookback) else { return Ok(()) };
                 let score = |&symbol: &SymbolId| decision.scores.get_or(symbol, 0.0);
                 let expected: Vec<f64> = symbols.iter().map(|symbol| score(symbol) * mu_scale).collect();
@@ -73,6 +74,7 @@ impl Sizer {
             }
             Self::Optimization { risk_aversion, lookback } => {
                 let symbols = alphabetical(decision, |score| score > 0.0);
+                check_size(view, &symbols)?;
                 let Some(moments) = Moments::of(view, &symbols, lookback) else { return Ok(()) };
                 let best = optimization::best_weights(&moments, risk_aversion)
                     .map_err(|problem| RunError::Strategy(format!("{}: {problem}", view.date())))?;
@@ -81,8 +83,29 @@ impl Sizer {
                 }
             }
         }
-        Ok(())
+        match weights.iter().find(|(_, weight)| !weight.is_finite()) {
+            None => Ok(()),
+            Some((symbol, weight)) => Err(RunError::Strategy(format!(
+                "{}: the sizer gave {} a weight of {weight}; its scores are too large for its parameters",
+                view.date(),
+                view.market.name(symbol)
+            ))),
+        }
     }
+}
+
+/// Most symbols whose covariances are estimated: their number grows with the square, the work with the cube.
+const COVARIANCES_MAX: usize = 2000;
+
+fn check_size(view: &View<'_>, symbols: &[SymbolId]) -> Result<(), RunError> {
+    if symbols.len() <= COVARIANCES_MAX {
+        return Ok(());
+    }
+    Err(RunError::Strategy(format!(
+        "{}: {} symbols have a score; this sizer takes {COVARIANCES_MAX} at most",
+        view.date(),
+        symbols.len()
+    )))
 }
 
 fn equal_weight(max_positions: usize, decision: &Decision, weights: &mut SymbolMap) {

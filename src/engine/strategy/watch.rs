@@ -134,7 +134,7 @@ impl Watch {
         }
         let below_mean = |days: u32| {
             let mean = lookback::mean(market, bar, symbol, days as usize, |b, s| market.close(b, s));
-            mean.is_some_and(|mean| if holding.is_long { close < mean } else { close > mean })
+            mean.is_some_and(|mean| lookback::is_beyond(close, mean, !holding.is_long))
         };
         // Short stops always look at the high.
         let intraday = rules.use_low_for_stop || !holding.is_long;

@@ -167,6 +167,8 @@ async fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
     }
     let mut file = tokio::fs::OpenOptions::new().write(true).create_new(true).open(path).await?;
     file.write_all(content).await?;
+    // Only this tells of a write that failed in the background, for example on a full disk.
+    file.flush().await?;
     // On disk before the row can name it.
     file.sync_all().await
 }

@@ -293,7 +293,7 @@ pub struct StoreHealth {
 pub struct StoreError {
     /// What was being done.
     pub doing: String,
-    /// Whether the same call may succeed later.
+    /// Whether the same call may succeed later: the store does not answer, or is not set up yet.
     pub retryable: bool,
     /// Why it failed.
     #[source]

@@ -500,7 +500,10 @@ impl RunStore for PostgresRuns {
 
 fn failed(doing: impl Into<String>) -> impl FnOnce(PgError) -> StoreError {
     let doing = doing.into();
-    move |error| StoreError { doing, retryable: error.is_retryable(), source: Box::new(error) }
+    move |error| {
+        let retryable = error.is_retryable() || error.is_of_set_up();
+        StoreError { doing, retryable, source: Box::new(error) }
+    }
 }
 
 fn text<T: ToSql + Sync>(value: &T) -> Param<'_> {

@@ -106,10 +106,29 @@ enum Failure {
 }
 
 impl Failure {
+    /// A file that cannot be used is one, too: whoever runs the service puts it right, and nothing is lost meanwhile.
     fn is_retryable(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, SystemIoFailure};
-        matches!(self, Self::Sqlite(error) if matches!(
-            error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | DiskFull | SystemIoFailure)))
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, NotADatabase, PermissionDenied, ReadOnly,
+            SystemIoFailure,
+        };
+        match self {
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    CannotOpen
+                        | DatabaseBusy
+                        | DatabaseLocked
+                        | DiskFull
+                        | NotADatabase
+                        | PermissionDenied
+                        | ReadOnly
+                        | SystemIoFailure
+                )
+            ),
+            Self::Folder { .. } | Self::Newer { .. } => true,
+            Self::Unreadable { .. } | Self::Panicked(_) => false,
+        }
     }
 }
 

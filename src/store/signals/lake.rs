@@ -1,7 +1,7 @@
 //! The lake's half: rankings as they are found, and the two tables of signals, written month by month. The source of
 //! a month's rows is noted with its files, so that the log alone tells which months are behind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -9,14 +9,14 @@ use deltalake::arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
 };
 use deltalake::arrow::compute::cast;
-use deltalake::arrow::datatypes::{DataType, Field, Int32Type, Schema};
+use deltalake::arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use deltalake::arrow::error::ArrowError;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 
 use crate::signal::{CompositeSignal, Ranked, RankingSignal, Rankings, Signals, YearMonth, in_order};
-use crate::store::delta::{DataFile, Location, StorageOptions, Table, TableError};
+use crate::store::delta::{DataFile, Layout, Location, StorageOptions, Table, TableError};
 use crate::store::parquet::{self, ParquetFile, ReadError, Selection};
 
 /// Table of rankings below the lake root.
@@ -28,6 +28,9 @@ pub const COMPOSITES: &str = "platinum/signals/daily";
 
 /// What the table of rankings says of itself when it is made here; then it is kept up to date here, too.
 const FROM_PRICES: &str = "rankings from prices";
+
+/// What ends the stamp of ranking signals of a month in which every strategy weighs nothing.
+const NO_COMPOSITES: &str = " without composites";
 
 /// Column that both tables of signals are partitioned by.
 const PARTITION: &str = "year_month";
@@ -46,6 +49,19 @@ pub enum LakeError {
         /// Which file, and why.
         #[source]
         source: ReadError,
+    },
+    /// The folder of the lake is not there: a slip of the pen, or a disk that is not mounted.
+    #[error("there is no folder {0}")]
+    NoFolder(String),
+    /// A lake without any table that signals are about, while signals of it are served.
+    #[error(
+        "{place} has neither rankings nor signals, but Postgres serves {months} months; is this the right lake?"
+    )]
+    NoTables {
+        /// The lake.
+        place: String,
+        /// Months that would be removed.
+        months: usize,
     },
     /// A column is missing, or holds something else.
     #[error("{table}: {what}")]
@@ -80,6 +96,8 @@ pub struct LakeView {
     lake: SignalLake,
     /// `None` when the lake has no such table.
     rankings: Option<Vec<DataFile>>,
+    /// Months between the first and the last date of a file of which no file has a row.
+    without_rows: BTreeSet<YearMonth>,
     from_prices: bool,
     ranking_signals: Monthly,
     composites: Monthly,
@@ -111,13 +129,24 @@ impl SignalLake {
         Table::open(&self.root.join(name), &self.options).await
     }
 
-    /// Looks at the newest versions. No data file is opened, unless a log lacks statistics of its dates.
+    /// The lake, for messages.
+    pub fn place(&self) -> String {
+        self.root.to_string()
+    }
+
+    /// Looks at the newest versions. No data file is opened, unless a log lacks statistics of its dates, or a file of
+    /// rankings covers months that have no signals.
     pub fn look(&self) -> BoxFuture<'_, Result<LakeView, LakeError>> {
         // Boxed, because the compiler loses sight of lifetimes when this is awaited in the midst of other borrows.
         self.looked().boxed()
     }
 
     async fn looked(&self) -> Result<LakeView, LakeError> {
+        if let Location::Local(folder) = &self.root
+            && !folder.is_dir()
+        {
+            return Err(LakeError::NoFolder(folder.display().to_string()));
+        }
         let (rankings, ranking_signals, composites) =
             tokio::join!(self.open(RANKINGS), self.open(RANKING_SIGNALS), self.open(COMPOSITES));
         let (rankings, from_prices) = match rankings? {
@@ -127,20 +156,29 @@ impl SignalLake {
             ),
             None => (None, false),
         };
-        Ok(LakeView {
+        let mut view = LakeView {
             lake: self.clone(),
             rankings,
+            without_rows: BTreeSet::new(),
             from_prices,
             ranking_signals: Monthly::new(RANKING_SIGNALS, ranking_signals?).await?,
             composites: Monthly::new(COMPOSITES, composites?).await?,
-        })
+        };
+        view.without_rows = view.find_without_rows().await;
+        Ok(view)
     }
 }
 
 /// Rankings made from prices, a block of days for each commit.
 pub struct RankingsTable {
     table: Table,
+    schema: SchemaRef,
     replace: bool,
+}
+
+/// The table of rankings as it is made here.
+fn rankings_layout(schema: &SchemaRef) -> Layout<'_> {
+    Layout { schema, partition_columns: &["strategy"], comment: FROM_PRICES }
 }
 
 /// Rankings of one strategy over some days; parallel columns.
@@ -161,23 +199,21 @@ impl SignalLake {
     /// place of everything.
     pub async fn rankings_table(&self, replace: bool) -> Result<RankingsTable, LakeError> {
         let place = self.root.join(RANKINGS);
+        let fields = [
+            ("date", DataType::Date32),
+            ("strategy", DataType::Utf8),
+            ("symbol", DataType::Utf8),
+            ("rank", DataType::Int64),
+            ("score", DataType::Float64),
+            ("meta", DataType::Utf8),
+        ];
+        let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true));
+        let schema: SchemaRef = Arc::new(Schema::new(fields.to_vec()));
         let table = match Table::open(&place, &self.options).await? {
             Some(table) => table,
-            None => {
-                let fields = [
-                    ("date", DataType::Date32),
-                    ("strategy", DataType::Utf8),
-                    ("symbol", DataType::Utf8),
-                    ("rank", DataType::Int64),
-                    ("score", DataType::Float64),
-                    ("meta", DataType::Utf8),
-                ];
-                let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true));
-                let schema = Schema::new(fields.to_vec());
-                Table::create(&place, &self.options, &schema, &["strategy"], FROM_PRICES).await?
-            }
+            None => Table::create(&place, &self.options, rankings_layout(&schema)).await?,
         };
-        Ok(RankingsTable { table, replace })
+        Ok(RankingsTable { table, schema, replace })
     }
 }
 
@@ -198,37 +234,89 @@ impl RankingsTable {
         });
         let batches = batches.collect::<Result<Vec<_>, _>>().map_err(content(RANKINGS))?;
         if std::mem::take(&mut self.replace) {
-            self.table.replace(batches).await?;
+            self.table.replace(batches, rankings_layout(&self.schema)).await?;
         } else {
-            self.table.append(batches).await?;
+            self.table.append(&batches).await?;
         }
         Ok(())
     }
 }
 
 /// Files with the dates that are in them. Where the log does not say, the file does.
+///
+/// # Errors
+/// When there are rows, and of none of them the date can be read.
 async fn dated(mut files: Vec<DataFile>) -> Result<Vec<DataFile>, LakeError> {
+    let mut unreadable = 0;
     for file in files.iter_mut().filter(|file| file.dates.is_none()) {
-        let selection = Selection { columns: Some(vec!["date".to_owned()]), dates: None };
-        let mut days: Option<(i32, i32)> = None;
-        let mut batches = parquet::scan(vec![file.file.clone()], selection);
-        while let Some(batch) = batches.recv().await {
-            let batch = batch.map_err(|source| LakeError::Read { table: RANKINGS, source })?;
-            let column = required(RANKINGS, &batch, "date")?;
-            for day in parquet::as_days(Arc::clone(column)).map_err(content(RANKINGS))?.iter().flatten() {
-                days = Some(days.map_or((day, day), |(first, last)| (first.min(day), last.max(day))));
-            }
+        let found = dates_in(&file.file).await?;
+        file.dates = found.dates;
+        unreadable += found.unreadable;
+        if found.unreadable > 0 {
+            let (rows, path) = (found.unreadable, &file.file.path);
+            tracing::warn!("left out {rows} rows of {path}: their date cannot be read");
         }
-        let date = NaiveDate::from_epoch_days;
-        file.dates = days.and_then(|(first, last)| Some((date(first)?, date(last)?)));
+    }
+    if unreadable > 0 && files.iter().all(|file| file.dates.is_none()) {
+        let what = format!("no date of its {unreadable} rows can be read");
+        return Err(LakeError::Content { table: RANKINGS, what });
     }
     Ok(files)
+}
+
+/// What the rows of a file of rankings say of their dates.
+#[derive(Default)]
+struct FoundDates {
+    /// First and last.
+    dates: Option<(NaiveDate, NaiveDate)>,
+    months: BTreeSet<YearMonth>,
+    /// Rows without one.
+    unreadable: usize,
+}
+
+async fn dates_in(file: &ParquetFile) -> Result<FoundDates, LakeError> {
+    let selection = Selection { columns: Some(vec!["date".to_owned()]), dates: None };
+    let mut found = FoundDates::default();
+    let mut batches = parquet::scan(vec![file.clone()], selection);
+    while let Some(batch) = batches.recv().await {
+        let batch = batch.map_err(|source| LakeError::Read { table: RANKINGS, source })?;
+        let column = required(RANKINGS, &batch, "date")?;
+        let days = parquet::as_days(Arc::clone(column)).map_err(content(RANKINGS))?;
+        let mut last = None;
+        for day in &days {
+            // Rows mostly come day by day.
+            if day.is_some() && day == last {
+                continue;
+            }
+            last = day;
+            let date = day.and_then(NaiveDate::from_epoch_days);
+            match (date, day.and_then(YearMonth::of_day)) {
+                (Some(date), Some(month)) => {
+                    found.months.insert(month);
+                    let known = found.dates.unwrap_or((date, date));
+                    found.dates = Some((known.0.min(date), known.1.max(date)));
+                }
+                _ => found.unreadable += 1,
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Months from the first to the last date of a file.
+fn months_of(file: &DataFile) -> impl Iterator<Item = YearMonth> + use<> {
+    file.dates.into_iter().flat_map(|(first, last)| YearMonth::between(first, last))
 }
 
 impl LakeView {
     /// Whether there is a table of rankings.
     pub fn has_rankings(&self) -> bool {
         self.rankings.is_some()
+    }
+
+    /// Whether there is no table at all that signals are about.
+    pub fn is_empty(&self) -> bool {
+        self.rankings.is_none() && self.ranking_signals.table.is_none() && self.composites.table.is_none()
     }
 
     /// Whether the rankings were made here, from prices.
@@ -245,7 +333,7 @@ impl LakeView {
     pub fn rankings(&self) -> BTreeMap<YearMonth, String> {
         let mut months: BTreeMap<YearMonth, Vec<&DataFile>> = BTreeMap::new();
         for file in self.rankings.iter().flatten() {
-            for month in file.dates.into_iter().flat_map(|(first, last)| YearMonth::between(first, last)) {
+            for month in months_of(file).filter(|month| !self.without_rows.contains(month)) {
                 months.entry(month).or_default().push(file);
             }
         }
@@ -253,6 +341,27 @@ impl LakeView {
             .into_iter()
             .map(|(month, files)| (month, digest(files.into_iter().map(|file| ("", file)))))
             .collect()
+    }
+
+    /// Months that lie between the dates of a file and have no row. Only of months without signals is that asked: they
+    /// would be behind for ever.
+    async fn find_without_rows(&self) -> BTreeSet<YearMonth> {
+        let files = self.rankings.as_deref().unwrap_or_default();
+        let mut months: BTreeSet<YearMonth> = files.iter().flat_map(months_of).collect();
+        months.retain(|month| self.signals_of(*month).is_none());
+        for file in files {
+            if months_of(file).count() == 1 {
+                // Its first date is a row's.
+                months.retain(|month| !months_of(file).any(|of_file| of_file == *month));
+            } else if months_of(file).any(|month| months.contains(&month)) {
+                // A file that cannot be read is named when its months are made.
+                let in_file = dates_in(&file.file)
+                    .await
+                    .map_or_else(|_| months_of(file).collect(), |found| found.months);
+                months.retain(|month| !in_file.contains(month));
+            }
+        }
+        months
     }
 
     /// Months of signals.
@@ -276,10 +385,13 @@ impl LakeView {
             let first = stamps.next().flatten()?;
             stamps.all(|stamp| stamp == Some(first)).then(|| first.to_owned())
         };
-        // Composites are written first, and there may be none.
         let (ranking, composite) = (stamp(&self.ranking_signals), stamp(&self.composites));
-        let agreed = ranking == composite || self.composites.of(month).is_empty();
-        Held { files_digest: digest(files), stamp: ranking.filter(|_| agreed) }
+        let stamp = match (ranking, self.composites.of(month)) {
+            // Lost files are no reason to believe that there were none.
+            (Some(ranking), []) => ranking.strip_suffix(NO_COMPOSITES).map(str::to_owned),
+            (ranking, _) => ranking.filter(|stamp| composite.as_ref() == Some(stamp)),
+        };
+        Held { files_digest: digest(files), stamp }
     }
 
     /// Versions of the tables of ranking signals and of composites; 0 where there is none.
@@ -327,6 +439,8 @@ impl LakeView {
         let rows = composite_batch(month, signals).map_err(content(COMPOSITES))?;
         let composite = self.composites.bring_to(&lake, month, rows, same_composite, stamp).await?;
         let rows = ranking_batch(month, signals).map_err(content(RANKING_SIGNALS))?;
+        let ending = if signals.composite.is_empty() { NO_COMPOSITES } else { "" };
+        let stamp = &format!("{stamp}{ending}");
         let ranking = self.ranking_signals.bring_to(&lake, month, rows, same_ranking, stamp).await?;
         Ok(ranking || composite)
     }
@@ -344,11 +458,11 @@ impl Monthly {
         let Some(table) = &self.table else { return Ok(()) };
         for file in table.data_files("date").await? {
             let value = file.file.constants.get(PARTITION).cloned().flatten().unwrap_or_default();
-            let month = value.parse().map_err(|error| LakeError::Content {
-                table: self.name,
-                what: format!("partition {PARTITION}: {error}"),
-            })?;
-            self.files.entry(month).or_default().push(file);
+            match value.parse() {
+                Ok(month) => self.files.entry(month).or_default().push(file),
+                // One such partition must not keep back every month.
+                Err(error) => tracing::warn!("left out a partition of {}: {PARTITION} {error}", self.name),
+            }
         }
         Ok(())
     }
@@ -378,10 +492,9 @@ impl Monthly {
         }
         if self.table.is_none() {
             let place = lake.root.join(self.name);
-            self.table = Some(
-                Table::create(&place, &lake.options, rows.schema().as_ref(), &[PARTITION], "ranking signals")
-                    .await?,
-            );
+            let (schema, comment) = (&rows.schema(), "ranking signals");
+            let layout = Layout { schema, partition_columns: &[PARTITION], comment };
+            self.table = Some(Table::create(&place, &lake.options, layout).await?);
         }
         let Some(table) = &mut self.table else { return Ok(false) };
         if same {

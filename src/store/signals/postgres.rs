@@ -115,7 +115,7 @@ impl PostgresSignals {
     }
 
     /// Hands over the composites of a range of dates, of some symbols or all, in order of date and rank, and answers a
-    /// digest of what the range held: equal digests mean equal rows.
+    /// digest of them: equal digests mean equal rows.
     pub async fn window(
         &self,
         first: NaiveDate,
@@ -132,17 +132,16 @@ impl PostgresSignals {
             .start()
             .await?;
         snapshot.batch_execute(pg::AT_LEISURE).await?;
-        let range: [Param<'_>; 2] = [(&first, Type::DATE), (&last, Type::DATE)];
+        // Of the rows themselves: what was noted when they were written says nothing of a change by hand.
         let mut digest = Sha256::new();
-        for row in snapshot.query_typed(sql!("signals.window_days"), &range).await? {
-            digest.update(format!("{} {}\n", row.try_get::<_, NaiveDate>(0)?, row.try_get::<_, &str>(1)?));
-        }
         let params: [Param<'_>; 3] =
             [(&first, Type::DATE), (&last, Type::DATE), (&symbols, Type::TEXT_ARRAY)];
         let rows = snapshot.query_typed_raw(sql!("signals.window"), params).await?;
         let mut rows = std::pin::pin!(rows);
         while let Some(row) = rows.try_next().await? {
-            each(Composite::of(&row)?);
+            let row = Composite::of(&row)?;
+            row.add_to(&mut digest);
+            each(row);
         }
         snapshot.commit().await?;
         lent.give_back();
@@ -163,6 +162,16 @@ pub struct Composite {
 }
 
 impl Composite {
+    fn add_to(&self, digest: &mut Sha256) {
+        digest.update(self.date.to_epoch_days().to_le_bytes());
+        digest.update((self.symbol.len() as u64).to_le_bytes());
+        digest.update(&self.symbol);
+        digest.update(self.composite_percentile.to_le_bytes());
+        for number in [self.composite_rank, self.strategies_present, self.strategies_hit] {
+            digest.update(number.to_le_bytes());
+        }
+    }
+
     fn of(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(Self {
             date: row.try_get("date")?,

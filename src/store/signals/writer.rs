@@ -164,7 +164,7 @@ impl fmt::Display for Class {
             Self::Shutdown => "the server was stopped",
             Self::ConnectionLost => "no connection",
             Self::Busy => "somebody else was in the way",
-            Self::NotAllowed => "the login may not; make it a member of ranking_writer",
+            Self::NotAllowed => "the login may not; make it a member of ranking_sync",
             Self::SchemaDrift => "the schema is not what this version knows; run `backtests migrate up`",
             Self::Constraint => "a rule of the schema was broken",
             Self::CountMismatch => "other rows than in the lake",
@@ -229,14 +229,19 @@ impl Writer {
         Self { pool, patient: true }
     }
 
-    /// Brings a month of Postgres to `rows`. A failure that may pass is tried three times more.
-    pub async fn write(&mut self, rows: &MonthRows, terms: WriteTerms) -> Result<Written, WriteError> {
+    /// Brings a month of Postgres to `rows`. A failure that may pass is tried three times more; when other rows stand
+    /// there than were written, every day is.
+    pub async fn write(&mut self, rows: &MonthRows, mut terms: WriteTerms) -> Result<Written, WriteError> {
         let mut pauses = PAUSES.iter();
         loop {
             let error = match self.try_write(rows, terms).await {
                 Ok(written) => {
                     self.patient = true;
                     return Ok(written);
+                }
+                Err(WriteError::Counts { .. }) if !terms.force => {
+                    terms.force = true;
+                    continue;
                 }
                 Err(error) => error,
             };
@@ -306,6 +311,7 @@ impl Writer {
         let month = rows.month;
         let mut lent = pg::lend(&self.pool).await.map_err(refused("connect"))?;
         let transaction = begin(lent.client(), month).await?;
+        forget_unfounded(&transaction, month).await?;
         let known = known_days(&transaction, month).await?;
 
         let (mut rows_written, mut days_replaced) = (0, BTreeSet::new());
@@ -361,6 +367,15 @@ async fn begin(client: &mut Client, month: YearMonth) -> Result<Transaction<'_>,
     let params: [Param<'_>; 2] = [(&LOCK, Type::INT4), (&month.number(), Type::INT4)];
     transaction.query_typed(sql!("signals.lock"), &params).await.map_err(refused("lock the month"))?;
     Ok(transaction)
+}
+
+/// Whoever empties the tables may leave the digests of days, of which nobody speaks: without a state that a write left,
+/// they say nothing of the rows.
+async fn forget_unfounded(transaction: &Transaction<'_>, month: YearMonth) -> Result<(), WriteError> {
+    let year_month = month.to_string();
+    let forgotten =
+        transaction.execute_typed(sql!("signals.forget_unfounded"), &[(&year_month, Type::TEXT)]).await;
+    forgotten.map(|_| ()).map_err(refused("read what is known of the month"))
 }
 
 /// Digests of the days that were written.

@@ -67,7 +67,7 @@ impl Exits {
                 let price = |b, s| market.price(price_col, b, s);
                 let mean = lookback::mean(market, bar, symbol, days as usize, price)?;
                 let above = side_aware && !holding.is_long;
-                if above { price(bar, symbol) > mean } else { price(bar, symbol) < mean }
+                lookback::is_beyond(price(bar, symbol), mean, above)
             }
             ExitRule::StopLoss { pct, use_intraday_extremes } => {
                 holding.has_lost(view, symbol, holding.entry_price, pct, use_intraday_extremes)

@@ -238,8 +238,8 @@ struct Selected {
 
 impl Selected {
     fn count(selection: &SymbolMap) -> Self {
-        let longs = selection.iter().filter(|(_, score)| *score > 0.0).count();
-        Self { longs, shorts: selection.len() - longs }
+        let count = |side: fn(f64) -> bool| selection.iter().filter(|&(_, score)| side(score)).count();
+        Self { longs: count(|score| score > 0.0), shorts: count(|score| score < 0.0) }
     }
 
     /// Whether the rank of a symbol among today's scores of the same sign is within the multiple of those

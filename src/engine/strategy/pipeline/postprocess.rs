@@ -2,7 +2,7 @@
 
 use super::super::View;
 use super::super::watch::Watch;
-use super::stats::{average_ranks, deviation, mean};
+use super::stats::{EQUAL, average_ranks, deviation, mean, z_score};
 use crate::engine::config::{Step, StepNormalize, TooFew};
 use crate::engine::symbol_map::SymbolMap;
 
@@ -43,12 +43,13 @@ fn normalize(method: StepNormalize, scores: &mut SymbolMap, row: &mut [f64]) {
     match method {
         StepNormalize::Zscore => {
             let (mean, deviation) = (mean(row, symbols), deviation(row, symbols));
-            scores.update(|_, score| if deviation > 0.0 { (score - mean) / deviation } else { 0.0 });
+            scores.update(|_, score| z_score(score, mean, deviation));
         }
         StepNormalize::Minmax => {
             let low = scores.iter().map(|(_, score)| score).fold(f64::INFINITY, f64::min);
             let high = scores.iter().map(|(_, score)| score).fold(f64::NEG_INFINITY, f64::max);
-            scores.update(|_, score| if high > low { (score - low) / (high - low) } else { 1.0 });
+            let equal = high - low <= EQUAL * high.abs().max(low.abs());
+            scores.update(|_, score| if equal { 1.0 } else { (score - low) / (high - low) });
         }
         StepNormalize::RankPercentile => {
             let n = average_ranks(row, symbols) as f64;

@@ -3,7 +3,7 @@
 
 use super::super::View;
 use super::columns::{Column, breakout};
-use super::stats::{average_ranks, deviation, mean};
+use super::stats::{average_ranks, deviation, mean, z_score};
 use crate::engine::RunError;
 use crate::engine::config::{
     BreakoutMode, BreakoutScale, FillNa, GAP_COLUMNS, MaxOfKind, ProviderStage, RankMethod, ScoreNormalize,
@@ -167,8 +167,7 @@ fn normalize_scores(how: ScoreNormalize, eligible: &[SymbolId], scores: &mut [f6
             let (mean, deviation) = (mean(scores, eligible), deviation(scores, eligible));
             for symbol in eligible {
                 let score = &mut scores[symbol.index()];
-                // Where all are equal, nobody stands out; no score stays no score.
-                *score = (*score - mean) / if deviation > 0.0 { deviation } else { 1.0 };
+                *score = z_score(*score, mean, deviation);
             }
         }
         ScoreNormalize::RankPercentile => rank(RankMethod::Percentile, true, eligible, scores),

@@ -13,12 +13,24 @@ pub(super) fn mean(row: &[f64], eligible: &[SymbolId]) -> f64 {
     numbers.clone().sum::<f64>() / numbers.count() as f64
 }
 
-/// Population standard deviation; NaN if there is no number.
+/// Spread of numbers, relative to the largest, below which they are equal on paper: what is left is rounding.
+pub(super) const EQUAL: f64 = 1e-12;
+
+/// Population standard deviation, 0 where all are equal on paper; NaN if there is no number.
 pub(super) fn deviation(row: &[f64], eligible: &[SymbolId]) -> f64 {
     let mean = mean(row, eligible);
     let numbers = numbers(row, eligible);
     let squares: f64 = numbers.clone().map(|number| (number - mean) * (number - mean)).sum();
-    (squares / numbers.count() as f64).sqrt()
+    let largest = numbers.clone().map(f64::abs).fold(0.0, f64::max);
+    let deviation = (squares / numbers.count() as f64).sqrt();
+    if deviation <= EQUAL * largest { 0.0 } else { deviation }
+}
+
+/// A number as deviations from the mean. Where all are equal nobody stands out, nor does one that equals the mean on
+/// paper; no number stays none.
+pub(super) fn z_score(number: f64, mean: f64, deviation: f64) -> f64 {
+    let z = if deviation == 0.0 { 0.0 * number } else { (number - mean) / deviation };
+    if z.abs() < EQUAL { 0.0 } else { z }
 }
 
 /// Quantile with linear interpolation; NaN if there is no number.
