@@ -2,17 +2,18 @@
 //! its name, so that whoever comes next can sweep what a broken run left behind.
 
 use std::net::Ipv4Addr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
 use crate::azure::{Failure, POSTGRES_API, Tools, say};
+use crate::provision::{as_administrator, server_path};
 use crate::state::State;
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Let an address in; may take up to five minutes to work.
+    /// Let an address in. Its own, if none is named; then it waits until that works, which takes up to five minutes.
     Open {
         /// The address; without it, the one that the server names when it turns us away.
         #[arg(long)]
@@ -23,6 +24,9 @@ pub enum Command {
         /// Name of this use, for example a run of a pipeline.
         #[arg(long, env = "GITHUB_RUN_ID", default_value = "local")]
         run: String,
+        /// Seconds between two attempts to get in.
+        #[arg(long, default_value_t = 10, hide = true)]
+        pause: u64,
     },
     /// Take the rule of this use away, and every rule that has ended.
     Close {
@@ -64,33 +68,44 @@ fn parse(name: &str) -> Option<(u64, &str)> {
 
 /// Runs the command.
 pub fn run(tools: &Tools, state: &State, command: &Command) -> Result<(), Failure> {
-    let path = format!(
-        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.DBforPostgreSQL/flexibleServers/{}/firewallRules",
-        tools.subscription()?,
-        state.require("AZURE_RESOURCE_GROUP")?,
-        state.require("POSTGRES_SERVER")?
-    );
+    let path = format!("{}/firewallRules", server_path(&tools.subscription()?, state)?);
     match command {
-        Command::Open { ip, minutes, run } => {
+        Command::Open { ip, minutes, run, pause } => {
             sweep(tools, &path, None)?;
-            let ip = match ip {
-                Some(ip) => *ip,
-                None => match address_seen_by_the_server(tools, state)? {
-                    Some(ip) => ip,
-                    None => {
-                        say("the server lets us in already");
-                        return Ok(());
-                    }
-                },
+            let ours = if ip.is_none() { address_seen_by_the_server(tools, state)? } else { None };
+            let Some(ip) = ip.or(ours) else {
+                say("the server lets us in already");
+                return Ok(());
             };
             let name = rule_name(now() + minutes * 60, run);
             let body =
                 json!({"properties": {"startIpAddress": ip.to_string(), "endIpAddress": ip.to_string()}});
             tools.rest("put", &format!("{path}/{name}"), POSTGRES_API, Some(&body))?;
             say(format_args!("{ip} may connect for {minutes} minutes (rule {name})"));
+            if ours.is_some() {
+                wait(tools, state, Duration::from_secs(*pause))?;
+            }
         }
         Command::Close { run } => sweep(tools, &path, Some(run))?,
     }
+    Ok(())
+}
+
+/// Waits until the server lets us in. While a rule is new it may answer anything.
+fn wait(tools: &Tools, state: &State, pause: Duration) -> Result<(), Failure> {
+    const ATTEMPTS: u32 = 36;
+    for attempt in 1..=ATTEMPTS {
+        std::thread::sleep(pause);
+        match address_seen_by_the_server(tools, state) {
+            Ok(None) => break,
+            Ok(Some(ip)) if attempt == ATTEMPTS => {
+                return Err(Failure::new(format!("the server still turns {ip} away")));
+            }
+            Err(fault) if attempt == ATTEMPTS => return Err(fault),
+            _ => {}
+        }
+    }
+    say("the server lets us in");
     Ok(())
 }
 
@@ -111,7 +126,7 @@ fn sweep(tools: &Tools, path: &str, run: Option<&str>) -> Result<(), Failure> {
 
 /// The address in the server's refusal; `None` if it does not refuse. No web service of a stranger is asked.
 fn address_seen_by_the_server(tools: &Tools, state: &State) -> Result<Option<Ipv4Addr>, Failure> {
-    let (_, dsn) = crate::provision::as_administrator(tools, state)?;
+    let (_, dsn) = as_administrator(tools, state)?;
     match tools.backtests(&["migrate", "status"], &[("POSTGRES_DSN", dsn.reveal())]) {
         Ok(_) => Ok(None),
         Err(refusal) => {

@@ -581,6 +581,15 @@ pub fn ready(tools: &Tools, url: &str, times: u32, pause: std::time::Duration) -
     Err(Failure::new(format!("{address} is not ready: {}", words.trim())))
 }
 
+/// Address of the database server in the management interface.
+pub fn server_path(subscription: &str, state: &State) -> Result<String, Failure> {
+    Ok(format!(
+        "/subscriptions/{subscription}/resourceGroups/{}/providers/Microsoft.DBforPostgreSQL/flexibleServers/{}",
+        state.require("AZURE_RESOURCE_GROUP")?,
+        state.require("POSTGRES_SERVER")?
+    ))
+}
+
 /// Address of the app in the management interface.
 pub fn app_path(tools: &Tools, state: &State) -> Result<String, Failure> {
     Ok(format!(

@@ -352,8 +352,25 @@ fn the_server_says_which_address_we_come_from() {
         "migrate status",
         "error: FATAL: no pg_hba.conf entry for host \"198.51.100.4\", user \"deployer\"",
     );
-    let said = stand_in.run(&["firewall", "open"], &environment).well();
+    let open = ["firewall", "open", "--pause", "0"];
+    let said = stand_in.run(&open, &environment).well();
     assert!(said.contains("198.51.100.4 may connect for 15 minutes"), "{said}");
+    assert!(said.contains("the server lets us in\n"), "{said}");
+
+    // It waits until the rule works, and says when it never does.
+    for (refusals, ends_well) in [(9, true), (99, false)] {
+        let (mut stand_in, environment) = with_environment();
+        stand_in.answer("--method get", NO_SERVER);
+        stand_in.refuse(refusals, "migrate status", "no pg_hba.conf entry for host \"198.51.100.4\"");
+        let ran = stand_in.run(&open, &environment);
+        if ends_well {
+            ran.well();
+            assert_eq!(stand_in.calls_of("migrate status").len(), 10);
+        } else {
+            assert!(ran.badly().contains("still turns 198.51.100.4 away"));
+        }
+        assert_eq!(stand_in.calls_of("--method put").len(), 1);
+    }
 
     let (mut stand_in, environment) = with_environment();
     stand_in.answer("--method get", NO_SERVER);
@@ -379,6 +396,7 @@ fn a_smoke_test_waits_and_then_completes_a_backtest() {
     assert!(said.contains("a backtest completed") && !said.contains("k3y"), "{said}");
     assert!(said.contains("Which migrations are applied") && said.contains(" version | name"), "{said}");
     assert_eq!(stand_in.calls_of("/api/readyz").len(), 3);
+    assert!(stand_in.calls()[0].contains(&"get-access-token".to_owned()), "a fresh sign-in does not last");
     assert!(
         stand_in.calls_of("/api/readyz")[0].contains("--skip-authorization-header"),
         "the token went to the app"
