@@ -1,4 +1,5 @@
-// The database server. What hangs below it comes one after the other: the service refuses two changes at once.
+// The database server. What hangs below it comes one after the other: the service refuses two changes at once. Each
+// waits for all before it, because a loop without items makes nobody wait.
 
 param name string
 param location string
@@ -125,6 +126,7 @@ resource configuration 'Microsoft.DBforPostgreSQL/flexibleServers/configurations
     source: 'user-override'
   }
   dependsOn: [
+    database
     firewall
   ]
 }]
@@ -139,6 +141,8 @@ resource administrator 'Microsoft.DBforPostgreSQL/flexibleServers/administrators
     tenantId: tenant().tenantId
   }
   dependsOn: [
+    database
+    firewall
     configuration
   ]
 }]
@@ -163,8 +167,10 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
   }
 }
 
+// On the database: that keeps the server too, and firewall rules can still be taken away. On the server it would be
+// inherited by everything below.
 resource lock 'Microsoft.Authorization/locks@2020-05-01' = if (deleteLock) {
-  scope: server
+  scope: database
   name: 'keep'
   properties: {
     level: 'CanNotDelete'

@@ -139,6 +139,7 @@ pub fn check(program: &Program, around: &Surroundings) -> Vec<Diagnostic> {
     cross.timeouts();
     cross.outputs();
     cross.parameter_files();
+    cross.series();
     cross.workflows();
     cross.found.sort();
     cross.found.dedup();
@@ -558,6 +559,43 @@ impl<'p> Cross<'p> {
         if known != offered {
             let message = format!("offers {} and the presets are {}", offered.join(", "), known.join(", "));
             self.report(Path::new("infra/main.bicep"), size.name.at, "presets", message);
+        }
+    }
+
+    /// What hangs below a database server waits for everything before it; a loop without items makes nobody wait.
+    fn series(&mut self) {
+        let program: &'p Program = self.program;
+        for file in &program.files {
+            let mut before: Vec<&str> = Vec::new();
+            for one in &file.declarations {
+                let Declared::Resource { kind, existing: false, body } = &one.kind else { continue };
+                if !kind.text.starts_with("Microsoft.DBforPostgreSQL/flexibleServers/") {
+                    continue;
+                }
+                let (_, body) = unwrap(&Scope::of(0), body);
+                let Kind::Object(properties) = &body.kind else { continue };
+                let waits_for: Vec<&str> = match property(properties, "dependsOn").map(|one| &one.value.kind)
+                {
+                    Some(Kind::Array(items)) => items
+                        .iter()
+                        .filter_map(|item| match &item.kind {
+                            Kind::Name(name) => Some(name.as_str()),
+                            _ => None,
+                        })
+                        .collect(),
+                    _ => Vec::new(),
+                };
+                for missing in before.iter().filter(|name| !waits_for.contains(name)) {
+                    let message = format!("`{}` does not wait for `{missing}`", one.name.text);
+                    self.found.push(Diagnostic {
+                        path: file.path.clone(),
+                        at: one.name.at,
+                        code: "series",
+                        message,
+                    });
+                }
+                before.push(&one.name.text);
+            }
         }
     }
 
