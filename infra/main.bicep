@@ -238,6 +238,7 @@ var isPrivate = network == 'private'
 var ownLake = empty(lakeAccountName)
 var lakeAccount = ownLake ? storage.outputs.dataAccountName : lakeAccountName
 var serverName = empty(postgresServerName) ? toLower('psql-backtests-${environmentName}-${serverSuffix}') : postgresServerName
+var workspaceName = 'log-backtests-${environmentName}'
 var usesPostgres = runStoreMode == 'postgres' || postgresSignals
 
 // --- resources --------------------------------------------------------------------------------------------------
@@ -260,7 +261,7 @@ module identity 'modules/identity.bicep' = {
 module monitoring 'modules/monitoring.bicep' = {
   scope: group
   params: {
-    workspaceName: 'log-backtests-${environmentName}'
+    workspaceName: workspaceName
     insightsName: 'appi-backtests-${environmentName}'
     location: location
     tags: allTags
@@ -278,6 +279,7 @@ module virtualNetwork 'modules/network.bicep' = if (isPrivate) {
   }
 }
 
+// Parameters without outputs of other modules: only so can a plan look inside.
 module postgres 'modules/postgres.bicep' = {
   scope: group
   params: {
@@ -299,9 +301,12 @@ module postgres 'modules/postgres.bicep' = {
     publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
     firewallRules: isPrivate ? [] : firewallRules
     allowAzureServices: allowAzureServices && !isPrivate
-    workspaceId: monitoring.outputs.workspaceId
+    workspaceName: workspaceName
     deleteLock: deleteLock
   }
+  dependsOn: [
+    monitoring
+  ]
 }
 
 module storage 'modules/storage.bicep' = {
@@ -325,8 +330,11 @@ module keyVault 'modules/keyvault.bicep' = if (passwordAuth) {
     location: location
     tags: allTags
     publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
-    workspaceId: monitoring.outputs.workspaceId
+    workspaceName: workspaceName
   }
+  dependsOn: [
+    monitoring
+  ]
 }
 
 module privateEndpoints 'modules/endpoints.bicep' = if (isPrivate) {

@@ -22,7 +22,7 @@ param administrators array
 param publicNetworkAccess string
 param firewallRules array
 param allowAzureServices bool
-param workspaceId string
+param workspaceName string
 param deleteLock bool
 
 // Only where they are given: without them an existing server keeps the ones it has.
@@ -61,6 +61,10 @@ var settings = [
     value: 'terse'
   }
 ]
+
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' existing = {
+  name: workspaceName
+}
 
 resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01' = {
   name: name
@@ -151,7 +155,7 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
   scope: server
   name: 'to-workspace'
   properties: {
-    workspaceId: workspaceId
+    workspaceId: workspace.id
     logs: [
       {
         category: 'PostgreSQLLogs'

@@ -153,6 +153,9 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
                 .map_err(|error| Failure::new(format!("read {}: {error}", what_if.display())))?;
             let plan = gate::read(&serde_json::from_str(&text)?)?;
             say(plan.table);
+            for objection in &plan.objections {
+                say(format_args!("- **refused:** {objection}"));
+            }
             if !plan.objections.is_empty() {
                 return Err(Failure::new(plan.objections.join("; ")).into());
             }

@@ -7,6 +7,8 @@ mod agreement;
 mod corpus;
 /// The questions to the database, asked by a real `psql` of a real server.
 mod database;
+/// Plans, and which of them are refused.
+mod gate;
 /// The real files, broken in every place where something can be noticed.
 mod mutations;
 /// The zip that is deployed.

@@ -167,6 +167,10 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    pub(crate) fn is_well(&self) -> bool {
+        self.output.status.success()
+    }
+
     pub(crate) fn well(self) -> String {
         let text = self.text();
         assert!(self.output.status.success(), "{text}");
