@@ -56,8 +56,14 @@ param postgresTier string = ''
   512
   1024
   2048
+  4096
+  8192
+  16384
 ])
 param postgresStorageGB int = 0
+
+@description('Storage in GiB that the server has by now, because it grows by itself. cargo infra provision finds it out.')
+param postgresStorageFoundGB int = 0
 
 @description('Major version of Postgres. It can rise, never fall.')
 @allowed([
@@ -179,8 +185,11 @@ param alertEmail string = ''
 @minValue(0)
 param monthlyBudget int = 0
 
-@description('First day of the month in which the budget begins. Keep it once chosen.')
-param budgetStart string = utcNow('yyyy-MM-01')
+@description('First day of the month in which the budget began; it cannot change. Empty for a new one. cargo infra provision finds it out.')
+param budgetStart string = ''
+
+@description('Start of a new budget; not to be set.')
+param thisMonth string = utcNow('yyyy-MM-01')
 
 @description('Protect database and storage from deletion.')
 param deleteLock bool = size == 'ha'
@@ -288,7 +297,7 @@ module postgres 'modules/postgres.bicep' = {
     tags: allTags
     skuName: empty(postgresSku) ? preset.sku : postgresSku
     tier: empty(postgresTier) ? preset.tier : postgresTier
-    storageSizeGB: postgresStorageGB == 0 ? preset.storageGB : postgresStorageGB
+    storageSizeGB: max(postgresStorageGB == 0 ? preset.storageGB : postgresStorageGB, postgresStorageFoundGB)
     version: postgresVersion
     databaseName: databaseName
     backupRetentionDays: preset.backupDays
@@ -440,7 +449,7 @@ module budget 'modules/budget.bicep' = if (monthlyBudget > 0 && !empty(alertEmai
   params: {
     name: 'budget-backtests-${environmentName}'
     amount: monthlyBudget
-    startDate: budgetStart
+    startDate: empty(budgetStart) ? thisMonth : budgetStart
     email: alertEmail
   }
 }
@@ -453,6 +462,7 @@ output BACKTEST_APP_URL string = functionApp.outputs.url
 output BACKTEST_IDENTITY_NAME string = identity.outputs.identityName
 output BACKTEST_IDENTITY_OBJECT_ID string = identity.outputs.principalId
 output BACKTEST_KEY_VAULT string = passwordAuth ? keyVault!.outputs.vaultName : ''
+output BACKTEST_BUDGET_START string = monthlyBudget > 0 && !empty(alertEmail) ? (empty(budgetStart) ? thisMonth : budgetStart) : ''
 output POSTGRES_SERVER string = serverName
 output POSTGRES_HOST string = postgres.outputs.host
 output POSTGRES_DATABASE string = databaseName

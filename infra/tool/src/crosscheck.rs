@@ -38,6 +38,10 @@ const NOT_ON_AZURE: [&str; 12] = [
     "IDENTITY_ENDPOINT",
 ];
 
+/// Variables of the parameter files that nobody sets: a secret, and what `cargo infra provision` finds in Azure.
+const FOUND_OUT: [&str; 3] =
+    ["BACKTEST_BUDGET_START", "POSTGRES_ADMIN_PASSWORD", "POSTGRES_STORAGE_FOUND_GB"];
+
 /// Connections that a handler opens at most: two for runs and signals, one for beats.
 pub const CONNECTIONS_PER_HANDLER: u32 = 3;
 
@@ -679,12 +683,12 @@ impl<'p> Cross<'p> {
 }
 
 impl Cross<'_> {
-    /// Every variable of the parameter files can be set in GitHub, but for the one that is secret.
+    /// Every variable of the parameter files can be set in GitHub, but for those that `cargo infra provision` sets.
     fn workflows(&mut self) {
         let read = self.program.files.iter().flat_map(|file| {
             file.text.split("readEnvironmentVariable('").skip(1).filter_map(|rest| rest.split('\'').next())
         });
-        let read: BTreeSet<&str> = read.filter(|name| *name != "POSTGRES_ADMIN_PASSWORD").collect();
+        let read: BTreeSet<&str> = read.filter(|name| !FOUND_OUT.contains(name)).collect();
         let around = self.around;
         for (path, text) in &around.workflows {
             for name in

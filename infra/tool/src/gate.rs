@@ -1,5 +1,5 @@
-//! `cargo infra gate`: reads what `az deployment sub what-if` says a deployment would do, and refuses what cannot be
-//! undone: deletions, and changes of what a database server keeps for life.
+//! `cargo infra gate`: reads what `cargo infra provision --what-if` says a deployment would do, and refuses what cannot
+//! be undone: deletions, changes of what a database server keeps for life, and a plan that did not look at it.
 
 use serde_json::Value;
 

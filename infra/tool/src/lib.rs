@@ -4,8 +4,10 @@
 pub mod azure;
 pub mod bicep;
 pub mod crosscheck;
+pub mod existing;
 pub mod firewall;
 pub mod gate;
+pub mod handover;
 pub mod package;
 pub mod provision;
 pub mod rotate;

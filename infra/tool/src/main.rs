@@ -89,7 +89,7 @@ enum Command {
     },
     /// Refuse a planned deployment that deletes, or changes what a database server keeps for life.
     Gate {
-        /// The answer of `az deployment sub what-if --no-pretty-print`, as JSON.
+        /// What `cargo infra provision --what-if` wrote.
         what_if: PathBuf,
     },
 }

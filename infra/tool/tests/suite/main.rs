@@ -7,6 +7,8 @@ mod agreement;
 mod corpus;
 /// The questions to the database, asked by a real `psql` of a real server.
 mod database;
+/// What an environment has already, and what a plan is asked with.
+mod existing;
 /// Plans, and which of them are refused.
 mod gate;
 /// The real files, broken in every place where something can be noticed.
