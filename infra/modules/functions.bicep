@@ -177,22 +177,23 @@ resource scmLogin 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-0
   }
 }
 
-resource signIn 'Microsoft.Web/sites/config@2025-03-01' = if (!empty(authClientId)) {
+// Always there, so that it also ends when nobody asks for it any more.
+resource signIn 'Microsoft.Web/sites/config@2025-03-01' = {
   parent: app
   name: 'authsettingsV2'
   properties: {
     platform: {
-      enabled: true
+      enabled: !empty(authClientId)
     }
     globalValidation: {
-      requireAuthentication: true
-      unauthenticatedClientAction: 'Return401'
+      requireAuthentication: !empty(authClientId)
+      unauthenticatedClientAction: empty(authClientId) ? 'AllowAnonymous' : 'Return401'
       excludedPaths: [
         '/api/healthz'
         '/api/readyz'
       ]
     }
-    identityProviders: {
+    identityProviders: empty(authClientId) ? {} : {
       azureActiveDirectory: {
         enabled: true
         registration: {

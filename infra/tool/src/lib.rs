@@ -4,6 +4,7 @@
 pub mod azure;
 pub mod bicep;
 pub mod crosscheck;
+pub mod dropped;
 pub mod existing;
 pub mod firewall;
 pub mod gate;

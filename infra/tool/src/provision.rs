@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::azure::{Failure, POSTGRES_API, Refusal, Secret, Server, Tools, mask, private_file, say};
 use crate::bicep::rules::POSTGRES_SKUS;
 use crate::existing::{self, Existing};
-use crate::firewall;
 use crate::handover::HandOver;
 use crate::state::State;
+use crate::{dropped, firewall};
 
 /// Logins of the database in password mode. Each has a second slot, see [`other_slot`].
 pub const LOGINS: [&str; 3] = ["api_service", "backtest_service", "ranking_writer"];
@@ -367,7 +367,7 @@ fn deploy(
         let login = state.get("POSTGRES_ADMIN_LOGIN").unwrap_or_default();
         hand_over.add(&[(login, password)])?;
     }
-    Ok(())
+    dropped::remove(tools, &server_path(&subscription, state)?, &deployed["parameters"], administrator.named)
 }
 
 fn same_region(one: &str, other: &str) -> bool {
@@ -381,13 +381,15 @@ struct Administrator {
     id: String,
     /// User, Group or ServicePrincipal.
     kind: String,
+    /// Whether somebody said so, or it is only the person who is signed in.
+    named: bool,
 }
 
 /// The administrator as set, else the person who is signed in.
 fn administrator(tools: &Tools) -> Result<Administrator, Failure> {
     if let (Some(id), Some(name)) = (variable("POSTGRES_ADMIN_OBJECT_ID"), variable("POSTGRES_ADMIN_NAME")) {
         let kind = variable("POSTGRES_ADMIN_TYPE").unwrap_or_else(|| "User".to_owned());
-        return Ok(Administrator { name, id, kind });
+        return Ok(Administrator { name, id, kind, named: true });
     }
     let user = tools.az(&["ad", "signed-in-user", "show"], &[]).map_err(|refusal| {
         Failure::new(format!(
@@ -399,7 +401,7 @@ fn administrator(tools: &Tools) -> Result<Administrator, Failure> {
     match (user["userPrincipalName"].as_str(), user["id"].as_str()) {
         (Some(name), Some(id)) => {
             let (name, id) = (name.to_owned(), id.to_owned());
-            Ok(Administrator { name, id, kind: "User".to_owned() })
+            Ok(Administrator { name, id, kind: "User".to_owned(), named: false })
         }
         _ => Err(Failure::new("az ad signed-in-user show names nobody")),
     }

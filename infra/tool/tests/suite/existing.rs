@@ -1,4 +1,4 @@
-//! What an environment has already is kept.
+//! What an environment has already is kept, and what nobody names any more is taken away.
 
 use super::stand_in::StandIn;
 
@@ -114,4 +114,64 @@ fn a_plan_is_asked_with_what_is_there_and_changes_nothing() {
     assert_eq!(given("POSTGRES_LOCATION").as_deref(), Some("northeurope"), "where the server is");
     assert_eq!(given("POSTGRES_STORAGE_FOUND_GB").as_deref(), Some("64"));
     assert!(stand_in.remembered().is_empty() && stand_in.calls_of("migrate").is_empty());
+}
+
+/// A deployment with these parameters, on a server that has two rules of files, one of `firewall open`, two administrators.
+fn deployed_with(parameters: &serde_json::Value) -> StandIn {
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.answer(LIST, &servers(&[("psql-1", 32, "17")]));
+    stand_in.answer(
+        "psql-1/firewallRules?",
+        r#"{"value": [{"name": "office"}, {"name": "every-azure-customer"}, {"name": "tmp-17-42"}]}"#,
+    );
+    stand_in.answer("psql-1/administrators?", r#"{"value": [{"name": "me-1"}, {"name": "gone-1"}]}"#);
+    let outputs = serde_json::json!({
+        "AZURE_RESOURCE_GROUP": {"value": "rg-backtests-dev"}, "POSTGRES_SERVER": {"value": "psql-1"}
+    });
+    let answer = serde_json::json!({"properties": {"outputs": outputs, "parameters": parameters}});
+    stand_in.answer_first("deployment sub create", &answer.to_string());
+    stand_in
+}
+
+fn parameters(network: &str, rules: &[&str], azure: bool) -> serde_json::Value {
+    let rules: Vec<_> = rules.iter().map(|name| serde_json::json!({"name": name})).collect();
+    serde_json::json!({
+        "network": {"value": network},
+        "firewallRules": {"value": rules},
+        "allowAzureServices": {"value": azure},
+        "postgresAdministrators": {"value": [{"objectId": "ME-1"}]}
+    })
+}
+
+#[test]
+fn what_nobody_names_any_more_is_taken_away() {
+    let administrator = [("POSTGRES_ADMIN_OBJECT_ID", "me-1"), ("POSTGRES_ADMIN_NAME", "me")];
+    let removed = |stand_in: &StandIn| -> Vec<String> {
+        let ids = stand_in.calls_of("resource delete --ids");
+        ids.iter()
+            .map(|call| call.split("psql-1/").nth(1).unwrap().split(' ').next().unwrap().to_owned())
+            .collect()
+    };
+    for (network, rules, azure, expected) in [
+        ("public", ["office"].as_slice(), true, vec!["administrators/gone-1"]),
+        ("public", &["office"], false, vec!["firewallRules/every-azure-customer", "administrators/gone-1"]),
+        ("public", &[], true, vec!["firewallRules/office", "administrators/gone-1"]),
+        // No rule counts without public access.
+        ("private", &[], false, vec!["administrators/gone-1"]),
+    ] {
+        let stand_in = deployed_with(&parameters(network, rules, azure));
+        stand_in.run(&PROVISION, &administrator).well();
+        assert_eq!(removed(&stand_in), expected, "{network}, {rules:?}, {azure}");
+    }
+
+    // Who only is signed in locks out nobody.
+    let stand_in = deployed_with(&parameters("public", &["office"], true));
+    let said = stand_in.run(&PROVISION, &[]).well();
+    assert!(said.contains("gone-1 is an administrator of the database too"), "{said}");
+    assert!(removed(&stand_in).is_empty());
+
+    // Nor does an answer that does not say what was deployed.
+    let stand_in = deployed_with(&serde_json::Value::Null);
+    stand_in.run(&PROVISION, &administrator).well();
+    assert!(removed(&stand_in).is_empty());
 }

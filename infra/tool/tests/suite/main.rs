@@ -7,7 +7,7 @@ mod agreement;
 mod corpus;
 /// The questions to the database, asked by a real `psql` of a real server.
 mod database;
-/// What an environment has already, and what a plan is asked with.
+/// What an environment has already, what nobody names any more, and what a plan is asked with.
 mod existing;
 /// Plans, and which of them are refused.
 mod gate;
