@@ -533,6 +533,14 @@ pub fn active_slot(tools: &Tools, vault: &str, login: &str) -> Result<Option<Str
     let tags = match tools.az(&arguments, &[]) {
         Ok(tags) => tags,
         Err(refusal) if refusal.says(&["SecretNotFound", "not found"]) => return Ok(None),
+        Err(refusal) if refusal.says(&["ForbiddenByRbac"]) => {
+            return Err(Failure::new(format!(
+                "you may not read and write the secrets of {vault}, not even as an owner of the subscription: give \
+                 yourself the role and try again in some minutes, `az role assignment create --role \"Key Vault \
+                 Secrets Officer\" --assignee \"$(az ad signed-in-user show --query id --output tsv)\" --scope \
+                 \"$(az keyvault show --name {vault} --query id --output tsv)\"`"
+            )));
+        }
         Err(refusal) => return Err(refusal.into()),
     };
     match tags["login"].as_str() {

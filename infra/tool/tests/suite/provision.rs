@@ -303,6 +303,21 @@ fn secrets_are_shown_only_where_they_were_asked_for() {
 }
 
 #[test]
+fn who_may_not_read_the_vault_is_told_what_to_do() {
+    let mut stand_in = StandIn::for_provision("kv-1");
+    stand_in.answer(LIST, SERVER);
+    stand_in.refuse(
+        9,
+        "secret show",
+        "ERROR: (Forbidden) Caller is not authorized. Inner error: {\"code\": \"ForbiddenByRbac\"}",
+    );
+    let said = stand_in.run(&["provision", "--create-app-users"], &[]).badly();
+    assert!(said.contains("az role assignment create --role \"Key Vault Secrets Officer\""), "{said}");
+    assert!(said.contains("az keyvault show --name kv-1"), "{said}");
+    assert!(stand_in.calls_of("migrate").is_empty(), "the database was touched");
+}
+
+#[test]
 fn a_failing_child_does_not_repeat_what_it_was_told() {
     let mut stand_in = StandIn::for_provision("");
     stand_in.answer(LIST, SERVER);
