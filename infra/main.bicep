@@ -116,7 +116,7 @@ param allowAzureServices bool = false
 ])
 param runStoreMode string = 'postgres'
 
-@description('Dual-write signals to Postgres. Off is the rollback switch of signals; it unsets POSTGRES_DSN unless runs need it.')
+@description('Dual-write signals to Postgres. Off unsets POSTGRES_DSN, so it takes runStoreMode adls: runs in postgres need it, and then signals go there too.')
 param postgresSignals bool = true
 
 @description('A failed Postgres write of signals fails the invocation.')

@@ -12,5 +12,6 @@ pub mod handover;
 pub mod package;
 pub mod provision;
 pub mod rotate;
+pub mod settings;
 pub mod smoke;
 pub mod state;

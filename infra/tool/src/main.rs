@@ -11,7 +11,7 @@ use infra_tool::bicep::{Program, check};
 use infra_tool::crosscheck::{self, Surroundings};
 use infra_tool::package::Packing;
 use infra_tool::state::State;
-use infra_tool::{firewall, gate, package, provision, rotate, smoke};
+use infra_tool::{firewall, gate, package, provision, rotate, settings, smoke};
 
 /// Checks, packs and provisions Backtest Functions.
 #[derive(Debug, Parser)]
@@ -62,6 +62,14 @@ enum Command {
         /// Name of the environment.
         #[arg(long, env = "AZURE_ENV_NAME", default_value = "dev")]
         environment: String,
+    },
+    /// Turn the switches of the deployed app, without deploying and without the database: the way back.
+    Settings {
+        /// Name of the environment.
+        #[arg(long, env = "AZURE_ENV_NAME", default_value = "dev")]
+        environment: String,
+        #[command(flatten)]
+        args: settings::Args,
     },
     /// Let an address through to the database for a while.
     Firewall {
@@ -145,6 +153,9 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
         }
         Command::Provision(args) => provision::run(&tools, &cli.root, args)?,
         Command::Outputs { environment } => provision::outputs(&tools, environment, &mut state(environment))?,
+        Command::Settings { environment, args } => {
+            settings::run(&tools, environment, &state(environment), args)?;
+        }
         Command::Firewall { environment, command } => firewall::run(&tools, &state(environment), command)?,
         Command::Smoke { environment, args } => smoke::run(&tools, &state(environment), args)?,
         Command::Rotate { environment, args } => rotate::run(&tools, &state(environment), args)?,

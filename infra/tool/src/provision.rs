@@ -195,6 +195,19 @@ fn firewall_rules(args: &Args) -> Result<Option<String>, Failure> {
     Ok(Some(rules))
 }
 
+/// Refuses the switch of signals where it would switch nothing: the app needs the connection for its runs.
+fn check_signals() -> Result<(), Failure> {
+    let off = variable("POSTGRES_SIGNALS").as_deref() == Some("false");
+    if off && variable("BACKTEST_RUN_STORE_MODE").as_deref().unwrap_or("postgres") == "postgres" {
+        return Err(Failure::new(SIGNALS_NEED_ADLS));
+    }
+    Ok(())
+}
+
+/// Why signals cannot be switched off by themselves.
+pub const SIGNALS_NEED_ADLS: &str = "POSTGRES_SIGNALS=false needs BACKTEST_RUN_STORE_MODE=adls: while runs are in Postgres, signals \
+     go there too; POSTGRES_SIGNALS_WRITE_REQUIRED=false lets the sync go on when they cannot";
+
 /// A variable of this process, if it is filled.
 fn variable(name: &str) -> Option<String> {
     filled(std::env::var(name).ok().as_ref())
@@ -214,6 +227,7 @@ pub fn run(tools: &Tools, root: &Path, args: &Args) -> Result<(), Failure> {
         return Err(Failure::new(format!("--size ha has a standby, which {sku} (Burstable) cannot have")));
     }
     let rules = firewall_rules(args)?;
+    check_signals()?;
     let mut hand_over = HandOver::new(args.emit_secrets, args.secrets_file.clone())?;
     let environment = filled(args.environment.as_ref()).unwrap_or_else(|| args.size.clone());
     let mut state = State::load(root, &environment);

@@ -17,6 +17,8 @@ mod mutations;
 mod package;
 /// Provisioning and what comes after it, against stand-ins for `az` and `backtests`.
 mod provision;
+/// The switches of a deployed app.
+mod settings;
 /// The stand-ins.
 mod stand_in;
 

@@ -160,6 +160,8 @@ fn what_cannot_work_is_refused_before_any_call() {
         assert!(said.contains(words), "{rules}: {said}");
         assert!(stand_in.calls().is_empty(), "{rules}: {:?}", stand_in.calls());
     }
+    let said = StandIn::new().run(&["provision"], &[("POSTGRES_SIGNALS", "false")]).badly();
+    assert!(said.contains("needs BACKTEST_RUN_STORE_MODE=adls"), "{said}");
 }
 
 #[test]
