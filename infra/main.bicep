@@ -173,6 +173,16 @@ param containerAllowlist array = []
 @description('Origins that browsers may call from.')
 param corsOrigins array = []
 
+@description('Networks such as 192.0.2.0/24 that may call the app; none admits all. The runner that deploys is one of them.')
+param callerNetworks array = []
+
+@description('Disabled leaves the app to a private endpoint of your own, which the runner that deploys must reach too.')
+@allowed([
+  'Enabled'
+  'Disabled'
+])
+param appPublicNetworkAccess string = 'Enabled'
+
 @description('Client id of the Entra application that callers sign in to; empty leaves function keys as the only check.')
 param authClientId string = ''
 
@@ -424,6 +434,8 @@ module functionApp 'modules/functions.bicep' = {
     subnetId: isPrivate ? virtualNetwork!.outputs.appSubnetId : ''
     corsOrigins: corsOrigins
     authClientId: authClientId
+    publicNetworkAccess: appPublicNetworkAccess
+    callerNetworks: callerNetworks
   }
   dependsOn: [
     roles

@@ -15,6 +15,12 @@ param environmentName string
 @description('Region of the resource group and the identities.')
 param location string
 
+@description('Who gets a mail when the costs of the subscription take an unusual turn; empty makes no alert.')
+param anomalyEmail string = ''
+
+@description('The day the alert begins; not to be set.')
+param today string = utcNow('yyyy-MM-dd')
+
 var subscriptionId = subscription().id
 
 // A deployment at subscription scope is a resource of its own; what it contains is checked against the further roles.
@@ -95,6 +101,29 @@ module identities 'identities.bicep' = {
     repository: repository
     location: location
     locksRoleId: locks.id
+  }
+}
+
+// Only whole subscriptions have it, and it ends after a year: deploy this file again.
+resource anomalies 'Microsoft.CostManagement/scheduledActions@2023-11-01' = if (!empty(anomalyEmail)) {
+  name: 'backtests-cost-anomalies'
+  kind: 'InsightAlert'
+  properties: {
+    displayName: 'Unusual costs'
+    status: 'Enabled'
+    viewId: '${subscriptionId}/providers/Microsoft.CostManagement/views/ms:DailyAnomalyByResourceGroup'
+    notificationEmail: anomalyEmail
+    notification: {
+      to: [
+        anomalyEmail
+      ]
+      subject: 'Unusual costs of an Azure subscription'
+    }
+    schedule: {
+      frequency: 'Daily'
+      startDate: '${today}T00:00:00Z'
+      endDate: '${dateTimeAdd(today, 'P1Y', 'yyyy-MM-dd')}T00:00:00Z'
+    }
   }
 }
 
