@@ -538,6 +538,12 @@ impl<'p> Cross<'p> {
         });
         let groups = 1 + u32::try_from(background.count()).unwrap_or(u32::MAX);
         let needed = groups * CONNECTIONS_PER_HANDLER + CONNECTIONS_FOR_OPERATORS;
+        if !self.around.readme.contains(&format!("at most {CONNECTIONS_PER_HANDLER},")) {
+            let message = format!(
+                "a handler opens at most {CONNECTIONS_PER_HANDLER} connections; the text says otherwise"
+            );
+            self.report(Path::new("infra/README.md"), START, "readme", message);
+        }
         let Some((scope, presets)) = self.declaration("infra/main.bicep", "presets") else { return };
         let Declared::Variable(Expr { kind: Kind::Object(sizes), .. }) = &presets.kind else { return };
         for size in sizes {

@@ -52,6 +52,7 @@ fn a_change_beside_the_bicep_files_is_noticed() {
             "`api_service_2`",
             "the login `api_service_b` is not explained",
         ),
+        ("infra/README.md", "opens at most 3,", "opens at most 4,", "a handler opens at most 3 connections"),
         ("infra/README.md", "`runTimeoutSeconds`", "`timeout`", "does not explain `runTimeoutSeconds`"),
         (
             "migrations/postgres/0003_ranking_signals.sql",
