@@ -56,8 +56,14 @@ param postgresTier string = ''
   512
   1024
   2048
+  4096
+  8192
+  16384
 ])
 param postgresStorageGB int = 0
+
+@description('Storage in GiB that the server has by now, because it grows by itself. cargo infra provision finds it out.')
+param postgresStorageFoundGB int = 0
 
 @description('Major version of Postgres. It can rise, never fall.')
 @allowed([
@@ -110,7 +116,7 @@ param allowAzureServices bool = false
 ])
 param runStoreMode string = 'postgres'
 
-@description('Dual-write signals to Postgres. Off is the rollback switch of signals; it unsets POSTGRES_DSN unless runs need it.')
+@description('Dual-write signals to Postgres. Off unsets POSTGRES_DSN, so it takes runStoreMode adls: runs in postgres need it, and then signals go there too.')
 param postgresSignals bool = true
 
 @description('A failed Postgres write of signals fails the invocation.')
@@ -167,6 +173,16 @@ param containerAllowlist array = []
 @description('Origins that browsers may call from.')
 param corsOrigins array = []
 
+@description('Networks such as 192.0.2.0/24 that may call the app; none admits all. The runner that deploys is one of them.')
+param callerNetworks array = []
+
+@description('Disabled leaves the app to a private endpoint of your own, which the runner that deploys must reach too.')
+@allowed([
+  'Enabled'
+  'Disabled'
+])
+param appPublicNetworkAccess string = 'Enabled'
+
 @description('Client id of the Entra application that callers sign in to; empty leaves function keys as the only check.')
 param authClientId string = ''
 
@@ -179,8 +195,11 @@ param alertEmail string = ''
 @minValue(0)
 param monthlyBudget int = 0
 
-@description('First day of the month in which the budget begins. Keep it once chosen.')
-param budgetStart string = utcNow('yyyy-MM-01')
+@description('First day of the month in which the budget began; it cannot change. Empty for a new one. cargo infra provision finds it out.')
+param budgetStart string = ''
+
+@description('Start of a new budget; not to be set.')
+param thisMonth string = utcNow('yyyy-MM-01')
 
 @description('Protect database and storage from deletion.')
 param deleteLock bool = size == 'ha'
@@ -238,6 +257,7 @@ var isPrivate = network == 'private'
 var ownLake = empty(lakeAccountName)
 var lakeAccount = ownLake ? storage.outputs.dataAccountName : lakeAccountName
 var serverName = empty(postgresServerName) ? toLower('psql-backtests-${environmentName}-${serverSuffix}') : postgresServerName
+var workspaceName = 'log-backtests-${environmentName}'
 var usesPostgres = runStoreMode == 'postgres' || postgresSignals
 
 // --- resources --------------------------------------------------------------------------------------------------
@@ -260,7 +280,7 @@ module identity 'modules/identity.bicep' = {
 module monitoring 'modules/monitoring.bicep' = {
   scope: group
   params: {
-    workspaceName: 'log-backtests-${environmentName}'
+    workspaceName: workspaceName
     insightsName: 'appi-backtests-${environmentName}'
     location: location
     tags: allTags
@@ -278,6 +298,7 @@ module virtualNetwork 'modules/network.bicep' = if (isPrivate) {
   }
 }
 
+// Parameters without outputs of other modules: only so can a plan look inside.
 module postgres 'modules/postgres.bicep' = {
   scope: group
   params: {
@@ -286,7 +307,7 @@ module postgres 'modules/postgres.bicep' = {
     tags: allTags
     skuName: empty(postgresSku) ? preset.sku : postgresSku
     tier: empty(postgresTier) ? preset.tier : postgresTier
-    storageSizeGB: postgresStorageGB == 0 ? preset.storageGB : postgresStorageGB
+    storageSizeGB: max(postgresStorageGB == 0 ? preset.storageGB : postgresStorageGB, postgresStorageFoundGB)
     version: postgresVersion
     databaseName: databaseName
     backupRetentionDays: preset.backupDays
@@ -299,9 +320,12 @@ module postgres 'modules/postgres.bicep' = {
     publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
     firewallRules: isPrivate ? [] : firewallRules
     allowAzureServices: allowAzureServices && !isPrivate
-    workspaceId: monitoring.outputs.workspaceId
+    workspaceName: workspaceName
     deleteLock: deleteLock
   }
+  dependsOn: [
+    monitoring
+  ]
 }
 
 module storage 'modules/storage.bicep' = {
@@ -325,8 +349,11 @@ module keyVault 'modules/keyvault.bicep' = if (passwordAuth) {
     location: location
     tags: allTags
     publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
-    workspaceId: monitoring.outputs.workspaceId
+    workspaceName: workspaceName
   }
+  dependsOn: [
+    monitoring
+  ]
 }
 
 module privateEndpoints 'modules/endpoints.bicep' = if (isPrivate) {
@@ -407,6 +434,8 @@ module functionApp 'modules/functions.bicep' = {
     subnetId: isPrivate ? virtualNetwork!.outputs.appSubnetId : ''
     corsOrigins: corsOrigins
     authClientId: authClientId
+    publicNetworkAccess: appPublicNetworkAccess
+    callerNetworks: callerNetworks
   }
   dependsOn: [
     roles
@@ -432,7 +461,7 @@ module budget 'modules/budget.bicep' = if (monthlyBudget > 0 && !empty(alertEmai
   params: {
     name: 'budget-backtests-${environmentName}'
     amount: monthlyBudget
-    startDate: budgetStart
+    startDate: empty(budgetStart) ? thisMonth : budgetStart
     email: alertEmail
   }
 }
@@ -445,6 +474,7 @@ output BACKTEST_APP_URL string = functionApp.outputs.url
 output BACKTEST_IDENTITY_NAME string = identity.outputs.identityName
 output BACKTEST_IDENTITY_OBJECT_ID string = identity.outputs.principalId
 output BACKTEST_KEY_VAULT string = passwordAuth ? keyVault!.outputs.vaultName : ''
+output BACKTEST_BUDGET_START string = monthlyBudget > 0 && !empty(alertEmail) ? (empty(budgetStart) ? thisMonth : budgetStart) : ''
 output POSTGRES_SERVER string = serverName
 output POSTGRES_HOST string = postgres.outputs.host
 output POSTGRES_DATABASE string = databaseName

@@ -1,6 +1,6 @@
 // Once for a repository and environment, by somebody who owns the subscription: two identities that GitHub signs in
-// as, without a secret. `plan` asks what would change and reads; `prod` deploys. Each works only from the GitHub
-// environment of its name.
+// as, without a secret. `plan` reads and asks what would change, and may start nothing; `prod` deploys. Each works only
+// from the GitHub environment of its name.
 
 targetScope = 'subscription'
 
@@ -14,6 +14,12 @@ param environmentName string
 
 @description('Region of the resource group and the identities.')
 param location string
+
+@description('Who gets a mail when the costs of the subscription take an unusual turn; empty makes no alert.')
+param anomalyEmail string = ''
+
+@description('The day the alert begins; not to be set.')
+param today string = utcNow('yyyy-MM-dd')
 
 var subscriptionId = subscription().id
 
@@ -31,6 +37,32 @@ resource deployments 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
       {
         actions: [
           'Microsoft.Resources/deployments/*'
+          'Microsoft.Resources/subscriptions/resourceGroups/read'
+        ]
+      }
+    ]
+  }
+}
+
+// Enough with the validation level ProviderNoRbac, which only wants to read what the template names.
+resource plans 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(subscriptionId, 'backtests-plans')
+  properties: {
+    roleName: 'Backtests plans'
+    description: 'Validate deployments at subscription scope and ask what they would change.'
+    type: 'CustomRole'
+    assignableScopes: [
+      subscriptionId
+    ]
+    permissions: [
+      {
+        actions: [
+          'Microsoft.Resources/deployments/read'
+          'Microsoft.Resources/deployments/validate/action'
+          'Microsoft.Resources/deployments/whatIf/action'
+          'Microsoft.Resources/deployments/operations/read'
+          'Microsoft.Resources/deployments/operationstatuses/read'
+          'Microsoft.Resources/subscriptions/operationresults/read'
           'Microsoft.Resources/subscriptions/resourceGroups/read'
         ]
       }
@@ -72,12 +104,35 @@ module identities 'identities.bicep' = {
   }
 }
 
-resource planDeployments 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(subscriptionId, environmentName, 'plan', deployments.id)
+// Only whole subscriptions have it, and it ends after a year: deploy this file again.
+resource anomalies 'Microsoft.CostManagement/scheduledActions@2023-11-01' = if (!empty(anomalyEmail)) {
+  name: 'backtests-cost-anomalies'
+  kind: 'InsightAlert'
+  properties: {
+    displayName: 'Unusual costs'
+    status: 'Enabled'
+    viewId: '${subscriptionId}/providers/Microsoft.CostManagement/views/ms:DailyAnomalyByResourceGroup'
+    notificationEmail: anomalyEmail
+    notification: {
+      to: [
+        anomalyEmail
+      ]
+      subject: 'Unusual costs of an Azure subscription'
+    }
+    schedule: {
+      frequency: 'Daily'
+      startDate: '${today}T00:00:00Z'
+      endDate: '${dateTimeAdd(today, 'P1Y', 'yyyy-MM-dd')}T00:00:00Z'
+    }
+  }
+}
+
+resource planPlans 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(subscriptionId, environmentName, 'plan', plans.id)
   properties: {
     principalId: identities.outputs.planObjectId
     principalType: 'ServicePrincipal'
-    roleDefinitionId: deployments.id
+    roleDefinitionId: plans.id
   }
 }
 

@@ -48,6 +48,11 @@ param corsOrigins array
 @description('Empty leaves function keys as the only check.')
 param authClientId string
 
+param publicNetworkAccess string
+
+@description('Networks that may call; none admits all.')
+param callerNetworks array
+
 var blobEndpoint = 'https://${hostAccountName}.blob.${environment().suffixes.storage}'
 var queueEndpoint = 'https://${hostAccountName}.queue.${environment().suffixes.storage}'
 var tableEndpoint = 'https://${hostAccountName}.table.${environment().suffixes.storage}'
@@ -118,6 +123,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
     serverFarmId: plan.id
     httpsOnly: true
     keyVaultReferenceIdentity: identityId
+    publicNetworkAccess: publicNetworkAccess
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     outboundVnetRouting: {
       allTraffic: !empty(subnetId)
@@ -127,6 +133,13 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       scmMinTlsVersion: '1.2'
       ftpsState: 'Disabled'
       http20Enabled: true
+      ipSecurityRestrictions: [for network in callerNetworks: {
+        name: 'callers'
+        action: 'Allow'
+        priority: 100
+        ipAddress: network
+      }]
+      ipSecurityRestrictionsDefaultAction: empty(callerNetworks) ? 'Allow' : 'Deny'
       cors: {
         allowedOrigins: corsOrigins
       }
@@ -177,22 +190,23 @@ resource scmLogin 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-0
   }
 }
 
-resource signIn 'Microsoft.Web/sites/config@2025-03-01' = if (!empty(authClientId)) {
+// Always there, so that it also ends when nobody asks for it any more.
+resource signIn 'Microsoft.Web/sites/config@2025-03-01' = {
   parent: app
   name: 'authsettingsV2'
   properties: {
     platform: {
-      enabled: true
+      enabled: !empty(authClientId)
     }
     globalValidation: {
-      requireAuthentication: true
-      unauthenticatedClientAction: 'Return401'
+      requireAuthentication: !empty(authClientId)
+      unauthenticatedClientAction: empty(authClientId) ? 'AllowAnonymous' : 'Return401'
       excludedPaths: [
         '/api/healthz'
         '/api/readyz'
       ]
     }
-    identityProviders: {
+    identityProviders: empty(authClientId) ? {} : {
       azureActiveDirectory: {
         enabled: true
         registration: {

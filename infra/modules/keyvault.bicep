@@ -5,9 +5,13 @@ param name string
 param location string
 param tags object
 param publicNetworkAccess string
-param workspaceId string
+param workspaceName string
 
 var dsnName = 'postgres-dsn'
+
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' existing = {
+  name: workspaceName
+}
 
 resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
   name: name
@@ -35,7 +39,7 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
   scope: vault
   name: 'to-workspace'
   properties: {
-    workspaceId: workspaceId
+    workspaceId: workspace.id
     logs: [
       {
         category: 'AuditEvent'

@@ -38,7 +38,6 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
   }
 }
 
-output workspaceId string = workspace.id
 output insightsId string = insights.id
 output insightsName string = insights.name
 // Names the endpoint and the resource; with local authentication off it lets nobody write.

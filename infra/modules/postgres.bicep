@@ -1,4 +1,5 @@
-// The database server. What hangs below it comes one after the other: the service refuses two changes at once.
+// The database server. What hangs below it comes one after the other: the service refuses two changes at once. Each
+// waits for all before it, because a loop without items makes nobody wait.
 
 param name string
 param location string
@@ -21,7 +22,7 @@ param administrators array
 param publicNetworkAccess string
 param firewallRules array
 param allowAzureServices bool
-param workspaceId string
+param workspaceName string
 param deleteLock bool
 
 // Only where they are given: without them an existing server keeps the ones it has.
@@ -60,6 +61,10 @@ var settings = [
     value: 'terse'
   }
 ]
+
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' existing = {
+  name: workspaceName
+}
 
 resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01' = {
   name: name
@@ -125,6 +130,7 @@ resource configuration 'Microsoft.DBforPostgreSQL/flexibleServers/configurations
     source: 'user-override'
   }
   dependsOn: [
+    database
     firewall
   ]
 }]
@@ -139,6 +145,8 @@ resource administrator 'Microsoft.DBforPostgreSQL/flexibleServers/administrators
     tenantId: tenant().tenantId
   }
   dependsOn: [
+    database
+    firewall
     configuration
   ]
 }]
@@ -147,7 +155,7 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
   scope: server
   name: 'to-workspace'
   properties: {
-    workspaceId: workspaceId
+    workspaceId: workspace.id
     logs: [
       {
         category: 'PostgreSQLLogs'
@@ -163,8 +171,10 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
   }
 }
 
+// On the database: that keeps the server too, and firewall rules can still be taken away. On the server it would be
+// inherited by everything below.
 resource lock 'Microsoft.Authorization/locks@2020-05-01' = if (deleteLock) {
-  scope: server
+  scope: database
   name: 'keep'
   properties: {
     level: 'CanNotDelete'

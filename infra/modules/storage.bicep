@@ -61,6 +61,7 @@ resource hostBlobs 'Microsoft.Storage/storageAccounts/blobServices@2025-06-01' =
   }
 }
 
+// Nothing ages in here: an instance that starts reads the package, however old it is.
 resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
   parent: hostBlobs
   name: packageContainerName

@@ -192,6 +192,11 @@ impl Tools {
         self.az(&arguments, &[])
     }
 
+    /// Deletes a resource and waits until it is gone: a server refuses two changes at once.
+    pub fn delete(&self, path: &str, version: &str) -> Result<(), Refusal> {
+        self.az(&["resource", "delete", "--ids", path, "--api-version", version], &[]).map(|_| ())
+    }
+
     /// Calls the service's program.
     pub fn backtests(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<String, Refusal> {
         self.run(self.backtests.as_os_str(), arguments, variables, "")

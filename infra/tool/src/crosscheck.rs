@@ -38,6 +38,10 @@ const NOT_ON_AZURE: [&str; 12] = [
     "IDENTITY_ENDPOINT",
 ];
 
+/// Variables of the parameter files that nobody sets: a secret, and what `cargo infra provision` finds in Azure.
+const FOUND_OUT: [&str; 3] =
+    ["BACKTEST_BUDGET_START", "POSTGRES_ADMIN_PASSWORD", "POSTGRES_STORAGE_FOUND_GB"];
+
 /// Connections that a handler opens at most: two for runs and signals, one for beats.
 pub const CONNECTIONS_PER_HANDLER: u32 = 3;
 
@@ -139,6 +143,7 @@ pub fn check(program: &Program, around: &Surroundings) -> Vec<Diagnostic> {
     cross.timeouts();
     cross.outputs();
     cross.parameter_files();
+    cross.series();
     cross.workflows();
     cross.found.sort();
     cross.found.dedup();
@@ -533,6 +538,12 @@ impl<'p> Cross<'p> {
         });
         let groups = 1 + u32::try_from(background.count()).unwrap_or(u32::MAX);
         let needed = groups * CONNECTIONS_PER_HANDLER + CONNECTIONS_FOR_OPERATORS;
+        if !self.around.readme.contains(&format!("at most {CONNECTIONS_PER_HANDLER},")) {
+            let message = format!(
+                "a handler opens at most {CONNECTIONS_PER_HANDLER} connections; the text says otherwise"
+            );
+            self.report(Path::new("infra/README.md"), START, "readme", message);
+        }
         let Some((scope, presets)) = self.declaration("infra/main.bicep", "presets") else { return };
         let Declared::Variable(Expr { kind: Kind::Object(sizes), .. }) = &presets.kind else { return };
         for size in sizes {
@@ -558,6 +569,43 @@ impl<'p> Cross<'p> {
         if known != offered {
             let message = format!("offers {} and the presets are {}", offered.join(", "), known.join(", "));
             self.report(Path::new("infra/main.bicep"), size.name.at, "presets", message);
+        }
+    }
+
+    /// What hangs below a database server waits for everything before it; a loop without items makes nobody wait.
+    fn series(&mut self) {
+        let program: &'p Program = self.program;
+        for file in &program.files {
+            let mut before: Vec<&str> = Vec::new();
+            for one in &file.declarations {
+                let Declared::Resource { kind, existing: false, body } = &one.kind else { continue };
+                if !kind.text.starts_with("Microsoft.DBforPostgreSQL/flexibleServers/") {
+                    continue;
+                }
+                let (_, body) = unwrap(&Scope::of(0), body);
+                let Kind::Object(properties) = &body.kind else { continue };
+                let waits_for: Vec<&str> = match property(properties, "dependsOn").map(|one| &one.value.kind)
+                {
+                    Some(Kind::Array(items)) => items
+                        .iter()
+                        .filter_map(|item| match &item.kind {
+                            Kind::Name(name) => Some(name.as_str()),
+                            _ => None,
+                        })
+                        .collect(),
+                    _ => Vec::new(),
+                };
+                for missing in before.iter().filter(|name| !waits_for.contains(name)) {
+                    let message = format!("`{}` does not wait for `{missing}`", one.name.text);
+                    self.found.push(Diagnostic {
+                        path: file.path.clone(),
+                        at: one.name.at,
+                        code: "series",
+                        message,
+                    });
+                }
+                before.push(&one.name.text);
+            }
         }
     }
 
@@ -641,12 +689,12 @@ impl<'p> Cross<'p> {
 }
 
 impl Cross<'_> {
-    /// Every variable of the parameter files can be set in GitHub, but for the one that is secret.
+    /// Every variable of the parameter files can be set in GitHub, but for those that `cargo infra provision` sets.
     fn workflows(&mut self) {
         let read = self.program.files.iter().flat_map(|file| {
             file.text.split("readEnvironmentVariable('").skip(1).filter_map(|rest| rest.split('\'').next())
         });
-        let read: BTreeSet<&str> = read.filter(|name| *name != "POSTGRES_ADMIN_PASSWORD").collect();
+        let read: BTreeSet<&str> = read.filter(|name| !FOUND_OUT.contains(name)).collect();
         let around = self.around;
         for (path, text) in &around.workflows {
             for name in

@@ -4,10 +4,14 @@
 pub mod azure;
 pub mod bicep;
 pub mod crosscheck;
+pub mod dropped;
+pub mod existing;
 pub mod firewall;
 pub mod gate;
+pub mod handover;
 pub mod package;
 pub mod provision;
 pub mod rotate;
+pub mod settings;
 pub mod smoke;
 pub mod state;

@@ -11,7 +11,7 @@ use infra_tool::bicep::{Program, check};
 use infra_tool::crosscheck::{self, Surroundings};
 use infra_tool::package::Packing;
 use infra_tool::state::State;
-use infra_tool::{firewall, gate, package, provision, rotate, smoke};
+use infra_tool::{firewall, gate, package, provision, rotate, settings, smoke};
 
 /// Checks, packs and provisions Backtest Functions.
 #[derive(Debug, Parser)]
@@ -63,6 +63,14 @@ enum Command {
         #[arg(long, env = "AZURE_ENV_NAME", default_value = "dev")]
         environment: String,
     },
+    /// Turn the switches of the deployed app, without deploying and without the database: the way back.
+    Settings {
+        /// Name of the environment.
+        #[arg(long, env = "AZURE_ENV_NAME", default_value = "dev")]
+        environment: String,
+        #[command(flatten)]
+        args: settings::Args,
+    },
     /// Let an address through to the database for a while.
     Firewall {
         /// Name of the environment.
@@ -89,7 +97,7 @@ enum Command {
     },
     /// Refuse a planned deployment that deletes, or changes what a database server keeps for life.
     Gate {
-        /// The answer of `az deployment sub what-if --no-pretty-print`, as JSON.
+        /// What `cargo infra provision --what-if` wrote.
         what_if: PathBuf,
     },
 }
@@ -145,6 +153,9 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
         }
         Command::Provision(args) => provision::run(&tools, &cli.root, args)?,
         Command::Outputs { environment } => provision::outputs(&tools, environment, &mut state(environment))?,
+        Command::Settings { environment, args } => {
+            settings::run(&tools, environment, &state(environment), args)?;
+        }
         Command::Firewall { environment, command } => firewall::run(&tools, &state(environment), command)?,
         Command::Smoke { environment, args } => smoke::run(&tools, &state(environment), args)?,
         Command::Rotate { environment, args } => rotate::run(&tools, &state(environment), args)?,
@@ -153,6 +164,9 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
                 .map_err(|error| Failure::new(format!("read {}: {error}", what_if.display())))?;
             let plan = gate::read(&serde_json::from_str(&text)?)?;
             say(plan.table);
+            for objection in &plan.objections {
+                say(format_args!("- **refused:** {objection}"));
+            }
             if !plan.objections.is_empty() {
                 return Err(Failure::new(plan.objections.join("; ")).into());
             }

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use crate::azure::{Failure, POSTGRES_API, Refusal, Secret, Server, Tools, mask, private_file, say};
 use crate::bicep::rules::POSTGRES_SKUS;
+use crate::existing::{self, Existing};
+use crate::handover::HandOver;
 use crate::state::State;
+use crate::{dropped, firewall};
 
 /// Logins of the database in password mode. Each has a second slot, see [`other_slot`].
 pub const LOGINS: [&str; 3] = ["api_service", "backtest_service", "ranking_writer"];
@@ -20,10 +23,11 @@ pub const APP_LOGIN: &str = "backtest_service";
 pub const GROUPS: [&str; 3] = ["backtest_api", "backtest_executor", "ranking_sync"];
 
 /// Outputs of main.bicep.
-pub const OUTPUTS: [&str; 11] = [
+pub const OUTPUTS: [&str; 12] = [
     "AZURE_RESOURCE_GROUP",
     "BACKTEST_APP_NAME",
     "BACKTEST_APP_URL",
+    "BACKTEST_BUDGET_START",
     "BACKTEST_IDENTITY_NAME",
     "BACKTEST_IDENTITY_OBJECT_ID",
     "BACKTEST_KEY_VAULT",
@@ -138,6 +142,9 @@ pub struct Args {
     /// Only the database's schema and roles, for a deployment that somebody else made (azd).
     #[arg(long, conflicts_with = "skip_database")]
     pub only_database: bool,
+    /// Change nothing: write into this file what the deployment would change, for `cargo infra gate`.
+    #[arg(long, conflicts_with_all = ["only_database", "register_providers"])]
+    pub what_if: Option<PathBuf>,
 }
 
 /// Tier of a compute size, by its prefix.
@@ -172,19 +179,38 @@ pub fn pair(sku: Option<&str>, tier: Option<&str>) -> Result<Option<&'static str
     }
 }
 
-fn range(args: &Args) -> Result<Option<Value>, Failure> {
-    let (Some(first), Some(last)) = (args.allow_ip_range_start, args.allow_ip_range_end) else {
-        return Ok(None);
-    };
-    if last < first {
-        return Err(Failure::new(format!("the address range ends before it begins: {first} to {last}")));
+/// The rules that the flags or the variable ask for, in JSON; `None` leaves it to the parameter file.
+fn firewall_rules(args: &Args) -> Result<Option<String>, Failure> {
+    let azure =
+        args.allow_azure_services || variable("POSTGRES_ALLOW_AZURE_SERVICES").as_deref() == Some("true");
+    if let (Some(first), Some(last)) = (args.allow_ip_range_start, args.allow_ip_range_end) {
+        firewall::check(first, last, azure)?;
+        let name = format!("range-{first}-{last}").replace('.', "-");
+        let rule =
+            json!({"name": name, "startIpAddress": first.to_string(), "endIpAddress": last.to_string()});
+        return Ok(Some(json!([rule]).to_string()));
     }
-    if first.is_unspecified() && last.is_broadcast() {
-        return Err(Failure::new("0.0.0.0 to 255.255.255.255 is the whole internet; name a range of yours"));
+    let Some(rules) = variable("POSTGRES_FIREWALL_RULES") else { return Ok(None) };
+    firewall::check_all(&rules, azure)?;
+    Ok(Some(rules))
+}
+
+/// Refuses the switch of signals where it would switch nothing: the app needs the connection for its runs.
+fn check_signals() -> Result<(), Failure> {
+    let off = variable("POSTGRES_SIGNALS").as_deref() == Some("false");
+    if off && variable("BACKTEST_RUN_STORE_MODE").as_deref().unwrap_or("postgres") == "postgres" {
+        return Err(Failure::new(SIGNALS_NEED_ADLS));
     }
-    let name =
-        format!("range-{}-{}", first.to_string().replace('.', "-"), last.to_string().replace('.', "-"));
-    Ok(Some(json!([{"name": name, "startIpAddress": first.to_string(), "endIpAddress": last.to_string()}])))
+    Ok(())
+}
+
+/// Why signals cannot be switched off by themselves.
+pub const SIGNALS_NEED_ADLS: &str = "POSTGRES_SIGNALS=false needs BACKTEST_RUN_STORE_MODE=adls: while runs are in Postgres, signals \
+     go there too; POSTGRES_SIGNALS_WRITE_REQUIRED=false lets the sync go on when they cannot";
+
+/// A variable of this process, if it is filled.
+fn variable(name: &str) -> Option<String> {
+    filled(std::env::var(name).ok().as_ref())
 }
 
 /// An empty value counts as none: that is what a pipeline hands on for a variable that nobody set.
@@ -195,15 +221,25 @@ fn filled(value: Option<&String>) -> Option<String> {
 /// Runs the command in the project at `root`.
 pub fn run(tools: &Tools, root: &Path, args: &Args) -> Result<(), Failure> {
     // Everything that can be wrong is said before the first call.
-    let tier = pair(filled(args.sku_name.as_ref()).as_deref(), filled(args.tier.as_ref()).as_deref())?;
-    let range = range(args)?;
+    let sku = filled(args.sku_name.as_ref());
+    let tier = pair(sku.as_deref(), filled(args.tier.as_ref()).as_deref())?;
+    if let (Some(sku), Some("Burstable"), "ha") = (&sku, tier, args.size.as_str()) {
+        return Err(Failure::new(format!("--size ha has a standby, which {sku} (Burstable) cannot have")));
+    }
+    let rules = firewall_rules(args)?;
+    check_signals()?;
+    let mut hand_over = HandOver::new(args.emit_secrets, args.secrets_file.clone())?;
     let environment = filled(args.environment.as_ref()).unwrap_or_else(|| args.size.clone());
     let mut state = State::load(root, &environment);
     if !args.only_database {
-        deploy(tools, root, args, tier, range, &environment, &mut state)?;
+        let wanted = Wanted { tier, rules, environment: &environment };
+        deploy(tools, root, args, wanted, &mut state, &mut hand_over)?;
+    }
+    if args.what_if.is_some() {
+        return Ok(());
     }
     if !args.skip_database {
-        database(tools, args, &state)?;
+        database(tools, &state, &mut hand_over)?;
     }
     say(format_args!("environment {environment} is up to date"));
     Ok(())
@@ -228,15 +264,22 @@ fn learn<const N: usize>(
     state.learn(outputs.chain(further).map(|(name, value)| (name.to_owned(), value)))
 }
 
+/// What was asked for, checked.
+struct Wanted<'a> {
+    tier: Option<&'a str>,
+    rules: Option<String>,
+    environment: &'a str,
+}
+
 fn deploy(
     tools: &Tools,
     root: &Path,
     args: &Args,
-    tier: Option<&str>,
-    range: Option<Value>,
-    environment: &str,
+    wanted: Wanted<'_>,
     state: &mut State,
+    hand_over: &mut HandOver,
 ) -> Result<(), Failure> {
+    let Wanted { tier, rules, environment } = wanted;
     let subscription = tools.subscription()?;
     if args.register_providers {
         for provider in PROVIDERS {
@@ -260,18 +303,29 @@ fn deploy(
     };
     set("POSTGRES_SKU", filled(args.sku_name.as_ref()));
     set("POSTGRES_TIER", tier.map(str::to_owned));
-    set("POSTGRES_STORAGE_GB", filled(args.storage_gb.as_ref()));
-    set("POSTGRES_VERSION", filled(args.postgres_version.as_ref()));
     set("POSTGRES_DATABASE", filled(args.database_name.as_ref()));
     set("BACKTEST_NETWORK", filled(args.network.as_ref()));
     set("POSTGRES_ALLOW_AZURE_SERVICES", args.allow_azure_services.then(|| "true".to_owned()));
-    set("POSTGRES_FIREWALL_RULES", range.map(|rules| rules.to_string()));
-    let (name, id, kind) = administrator(tools)?;
-    set("POSTGRES_ADMIN_NAME", Some(name.clone()));
-    set("POSTGRES_ADMIN_OBJECT_ID", Some(id));
-    set("POSTGRES_ADMIN_TYPE", Some(kind));
+    set("POSTGRES_FIREWALL_RULES", rules);
+    let administrator = administrator(tools)?;
+    set("POSTGRES_ADMIN_NAME", Some(administrator.name.clone()));
+    set("POSTGRES_ADMIN_OBJECT_ID", Some(administrator.id));
+    set("POSTGRES_ADMIN_TYPE", Some(administrator.kind));
 
-    let existing = existing_server(tools, &subscription, environment)?;
+    let named = filled(args.server_name.as_ref());
+    let last = state.get("POSTGRES_SERVER");
+    let existing = existing::server(tools, &subscription, environment, named.as_deref(), last.as_deref())?;
+    set("BACKTEST_BUDGET_START", existing::budget_start(tools, &subscription, environment));
+    let (version, storage) = (filled(args.postgres_version.as_ref()), filled(args.storage_gb.as_ref()));
+    set("POSTGRES_STORAGE_FOUND_GB", existing.as_ref().and_then(|server| server.storage(storage.as_deref())));
+    set("POSTGRES_STORAGE_GB", storage);
+    set(
+        "POSTGRES_VERSION",
+        match &existing {
+            Some(server) => server.version(version),
+            None => version,
+        },
+    );
     // A server that takes passwords goes on doing so, also when nobody asks for it again.
     let passwords = args.create_app_users
         || existing.as_ref().is_some_and(|server| server.passwords)
@@ -279,7 +333,7 @@ fn deploy(
     let mut administrator_password = None;
     if passwords {
         set("POSTGRES_PASSWORD_AUTH", Some("true".to_owned()));
-        let given = std::env::var("POSTGRES_ADMIN_PASSWORD").ok().filter(|value| !value.is_empty());
+        let given = variable("POSTGRES_ADMIN_PASSWORD");
         if !existing.as_ref().is_some_and(|server| server.passwords) && given.is_none() {
             let password = Secret::generate()?;
             mask(password.reveal());
@@ -298,7 +352,7 @@ fn deploy(
             vec![region.clone()]
         }
         None => {
-            set("POSTGRES_SERVER", filled(args.server_name.as_ref()));
+            set("POSTGRES_SERVER", named);
             let first = filled(args.postgres_location.as_ref()).or_else(|| state.get("POSTGRES_LOCATION"));
             let mut regions = vec![first.unwrap_or_else(|| args.location.clone())];
             for region in args.location_fallback.iter().filter(|region| !region.trim().is_empty()) {
@@ -316,14 +370,18 @@ fn deploy(
         subscription: &subscription,
         variables: &variables,
     };
-    let outputs = deploy_somewhere(tools, &deployment, &regions, existing.is_some())?;
-    let further = [("POSTGRES_ADMIN_NAME", name), ("POSTGRES_PASSWORD_AUTH", passwords.to_string())];
-    learn(state, &outputs, further)?;
+    if let Some(file) = &args.what_if {
+        return ask_what_if(tools, &deployment, &regions[0], file);
+    }
+    let deployed = deploy_somewhere(tools, &deployment, &regions, existing.is_some())?;
+    let further =
+        [("POSTGRES_ADMIN_NAME", administrator.name), ("POSTGRES_PASSWORD_AUTH", passwords.to_string())];
+    learn(state, &deployed["outputs"], further)?;
     if let Some(password) = administrator_password {
         let login = state.get("POSTGRES_ADMIN_LOGIN").unwrap_or_default();
-        hand_over(args, &[(login, password)])?;
+        hand_over.add(&[(login, password)])?;
     }
-    Ok(())
+    dropped::remove(tools, &server_path(&subscription, state)?, &deployed["parameters"], administrator.named)
 }
 
 fn same_region(one: &str, other: &str) -> bool {
@@ -331,11 +389,21 @@ fn same_region(one: &str, other: &str) -> bool {
     plain(one) == plain(other)
 }
 
-/// Name, object id and type of the server's administrator: as set, else the person who is signed in.
-fn administrator(tools: &Tools) -> Result<(String, String, String), Failure> {
-    let set = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    if let (Some(id), Some(name)) = (set("POSTGRES_ADMIN_OBJECT_ID"), set("POSTGRES_ADMIN_NAME")) {
-        return Ok((name, id, set("POSTGRES_ADMIN_TYPE").unwrap_or_else(|| "User".to_owned())));
+/// The server's administrator.
+struct Administrator {
+    name: String,
+    id: String,
+    /// User, Group or ServicePrincipal.
+    kind: String,
+    /// Whether somebody said so, or it is only the person who is signed in.
+    named: bool,
+}
+
+/// The administrator as set, else the person who is signed in.
+fn administrator(tools: &Tools) -> Result<Administrator, Failure> {
+    if let (Some(id), Some(name)) = (variable("POSTGRES_ADMIN_OBJECT_ID"), variable("POSTGRES_ADMIN_NAME")) {
+        let kind = variable("POSTGRES_ADMIN_TYPE").unwrap_or_else(|| "User".to_owned());
+        return Ok(Administrator { name, id, kind, named: true });
     }
     let user = tools.az(&["ad", "signed-in-user", "show"], &[]).map_err(|refusal| {
         Failure::new(format!(
@@ -345,45 +413,12 @@ fn administrator(tools: &Tools) -> Result<(String, String, String), Failure> {
         ))
     })?;
     match (user["userPrincipalName"].as_str(), user["id"].as_str()) {
-        (Some(name), Some(id)) => Ok((name.to_owned(), id.to_owned(), "User".to_owned())),
+        (Some(name), Some(id)) => {
+            let (name, id) = (name.to_owned(), id.to_owned());
+            Ok(Administrator { name, id, kind: "User".to_owned(), named: false })
+        }
         _ => Err(Failure::new("az ad signed-in-user show names nobody")),
     }
-}
-
-/// The server that an environment has already.
-struct Existing {
-    name: String,
-    region: String,
-    /// Whether it takes passwords.
-    passwords: bool,
-}
-
-fn existing_server(
-    tools: &Tools,
-    subscription: &str,
-    environment: &str,
-) -> Result<Option<Existing>, Failure> {
-    let path = format!(
-        "/subscriptions/{subscription}/resourceGroups/rg-backtests-{environment}/providers/Microsoft.DBforPostgreSQL/flexibleServers"
-    );
-    let servers = match tools.rest("get", &path, POSTGRES_API, None) {
-        Ok(servers) => servers,
-        Err(refusal)
-            if refusal.says(&["ResourceGroupNotFound", "ResourceNotFound", "could not be found"]) =>
-        {
-            return Ok(None);
-        }
-        Err(refusal) => return Err(refusal.into()),
-    };
-    let server = &servers["value"][0];
-    let (Some(name), Some(region)) = (server["name"].as_str(), server["location"].as_str()) else {
-        return Ok(None);
-    };
-    Ok(Some(Existing {
-        name: name.to_owned(),
-        region: region.replace(' ', "").to_lowercase(),
-        passwords: server["properties"]["authConfig"]["passwordAuth"].as_str() == Some("Enabled"),
-    }))
 }
 
 /// One deployment, but for the region of its database.
@@ -395,7 +430,27 @@ struct Deployment<'a> {
     variables: &'a [(&'a str, String)],
 }
 
-/// Deploys with the database in the first of `regions` that takes it; one that exists stays where it is.
+/// Writes down what a deployment would change. With this level of validation it is enough to be allowed to read.
+fn ask_what_if(tools: &Tools, deployment: &Deployment<'_>, region: &str, file: &Path) -> Result<(), Failure> {
+    let Deployment { name, location, file: parameters, variables, .. } = deployment;
+    let arguments = [
+        ["deployment", "sub", "what-if"].as_slice(),
+        &["--name", name, "--location", location, "--parameters", parameters],
+        &["--validation-level", "ProviderNoRbac", "--no-pretty-print"],
+    ]
+    .concat();
+    let answer = tools.az(&arguments, &with_region(variables, region))?;
+    std::fs::write(file, format!("{answer:#}\n"))
+        .map_err(|error| Failure::new(format!("write {}: {error}", file.display())))
+}
+
+fn with_region<'a>(variables: &'a [(&'a str, String)], region: &'a str) -> Vec<(&'a str, &'a str)> {
+    let variables = variables.iter().map(|(name, value)| (*name, value.as_str()));
+    variables.chain([("POSTGRES_LOCATION", region)]).collect()
+}
+
+/// Deploys with the database in the first of `regions` that takes it; one that exists stays where it is. Answers what
+/// Azure says of the deployment.
 fn deploy_somewhere(
     tools: &Tools,
     deployment: &Deployment<'_>,
@@ -413,13 +468,10 @@ fn deploy_somewhere(
             continue;
         }
         say(format_args!("deploying, with the database in {region}"));
-        let mut all: Vec<(&str, &str)> =
-            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        all.push(("POSTGRES_LOCATION", region));
         let arguments =
             ["deployment", "sub", "create", "--name", name, "--location", location, "--parameters", file];
-        match tools.az(&arguments, &all) {
-            Ok(deployment) => return Ok(deployment["properties"]["outputs"].clone()),
+        match tools.az(&arguments, &with_region(variables, region)) {
+            Ok(mut deployment) => return Ok(deployment["properties"].take()),
             Err(refusal) if !exists && refusal.says(&RESTRICTED) => {
                 say(format_args!("{region} is restricted for this subscription"));
                 refusals.push(region.clone());
@@ -448,40 +500,42 @@ fn restricted(tools: &Tools, subscription: &str, region: &str) -> bool {
 }
 
 /// Schema and roles.
-fn database(tools: &Tools, args: &Args, state: &State) -> Result<(), Failure> {
-    let server = state.server()?;
-    let login = state.require("POSTGRES_ADMIN_NAME")?;
-    let dsn = server.dsn(&login, &tools.database_token()?);
+fn database(tools: &Tools, state: &State, hand_over: &mut HandOver) -> Result<(), Failure> {
+    let (server, dsn) = as_administrator(tools, state)?;
     let administrator = [("POSTGRES_DSN", dsn.reveal())];
+    // The vault is asked before the database is touched: who may not read it learns that first.
+    let vault = state.get("BACKTEST_KEY_VAULT");
+    let mut to_make = Vec::new();
+    if let Some(vault) = &vault {
+        for login in LOGINS {
+            if active_slot(tools, vault, login)?.is_none() {
+                to_make.push(login);
+            }
+        }
+    }
     for step in ["up", "verify"] {
         say(format_args!("backtests migrate {step}"));
         tools.backtests(&["migrate", step], &administrator)?;
     }
-    match state.get("BACKTEST_KEY_VAULT") {
-        None => {
-            let name = state.require("BACKTEST_IDENTITY_NAME")?;
-            let id = state.require("BACKTEST_IDENTITY_OBJECT_ID")?;
-            let member = format!("{name}={id}:{}", GROUPS.join(","));
-            say(format_args!("backtests migrate roles: {name} is a member of {}", GROUPS.join(", ")));
-            tools.backtests(&["migrate", "roles", "--entra", &member], &administrator)?;
-        }
-        Some(vault) => {
-            let mut made = Vec::new();
-            for login in LOGINS {
-                if active_slot(tools, &vault, login)?.is_none() {
-                    let password = set_password(tools, &dsn, login, login)?;
-                    store_dsn(tools, &vault, login, login, &server.dsn(login, &password))?;
-                    made.push((login.to_owned(), password));
-                }
-            }
-            if made.is_empty() {
-                say("the logins exist; `cargo infra rotate` changes their passwords");
-                return Ok(());
-            }
-            hand_over(args, &made)?;
-        }
+    let Some(vault) = vault else {
+        let name = state.require("BACKTEST_IDENTITY_NAME")?;
+        let id = state.require("BACKTEST_IDENTITY_OBJECT_ID")?;
+        let member = format!("{name}={id}:{}", GROUPS.join(","));
+        say(format_args!("backtests migrate roles: {name} is a member of {}", GROUPS.join(", ")));
+        tools.backtests(&["migrate", "roles", "--entra", &member], &administrator)?;
+        return Ok(());
+    };
+    let mut made = Vec::new();
+    for login in to_make {
+        let password = set_password(tools, &dsn, login, login)?;
+        store_dsn(tools, &vault, login, login, &server.dsn(login, &password))?;
+        made.push((login.to_owned(), password));
     }
-    Ok(())
+    if made.is_empty() {
+        say("the logins exist; `cargo infra rotate` changes their passwords");
+        return Ok(());
+    }
+    hand_over.add(&made)
 }
 
 /// The slot of a login that the vault's connection string names; `None` without a connection string.
@@ -493,6 +547,14 @@ pub fn active_slot(tools: &Tools, vault: &str, login: &str) -> Result<Option<Str
     let tags = match tools.az(&arguments, &[]) {
         Ok(tags) => tags,
         Err(refusal) if refusal.says(&["SecretNotFound", "not found"]) => return Ok(None),
+        Err(refusal) if refusal.says(&["ForbiddenByRbac"]) => {
+            return Err(Failure::new(format!(
+                "you may not read and write the secrets of {vault}, not even as an owner of the subscription: give \
+                 yourself the role and try again in some minutes, `az role assignment create --role \"Key Vault \
+                 Secrets Officer\" --assignee \"$(az ad signed-in-user show --query id --output tsv)\" --scope \
+                 \"$(az keyvault show --name {vault} --query id --output tsv)\"`"
+            )));
+        }
         Err(refusal) => return Err(refusal.into()),
     };
     match tags["login"].as_str() {
@@ -540,31 +602,6 @@ pub fn store_dsn(tools: &Tools, vault: &str, login: &str, slot: &str, dsn: &Secr
     Ok(())
 }
 
-/// Shows or writes secrets if that was asked for; otherwise nobody sees them.
-fn hand_over(args: &Args, secrets: &[(String, Secret)]) -> Result<(), Failure> {
-    let lines: String =
-        secrets.iter().map(|(login, secret)| format!("{login}={}\n", secret.reveal())).collect();
-    if args.emit_secrets {
-        say(lines.trim_end());
-    } else if let Some(path) = &args.secrets_file {
-        write_private(path, &lines)?;
-        say(format_args!("{} passwords are in {}", secrets.len(), path.display()));
-    } else {
-        let names: Vec<&str> = secrets.iter().map(|(login, _)| login.as_str()).collect();
-        say(format_args!("passwords of {}: (not shown; --emit-secrets or --secrets-file)", names.join(", ")));
-    }
-    Ok(())
-}
-
-fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = std::fs::OpenOptions::new();
-    options.append(true).create(true).mode(0o600);
-    let write = || options.open(path)?.write_all(text.as_bytes());
-    write().map_err(|error| Failure::new(format!("write {}: {error}", path.display())))
-}
-
 /// Waits until the service says that it is ready, asking `times` times.
 pub fn ready(tools: &Tools, url: &str, times: u32, pause: std::time::Duration) -> Result<(), Failure> {
     let address = format!("{url}/api/readyz");
@@ -579,6 +616,15 @@ pub fn ready(tools: &Tools, url: &str, times: u32, pause: std::time::Duration) -
         }
     }
     Err(Failure::new(format!("{address} is not ready: {}", words.trim())))
+}
+
+/// Address of the database server in the management interface.
+pub fn server_path(subscription: &str, state: &State) -> Result<String, Failure> {
+    Ok(format!(
+        "/subscriptions/{subscription}/resourceGroups/{}/providers/Microsoft.DBforPostgreSQL/flexibleServers/{}",
+        state.require("AZURE_RESOURCE_GROUP")?,
+        state.require("POSTGRES_SERVER")?
+    ))
 }
 
 /// Address of the app in the management interface.

@@ -37,6 +37,9 @@ pub struct Args {
 /// Runs the command.
 pub fn run(tools: &Tools, state: &State, args: &Args) -> Result<(), Failure> {
     let url = state.require("BACKTEST_APP_URL")?;
+    // First, because a runner's sign-in gives new tokens for five minutes only.
+    let asks_database = !args.ready_only && !args.skip_database;
+    let token = if asks_database { Some(tools.database_token()?) } else { None };
     ready(tools, &url, args.attempts, Duration::from_secs(args.pause))?;
     say(format_args!("{url} is ready"));
     if args.ready_only {
@@ -62,20 +65,19 @@ pub fn run(tools: &Tools, state: &State, args: &Args) -> Result<(), Failure> {
             return Err(Failure::new(format!("the backtest is {state}, not completed")));
         }
     }
-    if args.skip_database {
-        return Ok(());
+    match token {
+        Some(token) => show_database(tools, state, &token),
+        None => Ok(()),
     }
-    show_database(tools, state)
 }
 
 /// Prints the answers to the questions of `infra/verify`.
-fn show_database(tools: &Tools, state: &State) -> Result<(), Failure> {
+fn show_database(tools: &Tools, state: &State, token: &Secret) -> Result<(), Failure> {
     let server = state.server()?;
     let login = state.require("POSTGRES_ADMIN_NAME")?;
-    let token = tools.database_token()?;
     for sql in VERIFY {
         say(format_args!("\n{}", sql.lines().next().unwrap_or_default().trim_start_matches("-- ")));
-        for line in tools.psql(&server, &login, &token, sql)?.trim_end().lines() {
+        for line in tools.psql(&server, &login, token, sql)?.trim_end().lines() {
             say(line.trim_end());
         }
     }

@@ -52,6 +52,7 @@ fn a_change_beside_the_bicep_files_is_noticed() {
             "`api_service_2`",
             "the login `api_service_b` is not explained",
         ),
+        ("infra/README.md", "opens at most 3,", "opens at most 4,", "a handler opens at most 3 connections"),
         ("infra/README.md", "`runTimeoutSeconds`", "`timeout`", "does not explain `runTimeoutSeconds`"),
         (
             "migrations/postgres/0003_ranking_signals.sql",
@@ -91,5 +92,52 @@ fn a_change_beside_the_bicep_files_is_noticed() {
         let found = crosscheck::check(&program, &Surroundings::load(folder.path()).unwrap());
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert!(found.iter().any(|one| one.contains(expected)), "{file}: {old} to {new}: {found:?}");
+    }
+}
+
+#[test]
+fn changes_of_a_server_that_could_meet_are_noticed() {
+    let program = Program::load(&project(), "infra").unwrap();
+    let around = Surroundings::load(&project()).unwrap();
+    let path = Path::new("infra/modules/postgres.bicep");
+    let text = std::fs::read_to_string(project().join(path)).unwrap();
+    let waits = "  dependsOn: [\n    database\n    firewall\n  ]\n";
+    assert!(text.contains(waits));
+    for (instead, expected) in [
+        ("  dependsOn: [\n    firewall\n  ]\n", "`configuration` does not wait for `database`"),
+        ("", "`configuration` does not wait for `firewall`"),
+    ] {
+        let broken = program.with(path, &text.replacen(waits, instead, 1)).unwrap();
+        let found: Vec<String> =
+            crosscheck::check(&broken, &around).iter().map(ToString::to_string).collect();
+        assert!(found.iter().any(|one| one.contains(expected)), "{found:?}");
+    }
+}
+
+/// What GitHub vouches for is good for five minutes, and a token of another kind takes a vouch that is.
+#[test]
+fn a_stage_that_takes_a_new_token_signs_in_first() {
+    for (workflow, stages) in [("deploy", 4), ("rotate", 3), ("plan", 1)] {
+        let path = format!(".github/workflows/{workflow}.yml");
+        let text = std::fs::read_to_string(project().join(&path)).unwrap();
+        let (mut fresh, mut found) = (false, 0);
+        for step in text.split("\n      - ") {
+            let takes = [
+                "firewall open",
+                "firewall close",
+                "--only-database",
+                "infra smoke",
+                "infra rotate",
+                "--what-if",
+            ];
+            if takes.iter().any(|word| {
+                step.contains(&format!("cargo infra {word}")) || step.contains(&format!(" {word}"))
+            }) {
+                assert!(fresh, "{path}: signs in too early for: {step}");
+                (fresh, found) = (false, found + 1);
+            }
+            fresh |= step.contains("azure/login@");
+        }
+        assert_eq!(found, stages, "{path}");
     }
 }

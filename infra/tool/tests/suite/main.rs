@@ -7,12 +7,18 @@ mod agreement;
 mod corpus;
 /// The questions to the database, asked by a real `psql` of a real server.
 mod database;
+/// What an environment has already, what nobody names any more, and what a plan is asked with.
+mod existing;
+/// Plans, and which of them are refused.
+mod gate;
 /// The real files, broken in every place where something can be noticed.
 mod mutations;
 /// The zip that is deployed.
 mod package;
 /// Provisioning and what comes after it, against stand-ins for `az` and `backtests`.
 mod provision;
+/// The switches of a deployed app.
+mod settings;
 /// The stand-ins.
 mod stand_in;
 

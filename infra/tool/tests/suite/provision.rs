@@ -31,6 +31,7 @@ fn an_environment_from_nothing() {
     az account show --only-show-errors --output json
     az ad signed-in-user show --only-show-errors --output json
     az rest --method get --url /subscriptions/sub-1/resourceGroups/rg-backtests-dev/providers/Microsoft.DBforPostgreSQL/flexibleServers?api-version=2025-08-01 --only-show-errors --output json
+    az rest --method get --url /subscriptions/sub-1/resourceGroups/rg-backtests-dev/providers/Microsoft.Consumption/budgets/budget-backtests-dev?api-version=2024-08-01 --only-show-errors --output json
     az deployment sub create --name backtests-dev --location westeurope --parameters PROJECT/infra/dev.bicepparam --only-show-errors --output json
     az account get-access-token --resource-type oss-rdbms --only-show-errors --output json
     backtests migrate up
@@ -114,23 +115,53 @@ fn an_empty_variable_is_none() {
 
 #[test]
 fn what_cannot_work_is_refused_before_any_call() {
-    let cases: [(&[&str], &str); 6] = [
-        (&["--sku-name", "Standard_B1ms", "--tier", "GeneralPurpose"], "Standard_B1ms is Burstable"),
-        (&["--sku-name", "Standard_D2ds_v5", "--tier", "Burstable"], "Standard_D2ds_v5 is GeneralPurpose"),
-        (&["--tier", "Burstable"], "stands alone"),
-        (&["--sku-name", "Large"], "is of no tier"),
-        (
-            &["--allow-ip-range-start", "10.0.0.2", "--allow-ip-range-end", "10.0.0.1"],
-            "ends before it begins",
-        ),
-        (&["--allow-ip-range-start", "0.0.0.0", "--allow-ip-range-end", "255.255.255.255"], "whole internet"),
+    let range = |first, last| vec!["--allow-ip-range-start", first, "--allow-ip-range-end", last];
+    let azure = [range("0.0.0.0", "0.0.0.0"), vec!["--allow-azure-services", "--skip-database"]].concat();
+    let cases = [
+        (vec!["--sku-name", "Standard_B1ms", "--tier", "GeneralPurpose"], "Standard_B1ms is Burstable"),
+        (vec!["--sku-name", "Standard_D2ds_v5", "--tier", "Burstable"], "Standard_D2ds_v5 is GeneralPurpose"),
+        (vec!["--tier", "Burstable"], "stands alone"),
+        (vec!["--sku-name", "Large"], "is of no tier"),
+        (vec!["--size", "ha", "--sku-name", "Standard_B2ms"], "which Standard_B2ms (Burstable) cannot have"),
+        (range("10.0.0.2", "10.0.0.1"), "ends before it begins"),
+        (range("0.0.0.0", "255.255.255.255"), "admits 4294967296 addresses"),
+        (range("0.0.0.1", "255.255.255.254"), "admits 4294967294 addresses"),
+        (range("128.0.0.0", "255.255.255.255"), "(a /8) at most"),
+        (range("0.0.0.0", "0.0.0.0"), "say --allow-azure-services"),
+        (vec!["--emit-secrets"], "on a terminal or into a file of mode 0600 only"),
     ];
     for (arguments, words) in cases {
         let stand_in = StandIn::new();
-        let said = stand_in.run(&[&["provision"], arguments].concat(), &[]).badly();
+        let said = stand_in.run(&[&["provision"], arguments.as_slice()].concat(), &[]).badly();
         assert!(said.contains(words), "{arguments:?}: {said}");
         assert!(stand_in.calls().is_empty(), "{arguments:?}: {:?}", stand_in.calls());
     }
+    // What is asked for by its name is done.
+    let mut stand_in = StandIn::for_provision("");
+    stand_in.answer(LIST, NO_SERVER);
+    stand_in.run(&[&["provision"], azure.as_slice()].concat(), &[]).well();
+
+    let rule = |name: &str, first: &str, last: &str| {
+        format!(r#"[{{"name": "{name}", "startIpAddress": "{first}", "endIpAddress": "{last}"}}]"#)
+    };
+    for (rules, words) in [
+        (
+            rule("all", "0.0.0.0", "255.255.255.255"),
+            "POSTGRES_FIREWALL_RULES: all: 0.0.0.0 to 255.255.255.255 admits",
+        ),
+        (rule("azure", "0.0.0.0", "0.0.0.0"), "say --allow-azure-services"),
+        (rule("office", "192.0.2.1", "2001:db8::1"), "office: endIpAddress is no IPv4 address"),
+        (rule("the office", "192.0.2.1", "192.0.2.9"), "has no name of 1 to 80 letters"),
+        (rule("tmp-17-office", "192.0.2.1", "192.0.2.9"), "the name tmp-17-office is ours"),
+        ("{}".to_owned(), "not a JSON list"),
+    ] {
+        let stand_in = StandIn::new();
+        let said = stand_in.run(&["provision"], &[("POSTGRES_FIREWALL_RULES", &rules)]).badly();
+        assert!(said.contains(words), "{rules}: {said}");
+        assert!(stand_in.calls().is_empty(), "{rules}: {:?}", stand_in.calls());
+    }
+    let said = StandIn::new().run(&["provision"], &[("POSTGRES_SIGNALS", "false")]).badly();
+    assert!(said.contains("needs BACKTEST_RUN_STORE_MODE=adls"), "{said}");
 }
 
 #[test]
@@ -247,18 +278,45 @@ fn secrets_are_shown_only_where_they_were_asked_for() {
     };
     let given = [("API_SERVICE_PASSWORD", "given-by-somebody")];
     let stand_in = prepare();
-    let said = stand_in.run(&["provision", "--create-app-users", "--emit-secrets"], &given).well();
-    assert!(said.contains("api_service=given-by-somebody"), "{said}");
-
+    let printed = stand_in.file("printed");
+    let emit = ["provision", "--create-app-users", "--emit-secrets"];
+    stand_in.run_into(&emit, &given, &printed, 0o600).well();
+    assert!(std::fs::read_to_string(&printed).unwrap().contains("api_service=given-by-somebody\n"));
     let stand_in = prepare();
+    let said = stand_in.run_into(&emit, &given, &printed, 0o644).badly();
+    assert!(said.contains("mode 0600 only") && stand_in.calls().is_empty(), "{said}");
+
+    // A file that others may read is replaced, not written to.
+    let mut stand_in = prepare();
+    stand_in.answer_first(LIST, NO_SERVER);
     let file = stand_in.file("secrets");
+    std::fs::write(&file, "old\n").unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let arguments = ["provision", "--create-app-users", "--secrets-file", file.to_str().unwrap()];
     let said = stand_in.run(&arguments, &given).well();
     assert!(!said.contains("given-by-somebody"), "{said}");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
-    assert!(std::fs::read_to_string(&file).unwrap().contains("api_service=given-by-somebody\n"));
+    let written = std::fs::read_to_string(&file).unwrap();
+    let logins: Vec<&str> = written.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    assert_eq!(logins, ["backtests_admin", "api_service", "backtest_service", "ranking_writer"]);
+    assert!(written.contains("api_service=given-by-somebody\n") && !written.contains("old"));
     no_secret_in_arguments(&stand_in, &["given-by-somebody"]);
+}
+
+#[test]
+fn who_may_not_read_the_vault_is_told_what_to_do() {
+    let mut stand_in = StandIn::for_provision("kv-1");
+    stand_in.answer(LIST, SERVER);
+    stand_in.refuse(
+        9,
+        "secret show",
+        "ERROR: (Forbidden) Caller is not authorized. Inner error: {\"code\": \"ForbiddenByRbac\"}",
+    );
+    let said = stand_in.run(&["provision", "--create-app-users"], &[]).badly();
+    assert!(said.contains("az role assignment create --role \"Key Vault Secrets Officer\""), "{said}");
+    assert!(said.contains("az keyvault show --name kv-1"), "{said}");
+    assert!(stand_in.calls_of("migrate").is_empty(), "the database was touched");
 }
 
 #[test]
@@ -327,12 +385,15 @@ fn a_rule_ends_and_whoever_comes_next_sweeps() {
         put[0].contains(r#"{"properties":{"startIpAddress":"192.0.2.7","endIpAddress":"192.0.2.7"}}"#),
         "{put:?}"
     );
-    let removed = stand_in.calls_of("--method delete");
-    assert!(removed.len() == 1 && removed[0].contains("tmp-1000-broken?"), "{removed:?}");
+    let removed = stand_in.calls_of("resource delete");
+    assert!(
+        removed.len() == 1 && removed[0].contains("tmp-1000-broken --api-version 2025-08-01"),
+        "{removed:?}"
+    );
 
     stand_in.forget();
     stand_in.run(&["firewall", "close", "--run", "42"], &environment).well();
-    let removed = stand_in.calls_of("--method delete");
+    let removed = stand_in.calls_of("resource delete");
     assert_eq!(removed.len(), 2, "its own and the one that ended: {removed:?}");
     assert!(!removed.iter().any(|call| call.contains("office") || call.contains("other")), "{removed:?}");
     assert!(
@@ -352,8 +413,25 @@ fn the_server_says_which_address_we_come_from() {
         "migrate status",
         "error: FATAL: no pg_hba.conf entry for host \"198.51.100.4\", user \"deployer\"",
     );
-    let said = stand_in.run(&["firewall", "open"], &environment).well();
+    let open = ["firewall", "open", "--pause", "0"];
+    let said = stand_in.run(&open, &environment).well();
     assert!(said.contains("198.51.100.4 may connect for 15 minutes"), "{said}");
+    assert!(said.contains("the server lets us in\n"), "{said}");
+
+    // It waits until the rule works, and says when it never does.
+    for (refusals, ends_well) in [(9, true), (99, false)] {
+        let (mut stand_in, environment) = with_environment();
+        stand_in.answer("--method get", NO_SERVER);
+        stand_in.refuse(refusals, "migrate status", "no pg_hba.conf entry for host \"198.51.100.4\"");
+        let ran = stand_in.run(&open, &environment);
+        if ends_well {
+            ran.well();
+            assert_eq!(stand_in.calls_of("migrate status").len(), 10);
+        } else {
+            assert!(ran.badly().contains("still turns 198.51.100.4 away"));
+        }
+        assert_eq!(stand_in.calls_of("--method put").len(), 1);
+    }
 
     let (mut stand_in, environment) = with_environment();
     stand_in.answer("--method get", NO_SERVER);
@@ -379,6 +457,7 @@ fn a_smoke_test_waits_and_then_completes_a_backtest() {
     assert!(said.contains("a backtest completed") && !said.contains("k3y"), "{said}");
     assert!(said.contains("Which migrations are applied") && said.contains(" version | name"), "{said}");
     assert_eq!(stand_in.calls_of("/api/readyz").len(), 3);
+    assert!(stand_in.calls()[0].contains(&"get-access-token".to_owned()), "a fresh sign-in does not last");
     assert!(
         stand_in.calls_of("/api/readyz")[0].contains("--skip-authorization-header"),
         "the token went to the app"
@@ -527,60 +606,4 @@ fn with_an_identity_only_the_key_of_callers_can_rotate() {
     assert!(said.contains("no password to rotate"), "{said}");
     assert!(stand_in.calls_of("backtests").iter().all(|call| call.starts_with("az")));
     assert_eq!(stand_in.calls_of("functionapp keys set").len(), 1);
-}
-
-#[test]
-fn a_plan_that_cannot_be_undone_is_refused() {
-    let stand_in = StandIn::new();
-    let server =
-        "/subscriptions/s/resourceGroups/g/providers/Microsoft.DBforPostgreSQL/flexibleServers/psql-1";
-    let change = |kind: &str, id: &str, delta: serde_json::Value| serde_json::json!({"changeType": kind, "resourceId": id, "delta": delta});
-    let modify = |path: &str, before: serde_json::Value, after: serde_json::Value| {
-        let (outer, inner) = path.split_once('.').unwrap_or((path, ""));
-        if inner.is_empty() {
-            return change(
-                "Modify",
-                server,
-                serde_json::json!([{"path": outer, "before": before, "after": after}]),
-            );
-        }
-        let child = serde_json::json!([{"path": inner, "before": before, "after": after}]);
-        change("Modify", server, serde_json::json!([{"path": outer, "children": child}]))
-    };
-    let cases = [
-        (
-            change("Delete", &format!("{server}/databases/backtests"), serde_json::json!([])),
-            Some("would be deleted"),
-        ),
-        (modify("location", "westeurope".into(), "eastus".into()), Some("location cannot change")),
-        (modify("properties.storage.storageSizeGB", 128.into(), 64.into()), Some("can only grow")),
-        (modify("properties.storage.storageSizeGB", 64.into(), 128.into()), None),
-        (modify("properties.version", "17".into(), "16".into()), Some("can only grow")),
-        (modify("properties.version", "16".into(), "17".into()), None),
-        (modify("properties.administratorLogin", "a".into(), "b".into()), Some("cannot change")),
-        (modify("sku.name", "Standard_B1ms".into(), "Standard_D2ds_v5".into()), None),
-        (
-            change(
-                "Create",
-                "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/new",
-                serde_json::json!([]),
-            ),
-            None,
-        ),
-        (change("NoChange", server, serde_json::json!([])), None),
-    ];
-    for (change, objection) in cases {
-        let file = stand_in.file("what-if.json");
-        std::fs::write(&file, serde_json::json!({"changes": [change]}).to_string()).unwrap();
-        let ran = stand_in.run(&["gate", file.to_str().unwrap()], &[]);
-        match objection {
-            Some(words) => assert!(ran.badly().contains(words), "{change}"),
-            None => assert!(ran.well().contains("| change | resource | what |")),
-        }
-    }
-    let file = stand_in.file("what-if.json");
-    std::fs::write(&file, "{}").unwrap();
-    assert!(
-        stand_in.run(&["gate", file.to_str().unwrap()], &[]).badly().contains("not the answer of a what-if")
-    );
 }

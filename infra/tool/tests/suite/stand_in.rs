@@ -1,7 +1,7 @@
 //! A folder with stand-ins for `az`, `backtests` and `psql` that write down what they are given.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -98,13 +98,31 @@ impl StandIn {
 
     /// Runs the tool.
     pub(crate) fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+        Ran { output: self.command(arguments, variables).output().unwrap() }
+    }
+
+    /// Runs the tool with its output in a file of this mode.
+    pub(crate) fn run_into(
+        &self,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        path: &Path,
+        mode: u32,
+    ) -> Ran {
+        let file = std::fs::File::create(path).unwrap();
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        let child = self.command(arguments, variables).stdout(file).stderr(Stdio::piped()).spawn().unwrap();
+        Ran { output: child.wait_with_output().unwrap() }
+    }
+
+    fn command(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_infra-tool"));
         command.args(arguments).arg("--root").arg(self.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap());
         command.env("INFRA_AZ", self.path().join("az")).env("INFRA_BACKTESTS", self.path().join("backtests"));
         command.env("INFRA_PSQL", self.path().join("psql"));
         command.env("STAND_IN", self.path()).envs(variables.iter().copied());
-        Ran { output: command.output().unwrap() }
+        command
     }
 
     /// Every call: the program and its arguments.
@@ -167,6 +185,10 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    pub(crate) fn is_well(&self) -> bool {
+        self.output.status.success()
+    }
+
     pub(crate) fn well(self) -> String {
         let text = self.text();
         assert!(self.output.status.success(), "{text}");

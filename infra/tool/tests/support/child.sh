@@ -23,7 +23,7 @@ line=0
 mapfile -t answers <"$STAND_IN/answers"
 while IFS=$'\t' read -r uses code answer part; do
   line=$((line + 1))
-  if [[ "$name $*" == *"$part"* && "$uses" != 0 ]]; then
+  if [[ -n "$part" && "$name $*" == *"$part"* && "$uses" != 0 ]]; then
     sed -i "${line}s/^[0-9]*/$((uses - 1))/" "$STAND_IN/answers"
     if [[ "$code" == 0 ]]; then cat "$STAND_IN/$answer"; else cat "$STAND_IN/$answer" >&2; fi
     exit "$code"
