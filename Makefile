@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`.
 
-.PHONY: demo demo-postgres test check bench azurite infra-check infra-checkov sbom
+.PHONY: demo demo-postgres test chaos check bench azurite infra-check infra-checkov sbom
 
 demo: ## fill a lake with real prices, start a local Functions host, submit a backtest and show the result
 	@echo "building backtests (the first time takes some minutes) ..."
@@ -14,6 +14,10 @@ demo-postgres: ## the same with run records in a Postgres server that is started
 
 test: ## run every test against real parts
 	cargo test --locked --workspace
+
+# CHAOS_SEED=… repeats a run, CHAOS_SECONDS=30 makes a short one. Better with `make azurite` and Debian's faketime.
+chaos: ## let everything fail for three minutes, and see that all runs come to their one end
+	cargo test --locked --test suite -- --ignored --exact --nocapture chaos::runs_come_to_their_one_end_whatever_fails
 
 check: ## what CI checks before the tests
 	cargo fmt --all --check

@@ -3,8 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use backtest_functions::cli::throwaway::Server;
-use backtest_functions::store::migrations;
 use backtest_functions::store::pg::Database;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -253,45 +251,9 @@ async fn a_cancel_races_the_end() {
     assert!(seen[1] > 0, "no cancel came in time: {seen:?}");
 }
 
-/// A server of its own that can be crashed without harm to other tests.
-struct Crashable {
-    server: Server,
-    data: String,
-}
-
-impl Crashable {
-    async fn start() -> Option<Self> {
-        // The shared one says it once where there is no Postgres.
-        postgres::psql()?;
-        let server = Server::start(true).await.unwrap().unwrap();
-        let database = Database::parse(&server.dsn("postgres"), "test").unwrap();
-        let mut client = database.connect().await.unwrap();
-        migrations::up(&mut client).await.unwrap();
-        let data = client.query_one("SHOW data_directory", &[]).await.unwrap().get(0);
-        Some(Self { server, data })
-    }
-
-    fn dsn(&self) -> String {
-        self.server.dsn("postgres")
-    }
-
-    fn control(&self, arguments: &[&str]) {
-        let mut command = self.server.as_owner().unwrap();
-        let status = command
-            .arg(self.server.binaries().join("pg_ctl"))
-            .args(["-D", &self.data, "-w", "-l", &format!("{}/again.log", self.data)])
-            .args(arguments)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .current_dir("/")
-            .status();
-        assert!(status.unwrap().success(), "pg_ctl {arguments:?}");
-    }
-}
-
 #[tokio::test]
 async fn the_database_crashes_in_the_middle() {
-    let Some(server) = Crashable::start().await else { return };
+    let Some(server) = postgres::Crashable::start().await else { return };
     let home = Home::with_sample(80, 2000);
     let handler = handler(&home, &server.dsn(), &[]).await;
     handler.submit(&json!({ "config": long(), "run_id": "r" })).await;
@@ -319,7 +281,7 @@ async fn the_database_crashes_in_the_middle() {
 
 #[tokio::test]
 async fn the_database_is_away_for_longer_than_a_lease() {
-    let Some(server) = Crashable::start().await else { return };
+    let Some(server) = postgres::Crashable::start().await else { return };
     let home = Home::with_sample(80, 2000);
     let handler = handler(&home, &server.dsn(), &[]).await;
     handler.submit(&json!({ "config": long(), "run_id": "r" })).await;

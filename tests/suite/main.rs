@@ -52,6 +52,8 @@ mod roles;
 
 /// The HTTP API as its document tells it.
 mod api;
+/// Everything fails at once, for minutes (`make chaos`).
+mod chaos;
 /// What is observable after processes, connections and the database failed.
 mod failures;
 /// The custom handler over real HTTP, in both calling modes.

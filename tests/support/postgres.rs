@@ -10,6 +10,8 @@ use backtest_functions::store::migrations;
 use backtest_functions::store::pg::Database;
 use backtest_functions::store::runs::postgres::PostgresRuns;
 
+use super::service::lasting_ports;
+
 /// The connection string of a migrated database of its own; `None` where there is no Postgres.
 pub(crate) fn database() -> Option<String> {
     create("TEMPLATE migrated")
@@ -70,4 +72,53 @@ async fn start() -> Option<Server> {
     administer(&server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'migrated'")
         .await;
     Some(server)
+}
+
+/// A server of its own that can be crashed without harm to other tests; its commits are durable.
+pub(crate) struct Crashable {
+    server: Server,
+    data: String,
+    port: u16,
+}
+
+impl Crashable {
+    /// Starts one with a migrated database; `None` where there is no Postgres.
+    pub(crate) async fn start() -> Option<Self> {
+        // The shared one says it once where there is no Postgres.
+        psql()?;
+        let server = Server::start(true).await.unwrap().unwrap();
+        let database = Database::parse(&server.dsn("postgres"), "test").unwrap();
+        let mut client = database.connect().await.unwrap();
+        migrations::up(&mut client).await.unwrap();
+        let data = client.query_one("SHOW data_directory", &[]).await.unwrap().get(0);
+        let port = lasting_ports().next().unwrap();
+        let crashable = Self { server, data, port };
+        // Whoever tries to reach a server that is away may be given its port, and then it cannot come back.
+        let options = format!(
+            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=on \
+             -c synchronous_commit=on -c max_connections=300"
+        );
+        crashable.control(&["restart", "-m", "fast", "-o", &options]);
+        Some(crashable)
+    }
+
+    pub(crate) fn dsn(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Has `pg_ctl` do something.
+    pub(crate) fn control(&self, arguments: &[&str]) {
+        let mut command = self.server.as_owner().unwrap();
+        let log = format!("{}/again.log", self.data);
+        let status = command
+            .arg(self.server.binaries().join("pg_ctl"))
+            .args(["-D", &self.data, "-w", "-l", &log])
+            .args(arguments)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .current_dir("/")
+            .status();
+        let said = || std::fs::read_to_string(&log).unwrap_or_default();
+        assert!(status.unwrap().success(), "pg_ctl {arguments:?}:\n{}", said());
+    }
 }

@@ -1,5 +1,6 @@
 //! The real program in a folder of its own: a handler that answers over real HTTP, an app root with a lake.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -133,6 +134,13 @@ impl Home {
     /// The same with a place for the lines of its log.
     pub(crate) async fn handler_that_logs(&self, settings: &[(&str, &str)], log: Stdio) -> Handler {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let handler = self.handler_at(port, settings, log);
+        eventually("the handler answers", async || handler.answers().await.then_some(())).await;
+        handler
+    }
+
+    /// The same on a port of the caller's choice, where it answers soon.
+    pub(crate) fn handler_at(&self, port: u16, settings: &[(&str, &str)], log: Stdio) -> Handler {
         let child = program()
             .arg("serve")
             .current_dir(self.path())
@@ -145,13 +153,7 @@ impl Home {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let handler =
-            Handler { child, url: format!("http://127.0.0.1:{port}"), http: reqwest::Client::new() };
-        eventually("the handler answers", async || {
-            handler.http.get(&handler.url).send().await.is_ok().then_some(())
-        })
-        .await;
-        handler
+        Handler { child, caller: Caller::of(port) }
     }
 }
 
@@ -171,6 +173,20 @@ impl Drop for Dev {
 /// A handler process, killed when it is dropped.
 pub(crate) struct Handler {
     child: Child,
+    caller: Caller,
+}
+
+impl Deref for Handler {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+/// Whoever calls a handler, as the host and as clients do. It outlives the process that it calls.
+#[derive(Clone)]
+pub(crate) struct Caller {
     pub(crate) url: String,
     pub(crate) http: reqwest::Client,
 }
@@ -193,11 +209,27 @@ impl Answer {
     }
 }
 
-impl Handler {
+impl Caller {
+    /// Of the handler that listens on a port, now or later.
+    pub(crate) fn of(port: u16) -> Self {
+        Self { url: format!("http://127.0.0.1:{port}"), http: reqwest::Client::new() }
+    }
+
+    /// Whether somebody answers.
+    pub(crate) async fn answers(&self) -> bool {
+        self.http.get(&self.url).send().await.is_ok()
+    }
+
+    /// Sends a request to a handler that answers.
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.unwrap();
+        self.try_send(request).await.unwrap()
+    }
+
+    /// The same to one that may be gone before it answers.
+    pub(crate) async fn try_send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+        let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, body: response.bytes().await.unwrap().to_vec() }
+        Ok(Answer { status, headers, body: response.bytes().await?.to_vec() })
     }
 
     /// A plain request.
@@ -220,27 +252,26 @@ impl Handler {
 
     /// A call by envelope, as the host makes it: chunked.
     pub(crate) async fn envelope(&self, function: &str, data: &Value) -> Answer {
+        self.send(self.enveloped(function, data)).await
+    }
+
+    /// The request of such a call.
+    pub(crate) fn enveloped(&self, function: &str, data: &Value) -> reqwest::RequestBuilder {
         let body = json!({ "Data": data, "Metadata": {} }).to_string();
         let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>(body)]);
         let request =
             self.http.post(format!("{}/{function}", self.url)).header("content-type", "application/json");
-        self.send(request.body(reqwest::Body::wrap_stream(chunks))).await
+        request.body(reqwest::Body::wrap_stream(chunks))
     }
 
-    /// Submits by envelope and returns the HTTP answer inside.
+    /// Submits by envelope and returns what the host is given: the HTTP answer and the messages.
     pub(crate) async fn submit(&self, body: &Value) -> Value {
-        let request = json!({ "req": {
-            "Url": "http://localhost/api/backtests", "Method": "POST", "Query": {}, "Params": {},
-            "Headers": { "Content-Type": ["application/json"] }, "Body": body.to_string(),
-        }});
-        self.envelope("submit", &request).await.json()["Outputs"].clone()
+        self.envelope("submit", &submission(body, None)).await.json()["Outputs"].clone()
     }
 
     /// Delivers a wake-up message; returns when the invocation has ended.
     pub(crate) async fn wake(&self, run_id: &str) -> Answer {
-        let message = json!({ "v": 1, "run_id": run_id }).to_string();
-        let bytes = base64::engine::general_purpose::STANDARD.encode(message);
-        self.envelope("execute", &json!({ "run": bytes })).await
+        self.envelope("execute", &delivery(&json!({ "v": 1, "run_id": run_id }).to_string())).await
     }
 
     pub(crate) async fn run(&self, run_id: &str) -> Value {
@@ -252,7 +283,9 @@ impl Handler {
         let running = async || (self.run(run_id).await["status"] == "running").then_some(());
         eventually("the run is under way", running).await;
     }
+}
 
+impl Handler {
     /// Kills this process in the middle of a run that it is told to execute; `watcher` sees when that is.
     pub(crate) async fn dies_in(&mut self, run_id: &str, watcher: &Handler) {
         {
@@ -267,6 +300,11 @@ impl Handler {
     /// Process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it ended, by itself or by somebody's hand.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Sends a signal with the program that has it on every system.
@@ -294,6 +332,30 @@ impl Drop for Handler {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What the envelope of a submit holds.
+pub(crate) fn submission(body: &Value, key: Option<&str>) -> Value {
+    let mut headers = json!({ "Content-Type": ["application/json"] });
+    if let Some(key) = key {
+        headers["Idempotency-Key"] = json!([key]);
+    }
+    json!({ "req": {
+        "Url": "http://localhost/api/backtests", "Method": "POST", "Query": {}, "Params": {},
+        "Headers": headers, "Body": body.to_string(),
+    }})
+}
+
+/// What the envelope of a queue message holds.
+pub(crate) fn delivery(message: &str) -> Value {
+    json!({ "run": base64::engine::general_purpose::STANDARD.encode(message) })
+}
+
+/// Free ports below those that connections are given, so that nobody takes one while its server is away for a moment.
+pub(crate) fn lasting_ports() -> impl Iterator<Item = u16> {
+    let first = 20_000 + uuid::Uuid::new_v4().as_fields().1 % 12_000;
+    let ports = (first..32_000).chain(20_000..first);
+    ports.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
 }
 
 /// Asks again and again until there is an answer.
