@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`.
 
-.PHONY: demo demo-postgres test chaos check bench azurite infra-check infra-checkov sbom
+.PHONY: demo demo-postgres test chaos check bench peers azurite infra-check infra-checkov sbom
 
 demo: ## fill a lake with real prices, start a local Functions host, submit a backtest and show the result
 	@echo "building backtests (the first time takes some minutes) ..."
@@ -31,6 +31,17 @@ azurite: ## install the storage emulator of the tests, pinned, below target/ (ne
 
 bench: ## measure the hot paths
 	cargo bench --locked
+
+# The programs that people would pick instead, in a Python environment of our own.
+PEERS := target/peers
+$(PEERS)/bin/pip: tests/bench/peers/requirements.txt
+	python3 -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --requirement tests/bench/peers/requirements.txt
+	@touch $@
+
+peers: $(PEERS)/bin/pip ## measure the engine beside other backtest programs; needs Python 3.11 or 3.12 and 20 quiet minutes
+	BENCH_PANELS=$(PEERS)/panels cargo bench --locked --bench bench
+	$(PEERS)/bin/python tests/bench/peers/peers.py $(PEERS)/panels
 
 # Linters of everything that is not Rust, from a Python environment of our own.
 LINT := target/lint/bin

@@ -16,6 +16,7 @@ use chrono::NaiveDate;
 use rayon::prelude::*;
 
 use super::config::{BacktestConfig, Benchmark, PriceColumn, PriceColumns, SignalColumns, Symbols};
+use super::table::{Cells, Table};
 
 /// A symbol of one market: its index in byte order of the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -168,45 +169,6 @@ pub enum DataError {
     },
 }
 
-/// A dense table: `cells[bar * width + symbol]`.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Table {
-    width: usize,
-    cells: Vec<f64>,
-}
-
-impl Table {
-    fn missing(bars: usize, width: usize) -> Self {
-        Self { width, cells: vec![f64::NAN; bars * width] }
-    }
-
-    /// One cell per symbol.
-    pub(crate) fn row(&self, bar: usize) -> &[f64] {
-        &self.cells[bar * self.width..(bar + 1) * self.width]
-    }
-
-    fn get(&self, bar: usize, symbol: SymbolId) -> f64 {
-        self.cells[bar * self.width + symbol.index()]
-    }
-
-    /// The cells symbol after symbol: `[symbol * bars + bar]`.
-    fn by_symbol(&self) -> Vec<f64> {
-        // A few symbols at a time, so that reading and writing both stay within a few cache lines.
-        const TOGETHER: usize = 16;
-        let bars = self.cells.len() / self.width;
-        let mut turned = vec![0.0; self.cells.len()];
-        turned.par_chunks_mut(TOGETHER * bars).enumerate().for_each(|(block, paths)| {
-            for bar in 0..bars {
-                let row = &self.row(bar)[block * TOGETHER..];
-                for (path, cell) in paths.chunks_exact_mut(bars).zip(row) {
-                    path[bar] = *cell;
-                }
-            }
-        });
-        turned
-    }
-}
-
 /// The price tables of a market; those that its config does not need, or that its rows lack, are not there.
 #[derive(Debug, Clone, PartialEq)]
 struct PriceTables {
@@ -237,7 +199,7 @@ pub struct Market {
     listed: Vec<usize>,
     prices: PriceTables,
     /// The closes once more, symbol after symbol.
-    paths: Vec<f64>,
+    paths: Cells,
     exchange: Option<Vec<Option<String>>>,
     signals: Option<Signals>,
     computes_signals: bool,
@@ -303,7 +265,7 @@ impl Market {
             first_trading_bar: calendar.first_trading_bar,
             dates: calendar.dates,
             listed,
-            paths: tables.close.by_symbol(),
+            paths: tables.close.turned(),
             prices: tables,
             exchange,
             signals,
@@ -361,7 +323,7 @@ impl Market {
 
     /// Opening price; NaN without a bar.
     pub fn open(&self, bar: usize, symbol: SymbolId) -> f64 {
-        self.prices.open.get(bar, symbol)
+        self.prices.open.get(bar, symbol.index())
     }
 
     /// Highest price; the close where it is missing, NaN without a bar.
@@ -375,7 +337,7 @@ impl Market {
     }
 
     fn or_close(&self, table: Option<&Table>, bar: usize, symbol: SymbolId) -> f64 {
-        let value = table.map_or(f64::NAN, |table| table.get(bar, symbol));
+        let value = table.map_or(f64::NAN, |table| table.get(bar, symbol.index()));
         if value.is_nan() { self.close(bar, symbol) } else { value }
     }
 
@@ -391,7 +353,7 @@ impl Market {
 
     /// Shares traded; NaN where unknown.
     pub(crate) fn volume(&self, bar: usize, symbol: SymbolId) -> f64 {
-        self.prices.volume.as_ref().map_or(f64::NAN, |table| table.get(bar, symbol))
+        self.prices.volume.as_ref().map_or(f64::NAN, |table| table.get(bar, symbol.index()))
     }
 
     /// Whether the price table has a column, as far as the config needs it.
@@ -580,7 +542,7 @@ impl Shape<'_> {
     ) -> Result<(PriceTables, usize), DataError> {
         let (bars, width) = (self.calendar.dates.len(), self.names.sorted.len());
         // Zeros cost nothing until they are touched, which the threads do side by side.
-        let table = || Table { width, cells: vec![0.0; bars * width] };
+        let table = || Table::zeros(bars, width);
         let optional = |wanted: bool, column: &Column| {
             let known = chunks.iter().any(|chunk| !(column.of)(chunk).is_empty());
             (wanted && known).then(table)

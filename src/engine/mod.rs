@@ -4,7 +4,7 @@
 //! | module | what it knows |
 //! | --- | --- |
 //! | [`config`] | what a user may ask for |
-//! | [`market`], `lookback` | prices and signals as dense tables, and what past bars say |
+//! | [`market`], `table`, `lookback` | prices and signals as dense tables, their memory, and what past bars say |
 //! | `simulation` | one account going through the bars: fill, mark, decide |
 //! | `plan`, `composite` | who decides: one strategy with its sizer, or several with money of their own |
 //! | `strategy` | what we want to hold: scores |
@@ -28,6 +28,7 @@ mod simulation;
 mod sizing;
 mod strategy;
 mod symbol_map;
+mod table;
 
 use std::ops::ControlFlow;
 

@@ -5,13 +5,13 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput};
 use rayon::prelude::*;
 
-use crate::panels::{momentum, outcome, panel, pipeline};
+use crate::panels::{RUNS, momentum, outcome, panel, pipeline, sets};
 
 /// `engine/a` to `engine/c`: one run on one thread; `engine/pipeline`: 30 symbols, weekly, with two exit rules. `engine/d`: 1,000 parameter sets on the panel of `a`, on all
 /// threads. `growth`: ten times the days, ten times the symbols.
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("engine");
-    for (name, symbols, days, n) in [("a", 31, 3020, 5), ("b", 500, 2520, 20), ("c", 3000, 5040, 100)] {
+    for (name, symbols, days, n) in RUNS {
         let (market, config) = (panel(symbols, days), momentum(n, "momentum_12_1"));
         group.throughput(Throughput::Elements((symbols * days) as u64));
         group.bench_function(name, |bencher| bencher.iter(|| black_box(outcome(&config, &market))));
@@ -19,7 +19,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let (market, config) = (panel(30, 3020), pipeline());
     group.bench_function("pipeline", |bencher| bencher.iter(|| black_box(outcome(&config, &market))));
     let market = panel(31, 3020);
-    let sets: Vec<_> = (0..1000).map(|n| momentum(1 + n % 30, "momentum_12_1")).collect();
+    let sets: Vec<_> = sets().map(|n| momentum(n, "momentum_12_1")).collect();
     group.throughput(Throughput::Elements(1000));
     group.sample_size(10).bench_function("d", |bencher| {
         bencher.iter(|| sets.par_iter().map(|set| outcome(set, &market).summary.final_equity).sum::<f64>());

@@ -3,6 +3,7 @@
 mod engine;
 mod load;
 mod panels;
+mod peers;
 mod runs;
 mod sync;
 mod table;
@@ -12,7 +13,7 @@ use std::time::SystemTime;
 use criterion::Criterion;
 
 fn main() {
-    if sync::bench() {
+    if peers::export() || sync::bench() {
         return;
     }
     let begin = SystemTime::now();

@@ -7,6 +7,15 @@ use chrono::{Datelike as _, NaiveDate, Weekday};
 use serde_json::json;
 use std::ops::ControlFlow;
 
+/// `engine/a` to `engine/c`: symbols, days, symbols held.
+pub(crate) const RUNS: [(&str, usize, usize, u32); 3] =
+    [("a", 31, 3020, 5), ("b", 500, 2520, 20), ("c", 3000, 5040, 100)];
+
+/// `engine/d`, on the panel of `a`: symbols held in each set.
+pub(crate) fn sets() -> impl Iterator<Item = u32> {
+    (0..1000).map(|n| 1 + n % 30)
+}
+
 /// A market of that many symbols and days; each symbol walks at random from 100.
 pub(crate) fn panel(symbols: usize, days: usize) -> Market {
     let first = NaiveDate::from_ymd_opt(2000, 1, 3).unwrap_or_default();

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use backtest_functions::signal::YearMonth;
-use backtest_functions::store::delta::{Location, StorageOptions, Table};
+use backtest_functions::store::delta::{Layout, Location, StorageOptions, Table};
 use backtest_functions::store::migrations;
 use backtest_functions::store::parquet::{Selection, scan};
 use backtest_functions::store::pg::Database;
@@ -204,9 +204,10 @@ impl Lake {
             ("score", DataType::Float64),
             ("meta", DataType::Utf8),
         ];
-        let schema = Schema::new(columns.map(|(name, of)| Field::new(name, of, true)).to_vec());
+        let schema = &Arc::new(Schema::new(columns.map(|(name, of)| Field::new(name, of, true)).to_vec()));
         let place = lake.root().join(RANKINGS);
-        Table::create(&place, &StorageOptions::default(), &schema, &["strategy"], "").await.expect("a table");
+        let layout = Layout { schema, partition_columns: &["strategy"], comment: "" };
+        Table::create(&place, &StorageOptions::default(), layout).await.expect("a table");
         lake
     }
 

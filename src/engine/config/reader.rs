@@ -42,7 +42,8 @@ impl Faults {
         match self.unlisted.take() {
             0 => {}
             n => {
-                faults.push(Fault { path: String::new(), message: format!("{n} more faults are not listed") })
+                faults
+                    .push(Fault { path: String::new(), message: format!("{n} more faults are not listed") });
             }
         }
         faults
