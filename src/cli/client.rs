@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderValue, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -406,7 +406,10 @@ impl Client {
 
     /// Sends a request and reads its document; a problem becomes the error of the command.
     async fn json(&self, request: RequestBuilder) -> Result<Value, CliError> {
-        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
+        self.document(request.send().await.map_err(|error| self.unreachable(error))?).await
+    }
+
+    async fn document(&self, answer: reqwest::Response) -> Result<Value, CliError> {
         let status = answer.status();
         let body = answer.bytes().await.map_err(|error| self.unreachable(error))?;
         match serde_json::from_slice(&body) {
@@ -453,8 +456,21 @@ impl Client {
     pub(super) async fn watch(&self, run_id: &str) -> Result<Value, CliError> {
         let mut progress = Progress::start(run_id);
         let mut pause = Duration::from_millis(50);
+        let mut busy = 0;
         loop {
-            let run = self.status(run_id).await?;
+            let answer = self.request(Method::GET, &format!("backtests/{run_id}"));
+            let answer = answer.send().await.map_err(|error| self.unreachable(error))?;
+            // A service that is short of something for a while says so; the run goes on meanwhile.
+            if matches!(answer.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+                && busy < BUSY_MAX
+            {
+                busy += 1;
+                progress.at(0, 1000, "the service is busy");
+                tokio::time::sleep(retry_after(&answer)).await;
+                continue;
+            }
+            busy = 0;
+            let run = self.document(answer).await?;
             let status = run["status"].as_str().unwrap_or_default();
             if matches!(status, "completed" | "failed" | "canceled") {
                 progress.finish(&format!("{run_id}: {status}"));
@@ -514,6 +530,15 @@ impl Client {
         }
         unfinished.persist(&path).map(|_| ()).map_err(|error| write(error.error))
     }
+}
+
+/// Times in a row that a watched service may be busy.
+const BUSY_MAX: u32 = 30;
+
+/// Seconds that a busy service asks for, within reason.
+fn retry_after(answer: &reqwest::Response) -> Duration {
+    let named = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    Duration::from_secs(named.unwrap_or(2_u64).clamp(1, 30))
 }
 
 /// What a refusal says, every fault of it.

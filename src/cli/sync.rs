@@ -67,7 +67,8 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         .await
         .map_err(|error| CliError::because("look at the lake", error).with_exit(CliError::DATA))?;
     progress.finish(&match report.months.len() {
-        0 => "every month is up to date".to_owned(),
+        0 if report.postgres.is_some() => "the lake is up to date".to_owned(),
+        0 => NOTHING_BEHIND.to_owned(),
         1 => "1 month was behind".to_owned(),
         months => format!("{months} months were behind"),
     });
@@ -80,6 +81,9 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         Some(failure) => Err(CliError::failed(failure)),
     }
 }
+
+/// What is said when there is nothing to do; also of months that nobody has.
+const NOTHING_BEHIND: &str = "every month is up to date";
 
 async fn dry_run(signals: &SignalSync, asked: &Asked, output: Output) -> Result<(), CliError> {
     let Looked { due, postgres, .. } = sync::look(signals, asked)
@@ -101,7 +105,7 @@ async fn dry_run(signals: &SignalSync, asked: &Asked, output: Output) -> Result<
                 say(format_args!("{month}  changed by hand: {}", days.join(", ")));
             }
             if due.is_empty() && drift.is_empty() {
-                say("every month is up to date");
+                say(if postgres.is_some() { "the lake is up to date" } else { NOTHING_BEHIND });
             }
         }
     }

@@ -100,6 +100,24 @@ fn a_terminated_host_takes_its_handler_along() {
     assert!(!Path::new("/proc").join(&handler).exists(), "process {handler} lives on");
 }
 
+#[test]
+fn watch_stays_with_a_service_that_is_busy_for_a_while() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let run = r#"{"run_id":"r","status":"completed"}"#;
+        for (status, body) in [("503 Busy", ""), ("429 Busy", ""), ("200 OK", run)] {
+            let (mut stream, _) = listener.accept().unwrap();
+            BufReader::new(&stream).read_line(&mut String::new()).unwrap();
+            let head = format!("HTTP/1.1 {status}\r\nretry-after: 1\r\ncontent-length: {}", body.len());
+            write!(stream, "{head}\r\nconnection: close\r\n\r\n{body}").unwrap();
+        }
+    });
+    let said = run_well(&["watch", "r", "--url", &url], Path::new("."));
+    server.join().unwrap();
+    assert!(said.contains("completed"), "{said}");
+}
+
 /// An answer is only as good as who gives it: a name that leads elsewhere, a file that is cut or another one.
 #[test]
 fn fetch_keeps_to_its_folder_and_to_whole_files() {
