@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::support::azurite::{Storage, storage, with_tokens};
 use crate::support::http_proxy::{Fault, Proxy};
-use crate::support::service::{Handler, Home, eventually, long, momentum};
+use crate::support::service::{Handler, Home, eventually, long, momentum, program};
 use crate::support::submission::submission;
 
 const TEXT: &str = "text/plain";
@@ -166,6 +166,29 @@ fn connection_strings_and_directories_are_read_strictly() {
         let fault = Lake::parse(text).unwrap_err();
         assert!(fault.contains("neither a password nor a query") && !fault.contains("KEY"), "{fault}");
     }
+}
+
+/// Prices lie in the same account as results, and are reached by the same connection string.
+#[tokio::test]
+async fn a_backtest_reads_a_lake_in_storage() {
+    let Some(storage) = storage() else { return };
+    storage.container().ping().await.unwrap();
+    let lake = format!("abfss://{}@devstoreaccount1.dfs.core.windows.net/lake", storage.container);
+    let home = Home::empty();
+    let said = |arguments: &[&str]| {
+        let mut command = program();
+        command.args(arguments).current_dir(home.path()).env("BACKTEST_LAKE", &lake);
+        let output = command.env("AZURE_STORAGE_CONNECTION_STRING", &storage.connection).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    said(&["lake", "sample", "--symbols", "3", "--days", "300"]);
+    let config = "start_date: 2000-01-03\nend_date: 2001-12-31\nuniverse: {symbols: ['*']}\n\
+                  strategy: {class: StaticUniverseStrategy}\n";
+    std::fs::write(home.path().join("config.yaml"), config).unwrap();
+    let summary: serde_json::Value =
+        serde_json::from_str(&said(&["run", "config.yaml", "--out", "out", "--output", "json"])).unwrap();
+    assert!(summary["trades"].as_u64().unwrap() >= 3, "{summary}");
 }
 
 /// Storage that does not answer is no table that is broken: the run is tried again.
