@@ -101,6 +101,30 @@ fn a_terminated_host_takes_its_handler_along() {
 }
 
 #[test]
+fn a_config_that_fails_is_named_and_keeps_no_other_from_its_result() {
+    let home = Home::with_prices();
+    let good = std::fs::read_to_string(project("examples/momentum.yaml")).unwrap();
+    std::fs::write(home.path().join("good.yaml"), &good).unwrap();
+    std::fs::write(home.path().join("bad.yaml"), good.replace("momentum_12_1", "no_such_column")).unwrap();
+    let lake = home.lake();
+    let with = |more: &[&str]| {
+        let common = ["run", "good.yaml", "--lake", lake.to_str().unwrap(), "--out", "out", "--results-only"];
+        let output = run(&[&common[..], more].concat(), home.path());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = with(&["bad.yaml"]);
+    assert!(code == Some(3) && said.contains("bad.yaml: ") && said.contains("no_such_column"), "{said}");
+    let results = std::fs::read_to_string(home.path().join("out/results.csv")).unwrap();
+    assert_eq!(results.lines().count(), 2, "{results}");
+    let top_n = "strategy.parameters.top_n";
+    for grid in [vec![format!("{top_n}=1"), format!("{top_n}=2")], vec![format!("{top_n}=1,,2")]] {
+        let more: Vec<&str> = grid.iter().flat_map(|axis| ["--grid", axis]).collect();
+        let (code, said) = with(&more);
+        assert!(code == Some(2) && said.contains("--grid"), "{said}");
+    }
+}
+
+#[test]
 fn watch_stays_with_a_service_that_is_busy_for_a_while() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -51,6 +51,16 @@ async fn an_edited_file_is_refused() {
 }
 
 #[tokio::test]
+async fn a_database_of_a_later_version_is_named() {
+    let Some(dsn) = postgres::database() else { return };
+    let mut client = connect(&dsn).await;
+    let later = "INSERT INTO core.schema_migrations (version, name, sha256) VALUES (99, '0099_later', 'x')";
+    client.batch_execute(later).await.unwrap();
+    let refused = migrations::up(&mut client).await.unwrap_err();
+    assert!(matches!(refused, MigrateError::Later { found: 99 }), "{refused}");
+}
+
+#[tokio::test]
 async fn runners_at_once_take_turns() {
     let Some(dsn) = postgres::empty_database() else { return };
     let runners = (0..4).map(|_| {

@@ -431,6 +431,22 @@ async fn emptied_tables_are_filled_again() {
     assert_eq!(everything(&client).await.len(), before.len());
 }
 
+/// Equal versions mean equal rows, whoever changed them.
+#[tokio::test]
+async fn served_rows_have_a_version_that_follows_them() {
+    let Some(dsn) = database() else { return };
+    let lake = Lake::with(&["2020-01"]).await;
+    let synced = Synced::new(&lake, Some(&dsn));
+    synced.well().await;
+    let signals = synced.sync.postgres.as_ref().unwrap();
+    let (first, last) = ("2020-01-01".parse().unwrap(), "2020-01-31".parse().unwrap());
+    let before = signals.window(first, last, None, &mut |_| ()).await.unwrap();
+    assert_eq!(signals.window(first, last, None, &mut |_| ()).await.unwrap(), before);
+    let by_hand = "UPDATE ranking.composite_signal_daily SET composite_percentile = 0.5 WHERE symbol = 'A'";
+    connect(&dsn).await.batch_execute(by_hand).await.unwrap();
+    assert_ne!(signals.window(first, last, None, &mut |_| ()).await.unwrap(), before);
+}
+
 #[tokio::test]
 async fn composites_that_were_lost_are_made_again() {
     let Some(dsn) = database() else { return };
