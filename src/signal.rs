@@ -29,7 +29,7 @@ impl YearMonth {
     /// The month of a day, counted from 1970-01-01. `None` outside the years 1 to 9999, which no text of a month
     /// can name.
     pub fn of_day(day: i32) -> Option<Self> {
-        NaiveDate::from_epoch_days(day).filter(|date| (1..=9999).contains(&date.year())).map(Self::of)
+        NaiveDate::from_epoch_days(day).map(Self::of).filter(|month| month.has_text())
     }
 
     /// Its first day.
@@ -52,7 +52,11 @@ impl YearMonth {
         let last = Self::of(last);
         std::iter::successors(Some(Self::of(first)), |month| Some(month.next()).filter(|next| next > month))
             .take_while(move |month| *month <= last)
-            .filter(|month| (1..=9999).contains(&month.0.year()))
+            .filter(|month| month.has_text())
+    }
+
+    fn has_text(self) -> bool {
+        (1..=9999).contains(&self.0.year())
     }
 
     /// A number that no other month has, for locks.

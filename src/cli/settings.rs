@@ -310,7 +310,7 @@ impl<'a> Reader<'a> {
         }
         let (name, dsn) = if dsn.is_some() { (name, dsn?) } else { (alias, older?) };
         // Its authorities are read too, so that a missing file is one of the faults.
-        match Database::parse(dsn, "").map(|database| database.pool(1)) {
+        match Database::parse(dsn, "").map(|database| database.authorities()) {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => self.fault(name, error),
             Err(error) => self.fault(name, error),

@@ -19,10 +19,8 @@ pub(crate) enum Cells {
 impl Cells {
     pub(crate) fn zeros(count: usize) -> Self {
         let bytes = count * size_of::<f64>();
-        match mapped(bytes) {
-            Some(memory) if bytes >= HUGE_FROM => Self::Many(memory),
-            _ => Self::Few(vec![0.0; count]),
-        }
+        let memory = (bytes >= HUGE_FROM).then(|| mapped(bytes)).flatten();
+        memory.map_or_else(|| Self::Few(vec![0.0; count]), Self::Many)
     }
 }
 

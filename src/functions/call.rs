@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use bytes::{Buf, Bytes, BytesMut};
-use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::{Stream, StreamExt};
 use percent_encoding::percent_decode_str;
 use warp::Filter;
@@ -13,7 +13,7 @@ use warp::http::{HeaderMap, Method};
 
 use super::reply::{Code, Refusal, Reply};
 use crate::clock::Timestamp;
-use crate::engine::config::Fault;
+use crate::engine::config::{Fault, parse_date};
 use crate::run::RunId;
 
 /// Bytes that a request body may have.
@@ -215,9 +215,7 @@ impl<'a> Parameters<'a> {
     /// A day, `YYYY-MM-DD`.
     pub(super) fn date(&mut self, name: &str) -> Option<NaiveDate> {
         let text = self.text(name)?;
-        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d")
-            .ok()
-            .filter(|date| date.to_string() == text && (1..=9999).contains(&date.year()));
+        let date = parse_date(text);
         if date.is_none() {
             self.fault(name, format!("must be a day like 2026-01-31, not '{text}'"));
         }

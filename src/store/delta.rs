@@ -345,17 +345,13 @@ impl Table {
         let mut actions = vec![Action::Metadata(metadata.map_err(fault)?)];
         actions.extend(self.views(&[]).await?.iter().map(|file| Action::Remove(file.remove_action(true))));
         let partition_columns = layout.partition_columns.iter().map(|&column| column.to_owned()).collect();
-        let mut writer = RecordBatchWriter::try_new(
+        let writer = RecordBatchWriter::try_new(
             self.table.table_url(),
             Arc::clone(layout.schema),
             Some(partition_columns),
             Some(self.options.0.clone()),
-        )
-        .map_err(fault)?;
-        for batch in batches {
-            writer.write(batch).await.map_err(fault)?;
-        }
-        actions.extend(writer.flush().await.map_err(fault)?.into_iter().map(Action::Add));
+        );
+        actions.extend(self.write_with(writer.map_err(fault)?, batches).await?);
         self.finish(actions, SaveMode::Overwrite, None, CommitProperties::default()).await
     }
 
@@ -445,8 +441,16 @@ impl Table {
 
     /// Writes data files that no version has yet.
     async fn write(&self, batches: Vec<RecordBatch>) -> Result<Vec<Action>, TableError> {
+        let writer = RecordBatchWriter::for_table(&self.table);
+        self.write_with(writer.map_err(|source| fault("write", &self.name, source))?, batches).await
+    }
+
+    async fn write_with(
+        &self,
+        mut writer: RecordBatchWriter,
+        batches: Vec<RecordBatch>,
+    ) -> Result<Vec<Action>, TableError> {
         let fault = |source| fault("write", &self.name, source);
-        let mut writer = RecordBatchWriter::for_table(&self.table).map_err(fault)?;
         for batch in batches {
             writer.write(batch).await.map_err(fault)?;
         }

@@ -284,19 +284,26 @@ impl Database {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(broken)?;
-        let config = match &self.roots {
-            Roots::Platform => builder.with_platform_verifier().map_err(broken)?.with_no_client_auth(),
-            Roots::File(path) => {
-                let mut store = RootCertStore::empty();
-                let unreadable =
-                    |error| PgError::Tls(format!("read sslrootcert {}: {error}", path.display()));
-                for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-                    store.add(certificate.map_err(unreadable)?).map_err(broken)?;
-                }
-                builder.with_root_certificates(store).with_no_client_auth()
-            }
+        let config = match self.authorities()? {
+            None => builder.with_platform_verifier().map_err(broken)?.with_no_client_auth(),
+            Some(authorities) => builder.with_root_certificates(authorities).with_no_client_auth(),
         };
         Ok(MakeRustlsConnect::new(config))
+    }
+
+    /// The authorities of the file that `sslrootcert` names; `None` means those of the platform.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds something else.
+    pub fn authorities(&self) -> Result<Option<RootCertStore>, PgError> {
+        let Roots::File(path) = &self.roots else { return Ok(None) };
+        let mut store = RootCertStore::empty();
+        let unreadable = |error| PgError::Tls(format!("read sslrootcert {}: {error}", path.display()));
+        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+            let added = store.add(certificate.map_err(unreadable)?);
+            added.map_err(|error| PgError::Tls(error.to_string()))?;
+        }
+        Ok(Some(store))
     }
 }
 

@@ -198,11 +198,16 @@ fn run_name(f: &Fields<'_>) -> Option<String> {
     Some(name)
 }
 
+/// A day as `YYYY-MM-DD`. chrono also takes 2016-6-1 and +20160-01-01; the form is fixed so that files and paths made of
+/// dates sort.
+pub(crate) fn parse_date(text: &str) -> Option<NaiveDate> {
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    (date.to_string() == text && (1..=9999).contains(&date.year())).then_some(date)
+}
+
 fn date(f: &Fields<'_>, key: &'static str) -> NaiveDate {
     let text = f.text_required(key);
-    // chrono also takes 2016-6-1; the form is fixed so that files and paths made of dates sort.
-    let parsed = NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok();
-    let parsed = parsed.filter(|date| date.to_string() == text && (1..=9999).contains(&date.year()));
+    let parsed = parse_date(&text);
     if parsed.is_none() && !text.is_empty() {
         f.fault(key, format!("must be a date as YYYY-MM-DD, got {text:?}"));
     }

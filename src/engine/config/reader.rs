@@ -304,15 +304,20 @@ impl<'a> Fields<'a> {
             self.wrong_type(key, "text", value);
             return None;
         };
-        if text.trim().is_empty() {
+        self.plain(key, text).map(str::to_owned)
+    }
+
+    /// A text without the blanks around it, if it can stand in a line.
+    fn plain<'t>(&self, key: &str, text: &'t str) -> Option<&'t str> {
+        let text = text.trim();
+        if text.is_empty() {
             self.fault(key, "must not be blank");
-            return None;
-        }
-        if text.trim().contains(char::is_control) {
+        } else if text.contains(char::is_control) {
             self.fault(key, "must not hold control characters, such as line ends");
-            return None;
+        } else {
+            return Some(text);
         }
-        Some(text.trim().to_owned())
+        None
     }
 
     pub(super) fn text(&self, key: &'static str, default: &str) -> String {
@@ -369,12 +374,12 @@ impl<'a> Fields<'a> {
         let mut seen = HashSet::new();
         for (i, value) in self.list(key).into_iter().flatten().enumerate() {
             let at = format!("{key}[{i}]");
-            match value.as_str().map(str::trim) {
-                None => self.wrong_type(&at, "text (quote it if it looks like something else)", value),
-                Some("") => self.fault(&at, "must not be blank"),
-                Some(text) if text.contains(char::is_control) => {
-                    self.fault(&at, "must not hold control characters, such as line ends");
-                }
+            let Some(text) = value.as_str() else {
+                self.wrong_type(&at, "text (quote it if it looks like something else)", value);
+                continue;
+            };
+            match self.plain(&at, text) {
+                None => {}
                 Some(text) if seen.insert(text) => texts.push(text.to_owned()),
                 Some(text) => self.fault(&at, format!("{text:?} is there twice")),
             }
