@@ -2,10 +2,12 @@
 //! are blended for the account, and when the account trades, each sleeve trades along. What is held in one leg
 //! does not influence another.
 
+use std::ops::Range;
+
 use super::RunError;
 use super::broker::{Blotter, Broker, Orders, Scope};
 use super::config::{BacktestConfig, BlendConfig, CompositeConfig, LegConfig, Normalize};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Marks};
 use super::market::Market;
 use super::outcome::{BlendStage, BlendWeights, DebugTable};
 use super::plan::Desk;
@@ -18,9 +20,10 @@ pub(crate) struct Composite<'c> {
     legs: Vec<Leg<'c>>,
     /// Weights of the last decision before the constraints.
     blended: SymbolMap,
-    /// Scratch: orders of a sleeve, and what becomes of them.
+    /// Scratch: orders of a sleeve, what becomes of them, and what it is worth.
     orders: Orders,
     blotter: Blotter,
+    marks: Marks,
     record: BlendWeights,
 }
 
@@ -31,6 +34,8 @@ struct Leg<'c> {
     /// Share of the composite, of all shares 1.
     share: f64,
     sleeve: Ledger,
+    /// Value of the sleeve at the last close.
+    equity: f64,
     /// Weights of its last decision, normalised, as fractions of the sleeve.
     weights: SymbolMap,
     /// Scratch: weights of today's decision.
@@ -57,6 +62,7 @@ impl<'c> Composite<'c> {
                 desk: Desk::new(&leg.strategy, sizing, market)?,
                 share,
                 sleeve: Ledger::new(config.initial_cash * share, n_symbols),
+                equity: config.initial_cash * share,
                 weights: SymbolMap::new(n_symbols),
                 decided: SymbolMap::new(n_symbols),
             })
@@ -69,8 +75,22 @@ impl<'c> Composite<'c> {
             blended: SymbolMap::new(n_symbols),
             orders: Orders { targets: SymbolMap::new(n_symbols), scope: Scope::Nothing },
             blotter: Blotter::default(),
+            marks: Marks::default(),
             record: BlendWeights { legs: names, ..BlendWeights::default() },
         })
+    }
+
+    /// The first bar from `bar` on at whose close a leg may decide.
+    pub(crate) fn next_decision(&self, market: &Market, bar: usize) -> usize {
+        self.legs.iter().map(|leg| leg.desk.next_decision(market, bar)).min().unwrap_or(bar)
+    }
+
+    /// Marks each sleeve at the closes of `bars`.
+    pub(crate) fn mark(&mut self, market: &Market, bars: Range<usize>) {
+        for leg in &mut self.legs {
+            leg.sleeve.mark(market, bars.clone(), &mut self.marks);
+            leg.equity = self.marks.last();
+        }
     }
 
     /// Asks every leg and blends their weights. A leg without a decision stays at its last weights; without any
@@ -195,8 +215,7 @@ impl<'c> Composite<'c> {
 impl Leg<'_> {
     /// Decides on the sleeve as it stands at today's close. Whether there was a decision.
     fn decide(&mut self, account: &View<'_>) -> Result<bool, RunError> {
-        let value = self.sleeve.mark(account.market, account.bar);
-        let view = View { ledger: &self.sleeve, equity: value.equity, ..*account };
+        let view = View { ledger: &self.sleeve, equity: self.equity, ..*account };
         self.decided.clear();
         if !self.desk.decide(&view, &mut self.decided)? {
             return Ok(false);

@@ -1,5 +1,7 @@
 //! What an account holds: cash and positions, and what they are worth. Nothing here decides or prices a fill.
 
+use std::ops::Range;
+
 use super::market::{Market, SymbolId};
 
 /// One symbol's holding. Prices are those of fills, except `last_price`.
@@ -30,15 +32,46 @@ impl Position {
     };
 }
 
-/// What an account is worth at the close of a bar.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Valuation {
+/// What an account is worth at the closes of some bars; parallel columns.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Marks {
     /// Cash plus all positions.
-    pub(crate) equity: f64,
+    pub(crate) equity: Vec<f64>,
     /// Value of long positions.
-    pub(crate) long: f64,
+    pub(crate) long: Vec<f64>,
     /// Value of short positions; never positive.
-    pub(crate) short: f64,
+    pub(crate) short: Vec<f64>,
+}
+
+impl Marks {
+    /// Equity at the last of the bars.
+    pub(crate) fn last(&self) -> f64 {
+        self.equity.last().copied().unwrap_or_default()
+    }
+
+    fn clear(&mut self, bars: usize) {
+        for column in [&mut self.equity, &mut self.long, &mut self.short] {
+            column.clear();
+            column.resize(bars, 0.0);
+        }
+    }
+
+    /// Adds a position with a positive close on each of the bars.
+    fn add(&mut self, shares: f64, closes: &[f64]) {
+        let side = if shares > 0.0 { &mut self.long } else { &mut self.short };
+        for ((sum, side), close) in self.equity.iter_mut().zip(side).zip(closes) {
+            let worth = shares * close;
+            *sum += worth;
+            *side += worth;
+        }
+    }
+
+    /// Adds what a position is worth on one of the bars.
+    fn add_day(&mut self, day: usize, worth: f64) {
+        let side = if worth > 0.0 { &mut self.long } else { &mut self.short };
+        self.equity[day] += worth;
+        side[day] += worth;
+    }
 }
 
 /// Smaller holdings are rounding, not positions.
@@ -134,27 +167,32 @@ impl Ledger {
         }
     }
 
-    /// Marks every position at the close of `bar`, or at its last known price if it has no bar.
-    pub(crate) fn mark(&mut self, market: &Market, bar: usize) -> Valuation {
-        let mut value = Valuation::default();
-        let mut positions = 0.0;
-        for symbol in &self.held {
+    /// Marks every position at the closes of `bars`, or at its last known price where it has no bar. Nothing trades
+    /// between them.
+    pub(crate) fn mark(&mut self, market: &Market, bars: Range<usize>, marks: &mut Marks) {
+        marks.clear(bars.len());
+        // Symbol by symbol along its closes; each day's sum still goes from the first position to the last.
+        for &symbol in &self.held {
             let position = &mut self.positions[symbol.index()];
-            let close = market.close(bar, *symbol);
-            if !close.is_nan() {
-                position.last_price = close;
-                position.last_bar = bar;
+            let closes = market.path(symbol, bars.clone());
+            // Without a branch, so that it is a few instructions for many closes.
+            if closes.iter().fold(true, |all, &close| all & (close > 0.0)) {
+                marks.add(position.shares, closes);
+                position.last_price = closes.last().copied().unwrap_or(position.last_price);
+                position.last_bar = bars.end - 1;
+                continue;
             }
-            let worth = position.shares * position.last_price;
-            positions += worth;
-            if worth > 0.0 {
-                value.long += worth;
-            } else {
-                value.short += worth;
+            for (day, (bar, &close)) in bars.clone().zip(closes).enumerate() {
+                if !close.is_nan() {
+                    position.last_price = close;
+                    position.last_bar = bar;
+                }
+                marks.add_day(day, position.shares * position.last_price);
             }
         }
-        value.equity = self.cash + positions;
-        value
+        for value in &mut marks.equity {
+            *value += self.cash;
+        }
     }
 
     /// Cash plus positions at `prices`, one cell per symbol; at the last known price where that is NaN.

@@ -321,6 +321,11 @@ impl Market {
         self.paths[symbol.index() * self.dates.len() + bar]
     }
 
+    /// Closing prices of a symbol on some bars; NaN without a bar.
+    pub(crate) fn path(&self, symbol: SymbolId, bars: Range<usize>) -> &[f64] {
+        &self.paths[symbol.index() * self.dates.len()..][bars]
+    }
+
     /// Opening price; NaN without a bar.
     pub fn open(&self, bar: usize, symbol: SymbolId) -> f64 {
         self.prices.open.get(bar, symbol.index())

@@ -67,7 +67,8 @@ impl RunError {
     }
 }
 
-/// Runs a backtest. `on_bar` hears after each trading day how many of how many are done, and may stop the run.
+/// Runs a backtest. `on_bar` hears now and then how many of how many trading days are done, and may stop the run:
+/// after each day on which anything may be decided, and after the last.
 ///
 /// # Errors
 /// If the market lacks what the config names, a strategy cannot decide, or `on_bar` breaks.
@@ -78,13 +79,16 @@ pub fn run(
 ) -> Result<Outcome, RunError> {
     let mut simulation = Simulation::new(config, market)?;
     let (first, total) = (market.first_trading_bar(), market.trading_days());
-    for day in 0..total {
-        let bar = first + day;
+    let mut done = 0;
+    while done < total {
+        let bar = first + done;
         simulation.fill(bar);
-        simulation.mark(bar);
-        let done = day + 1;
+        // Until then nothing happens but time, so that all days up to it are marked at once.
+        let decision = simulation.next_decision(bar).min(first + total - 1);
+        simulation.mark(bar..decision + 1);
+        done = decision + 1 - first;
         if done < total {
-            simulation.decide(bar)?;
+            simulation.decide(decision)?;
         }
         if on_bar(done, total).is_break() {
             return Err(RunError::Stopped { done, total });

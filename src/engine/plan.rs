@@ -1,5 +1,7 @@
 //! Who turns a bar into target weights: one strategy with its sizer, or a composite of several.
 
+use std::ops::Range;
+
 use super::RunError;
 use super::broker::{Broker, Orders};
 use super::composite::Composite;
@@ -28,6 +30,21 @@ impl<'c> Plan<'c> {
             }
             strategy => Self::Single(Box::new(Desk::new(strategy, &config.sizing, market)?)),
         })
+    }
+
+    /// The first bar from `bar` on at whose close there may be a decision; it need not be one of the market.
+    pub(crate) fn next_decision(&self, market: &Market, bar: usize) -> usize {
+        match self {
+            Self::Single(desk) => desk.next_decision(market, bar),
+            Self::Composite(composite) => composite.next_decision(market, bar),
+        }
+    }
+
+    /// Marks along with the account, where strategies have accounts of their own.
+    pub(crate) fn mark(&mut self, market: &Market, bars: Range<usize>) {
+        if let Self::Composite(composite) = self {
+            composite.mark(market, bars);
+        }
     }
 
     /// Fills the empty `weights` and answers true, or answers false for "no decision".
@@ -118,6 +135,11 @@ impl Desk {
         }
         self.sizer.size(view, &self.decision, weights)?;
         Ok(true)
+    }
+
+    /// As [`Plan::next_decision`].
+    pub(crate) fn next_decision(&self, market: &Market, bar: usize) -> usize {
+        self.strategy.next_decision(market, bar)
     }
 
     pub(crate) fn warnings(&self) -> Vec<String> {

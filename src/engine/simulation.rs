@@ -1,10 +1,13 @@
 //! One account going through the bars: fills at the open, marks at the close, decisions after it. Who decides,
 //! what may be held and what can be got is asked of the modules beside this one.
 
+use std::iter::repeat_n;
+use std::ops::Range;
+
 use super::broker::{Blotter, Broker, Orders, Scope};
 use super::config::BacktestConfig;
 use super::constraints::Constraints;
-use super::ledger::{Ledger, Valuation};
+use super::ledger::{Ledger, Marks};
 use super::market::Market;
 use super::metrics::{Summary, benchmark};
 use super::outcome::{Daily, Holdings, Outcome};
@@ -27,9 +30,9 @@ pub(crate) struct Simulation<'a> {
     daily: Daily,
     holdings: Holdings,
     /// Value of the account at the last close.
-    value: Valuation,
-    /// Highest value so far, the initial cash included.
-    peak: f64,
+    equity: f64,
+    /// Scratch: what the account is worth on the days that are recorded.
+    marks: Marks,
 }
 
 impl<'a> Simulation<'a> {
@@ -50,8 +53,8 @@ impl<'a> Simulation<'a> {
             blotter: Blotter::default(),
             daily: Daily::with_capacity(market.trading_days()),
             holdings: Holdings::default(),
-            value: Valuation { equity: cash, ..Valuation::default() },
-            peak: cash,
+            equity: cash,
+            marks: Marks::default(),
         })
     }
 
@@ -68,36 +71,46 @@ impl<'a> Simulation<'a> {
         self.plan.close_stale(self.market, bar, &mut self.broker);
     }
 
-    /// Marks the account at the close of `bar` and records the day.
-    pub(crate) fn mark(&mut self, bar: usize) {
-        let before = self.value.equity;
-        let value = self.ledger.mark(self.market, bar);
-        self.value = value;
-        self.peak = self.peak.max(value.equity);
-        let today = std::mem::take(&mut self.blotter.today);
+    /// The first bar from `bar` on at whose close anything may be decided; it need not be one of the market.
+    pub(crate) fn next_decision(&self, bar: usize) -> usize {
+        // Losses and missing bars are looked at on every day.
+        let watches =
+            self.config.constraints.stop_loss.is_some() || self.config.broker.max_stale_days.is_some();
+        if watches { bar } else { self.plan.next_decision(self.market, bar) }
+    }
+
+    /// Marks the account at the closes of `bars` and records the days. There were fills at most on the first.
+    pub(crate) fn mark(&mut self, bars: Range<usize>) {
+        self.plan.mark(self.market, bars.clone());
+        self.ledger.mark(self.market, bars.clone(), &mut self.marks);
+        let Marks { equity, long, short } = &self.marks;
         let daily = &mut self.daily;
-        let is_first = daily.date.is_empty();
-        daily.date.push(self.market.dates()[bar]);
-        daily.portfolio_value.push(value.equity);
-        daily.cash.push(self.ledger.cash);
-        daily.daily_return.push(if is_first { 0.0 } else { over(value.equity - before, before) });
-        daily.cumulative_return.push(value.equity / self.config.initial_cash - 1.0);
-        daily.drawdown.push(value.equity / self.peak - 1.0);
-        daily.gross_exposure.push(over(value.long - value.short, value.equity));
-        daily.net_exposure.push(over(value.long + value.short, value.equity));
-        daily.turnover.push(over(today.traded, before));
-        daily.commission.push(today.commission);
-        daily.slippage_cost.push(today.slippage);
-        daily.n_trades.push(today.fills);
         if self.ledger.take_changed() {
-            self.holdings.snapshot(daily.date.len() - 1, &self.ledger);
+            self.holdings.snapshot(daily.date.len(), &self.ledger);
         }
+        daily.date.extend_from_slice(&self.market.dates()[bars]);
+        let days = daily.date.len();
+        daily.portfolio_value.extend_from_slice(equity);
+        daily.cash.extend(repeat_n(self.ledger.cash, equity.len()));
+        let sides = || long.iter().zip(short).zip(equity);
+        daily.gross_exposure.extend(sides().map(|((long, short), &equity)| over(long - short, equity)));
+        daily.net_exposure.extend(sides().map(|((long, short), &equity)| over(long + short, equity)));
+        let activity = std::mem::take(&mut self.blotter.today);
+        daily.turnover.push(over(activity.traded, self.equity));
+        daily.turnover.resize(days, 0.0);
+        daily.commission.push(activity.commission);
+        daily.commission.resize(days, 0.0);
+        daily.slippage_cost.push(activity.slippage);
+        daily.slippage_cost.resize(days, 0.0);
+        daily.n_trades.push(activity.fills);
+        daily.n_trades.resize(days, 0);
+        self.equity = self.marks.last();
     }
 
     /// Decides, at the close of `bar`, what shall trade next.
     pub(crate) fn decide(&mut self, bar: usize) -> Result<(), RunError> {
         let Self { pending, constraints, plan, .. } = self;
-        let view = View { market: self.market, bar, ledger: &self.ledger, equity: self.value.equity };
+        let view = View { market: self.market, bar, ledger: &self.ledger, equity: self.equity };
         pending.targets.clear();
         pending.scope = Scope::Nothing;
         if plan.decide(&view, &mut pending.targets)? {
@@ -114,7 +127,8 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    pub(crate) fn into_outcome(self) -> Outcome {
+    pub(crate) fn into_outcome(mut self) -> Outcome {
+        self.daily.compare_values(self.config.initial_cash);
         let benchmark = self.config.benchmark.as_ref().map(|chosen| benchmark::curve(chosen, self.market));
         let mut warnings = self.config.without_effect();
         warnings.extend_from_slice(self.market.warnings());
@@ -147,7 +161,8 @@ impl<'a> Simulation<'a> {
 
 /// A part of a value; 0 when there is no value left to be a part of.
 fn over(part: f64, value: f64) -> f64 {
-    if value > 0.0 { part / value } else { 0.0 }
+    let ratio = part / value;
+    if value > 0.0 { ratio } else { 0.0 }
 }
 
 impl Daily {
@@ -165,6 +180,22 @@ impl Daily {
             commission: Vec::with_capacity(days),
             slippage_cost: Vec::with_capacity(days),
             n_trades: Vec::with_capacity(days),
+        }
+    }
+
+    /// Fills the columns that only compare values: with the day before, with the beginning, with the peak.
+    fn compare_values(&mut self, initial_cash: f64) {
+        let values = &self.portfolio_value;
+        self.daily_return.extend(values.first().map(|_| 0.0));
+        self.daily_return.extend(values.windows(2).map(|two| over(two[1] - two[0], two[0])));
+        self.cumulative_return.extend(values.iter().map(|value| value / initial_cash - 1.0));
+        let mut peak = initial_cash;
+        self.drawdown.extend(values.iter().map(|&value| {
+            peak = peak.max(value);
+            peak
+        }));
+        for (cell, value) in self.drawdown.iter_mut().zip(values) {
+            *cell = value / *cell - 1.0;
         }
     }
 }

@@ -93,7 +93,7 @@ fn config() -> impl Strategy<Value = Value> {
             "constraints": { "max_position_size": 0.4, "min_weight_change": 0.02 },
         }),
         json!({
-            "strategy": class("TopNSignalStrategy", json!({ "signal_column": "score", "top_n": 3 })),
+            "strategy": class("TopNSignalStrategy", json!({ "signal_column": "score", "top_n": 3, "rebalance": "weekly" })),
             "sizing": { "class": "KellySizer", "parameters": { "mu_scale": 0.001, "lookback_days": 15 } },
             "constraints": { "max_leverage": 1.5 },
         }),
@@ -205,6 +205,14 @@ proptest! {
         let mut fills_of_long = fills(&long);
         fills_of_long.retain(|fill| fill.0 <= end);
         assert_eq!(fills(&short), fills_of_long);
+    }
+
+    #[test]
+    fn days_marked_together_are_as_days_marked_one_by_one(steps in steps(), config in config()) {
+        let toy = toy(&steps, None).with(config);
+        // A limit that nothing reaches makes the account look at every day.
+        let one_by_one = toy.clone().with(json!({ "broker": { "max_stale_days": 1000 } })).run();
+        prop_assert_eq!(toy.run(), one_by_one);
     }
 
     #[test]

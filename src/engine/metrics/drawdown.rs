@@ -18,16 +18,17 @@ pub fn deepest(values: &[f64]) -> f64 {
 /// Longest time below a peak, in calendar days from the peak to the first day at or above it again, or to the
 /// last day. `drawdown` is 0 at a peak and negative below; days before the first peak count from the first day.
 pub fn longest_days(dates: &[NaiveDate], drawdown: &[f64]) -> i64 {
-    let (mut peak, mut longest) = (dates.first().copied(), 0);
-    let mut below = false;
+    let (Some(&first), Some(&last)) = (dates.first(), dates.last()) else { return 0 };
+    let (mut peak, mut longest, mut below) = (first, 0, false);
     for (&date, &depth) in dates.iter().zip(drawdown) {
-        if let Some(peak) = peak.filter(|_| below || depth < 0.0) {
+        let was_below = std::mem::replace(&mut below, depth < 0.0);
+        if below {
+            continue;
+        }
+        if was_below {
             longest = longest.max((date - peak).num_days());
         }
-        below = depth < 0.0;
-        if !below {
-            peak = Some(date);
-        }
+        peak = date;
     }
-    longest
+    if below { longest.max((last - peak).num_days()) } else { longest }
 }

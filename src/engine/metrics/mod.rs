@@ -11,7 +11,7 @@ use serde::Serialize;
 
 pub use self::benchmark::BenchmarkSummary;
 use self::periods::PeriodReturns;
-use self::returns::{Tail, highest, lowest, mean};
+use self::returns::{Tail, highest, lowest, mean, sum_of};
 use super::Daily;
 use super::config::{BacktestConfig, Benchmark};
 use super::ledger::HoldingDays;
@@ -107,8 +107,8 @@ impl Summary {
         let max_drawdown = lowest(daily.drawdown.iter().copied()).unwrap_or(0.0);
         let tail = Tail::of(returns);
         let months = PeriodReturns::of(&daily.date, &daily.portfolio_value, config.initial_cash);
-        let total_commission: f64 = daily.commission.iter().sum();
-        let total_slippage_cost: f64 = daily.slippage_cost.iter().sum();
+        let total_commission = sum_of(&daily.commission, |cost| cost);
+        let total_slippage_cost = sum_of(&daily.slippage_cost, |cost| cost);
         let closed = holding_days.positions;
         Self {
             run_name: config.run_name.clone(),

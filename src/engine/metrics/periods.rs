@@ -31,22 +31,22 @@ impl PeriodReturns {
         let mut years: Vec<YearReturns> = Vec::new();
         let mut last_of_month = initial_cash;
         let (mut last_of_quarter, mut last_of_year) = (initial_cash, initial_cash);
-        for (day, (&date, &value)) in dates.iter().zip(values).enumerate() {
-            let next = dates.get(day + 1);
-            let ends = |same: fn(NaiveDate, NaiveDate) -> bool| next.is_none_or(|&next| !same(date, next));
+        let mut day = 0;
+        for month in dates.chunk_by(|a, b| (a.year(), a.month()) == (b.year(), b.month())) {
+            day += month.len();
+            let (date, value, next) = (month[0], values[day - 1], dates.get(day));
             if years.last().is_none_or(|last| last.year != date.year()) {
                 years.push(YearReturns { year: date.year(), ..YearReturns::default() });
             }
             let Some(year) = years.last_mut() else { continue };
-            if ends(|a, b| (a.year(), a.month()) == (b.year(), b.month())) {
-                year.months[date.month0() as usize] = growth(last_of_month, value);
-                last_of_month = value;
-            }
-            if ends(|a, b| (a.year(), a.quarter()) == (b.year(), b.quarter())) {
+            year.months[date.month0() as usize] = growth(last_of_month, value);
+            last_of_month = value;
+            let ends_year = next.is_none_or(|next| next.year() != date.year());
+            if ends_year || next.is_some_and(|next| next.quarter() != date.quarter()) {
                 year.quarters[date.quarter() as usize - 1] = growth(last_of_quarter, value);
                 last_of_quarter = value;
             }
-            if ends(|a, b| a.year() == b.year()) {
+            if ends_year {
                 year.total = growth(last_of_year, value).unwrap_or(0.0);
                 last_of_year = value;
             }

@@ -4,14 +4,27 @@
 /// Trading days in a year.
 pub const DAYS_PER_YEAR: f64 = 252.0;
 
+/// Sum of what `term` makes of each value, in lanes side by side: several times faster than one after the other, with
+/// less rounding, and in an order that is always the same.
+pub(super) fn sum_of(values: &[f64], term: impl Fn(f64) -> f64) -> f64 {
+    let (blocks, rest) = values.as_chunks::<8>();
+    let mut lanes = [0.0; 8];
+    for block in blocks {
+        for (lane, &value) in lanes.iter_mut().zip(block) {
+            *lane += term(value);
+        }
+    }
+    lanes.into_iter().chain(rest.iter().map(|&value| term(value))).sum()
+}
+
 /// Arithmetic mean. `None` if there are no values.
 pub fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    (!values.is_empty()).then(|| sum_of(values, |value| value) / values.len() as f64)
 }
 
 /// Population standard deviation. `None` if there are no values.
 pub fn deviation(values: &[f64]) -> Option<f64> {
-    central_moment(values, 2).map(f64::sqrt)
+    central_moment(values, |distance| distance * distance).map(f64::sqrt)
 }
 
 /// Deviation of daily returns that is nothing but rounding: an account that stands still may move by its last bit.
@@ -22,10 +35,10 @@ fn spread(returns: &[f64]) -> Option<f64> {
     deviation(returns).filter(|&deviation| deviation > STILL)
 }
 
-/// Mean of `(value - mean) ^ power`. `None` if there are no values.
-fn central_moment(values: &[f64], power: i32) -> Option<f64> {
+/// Mean of a power of the distance from the mean. `None` if there are no values.
+fn central_moment(values: &[f64], power: impl Fn(f64) -> f64) -> Option<f64> {
     let mean = mean(values)?;
-    Some(values.iter().map(|value| (value - mean).powi(power)).sum::<f64>() / values.len() as f64)
+    Some(sum_of(values, |value| power(value - mean)) / values.len() as f64)
 }
 
 /// Daily equivalent of an annual rate.
@@ -56,21 +69,21 @@ pub fn sharpe_ratio(returns: &[f64], daily_risk_free: f64) -> Option<f64> {
 /// there is no shortfall.
 pub fn sortino_ratio(returns: &[f64], daily_risk_free: f64) -> Option<f64> {
     let excess = mean(returns)? - daily_risk_free;
-    let squares = returns.iter().map(|value| (value - daily_risk_free).min(0.0).powi(2));
-    let shortfall = (squares.sum::<f64>() / returns.len() as f64).sqrt();
+    let squares = sum_of(returns, |value| (value - daily_risk_free).min(0.0).powi(2));
+    let shortfall = (squares / returns.len() as f64).sqrt();
     (shortfall > 0.0).then(|| excess / shortfall * DAYS_PER_YEAR.sqrt())
 }
 
 /// Third standardised moment, biased as in `scipy.stats.skew`. `None` if the deviation is 0.
 pub fn skew(returns: &[f64]) -> Option<f64> {
     let deviation = spread(returns)?;
-    Some(central_moment(returns, 3)? / deviation.powi(3))
+    Some(central_moment(returns, |distance| distance.powi(3))? / deviation.powi(3))
 }
 
 /// Fourth standardised moment minus 3, biased as in `scipy.stats.kurtosis`. `None` if the deviation is 0.
 pub fn excess_kurtosis(returns: &[f64]) -> Option<f64> {
     let deviation = spread(returns)?;
-    Some(central_moment(returns, 4)? / deviation.powi(4) - 3.0)
+    Some(central_moment(returns, |distance| distance.powi(4))? / deviation.powi(4) - 3.0)
 }
 
 /// Share of the returns above 0. `None` if there are none.

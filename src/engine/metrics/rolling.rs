@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 
 use super::drawdown;
-use super::returns::{DAYS_PER_YEAR, STILL, annualized_volatility, mean};
+use super::returns::{DAYS_PER_YEAR, STILL, annualized_volatility, mean, sum_of};
 use crate::engine::Daily;
 
 /// The windows that are written to files, in days.
@@ -47,7 +47,7 @@ pub fn rolling(daily: &Daily, windows: &[usize]) -> Rolling {
         for (day, &date) in daily.date.iter().enumerate() {
             let range = (day + 1).checked_sub(window).map(|from| from..day + 1);
             let over = |values: &[f64], measure: fn(&[f64]) -> f64| Some(measure(&values[range.clone()?]));
-            let sum = |values: &[f64]| over(values, |values| values.iter().sum());
+            let sum = |values: &[f64]| over(values, |values| sum_of(values, |value| value));
             let average = |values: &[f64]| sum(values).map(|sum| sum / window as f64);
             let volatility = over(&daily.daily_return, |r| annualized_volatility(r).unwrap_or(0.0));
             let yearly = over(&daily.daily_return, |r| mean(r).unwrap_or(0.0) * DAYS_PER_YEAR);

@@ -81,8 +81,14 @@ impl Decision {
     }
 }
 
-/// Decides at the close of every bar but the last.
+/// Decides at the closes of bars, in their order, but not at the last one.
 pub(crate) trait Strategy {
+    /// The first bar from `bar` on at whose close it may decide; it need not be one of the market. A strategy that
+    /// has to see every bar decides on every bar.
+    fn next_decision(&self, _market: &Market, bar: usize) -> usize {
+        bar
+    }
+
     /// Fills the empty `decision` and answers true, or answers false for "no decision".
     fn decide(&mut self, view: &View<'_>, decision: &mut Decision) -> Result<bool, RunError>;
 

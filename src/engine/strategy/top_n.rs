@@ -34,6 +34,10 @@ impl TopN {
 }
 
 impl Strategy for TopN {
+    fn next_decision(&self, market: &Market, bar: usize) -> usize {
+        self.schedule.next(market.dates(), bar)
+    }
+
     fn decide(&mut self, view: &View<'_>, decision: &mut Decision) -> Result<bool, RunError> {
         if !self.schedule.strikes(view.date()) {
             return Ok(false);
