@@ -40,10 +40,10 @@ pub struct PriceRows {
     /// `exchange` column.
     pub exchange: Vec<Option<String>>,
     /// The rows. They stay in the pieces that they were decoded in: joining them would copy every number once more.
-    pub chunks: Vec<PriceChunk>,
+    pub chunks: Vec<PriceDays>,
 }
 
-/// Some price rows; parallel columns.
+/// Some price rows; parallel columns. [`PriceDays::from`] packs them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PriceChunk {
     /// Days since 1970-01-01.
@@ -79,48 +79,88 @@ pub struct SignalRows {
 impl PriceRows {
     fn fit_together(&self) -> bool {
         (self.exchange.is_empty() || self.exchange.len() == self.symbols.len())
-            && self.chunks.par_iter().all(|chunk| chunk.fits_together(self.symbols.len()))
+            && self.chunks.par_iter().all(|chunk| {
+                chunk.fits && chunk.symbols.iter().all(|&symbol| (symbol as usize) < self.symbols.len())
+            })
     }
 }
 
-impl PriceChunk {
-    fn fits_together(&self, symbols: usize) -> bool {
-        let n = self.date.len();
-        let countable = u32::try_from(n).is_ok();
-        let optional = [&self.high, &self.low, &self.volume];
-        countable
-            && [self.symbol.len(), self.open.len(), self.close.len()].iter().all(|&len| len == n)
-            && optional.iter().all(|column| column.is_empty() || column.len() == n)
-            && self.symbol.iter().all(|&symbol| (symbol as usize) < symbols)
+/// The rows of a [`PriceChunk`] as runs of rows of the same day. Price tables mostly come day by day, with the same
+/// symbols on each, so that there is little left of the dates and symbols of the rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PriceDays {
+    runs: Vec<Run>,
+    /// The symbols of a run, for each run whose symbols are not those of the run before.
+    symbols: Vec<u32>,
+    /// All but dates and symbols.
+    columns: PriceChunk,
+    /// Whether the columns were parallel.
+    fits: bool,
+}
+
+/// Rows that follow each other and are of the same day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Run {
+    /// Days since 1970-01-01.
+    day: i32,
+    /// The row behind the last one; the first one is the end of the run before.
+    end: u32,
+    /// Where its symbols begin.
+    symbols: u32,
+}
+
+impl From<PriceChunk> for PriceDays {
+    fn from(mut columns: PriceChunk) -> Self {
+        let (date, symbol) = (std::mem::take(&mut columns.date), std::mem::take(&mut columns.symbol));
+        let is_parallel = |column: &Vec<f64>| column.len() == date.len();
+        let is_optional = |column: &Vec<f64>| column.is_empty() || is_parallel(column);
+        let fits = u32::try_from(date.len()).is_ok()
+            && symbol.len() == date.len()
+            && [&columns.open, &columns.close].into_iter().all(is_parallel)
+            && [&columns.high, &columns.low, &columns.volume].into_iter().all(is_optional);
+        let (mut runs, mut symbols, mut known, mut end) = (Vec::new(), Vec::new(), 0, 0);
+        for day in date.chunk_by(|a, b| a == b).filter(|_| fits) {
+            let of_day = &symbol[end..end + day.len()];
+            if symbols[known..] != *of_day {
+                known = symbols.len();
+                symbols.extend_from_slice(of_day);
+            }
+            end += day.len();
+            runs.push(Run { day: day[0], end: end as u32, symbols: known as u32 });
+        }
+        Self { runs, symbols, columns, fits }
+    }
+}
+
+impl PriceDays {
+    /// Day, symbol and close of each row.
+    pub fn closes(&self) -> impl Iterator<Item = (i32, u32, f64)> {
+        self.runs().flat_map(|(day, rows, symbols)| {
+            symbols.iter().zip(&self.columns.close[rows]).map(move |(&symbol, &close)| (day, symbol, close))
+        })
     }
 
-    /// The symbol of each of some rows. `None` if it is not of the universe or the row is not complete.
-    fn bars(&self, ids: &[Option<SymbolId>], rows: &Range<usize>) -> impl Iterator<Item = Option<SymbolId>> {
-        let symbols = &self.symbol[rows.clone()];
-        let prices = self.open[rows.clone()].iter().zip(&self.close[rows.clone()]);
+    /// Days, the rows of each, and the symbols of these rows.
+    fn runs(&self) -> impl Iterator<Item = (i32, Range<usize>, &[u32])> {
+        let mut start = 0;
+        self.runs.iter().map(move |run| {
+            let rows = std::mem::replace(&mut start, run.end as usize)..run.end as usize;
+            let symbols = &self.symbols[run.symbols as usize..][..rows.len()];
+            (run.day, rows, symbols)
+        })
+    }
+
+    /// The symbol of each row of a run. `None` if it is not of the universe or the row is not complete.
+    fn bars(
+        &self,
+        ids: &[Option<SymbolId>],
+        rows: &Range<usize>,
+        symbols: &[u32],
+    ) -> impl Iterator<Item = Option<SymbolId>> {
+        let prices = self.columns.open[rows.clone()].iter().zip(&self.columns.close[rows.clone()]);
         symbols.iter().zip(prices).map(|(&symbol, (open, close))| {
             ids[symbol as usize].filter(|_| !open.is_nan() && !close.is_nan())
         })
-    }
-}
-
-/// A chunk as runs of rows of the same day: each day and the row behind its last one. Price tables mostly come day
-/// by day, so there are few.
-struct Runs(Vec<(i32, u32)>);
-
-impl Runs {
-    fn of(chunk: &PriceChunk) -> Self {
-        let mut end = 0;
-        let run = |day: &[i32]| {
-            end += day.len() as u32;
-            (day[0], end)
-        };
-        Self(chunk.date.chunk_by(|a, b| a == b).map(run).collect())
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (i32, Range<usize>)> {
-        let mut start = 0;
-        self.0.iter().map(move |&(day, end)| (day, std::mem::replace(&mut start, end as usize)..end as usize))
     }
 }
 
@@ -227,8 +267,7 @@ impl Market {
         }
         let names = Names::of(config, &prices);
         let ids = names.ids_of(&prices.symbols);
-        let runs: Vec<Runs> = prices.chunks.par_iter().map(Runs::of).collect();
-        let calendar = Calendar::of(config, &prices.chunks, &runs, &ids)?;
+        let calendar = Calendar::of(config, &prices.chunks, &ids)?;
         let needed = config.price_columns();
         let mut warnings = Vec::new();
 
@@ -246,9 +285,9 @@ impl Market {
             by_symbol
         });
         let shape = Shape { names: &names, calendar: &calendar };
-        let (tables, repeats) = shape.fill(&ids, &prices.chunks, &runs, needed)?;
+        let (tables, repeats) = shape.fill(&ids, &prices.chunks, needed)?;
         // Their numbers are in place; the memory is wanted for the closes by symbol.
-        drop((prices, runs));
+        drop(prices);
         if repeats > 0 {
             warnings.push(format!("{repeats} price rows repeat a date and symbol; the last of each counts"));
         }
@@ -480,24 +519,23 @@ const NO_BAR: u32 = u32::MAX;
 impl Calendar {
     fn of(
         config: &BacktestConfig,
-        chunks: &[PriceChunk],
-        runs: &[Runs],
+        chunks: &[PriceDays],
         ids: &[Option<SymbolId>],
     ) -> Result<Self, DataError> {
         let (start, end) = (config.start_date, config.end_date);
         let nothing = || DataError::NoPrices { start, end };
         let (first_day, last_day) = (start.to_epoch_days(), end.to_epoch_days());
         let days =
-            || runs.iter().flat_map(|runs| &runs.0).map(|&(day, _)| day).filter(|&day| day <= last_day);
+            || chunks.iter().flat_map(|chunk| &chunk.runs).map(|run| run.day).filter(|&day| day <= last_day);
         let (Some(origin), Some(last)) = (days().min(), days().max()) else { return Err(nothing()) };
         let mut traded = vec![false; (last - origin) as usize + 1];
-        for (chunk, runs) in chunks.iter().zip(runs) {
-            for (day, rows) in runs.iter() {
+        for chunk in chunks {
+            for (day, rows, symbols) in chunk.runs() {
                 // One complete row makes a trading day.
                 if let Some(traded) = traded.get_mut((day - origin) as usize)
                     && !*traded
                 {
-                    *traded = chunk.bars(ids, &rows).any(|symbol| symbol.is_some());
+                    *traded = chunk.bars(ids, &rows, symbols).any(|symbol| symbol.is_some());
                 }
             }
         }
@@ -541,15 +579,14 @@ impl Shape<'_> {
     fn fill(
         &self,
         ids: &[Option<SymbolId>],
-        chunks: &[PriceChunk],
-        runs: &[Runs],
+        chunks: &[PriceDays],
         needed: PriceColumns,
     ) -> Result<(PriceTables, usize), DataError> {
         let (bars, width) = (self.calendar.dates.len(), self.names.sorted.len());
         // Zeros cost nothing until they are touched, which the threads do side by side.
         let table = || Table::zeros(bars, width);
         let optional = |wanted: bool, column: &Column| {
-            let known = chunks.iter().any(|chunk| !(column.of)(chunk).is_empty());
+            let known = chunks.iter().any(|chunk| !(column.of)(&chunk.columns).is_empty());
             (wanted && known).then(table)
         };
         let mut tables = PriceTables {
@@ -575,7 +612,7 @@ impl Shape<'_> {
                 share.columns.push((column, cells));
             }
         }
-        let filled = shares.into_par_iter().map(|share| self.fill_share(share, ids, chunks, runs));
+        let filled = shares.into_par_iter().map(|share| self.fill_share(share, ids, chunks));
         let filled: Vec<Result<usize, DataError>> = filled.collect();
         let repeats = filled.into_iter().sum::<Result<usize, DataError>>()?;
         Ok((tables, repeats))
@@ -585,21 +622,20 @@ impl Shape<'_> {
         &self,
         mut share: Share<'_>,
         ids: &[Option<SymbolId>],
-        chunks: &[PriceChunk],
-        runs: &[Runs],
+        chunks: &[PriceDays],
     ) -> Result<usize, DataError> {
         let width = self.names.sorted.len();
         let mut cleared = vec![false; share.bars.len()];
         let mut symbols: Vec<Option<SymbolId>> = Vec::new();
         let mut repeats = 0;
         // In order, so that the last of equal rows wins.
-        for (chunk, runs) in chunks.iter().zip(runs) {
-            for (day, rows) in runs.iter() {
+        for chunk in chunks {
+            for (day, rows, listed) in chunk.runs() {
                 let Some(bar) = self.calendar.bar(day).filter(|bar| share.bars.contains(bar)) else {
                     continue;
                 };
                 symbols.clear();
-                symbols.extend(chunk.bars(ids, &rows));
+                symbols.extend(chunk.bars(ids, &rows, listed));
                 let line = (bar - share.bars.start) * width;
                 // Every bar has a row, so all cells come by here, while they are in the cache.
                 let first = !std::mem::replace(&mut cleared[bar - share.bars.start], true);
@@ -610,7 +646,7 @@ impl Shape<'_> {
                         cells.fill(f64::NAN);
                     }
                     // A chunk may lack a column that others have.
-                    let values = (column.of)(chunk).get(rows.clone()).unwrap_or_default();
+                    let values = (column.of)(&chunk.columns).get(rows.clone()).unwrap_or_default();
                     let repeated = place(&symbols, values, cells)
                         .map_err(|symbol| self.infinite(column.name, bar, symbol))?;
                     if column.name == CLOSE.name {
@@ -690,14 +726,15 @@ fn benchmark_closes(
     let mut closes = vec![f64::NAN; calendar.dates.len() - calendar.first_trading_bar];
     let is_benchmark: Vec<bool> = prices.symbols.iter().map(|name| name == symbol).collect();
     for chunk in &prices.chunks {
-        for ((&symbol, &day), &close) in chunk.symbol.iter().zip(&chunk.date).zip(&chunk.close) {
-            if is_benchmark[symbol as usize]
-                && let Some(bar) = calendar.bar(day)
-                && bar >= calendar.first_trading_bar
-                && close.is_finite()
-                && close > 0.0
-            {
-                closes[bar - calendar.first_trading_bar] = close;
+        for (day, rows, symbols) in chunk.runs() {
+            let Some(day) = calendar.bar(day).and_then(|bar| bar.checked_sub(calendar.first_trading_bar))
+            else {
+                continue;
+            };
+            for (&symbol, &close) in symbols.iter().zip(&chunk.columns.close[rows]) {
+                if is_benchmark[symbol as usize] && close.is_finite() && close > 0.0 {
+                    closes[day] = close;
+                }
             }
         }
     }

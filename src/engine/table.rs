@@ -97,7 +97,7 @@ impl Table {
     /// The same column after column: `[column * rows + row]`.
     pub(crate) fn turned(&self) -> Cells {
         // A few columns at a time, so that reading and writing both stay within a few cache lines.
-        const TOGETHER: usize = 16;
+        const TOGETHER: usize = 32;
         let rows = self.cells.len() / self.width;
         let mut turned = Cells::zeros(self.cells.len());
         turned.par_chunks_mut(TOGETHER * rows).enumerate().for_each(|(block, columns)| {

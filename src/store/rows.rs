@@ -14,7 +14,7 @@ use deltalake::arrow::error::ArrowError;
 use super::parquet;
 use super::prices::LoadError;
 use crate::engine::config::PriceColumns;
-use crate::engine::market::{PriceChunk, PriceRows, SignalRows};
+use crate::engine::market::{PriceChunk, PriceDays, PriceRows, SignalRows};
 
 /// Spellings of the adjusted close.
 pub(crate) const ADJUSTED_CLOSE: [&str; 4] = ["adj_close", "adjusted_close", "adjclose", "adj close"];
@@ -248,7 +248,7 @@ pub(super) fn price_columns(wanted: PriceColumns) -> Vec<String> {
 
 /// Price rows of one batch.
 pub(super) struct PricePiece {
-    chunk: PriceChunk,
+    rows: PriceDays,
     /// Whether splits and dividends were put into the prices.
     adjusted: bool,
     /// The last exchange of each symbol that has one; `None` without such a column.
@@ -284,7 +284,7 @@ pub(super) fn price_pieces(
         }
         let exchange = batch.take("exchange").map(|column| exchanges(&batch, &column, &keys)).transpose()?;
         (chunk.date, chunk.symbol) = (keys.date, keys.symbol);
-        Ok(PricePiece { chunk, adjusted: adjusted.is_some(), exchange })
+        Ok(PricePiece { rows: chunk.into(), adjusted: adjusted.is_some(), exchange })
     }
 }
 
@@ -330,7 +330,7 @@ pub(super) struct PriceCollector {
 
 impl PriceCollector {
     pub(super) fn push(&mut self, piece: PricePiece) {
-        self.rows.chunks.push(piece.chunk);
+        self.rows.chunks.push(piece.rows);
         self.adjusted |= piece.adjusted;
         if let Some(exchange) = piece.exchange {
             self.exchange.get_or_insert_default().extend(exchange);

@@ -118,9 +118,11 @@ async fn closes(data: &MarketData, from: NaiveDate) -> Result<PriceRankings, Loa
     let rows = data.load(&config).await?.prices;
     let mut closes = Closes { symbols: rows.symbols, day: Vec::new(), symbol: Vec::new(), close: Vec::new() };
     for chunk in rows.chunks {
-        closes.day.extend(chunk.date);
-        closes.symbol.extend(chunk.symbol);
-        closes.close.extend(chunk.close);
+        for (day, symbol, close) in chunk.closes() {
+            closes.day.push(day);
+            closes.symbol.push(symbol);
+            closes.close.push(close);
+        }
     }
     Ok(PriceRankings::new(&closes))
 }

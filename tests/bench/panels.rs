@@ -34,7 +34,10 @@ pub(crate) fn panel(symbols: usize, days: usize) -> Market {
         }
     }
     let symbols = (0..symbols).map(|n| format!("S{n:05}")).collect();
-    assemble(&momentum(5, "momentum_12_1"), PriceRows { symbols, exchange: Vec::new(), chunks: vec![rows] })
+    assemble(
+        &momentum(5, "momentum_12_1"),
+        PriceRows { symbols, exchange: Vec::new(), chunks: vec![rows.into()] },
+    )
 }
 
 fn assemble(config: &BacktestConfig, rows: PriceRows) -> Market {

@@ -40,7 +40,7 @@ fn a_holding_that_stops_trading_is_closed_at_its_last_price() {
 fn a_participation_cap_needs_volumes() {
     let capped = json!({ "broker": { "max_participation_rate": 0.1 } });
     let mut toy = Toy::flat(&[("A", &[100.0; 3])]).with(capped);
-    toy.prices.chunks.iter_mut().for_each(|chunk| chunk.volume.clear());
+    toy.chunks.iter_mut().for_each(|chunk| chunk.volume.clear());
     let refused = toy.try_run().unwrap_err();
     assert!(refused.to_string().contains("broker.max_participation_rate"), "{refused}");
 }
@@ -88,7 +88,7 @@ fn the_participation_cap_respects_lots() {
         "strategy": { "class": "BuyAndHoldStrategy", "parameters": { "rebalance": "annually" } },
         "broker": { "max_participation_rate": 0.5, "lot_size": 10, "allow_fractional_shares": false },
     }));
-    toy.prices.chunks[0].volume = vec![25.0; 3];
+    toy.chunks[0].volume = vec![25.0; 3];
     let got = toy.run();
     assert_eq!(fills(&got), [(day(1), "A".to_owned(), 10.0)]);
     assert_eq!(got.rejected.reason, [RejectReason::ParticipationCap]);
@@ -102,7 +102,7 @@ fn zero_volume_fills_nothing() {
         "strategy": { "class": "BuyAndHoldStrategy" },
         "broker": { "max_participation_rate": 0.5 },
     }));
-    toy.prices.chunks[0].volume = vec![1e6, 0.0, 1e6, 1e6];
+    toy.chunks[0].volume = vec![1e6, 0.0, 1e6, 1e6];
     let got = toy.run();
     assert_eq!(trading_days(&got), [day(2)]);
     assert_eq!((got.rejected.date[0], got.rejected.reason[0]), (day(1), RejectReason::ParticipationCap));

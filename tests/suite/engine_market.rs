@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 
 use backtest_functions::engine::market::{DataError, PriceChunk};
-use backtest_functions::engine::{Market, RunError, run};
+use backtest_functions::engine::{RunError, run};
 use serde_json::json;
 
 use crate::support::toy::{NONE, Toy, day};
 
 fn error(toy: &Toy) -> DataError {
-    Market::assemble(&toy.config(), toy.prices.clone(), toy.signals.clone()).unwrap_err()
+    toy.try_market().unwrap_err()
 }
 
 /// Rows may come in any order; symbols are numbered by name, the universe keeps the order of the config.
@@ -17,7 +17,7 @@ fn error(toy: &Toy) -> DataError {
 fn rows_come_in_any_order() {
     let toy = Toy::flat(&[("B", &[2.0, 3.0]), ("A", &[1.0, 4.0])]);
     let mut turned = toy.clone();
-    let rows = &mut turned.prices.chunks[0];
+    let rows = &mut turned.chunks[0];
     for column in [&mut rows.open, &mut rows.high, &mut rows.low, &mut rows.close, &mut rows.volume] {
         column.reverse();
     }
@@ -37,14 +37,14 @@ fn rows_come_in_any_order() {
 fn rows_come_in_any_number_of_pieces() {
     let whole = Toy::flat(&[("B", &[2.0, 3.0, 5.0]), ("A", &[1.0, 4.0, 6.0])]);
     let mut cut = whole.clone();
-    let rows = cut.prices.chunks.remove(0);
-    cut.prices.chunks = (0..rows.date.len()).map(|at| row(&rows, at)).collect();
-    cut.prices.chunks.insert(2, PriceChunk::default());
+    let rows = cut.chunks.remove(0);
+    cut.chunks = (0..rows.date.len()).map(|at| row(&rows, at)).collect();
+    cut.chunks.insert(2, PriceChunk::default());
     assert_eq!(cut.market(), whole.market());
 
     let mut corrected = row(&rows, 1);
     corrected.close = vec![3.5];
-    cut.prices.chunks.push(corrected);
+    cut.chunks.push(corrected);
     let market = cut.market();
     assert_eq!(market.close(1, market.symbol("B").unwrap()), 3.5);
     assert_eq!(cut.run().summary.warnings.len(), 1);
@@ -66,7 +66,7 @@ fn row(rows: &PriceChunk, at: usize) -> PriceChunk {
 #[test]
 fn incomplete_rows_are_no_bars() {
     let mut toy = Toy::flat(&[("A", &[1.0, 2.0, 3.0])]);
-    toy.prices.chunks[0].open[1] = NONE;
+    toy.chunks[0].open[1] = NONE;
     let market = toy.market();
     assert_eq!(market.dates(), [day(0), day(2)]);
 }
@@ -105,17 +105,17 @@ fn rows_that_make_no_market() {
     let compared = toy.clone().with(json!({ "benchmark": "Z" }));
     assert!(matches!(error(&compared), DataError::NoBenchmark { symbol, .. } if symbol == "Z"));
     let mut endless = toy.clone();
-    endless.prices.chunks[0].close[1] = f64::INFINITY;
+    endless.chunks[0].close[1] = f64::INFINITY;
     assert_eq!(error(&endless).to_string(), "column close: infinite value for A on 2024-01-02");
     let mut ragged = toy;
-    ragged.prices.chunks[0].open.pop();
+    ragged.chunks[0].open.pop();
     assert_eq!(error(&ragged), DataError::Ragged("price"));
 }
 
 #[test]
 fn the_reader_is_told_about_repeats_and_silent_symbols() {
     let mut toy = Toy::flat(&[("A", &[1.0, 2.0])]).with(json!({ "universe": { "symbols": ["A", "Z"] } }));
-    toy.prices.chunks[0].date[1] = toy.prices.chunks[0].date[0];
+    toy.chunks[0].date[1] = toy.chunks[0].date[0];
     let got = toy.run();
     assert_eq!(got.summary.warnings.len(), 2, "{:?}", got.summary.warnings);
     let market = toy.market();

@@ -161,9 +161,9 @@ proptest! {
         prop_assume!(config["strategy"]["class"] != "StaticUniverseStrategy");
         let toy = toy(&steps, None).with(config);
         let mut more = toy.clone();
-        more.prices.symbols.push("AA".to_owned());
+        more.symbols.push("AA".to_owned());
         let sevens = vec![7.0; DAYS];
-        more.prices.chunks.push(PriceChunk {
+        more.chunks.push(PriceChunk {
             date: (0..DAYS).map(|n| day(n).to_epoch_days()).collect(),
             symbol: vec![NAMES.len() as u32; DAYS],
             open: sevens.clone(),

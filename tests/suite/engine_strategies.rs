@@ -269,7 +269,7 @@ fn exchange_in_filters_or_warns() {
     let blind = toy.run();
     assert_eq!(names(&blind), ["A"]);
     assert!(blind.summary.warnings.iter().any(|warning| warning.contains("exchange_in")));
-    toy.prices.exchange = vec![Some("XETRA".to_owned()), Some("NYSE".to_owned())];
+    toy.exchange = vec![Some("XETRA".to_owned()), Some("NYSE".to_owned())];
     let seeing = toy.run();
     assert_eq!(names(&seeing), ["B"]);
     assert!(seeing.summary.warnings.is_empty(), "{:?}", seeing.summary.warnings);

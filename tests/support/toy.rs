@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use backtest_functions::engine::config::BacktestConfig;
-use backtest_functions::engine::market::{PriceChunk, PriceRows, SignalRows};
+use backtest_functions::engine::market::{DataError, PriceChunk, PriceDays, PriceRows, SignalRows};
 use backtest_functions::engine::{Market, Outcome, RunError, run};
 use chrono::{Datelike as _, NaiveDate, Weekday};
 use serde_json::{Map, Value, json};
@@ -26,7 +26,10 @@ pub(crate) fn day(n: usize) -> NaiveDate {
 #[derive(Debug, Clone)]
 pub(crate) struct Toy {
     pub(crate) config: Value,
-    pub(crate) prices: PriceRows,
+    pub(crate) symbols: Vec<String>,
+    /// Exchange by symbol; empty means that the table has no such column.
+    pub(crate) exchange: Vec<Option<String>>,
+    pub(crate) chunks: Vec<PriceChunk>,
     pub(crate) signals: Option<SignalRows>,
 }
 
@@ -39,10 +42,8 @@ impl Toy {
 
     /// Symbols with their daily bars: open, high, low, close.
     pub(crate) fn new(series: &[(&str, Vec<[f64; 4]>)]) -> Self {
-        let mut prices = PriceRows::default();
         let mut rows = PriceChunk::default();
-        for (id, (name, bars)) in series.iter().enumerate() {
-            prices.symbols.push((*name).to_owned());
+        for (id, (_, bars)) in series.iter().enumerate() {
             for (date, [open, high, low, close]) in weekdays().zip(bars) {
                 rows.date.push(date.to_epoch_days());
                 rows.symbol.push(id as u32);
@@ -53,15 +54,15 @@ impl Toy {
                 rows.volume.push(1e6);
             }
         }
-        prices.chunks.push(rows);
+        let symbols: Vec<String> = series.iter().map(|(name, _)| (*name).to_owned()).collect();
         let config = json!({
             "start_date": "2024-01-01",
             "end_date": "2024-12-31",
             "initial_cash": 1000,
-            "universe": { "symbols": prices.symbols },
+            "universe": { "symbols": symbols },
             "strategy": { "class": "StaticUniverseStrategy" },
         });
-        Self { config, prices, signals: None }
+        Self { config, symbols, exchange: Vec::new(), chunks: vec![rows], signals: None }
     }
 
     /// Replaces parts of the config; objects are merged, but a strategy of another type takes the place of the
@@ -77,7 +78,7 @@ impl Toy {
     /// Adds a signal column, day by day for each symbol.
     pub(crate) fn signal(mut self, column: &str, series: &[(&str, &[f64])]) -> Self {
         let rows = self.signals.get_or_insert_default();
-        rows.symbols = self.prices.symbols.clone();
+        rows.symbols = self.symbols.clone();
         let mut numbers = Vec::new();
         let is_first = rows.columns.is_empty();
         for (name, values) in series {
@@ -99,9 +100,16 @@ impl Toy {
         BacktestConfig::from_value(&self.config).unwrap_or_else(|faults| panic!("{faults:?}"))
     }
 
+    /// The dense market, if the rows make one.
+    pub(crate) fn try_market(&self) -> Result<Market, DataError> {
+        let chunks = self.chunks.iter().cloned().map(PriceDays::from).collect();
+        let prices = PriceRows { symbols: self.symbols.clone(), exchange: self.exchange.clone(), chunks };
+        Market::assemble(&self.config(), prices, self.signals.clone())
+    }
+
     /// The dense market.
     pub(crate) fn market(&self) -> Market {
-        Market::assemble(&self.config(), self.prices.clone(), self.signals.clone()).unwrap()
+        self.try_market().unwrap()
     }
 
     /// Runs it.
