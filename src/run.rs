@@ -309,6 +309,26 @@ pub struct Submission {
     pub traceparent: Option<String>,
 }
 
+/// The message that wakes an executor for a run. An object, because a string that happens to be base64 would be
+/// decoded on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wake {
+    /// Version of the message.
+    v: u8,
+    /// The run.
+    pub run_id: RunId,
+    /// As in the [`Submission`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+impl Wake {
+    /// The message for a run.
+    pub fn of(run: &Run) -> Self {
+        Self { v: 1, run_id: run.id.clone(), traceparent: run.submission.traceparent.clone() }
+    }
+}
+
 /// One execution record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {

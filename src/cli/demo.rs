@@ -65,36 +65,35 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         true => Some(dev::with_postgres(&mut options).await?),
         false => None,
     };
-    let host = dev::start(options).await?;
-    let url = format!("http://{}", host.address());
-    say(format_args!("host: {url}"));
     let text = std::fs::read_to_string(root.join(CONFIG))
         .map_err(|error| CliError::because(format!("read {CONFIG}"), error))?;
     let config: Value = parse_yaml(&text).map_err(|error| CliError::failed(format!("{CONFIG}: {error}")))?;
-    let client = Client::at("--port", &url, ClientSettings::from(&environment))?;
-    let submitted = client.submit(&config, None, None).await?;
-    say(format_args!("submitted {CONFIG} as {}", id_of(&submitted)));
-    let run = client.watch(id_of(&submitted)).await?;
-    if run["status"] != "completed" {
-        let why = run["error"].as_str().unwrap_or("no reason given").to_owned();
-        host.stop().await;
-        return Err(CliError::failed(format!("the demo's run did not complete: {why}")));
-    }
-    print_summary(&run["summary"]);
-    say(format_args!("files: {}", run["output_dir"].as_str().unwrap_or_default()));
-    say(format_args!("report: {url}/api/backtests/{}/report", id_of(&run)));
-    if let Some(server) = &server {
-        show_rows(server, id_of(&run)).await?;
-    }
-    if args.once {
-        host.stop().await;
-        return Ok(());
-    }
-    if let Some(server) = &server {
-        dev::say_where(server);
-    }
-    say("the host goes on; Ctrl-C ends it");
-    dev::until_interrupted(host).await
+    dev::with_host(options, async |host| {
+        let url = format!("http://{}", host.address());
+        say(format_args!("host: {url}"));
+        let client = Client::at("--port", &url, ClientSettings::from(&environment))?;
+        let submitted = client.submit(&config, None, None).await?;
+        say(format_args!("submitted {CONFIG} as {}", id_of(&submitted)));
+        let run = client.watch(id_of(&submitted)).await?;
+        if run["status"] != "completed" {
+            let why = run["error"].as_str().unwrap_or("no reason given");
+            return Err(CliError::failed(format!("the demo's run did not complete: {why}")));
+        }
+        print_summary(&run["summary"]);
+        say(format_args!("files: {}", run["output_dir"].as_str().unwrap_or_default()));
+        say(format_args!("report: {url}/api/backtests/{}/report", id_of(&run)));
+        if let Some(server) = &server {
+            show_rows(server, id_of(&run)).await?;
+        }
+        if !args.once {
+            if let Some(server) = &server {
+                dev::say_where(server);
+            }
+            say("the host goes on; Ctrl-C ends it");
+        }
+        Ok(!args.once)
+    })
+    .await
 }
 
 /// What became of the run in the database: its row has moved once for each line.

@@ -1,7 +1,12 @@
 //! `backtests dev`: the function set on this machine, under a local Functions host.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::task::Poll;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::settings::{environment, log_filter};
 use super::throwaway::Server;
@@ -26,7 +31,8 @@ pub(super) struct Args {
     /// Folder with host.json.
     #[arg(long, value_name = "DIR", default_value = ".")]
     app_root: PathBuf,
-    /// Ask for function keys, as the service on Azure does; they are made at the first start.
+    /// Ask for function keys, as the service on Azure does; they are made at the first start, in
+    /// .backtests/host/keys.json.
     #[arg(long)]
     enable_auth: bool,
     /// Imitate the real host where that makes local work unpleasant: message leases of ten minutes, invocations
@@ -51,11 +57,13 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         true => Some(with_postgres(&mut options).await?),
         false => None,
     };
-    let host = start(options).await?;
-    if let Some(server) = &server {
-        say_where(server);
-    }
-    until_interrupted(host).await
+    with_host(options, async |_| {
+        if let Some(server) = &server {
+            say_where(server);
+        }
+        Ok(true)
+    })
+    .await
 }
 
 /// Starts a throw-away Postgres with the schema of this version, and has the handler keep its runs there.
@@ -117,36 +125,38 @@ pub(super) fn options(app_root: &Path, port: u16) -> Result<Options, CliError> {
     })
 }
 
-/// Starts the host.
-pub(super) async fn start(options: Options) -> Result<Host, CliError> {
-    devhost::start(options).await.map_err(|error| CliError::because("start the local host", error))
-}
-
-/// Ctrl-C, a closed terminal, or whoever supervises this process: its handler must not outlive it.
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).ok();
-    let (mut terminate, mut hang_up) = (listen(SignalKind::terminate()), listen(SignalKind::hangup()));
-    let heard = async |signal: &mut Option<tokio::signal::unix::Signal>| match signal {
-        Some(signal) => signal.recv().await,
-        None => std::future::pending().await,
+/// Starts a host and does `work` beside it. If that answers true, the host goes on until it is told to stop or ends by
+/// itself. Its handler never outlives this.
+pub(super) async fn with_host(
+    options: Options,
+    work: impl AsyncFnOnce(&Host) -> Result<bool, CliError>,
+) -> Result<(), CliError> {
+    // Before there is a handler, so that no signal leaves one behind.
+    let mut told = pin!(told_to_stop());
+    let host =
+        devhost::start(options).await.map_err(|error| CliError::because("start the local host", error))?;
+    let worked = tokio::select! {
+        worked = work(&host) => worked,
+        () = &mut told => Err(CliError::failed("interrupted")),
     };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = heard(&mut terminate) => {}
-        _ = heard(&mut hang_up) => {}
-    }
-}
-
-/// Leaves the host running until it is told to stop, or until it ends by itself.
-pub(super) async fn until_interrupted(host: Host) -> Result<(), CliError> {
-    let ended = tokio::select! {
-        reason = host.wait() => Some(reason),
-        () = told_to_stop() => None,
+    let ended = match worked {
+        Ok(true) => tokio::select! {
+            reason = host.wait() => Err(CliError::failed(format!("the local host ended: {reason}"))),
+            () = &mut told => Ok(()),
+        },
+        Ok(false) => Ok(()),
+        Err(error) => Err(error),
     };
     host.stop().await;
-    match ended {
-        Some(reason) => Err(CliError::failed(format!("the local host ended: {reason}"))),
-        None => Ok(()),
-    }
+    ended
+}
+
+/// Ctrl-C, a closed terminal, or whoever supervises this process. Listens from the call on.
+fn told_to_stop() -> impl Future<Output = ()> {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    poll_fn(move |context| match signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
 }

@@ -78,7 +78,12 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         (Output::Table, false) => done.iter().for_each(print_summary),
         (Output::Table, true) => print_results(&done),
     }
-    let Some(first) = failed.first() else { return Ok(()) };
+    all_or((), &failed)
+}
+
+/// Everything, unless something failed: then all of that, with the exit code of the first.
+fn all_or<T>(everything: T, failed: &[CliError]) -> Result<T, CliError> {
+    let Some(first) = failed.first() else { return Ok(everything) };
     let messages: Vec<&str> = failed.iter().map(|error| error.message.as_str()).collect();
     Err(CliError::failed(messages.join("\n")).with_exit(first.exit))
 }
@@ -102,31 +107,46 @@ struct Shared {
     data_versions: Value,
 }
 
-/// Every config with every combination of the grid, all of them valid.
+/// Every config with every combination of the grid, all of them valid. Of each config that is not, the error tells.
 fn jobs(args: &Args, data: &MarketData) -> Result<Vec<Job>, CliError> {
     let combinations = combinations(&args.grid)?;
     let count = args.configs.len().saturating_mul(combinations.len());
     if count > RUNS_MAX {
         return Err(CliError::usage(format!("the grid asks for {count} runs; {RUNS_MAX} is the limit")));
     }
-    let mut jobs = Vec::with_capacity(count);
+    let (mut jobs, mut faults) = (Vec::with_capacity(count), Vec::new());
     for path in &args.configs {
-        let place = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
-        let base = parse_yaml(&text)
-            .map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))?;
-        for combination in &combinations {
-            let mut submitted = base.clone();
-            let mut label = place.clone();
-            for (field, value) in combination {
-                set(&mut submitted, field, value)?;
-                label = format!("{label} {field}={value}");
-            }
-            jobs.push(job(args, data, label, submitted, (count > 1).then_some(jobs.len() + 1))?);
+        let number = |nth: usize| (count > 1).then_some(jobs.len() + nth + 1);
+        match jobs_of(path, &combinations, |nth, label, submitted| {
+            job(args, data, label, submitted, number(nth))
+        }) {
+            Ok(more) => jobs.extend(more),
+            Err(error) => faults.push(error),
         }
     }
-    Ok(jobs)
+    all_or(jobs, &faults)
+}
+
+/// What one file asks for. `make` gets the number of the combination, its label and the document.
+fn jobs_of(
+    path: &Path,
+    combinations: &[Vec<(String, Value)>],
+    make: impl Fn(usize, String, Value) -> Result<Job, CliError>,
+) -> Result<Vec<Job>, CliError> {
+    let place = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
+    let base =
+        parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))?;
+    let each = combinations.iter().enumerate().map(|(nth, combination)| {
+        let (mut submitted, mut label) = (base.clone(), place.clone());
+        for (field, value) in combination {
+            set(&mut submitted, field, value)?;
+            label = format!("{label} {field}={value}");
+        }
+        make(nth, label, submitted)
+    });
+    each.collect()
 }
 
 fn job(

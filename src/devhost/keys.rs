@@ -1,5 +1,5 @@
-//! Access keys of the local host: made once, kept in the state folder, printed when they are made. Who needs which
-//! key is decided in `http`.
+//! Access keys of the local host: made once, and kept in the state folder in a file that only its owner may read. Who
+//! needs which key is decided in `http`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,31 +19,28 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads the keys; makes those that are missing. The second value lists the new ones, by name.
-    pub fn load(file: &Path, app: &App) -> io::Result<(Keys, Vec<(String, String)>)> {
+    /// Reads the keys; makes those that are missing. The second value tells whether there were any.
+    pub fn load(file: &Path, app: &App) -> io::Result<(Keys, bool)> {
         let known = match std::fs::read_to_string(file) {
             Ok(text) => Some(serde_json::from_str::<Keys>(&text)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let mut made = Vec::new();
-        let mut keys = known.unwrap_or_else(|| {
-            let keys = Keys { master: fresh(), host: fresh(), functions: BTreeMap::new() };
-            made.push(("master".to_owned(), keys.master.clone()));
-            made.push(("all functions".to_owned(), keys.host.clone()));
-            keys
-        });
+        let mut made = known.is_none();
+        let mut keys =
+            known.unwrap_or_else(|| Keys { master: fresh(), host: fresh(), functions: BTreeMap::new() });
         for function in
             app.functions.iter().filter(|function| matches!(function.trigger, Trigger::Http { .. }))
         {
             keys.functions.entry(function.name.clone()).or_insert_with(|| {
-                let key = fresh();
-                made.push((function.name.clone(), key.clone()));
-                key
+                made = true;
+                fresh()
             });
         }
-        if !made.is_empty() {
-            std::fs::write(file, serde_json::to_string_pretty(&keys)?)?;
+        if made {
+            let mut new = tempfile::NamedTempFile::new_in(file.parent().unwrap_or(Path::new(".")))?;
+            serde_json::to_writer_pretty(&mut new, &keys)?;
+            new.persist(file).map_err(|error| error.error)?;
         }
         Ok((keys, made))
     }

@@ -263,10 +263,10 @@ pub async fn start(mut options: Options) -> Result<Host, HostError> {
     let keys = match options.enable_auth {
         false => None,
         true => {
-            let (keys, made) =
-                keys::Keys::load(&options.state_dir.join("keys.json"), &app).map_err(state_fault)?;
-            for (name, key) in made {
-                info!("new key for {name}: {key}");
+            let file = options.state_dir.join("keys.json");
+            let (keys, made) = keys::Keys::load(&file, &app).map_err(state_fault)?;
+            if made {
+                info!("new keys are in {}", file.display());
             }
             Some(keys)
         }

@@ -17,7 +17,7 @@ use warp::reply::Response;
 use super::call::{Call, collect, invocation_of};
 use super::reply::{Body, Code, Reply};
 use crate::metrics;
-use crate::run::RunId;
+use crate::run::Wake;
 use crate::work::App;
 use crate::work::execute::chain;
 
@@ -41,8 +41,8 @@ pub(super) struct Triggered {
 
 /// What a queue or timer function came to.
 pub(super) enum Outcome {
-    /// Done; the host sends a wake-up message for each run.
-    Done(Vec<RunId>),
+    /// Done; the host sends the messages.
+    Done(Vec<Wake>),
     /// The host shall deliver again.
     Again(String),
 }
@@ -101,7 +101,7 @@ where
                 // The same guard as for HTTP functions: one span, one answer, also after a panic.
                 let reply = super::invoked(function, invocation, async {
                     match answer.await {
-                        Outcome::Done(runs) => Reply::ok(json!({})).announcing(runs),
+                        Outcome::Done(messages) => Reply::ok(json!({})).announcing(messages),
                         Outcome::Again(why) => Reply::problem(Code::StoreUnavailable, why),
                     }
                 })
@@ -224,13 +224,12 @@ async fn enveloped(reply: Reply) -> Response {
     object(StatusCode::OK, &json!({ "Outputs": outputs }))
 }
 
-/// One wake-up message a run; objects, because a string that happens to be base64 would be decoded on the way.
-fn messages(runs: &[RunId]) -> Map<String, Value> {
+/// The queue output, if there is something to send.
+fn messages(messages: &[Wake]) -> Map<String, Value> {
     let mut outputs = Map::new();
-    if !runs.is_empty() {
-        metrics::ANNOUNCED.add(runs.len());
-        let messages: Vec<Value> = runs.iter().map(|run| json!({ "v": 1, "run_id": run })).collect();
-        outputs.insert(RUNS.to_owned(), Value::Array(messages));
+    if !messages.is_empty() {
+        metrics::ANNOUNCED.add(messages.len());
+        outputs.insert(RUNS.to_owned(), json!(messages));
     }
     outputs
 }

@@ -25,7 +25,7 @@ pub(super) async fn answer(app: App, call: Triggered) -> Outcome {
         }
     };
     match execute(&app, &id, &call.invocation).await {
-        Ok(_) => Outcome::Done(announce.into_iter().filter(|other| *other != id).collect()),
+        Ok(_) => Outcome::Done(announce.into_iter().filter(|other| other.run_id != id).collect()),
         Err(error) => {
             tracing::warn!(run.id = %id, error = chain(&error), "run {id} could not be executed now");
             Outcome::Again("the run store does not answer".to_owned())

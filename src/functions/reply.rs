@@ -13,7 +13,7 @@ use warp::http::{HeaderMap, Response as HttpResponse, StatusCode};
 use warp::reply::{Reply as _, Response};
 
 use crate::engine::config::Fault;
-use crate::run::{RunId, Status};
+use crate::run::{Status, Wake};
 use crate::store::artifacts::{ArtifactError, ByteStream};
 use crate::store::blob::Link;
 use crate::store::prices::LoadError;
@@ -106,7 +106,7 @@ pub(super) struct Reply {
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
     /// Runs whose wake-up message the host shall send; only an envelope can carry them.
-    pub(super) announce: Vec<RunId>,
+    pub(super) announce: Vec<Wake>,
 }
 
 /// An answer that ends a call early.
@@ -283,9 +283,9 @@ impl Reply {
         self
     }
 
-    /// Asks the host to wake an executor for these runs.
-    pub(super) fn announcing(mut self, runs: impl IntoIterator<Item = RunId>) -> Self {
-        self.announce.extend(runs);
+    /// Asks the host to send these messages.
+    pub(super) fn announcing(mut self, messages: impl IntoIterator<Item = Wake>) -> Self {
+        self.announce.extend(messages);
         self
     }
 

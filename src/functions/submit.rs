@@ -10,6 +10,7 @@ use super::call::{Call, call};
 use super::record::{POLL_SECONDS, RunRecord, path, record};
 use super::reply::{Code, Refusal, Reply};
 use crate::engine::config::Fault;
+use crate::run::Wake;
 use crate::work::App;
 use crate::work::submit::{Request, SubmitError, Submitted, submit};
 
@@ -49,7 +50,7 @@ pub(super) async fn answer(app: App, call: Call) -> Reply {
             let body = record(&run);
             let reply = if created { Reply::accepted(&body) } else { Reply::ok(&body) };
             let reply = reply.with(LOCATION, &path(&run)).with(RETRY_AFTER, &POLL_SECONDS.to_string());
-            reply.announcing(announce.then_some(run.id))
+            reply.announcing(announce.then(|| Wake::of(&run)))
         }
         Err(SubmitError::Invalid(faults)) => Reply::faults(Code::InvalidConfig, &faults),
         Err(SubmitError::KeyReused) => Reply::problem(
@@ -64,6 +65,12 @@ pub(super) async fn answer(app: App, call: Call) -> Reply {
 /// The caller's name; only the platform can set this header.
 pub(super) fn caller(call: &Call) -> Option<String> {
     call.header("x-ms-client-principal-name").map(str::to_owned)
+}
+
+/// Whether a text is a trace context as W3C writes it. One that is none counts as absent, as the standard wants it.
+fn is_traceparent(text: &str) -> bool {
+    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    text.split('-').map(str::len).eq([2, 32, 16, 2]) && text.split('-').all(is_hex)
 }
 
 fn request(call: &Call) -> Result<Request, Refusal> {
@@ -81,7 +88,7 @@ fn request(call: &Call) -> Result<Request, Refusal> {
         parent_run_id,
         idempotency_key,
         submitted_by: caller(call),
-        traceparent: call.header("traceparent").map(str::to_owned),
+        traceparent: call.header("traceparent").filter(|text| is_traceparent(text)).map(str::to_owned),
         announces: call.can_announce,
     })
 }

@@ -68,7 +68,10 @@ pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed
             metrics::TAKEOVERS.one();
             tracing::warn!(run.id = %id, attempt = run.attempt, "took run {id} over from {owner}");
         }
-        None => tracing::info!(run.id = %id, attempt = run.attempt, "claimed run {id}"),
+        None => {
+            let traceparent = run.submission.traceparent.as_deref();
+            tracing::info!(run.id = %id, attempt = run.attempt, traceparent, "claimed run {id}");
+        }
     }
 
     let started = Instant::now();

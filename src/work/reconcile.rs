@@ -2,15 +2,15 @@
 //! is decided from the row as it was seen, and the store does it only if the row is still so.
 
 use crate::metrics;
-use crate::run::{Reason, RunId, Status, Verdict, decide};
+use crate::run::{Reason, Status, Verdict, Wake, decide};
 use crate::store::runs::{Settlement, StoreError};
 use crate::work::App;
 
 /// Rows of one step.
 const BATCH: usize = 500;
 
-/// Ends what nobody will end, and answers whose wake-up message the caller must send.
-pub async fn reconcile(app: &App) -> Result<Vec<RunId>, StoreError> {
+/// Ends what nobody will end, and answers the wake-up messages that the caller must send.
+pub async fn reconcile(app: &App) -> Result<Vec<Wake>, StoreError> {
     let overdue = app.runs.overdue(BATCH).await?;
     let verdicts: Vec<Settlement> = overdue
         .runs
@@ -27,7 +27,7 @@ pub async fn reconcile(app: &App) -> Result<Vec<RunId>, StoreError> {
         tracing::warn!(run.id = %id, "gave up run {id}: {}", reason.as_str());
     }
     metrics::RECOVERED.add(settled.announced.len());
-    for id in &settled.announced {
+    for Wake { run_id: id, .. } in &settled.announced {
         tracing::info!(run.id = %id, "announce run {id} again");
     }
     Ok(settled.announced)

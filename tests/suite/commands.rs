@@ -116,6 +116,10 @@ fn a_config_that_fails_is_named_and_keeps_no_other_from_its_result() {
     assert!(code == Some(3) && said.contains("bad.yaml: ") && said.contains("no_such_column"), "{said}");
     let results = std::fs::read_to_string(home.path().join("out/results.csv")).unwrap();
     assert_eq!(results.lines().count(), 2, "{results}");
+    std::fs::write(home.path().join("worse.yaml"), good.replace("top_n: 2", "top_n: 0")).unwrap();
+    std::fs::write(home.path().join("worst.yaml"), good.replace("top_n: 2", "top_n: two")).unwrap();
+    let (code, said) = with(&["worse.yaml", "worst.yaml"]);
+    assert!(code == Some(2) && said.contains("worse.yaml has") && said.contains("worst.yaml has"), "{said}");
     let top_n = "strategy.parameters.top_n";
     for grid in [vec![format!("{top_n}=1"), format!("{top_n}=2")], vec![format!("{top_n}=1,,2")]] {
         let more: Vec<&str> = grid.iter().flat_map(|axis| ["--grid", axis]).collect();

@@ -4,6 +4,7 @@
 #[path = "../support/handler.rs"]
 mod handler;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use backtest_functions::devhost::app::{App, HttpMode};
@@ -370,9 +371,9 @@ async fn checks_keys_when_asked_to() {
 
     app.options.enable_auth = true;
     let host = app.start().await;
-    let keys: Value =
-        serde_json::from_str(&std::fs::read_to_string(app.options.state_dir.join("keys.json")).unwrap())
-            .unwrap();
+    let file = app.options.state_dir.join("keys.json");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let keys: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let key = keys["functions"]["locked"].as_str().unwrap();
     let refused = host.get("/api/locked").await;
     assert_eq!(refused.status(), 401);

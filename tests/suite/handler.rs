@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 
-use crate::support::service::{Answer, Handler, Home, momentum};
+use crate::support::service::{Answer, Handler, Home, momentum, submission};
 
 const FUNCTIONS: [&str; 14] = [
     "submit",
@@ -35,6 +35,29 @@ async fn completed(handler: &Handler, id: &str, config: Value) -> Value {
     assert_eq!(outputs["runs"], json!([{ "v": 1, "run_id": id }]));
     assert!(handler.wake(id).await.status.is_success());
     handler.run(id).await
+}
+
+/// A trace goes from the submit with the messages, also with one that is sent later; what is none is left out.
+#[tokio::test]
+async fn a_trace_goes_with_the_messages() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let submit = async |id: &str, trace: &str| {
+        let mut call = submission(&json!({ "config": momentum(), "run_id": id }), None);
+        call["req"]["Headers"]["traceparent"] = json!([trace]);
+        handler.envelope("submit", &call).await.json()["Outputs"]["runs"].clone()
+    };
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let message = |id: &str| json!([{ "v": 1, "run_id": id, "traceparent": trace }]);
+    assert_eq!(submit("traced", trace).await, message("traced"));
+    assert_eq!(submit("untraced", "nonsense").await, json!([{ "v": 1, "run_id": "untraced" }]));
+
+    // Called plainly, the message is left to reconcile.
+    let plain = handler.http.post(format!("{}/api/backtests", handler.url)).header("traceparent", trace);
+    let answer = handler.send(plain.json(&json!({ "config": momentum(), "run_id": "later" }))).await;
+    assert_eq!(answer.status.as_u16(), 202);
+    let outputs = handler.envelope("reconcile", &json!({})).await.json()["Outputs"]["runs"].clone();
+    assert_eq!(outputs, message("later"));
 }
 
 #[tokio::test]

@@ -273,8 +273,8 @@ impl Pair {
                 }
             }
         }
-        for id in &settled.announced {
-            self.announced(id);
+        for wake in &settled.announced {
+            self.announced(&wake.run_id);
         }
         let forgotten =
             self.rows.values().find(|row| !row.announced && row.due && row.status == Status::Queued);

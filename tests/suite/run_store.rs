@@ -319,7 +319,7 @@ async fn reconcile(store: &Store) -> (Vec<RunId>, Vec<(RunId, Reason)>) {
     let verdicts: Vec<Settlement> =
         overdue.runs.into_iter().map(|run| Settlement { verdict: decide(&run, overdue.now), run }).collect();
     let settled = store.settle(&verdicts).await.unwrap();
-    (settled.announced, settled.ended)
+    (settled.announced.into_iter().map(|wake| wake.run_id).collect(), settled.ended)
 }
 
 async fn a_run_that_was_never_announced_is_announced_once(store: Store) {

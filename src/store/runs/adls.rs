@@ -28,7 +28,7 @@ use super::{
     Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, Tally, ending_of,
 };
 use crate::clock::Timestamp;
-use crate::run::{Reason, Run, RunEvent, RunId, RunState, Status, Verdict, decide};
+use crate::run::{Reason, Run, RunEvent, RunId, RunState, Status, Verdict, Wake, decide};
 use crate::store::blob::{BlobError, Condition, Container, Stamp, join};
 
 /// Version of the documents.
@@ -408,7 +408,7 @@ impl AdlsRuns {
         for (Settlement { run, verdict }, _) in verdicts.iter().zip(done).filter(|(_, done)| *done) {
             match verdict {
                 Verdict::Leave => {}
-                Verdict::Announce => settled.announced.push(run.id.clone()),
+                Verdict::Announce => settled.announced.push(Wake::of(run)),
                 Verdict::GiveUp(how) => settled.ended.push((run.id.clone(), ending_of(*how, run).1)),
             }
         }

@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::run::{Fence, GiveUp, Publication, Reason, Run, RunEvent, RunId, Status, Submission, Verdict};
+use crate::run::{
+    Fence, GiveUp, Publication, Reason, Run, RunEvent, RunId, Status, Submission, Verdict, Wake,
+};
 
 /// Remembers runs. One conformance suite describes all implementations.
 #[async_trait]
@@ -235,8 +237,8 @@ pub struct Settlement {
 /// What settling did.
 #[derive(Debug, Default)]
 pub struct Settled {
-    /// Runs whose wake-up message the caller must send.
-    pub announced: Vec<RunId>,
+    /// Wake-up messages that the caller must send.
+    pub announced: Vec<Wake>,
     /// Runs that ended, with the reason.
     pub ended: Vec<(RunId, Reason)>,
 }

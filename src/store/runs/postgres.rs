@@ -16,6 +16,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::run::{
     Fence, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission, Verdict,
+    Wake,
 };
 use crate::store::migrations;
 use crate::store::pg::{self, Param, PgError, Pool};
@@ -348,7 +349,7 @@ impl PostgresRuns {
                 Verdict::Leave => {}
                 Verdict::Announce => {
                     if self.announce_seen(run, "reconcile").await? {
-                        settled.announced.push(run.id.clone());
+                        settled.announced.push(Wake::of(run));
                     }
                 }
                 Verdict::GiveUp(how) => {

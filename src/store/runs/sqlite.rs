@@ -19,6 +19,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::run::{
     Fence, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission, Verdict,
+    Wake,
 };
 
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_runs.sql")];
@@ -411,7 +412,7 @@ impl RunStore for SqliteRuns {
                     Verdict::Leave => {}
                     Verdict::Announce => {
                         if announce(tx, run, "reconcile")? {
-                            settled.announced.push(run.id.clone());
+                            settled.announced.push(Wake::of(run));
                         }
                     }
                     Verdict::GiveUp(how) => {
