@@ -15,6 +15,7 @@ use deltalake::parquet::arrow::ArrowWriter;
 use deltalake::parquet::basic::Compression;
 use deltalake::parquet::errors::ParquetError;
 use deltalake::parquet::file::properties::WriterProperties;
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::{ENGINE_VERSION, document, page, sha256_hex};
@@ -117,9 +118,63 @@ pub fn artifacts(
     summary: &Value,
 ) -> Result<Vec<Artifact>, ReportError> {
     let wanted = &facts.config.output;
-    let mut files = Files::default();
-    let resolved = resolved_config(facts);
+    // Side by side; each part holds what shares a table.
+    type Part<'p> = &'p (dyn Fn(&mut Files) -> Result<(), ReportError> + Sync);
+    let parts: [Part<'_>; 7] = [
+        &|files| config_files(files, facts),
+        &|files| {
+            let trades = trades(outcome);
+            if wanted.save_trades {
+                files.csv("trades.csv", &trades)?;
+                files.csv("rejected_orders.csv", &rejected_orders(outcome))?;
+            }
+            if wanted.save_trades_parquet {
+                files.parquet("trades.parquet", &trades)?;
+            }
+            Ok(())
+        },
+        &|files| daily_files(files, facts, outcome),
+        &|files| {
+            if wanted.save_metrics_parquet {
+                files.parquet("metrics_rolling.parquet", &rolling_windows(outcome))?;
+            }
+            Ok(())
+        },
+        &|files| {
+            if wanted.save_positions_snapshot {
+                files.parquet("daily_positions.parquet", &positions(market, outcome))?;
+            }
+            Ok(())
+        },
+        &|files| record_files(files, facts, outcome),
+        &|files| {
+            files.text("report.html", page::report_page(facts, market, outcome)?);
+            if wanted.save_plots {
+                for (name, svg) in page::plots(facts, outcome) {
+                    files.text(&format!("plots/{name}.svg"), svg);
+                }
+            }
+            if wanted.save_metrics_json {
+                files.json("summary.json", summary)?;
+            }
+            if wanted.save_summary_parquet {
+                files.parquet("summary.parquet", &one_row(summary))?;
+            }
+            Ok(())
+        },
+    ];
+    let made = parts.par_iter().map(|part| {
+        let mut files = Files::default();
+        part(&mut files)?;
+        Ok(files.0)
+    });
+    let made: Vec<Vec<Artifact>> = made.collect::<Result<_, ReportError>>()?;
+    Ok(made.concat())
+}
 
+fn config_files(files: &mut Files, facts: &Facts<'_>) -> Result<(), ReportError> {
+    let wanted = &facts.config.output;
+    let resolved = resolved_config(facts);
     files.text("config.yaml", document::to_yaml(facts.submitted)?);
     if wanted.save_resolved_config_json {
         files.json("config.resolved.json", &resolved)?;
@@ -129,15 +184,11 @@ pub fn artifacts(
         let id = Column::Texts(vec![facts.run_id.to_string()]);
         files.parquet("config.parquet", &[("run_id", id), ("config_json", Column::Texts(vec![text]))])?;
     }
+    Ok(())
+}
 
-    let trades = trades(outcome);
-    if wanted.save_trades {
-        files.csv("trades.csv", &trades)?;
-        files.csv("rejected_orders.csv", &rejected_orders(outcome))?;
-    }
-    if wanted.save_trades_parquet {
-        files.parquet("trades.parquet", &trades)?;
-    }
+fn daily_files(files: &mut Files, facts: &Facts<'_>, outcome: &Outcome) -> Result<(), ReportError> {
+    let wanted = &facts.config.output;
     let daily = daily(outcome);
     if wanted.save_daily_metrics {
         files.csv("daily_metrics.csv", &daily)?;
@@ -149,12 +200,13 @@ pub fn artifacts(
     }
     if wanted.save_metrics_parquet {
         files.parquet("metrics_timeseries.parquet", &daily)?;
-        files.parquet("metrics_rolling.parquet", &rolling_windows(outcome))?;
     }
-    if wanted.save_positions_snapshot {
-        files.parquet("daily_positions.parquet", &positions(market, outcome))?;
-    }
-    if wanted.save_constraint_hits {
+    Ok(())
+}
+
+/// What only some strategies leave, and what went otherwise than asked.
+fn record_files(files: &mut Files, facts: &Facts<'_>, outcome: &Outcome) -> Result<(), ReportError> {
+    if facts.config.output.save_constraint_hits {
         files.json("constraint_hits.json", &constraint_hits(outcome))?;
     }
     if !outcome.delisted.is_empty() {
@@ -173,19 +225,7 @@ pub fn artifacts(
             files.csv(&format!("strategy_debug/{}.csv", kind.as_str()), &debug_rows(outcome, debug, kind))?;
         }
     }
-    files.text("report.html", page::report_page(facts, market, outcome)?);
-    if wanted.save_plots {
-        for (name, svg) in page::plots(facts, outcome) {
-            files.text(&format!("plots/{name}.svg"), svg);
-        }
-    }
-    if wanted.save_metrics_json {
-        files.json("summary.json", summary)?;
-    }
-    if wanted.save_summary_parquet {
-        files.parquet("summary.parquet", &one_row(summary))?;
-    }
-    Ok(files.0)
+    Ok(())
 }
 
 /// The manifest of `files`; its bytes are what the row's hash proves.

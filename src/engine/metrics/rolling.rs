@@ -1,9 +1,11 @@
 //! Measures over a moving window of days.
 
+use std::ops::Range;
+
 use chrono::NaiveDate;
 
 use super::drawdown;
-use super::returns::{DAYS_PER_YEAR, STILL, annualized_volatility, mean, sum_of};
+use super::returns::{DAYS_PER_YEAR, STILL, annualized_volatility, mean};
 use crate::engine::Daily;
 
 /// The windows that are written to files, in days.
@@ -43,12 +45,18 @@ pub struct Rolling {
 pub fn rolling(daily: &Daily, windows: &[usize]) -> Rolling {
     let mut table = Rolling::default();
     let n_trades: Vec<f64> = daily.n_trades.iter().copied().map(f64::from).collect();
+    let turnover = Sums::of(&daily.turnover);
+    let commission = Sums::of(&daily.commission);
+    let slippage_cost = Sums::of(&daily.slippage_cost);
+    let n_trades = Sums::of(&n_trades);
+    let gross_exposure = Sums::of(&daily.gross_exposure);
+    let net_exposure = Sums::of(&daily.net_exposure);
     for &window in windows.iter().filter(|&&window| window >= 2) {
         for (day, &date) in daily.date.iter().enumerate() {
-            let range = (day + 1).checked_sub(window).map(|from| from..day + 1);
-            let over = |values: &[f64], measure: fn(&[f64]) -> f64| Some(measure(&values[range.clone()?]));
-            let sum = |values: &[f64]| over(values, |values| sum_of(values, |value| value));
-            let average = |values: &[f64]| sum(values).map(|sum| sum / window as f64);
+            let days = (day + 1).checked_sub(window).map(|from| from..day + 1);
+            let over = |values: &[f64], measure: fn(&[f64]) -> f64| Some(measure(&values[days.clone()?]));
+            let sum = |sums: &Sums| days.clone().map(|days| sums.over(&days));
+            let average = |sums: &Sums| sum(sums).map(|sum| sum / window as f64);
             let volatility = over(&daily.daily_return, |r| annualized_volatility(r).unwrap_or(0.0));
             let yearly = over(&daily.daily_return, |r| mean(r).unwrap_or(0.0) * DAYS_PER_YEAR);
 
@@ -60,15 +68,33 @@ pub fn rolling(daily: &Daily, windows: &[usize]) -> Rolling {
                 volatility.filter(|&v| v > STILL * DAYS_PER_YEAR.sqrt()).zip(yearly).map(|(v, y)| y / v),
             );
             table.rolling_max_drawdown.push(over(&daily.portfolio_value, drawdown::deepest));
-            table.turnover_sum.push(sum(&daily.turnover));
-            table.commission_sum.push(sum(&daily.commission));
-            table.slippage_cost_sum.push(sum(&daily.slippage_cost));
+            table.turnover_sum.push(sum(&turnover));
+            table.commission_sum.push(sum(&commission));
+            table.slippage_cost_sum.push(sum(&slippage_cost));
             table.n_trades_sum.push(sum(&n_trades));
-            table.gross_exposure_avg.push(average(&daily.gross_exposure));
-            table.net_exposure_avg.push(average(&daily.net_exposure));
+            table.gross_exposure_avg.push(average(&gross_exposure));
+            table.net_exposure_avg.push(average(&net_exposure));
         }
     }
     table
+}
+
+/// Sums of a column up to each day, starting at 0. What lies between two days is their difference.
+struct Sums(Vec<f64>);
+
+impl Sums {
+    fn of(values: &[f64]) -> Self {
+        let mut sum = 0.0;
+        let up_to = values.iter().map(|value| {
+            sum += value;
+            sum
+        });
+        Self(std::iter::once(0.0).chain(up_to).collect())
+    }
+
+    fn over(&self, days: &Range<usize>) -> f64 {
+        self.0[days.end] - self.0[days.start]
+    }
 }
 
 /// Total return of a series of returns.
