@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// The reference of configs: its examples, options, defaults and words.
+mod config_docs;
 /// Configs: every fault, each with its path.
 mod config_faults;
 /// A running engine does not allocate.
