@@ -19,7 +19,7 @@ use super::delta::{self, Location, StorageOptions, Table, TableError};
 use super::parquet::{self, ParquetFile, ReadError, Selection};
 use super::pg::PgError;
 use super::rows::{self, Context, Origin, PriceCollector, SignalCollector, Window};
-use super::signals::postgres::{Composite, PostgresSignals};
+use super::signals::postgres::{self, PostgresSignals, Served};
 use crate::engine::config::{BacktestConfig, Fault, PriceSource, SignalColumns, SignalSource};
 use crate::engine::market::{PriceRows, SignalRows};
 
@@ -113,6 +113,18 @@ pub enum LoadError {
         /// The columns that are there.
         found: String,
     },
+    /// There is no signal to decide by.
+    #[error(
+        "{place} has no row of the universe between {first} and {last}; `backtests sync` brings it up to date"
+    )]
+    NoSignals {
+        /// The table.
+        place: &'static str,
+        /// First day asked for.
+        first: NaiveDate,
+        /// Last day asked for.
+        last: NaiveDate,
+    },
     /// A file is not what it says.
     #[error("read {place}")]
     Unreadable {
@@ -200,17 +212,11 @@ impl MarketData {
         wanted: SignalPlace<'_>,
         versions: &mut serde_json::Map<String, Value>,
     ) -> Result<Option<SignalRows>, LoadError> {
-        let columns = match config.signal_columns() {
-            SignalColumns::None if !config.reads_signal_rows() => return Ok(None),
-            // Which symbols have a row is all that is asked.
-            SignalColumns::None => Some(Vec::new()),
-            SignalColumns::All => None,
-            SignalColumns::Named(names) => Some(names.iter().map(|name| name.to_ascii_lowercase()).collect()),
-        };
+        let Some(columns) = signal_columns(config) else { return Ok(None) };
         let (place, optional) = match wanted {
             SignalPlace::Files { place, optional } => (place, optional),
             SignalPlace::Served(signals) => {
-                let (rows, version) = served(signals, window, columns.as_deref()).await?;
+                let (rows, version) = served(signals, window, config.start_date, columns.as_deref()).await?;
                 versions.insert("signals".into(), version);
                 return Ok(Some(rows));
             }
@@ -249,8 +255,8 @@ impl MarketData {
         versions.insert("prices".into(), describe(&place, &prices, adjusted));
 
         let mut signals = Vec::new();
-        let reads_signals = config.signal_columns() != SignalColumns::None || config.reads_signal_rows();
-        match self.signal_place(config).map_err(LoadError::Refused)?.filter(|_| reads_signals) {
+        let columns = signal_columns(config);
+        match self.signal_place(config).map_err(LoadError::Refused)?.filter(|_| columns.is_some()) {
             Some(SignalPlace::Files { place, optional }) => {
                 match self.open(&place, "data.signal_path", &window.symbols).await {
                     Ok(sources) => {
@@ -262,7 +268,10 @@ impl MarketData {
                 }
             }
             Some(SignalPlace::Served(served)) => {
-                versions.insert("signals".into(), self::served(served, &window, None).await?.1);
+                let columns = columns.flatten();
+                let (_, version) =
+                    self::served(served, &window, config.start_date, columns.as_deref()).await?;
+                versions.insert("signals".into(), version);
             }
             None => {}
         }
@@ -685,33 +694,84 @@ fn describe(place: &Place, sources: &[Source], adjusted: bool) -> Value {
     about
 }
 
-/// Signals of the window as Postgres serves them, of the columns that are wanted, and what was read.
+/// The signal columns that are read, in lower case; all of them without names. `None` if no row is read. Without any
+/// column it only matters who has a row.
+fn signal_columns(config: &BacktestConfig) -> Option<Option<Vec<String>>> {
+    match config.signal_columns() {
+        SignalColumns::None => config.reads_signal_rows().then(|| Some(Vec::new())),
+        SignalColumns::All => Some(None),
+        SignalColumns::Named(names) => {
+            Some(Some(names.iter().map(|name| name.to_ascii_lowercase()).collect()))
+        }
+    }
+}
+
+/// Suffix of a strategy's name in the name of its column.
+const PERCENTILE: &str = "_percentile";
+
+/// Signals of the window as Postgres serves them, of the columns that are wanted, and what was read: composites and, for
+/// each strategy, its percentiles beside them.
 async fn served(
     signals: &PostgresSignals,
     window: &Arc<Window>,
+    start: NaiveDate,
     wanted: Option<&[String]>,
 ) -> Result<(SignalRows, Value), LoadError> {
     let names = ["composite_percentile", "composite_rank", "strategies_present", "strategies_hit"];
+    let strategies = wanted.map(|wanted| {
+        let columns = wanted.iter().filter(|name| !names.contains(&name.as_str()));
+        columns.filter_map(|name| Some(name.strip_suffix(PERCENTILE)?.to_owned())).collect::<Vec<_>>()
+    });
+    let asked = postgres::Window {
+        first: window.first,
+        last: window.last,
+        symbols: (!window.symbols.is_empty()).then_some(window.symbols.as_slice()),
+        strategies: strategies.as_deref(),
+    };
     let (context, mut rows) = (Context::new(window), SignalRows::default());
-    let mut columns = names.map(|name| (name.to_owned(), Vec::new()));
-    let asked = (!window.symbols.is_empty()).then_some(window.symbols.as_slice());
-    let each = &mut |row: Composite| {
-        let Some(symbol) = context.id(&row.symbol) else { return };
-        rows.date.push(row.date.to_epoch_days());
-        rows.symbol.push(symbol);
-        let cells = [
-            row.composite_percentile,
-            f64::from(row.composite_rank),
-            f64::from(row.strategies_present),
-            f64::from(row.strategies_hit),
-        ];
-        for ((_, column), cell) in columns.iter_mut().zip(cells) {
-            column.push(cell);
+    rows.columns = names.map(|name| (name.to_owned(), Vec::new())).into();
+    // The rows of the day whose percentiles are coming, by symbol.
+    let mut day: (i32, HashMap<u32, usize>) = (i32::MIN, HashMap::new());
+    let each = &mut |row: Served| match row {
+        Served::Composite(row) => {
+            let Some(symbol) = context.id(&row.symbol) else { return };
+            rows.date.push(row.date.to_epoch_days());
+            rows.symbol.push(symbol);
+            let cells = [
+                row.composite_percentile,
+                f64::from(row.composite_rank),
+                f64::from(row.strategies_present),
+                f64::from(row.strategies_hit),
+            ];
+            for ((_, column), cell) in rows.columns.iter_mut().zip(cells) {
+                column.push(cell);
+            }
+        }
+        Served::Percentile(row) => {
+            let date = row.date.to_epoch_days();
+            if date != day.0 {
+                let first = rows.date.partition_point(|&known| known < date);
+                let symbols = (first..).zip(&rows.symbol[first..]).zip(&rows.date[first..]);
+                let of_day = symbols.take_while(|(_, known)| **known == date);
+                day = (date, of_day.map(|((at, &symbol), _)| (symbol, at)).collect());
+            }
+            let Some(&at) = context.id(&row.symbol).and_then(|symbol| day.1.get(&symbol)) else { return };
+            let name = format!("{}{PERCENTILE}", row.strategy);
+            let column = match rows.columns.iter().position(|(known, _)| *known == name) {
+                Some(column) => column,
+                None => {
+                    rows.columns.push((name, vec![f64::NAN; rows.date.len()]));
+                    rows.columns.len() - 1
+                }
+            };
+            rows.columns[column].1[at] = row.rank_percentile;
         }
     };
-    let digest = signals.window(window.first, window.last, asked, each).await?;
+    let digest = signals.window(&asked, each).await?;
+    if rows.date.last().is_none_or(|&last| last < start.to_epoch_days()) {
+        return Err(LoadError::NoSignals { place: SERVED_TABLE, first: start, last: window.last });
+    }
     rows.symbols = context.into_names();
-    let is_wanted = |name: &String| wanted.is_none_or(|all| all.iter().any(|one| one == name));
-    rows.columns = columns.into_iter().filter(|(name, _)| is_wanted(name)).collect();
+    rows.columns.retain(|(name, _)| wanted.is_none_or(|all| all.contains(name)));
     Ok((rows, json!({ "table": SERVED_TABLE, "rows_sha256": digest })))
 }

@@ -9,7 +9,7 @@ use backtest_functions::signal::{Terms, Weights};
 use backtest_functions::store::delta::{Location, StorageOptions, Table, TableError};
 use backtest_functions::store::parquet::{Selection, scan};
 use backtest_functions::store::signals::lake::{COMPOSITES, Held, RANKING_SIGNALS, RANKINGS, SignalLake};
-use backtest_functions::store::signals::postgres::SyncState;
+use backtest_functions::store::signals::postgres::{SyncState, Window};
 use backtest_functions::work::sync::{Asked, Side, Situation, SyncTerms, Why, audited, due, look};
 use deltalake::arrow::array::UInt32Array;
 use deltalake::arrow::compute::take_record_batch;
@@ -440,11 +440,12 @@ async fn served_rows_have_a_version_that_follows_them() {
     synced.well().await;
     let signals = synced.sync.postgres.as_ref().unwrap();
     let (first, last) = ("2020-01-01".parse().unwrap(), "2020-01-31".parse().unwrap());
-    let before = signals.window(first, last, None, &mut |_| ()).await.unwrap();
-    assert_eq!(signals.window(first, last, None, &mut |_| ()).await.unwrap(), before);
+    let january = Window { first, last, symbols: None, strategies: Some(&[]) };
+    let before = signals.window(&january, &mut |_| ()).await.unwrap();
+    assert_eq!(signals.window(&january, &mut |_| ()).await.unwrap(), before);
     let by_hand = "UPDATE ranking.composite_signal_daily SET composite_percentile = 0.5 WHERE symbol = 'A'";
     connect(&dsn).await.batch_execute(by_hand).await.unwrap();
-    assert_ne!(signals.window(first, last, None, &mut |_| ()).await.unwrap(), before);
+    assert_ne!(signals.window(&january, &mut |_| ()).await.unwrap(), before);
 }
 
 #[tokio::test]
@@ -841,6 +842,50 @@ async fn a_backtest_reads_the_same_signals_from_postgres_as_from_the_lake() {
         assert_eq!(delta["final_equity"], served["final_equity"]);
         assert!(delta["final_equity"].is_number());
     }
+}
+
+#[tokio::test]
+async fn a_backtest_reads_the_percentiles_of_strategies_from_postgres() {
+    let Some(dsn) = database() else { return };
+    let home = Home::with_sample(8, 400);
+    let lake = home.lake();
+    let lake = lake.to_str().unwrap();
+    run_well(&["lake", "rank", "--lake", lake], home.path());
+    let synced = program().args(["sync", "--lake", lake]).env("POSTGRES_DSN", &dsn).output().unwrap();
+    assert!(synced.status.success(), "{synced:?}");
+    let run = |id: &str, source: &str| {
+        let text = format!(
+            "start_date: 2001-01-02\nend_date: 2001-06-29\nuniverse: {{symbols: ['*']}}\n\
+             data: {{signal_source: {source}}}\n\
+             strategy: {{class: TopNSignalStrategy, parameters: {{signal_column: reversal_21d_percentile, top_n: 3, rebalance: weekly}}}}\n"
+        );
+        std::fs::write(home.path().join("config.yaml"), text).unwrap();
+        let output = program()
+            .current_dir(home.path())
+            .args(["run", "config.yaml", "--run-id", id, "--lake", lake, "--out", "out"])
+            .env("POSTGRES_DSN", &dsn)
+            .output()
+            .unwrap();
+        let trades = std::fs::read_to_string(home.path().join("out").join(id).join("trades.csv"));
+        (output, trades.unwrap_or_default())
+    };
+    // Ranked by the same formula, so that the percentiles are those that a backtest computes from prices.
+    let (computed, served) = (run("computed", "auto").1, run("served", "postgres").1);
+    assert!(computed.lines().count() > 10 && computed == served);
+
+    let admin = connect(&dsn).await;
+    let turn = "UPDATE ranking.ranking_signal SET rank_percentile = 1 - rank_percentile";
+    admin.batch_execute(turn).await.unwrap();
+    assert_ne!(run("turned", "postgres").1, served);
+
+    admin
+        .batch_execute("DELETE FROM ranking.composite_signal_daily WHERE date >= '2001-01-01'")
+        .await
+        .unwrap();
+    let output = run("empty", "postgres").0;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(3), "{said}");
+    assert!(said.contains("has no row of the universe between 2001-01-02 and 2001-06-29"), "{said}");
 }
 
 /// A text without what names the source of signals, and without what follows from its length.

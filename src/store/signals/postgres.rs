@@ -114,14 +114,12 @@ impl PostgresSignals {
         rows.iter().map(|row| Ranking::of(row).map_err(PgError::from)).collect()
     }
 
-    /// Hands over the composites of a range of dates, of some symbols or all, in order of date and rank, and answers a
-    /// digest of them: equal digests mean equal rows.
+    /// Hands over the composites of a window in order of date and rank, then the percentiles of its strategies in order
+    /// of date, strategy and symbol, and answers a digest of all of them: equal digests mean equal rows.
     pub async fn window(
         &self,
-        first: NaiveDate,
-        last: NaiveDate,
-        symbols: Option<&[String]>,
-        each: &mut (dyn FnMut(Composite) + Send),
+        window: &Window<'_>,
+        each: &mut (dyn FnMut(Served) + Send),
     ) -> Result<String, PgError> {
         let mut lent = pg::lend(&self.pool).await?;
         let snapshot = lent
@@ -134,18 +132,82 @@ impl PostgresSignals {
         snapshot.batch_execute(pg::AT_LEISURE).await?;
         // Of the rows themselves: what was noted when they were written says nothing of a change by hand.
         let mut digest = Sha256::new();
-        let params: [Param<'_>; 3] =
-            [(&first, Type::DATE), (&last, Type::DATE), (&symbols, Type::TEXT_ARRAY)];
-        let rows = snapshot.query_typed_raw(sql!("signals.window"), params).await?;
+        let Window { first, last, symbols, strategies } = window;
+        let rows_of =
+            || -> [Param<'_>; 3] { [(first, Type::DATE), (last, Type::DATE), (symbols, Type::TEXT_ARRAY)] };
+        let rows = snapshot.query_typed_raw(sql!("signals.window"), rows_of()).await?;
         let mut rows = std::pin::pin!(rows);
         while let Some(row) = rows.try_next().await? {
             let row = Composite::of(&row)?;
             row.add_to(&mut digest);
-            each(row);
+            each(Served::Composite(row));
+        }
+        if strategies.is_none_or(|strategies| !strategies.is_empty()) {
+            let params: Vec<Param<'_>> =
+                rows_of().into_iter().chain([(strategies as _, Type::TEXT_ARRAY)]).collect();
+            let rows = snapshot.query_typed_raw(sql!("signals.window_ranking"), params).await?;
+            let mut rows = std::pin::pin!(rows);
+            while let Some(row) = rows.try_next().await? {
+                let row = Percentile::of(&row)?;
+                row.add_to(&mut digest);
+                each(Served::Percentile(row));
+            }
         }
         snapshot.commit().await?;
         lent.give_back();
         Ok(format!("{:x}", digest.finalize()))
+    }
+}
+
+/// What is read for a backtest.
+#[derive(Debug, Clone, Copy)]
+pub struct Window<'a> {
+    /// First day.
+    pub first: NaiveDate,
+    /// Last day.
+    pub last: NaiveDate,
+    /// Only these symbols; `None` means all.
+    pub symbols: Option<&'a [String]>,
+    /// Percentiles of these strategies too; `None` means all.
+    pub strategies: Option<&'a [String]>,
+}
+
+/// A row that was read for a backtest.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Served {
+    /// A row of `composite_signal_daily`.
+    Composite(Composite),
+    /// A row of `ranking_signal`.
+    Percentile(Percentile),
+}
+
+/// The percentile of a symbol among those that a strategy ranks on a day.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the columns of the table, under their names")]
+pub struct Percentile {
+    pub date: NaiveDate,
+    pub symbol: String,
+    pub strategy: String,
+    pub rank_percentile: f64,
+}
+
+impl Percentile {
+    fn add_to(&self, digest: &mut Sha256) {
+        digest.update(self.date.to_epoch_days().to_le_bytes());
+        for text in [&self.symbol, &self.strategy] {
+            digest.update((text.len() as u64).to_le_bytes());
+            digest.update(text);
+        }
+        digest.update(self.rank_percentile.to_le_bytes());
+    }
+
+    fn of(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            date: row.try_get("date")?,
+            symbol: row.try_get("symbol")?,
+            strategy: row.try_get("strategy")?,
+            rank_percentile: row.try_get("rank_percentile")?,
+        })
     }
 }
 
