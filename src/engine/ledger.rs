@@ -195,12 +195,13 @@ impl Ledger {
         }
     }
 
-    /// Cash plus positions at `prices`, one cell per symbol; at the last known price where that is NaN.
+    /// Cash plus positions at `prices`, one cell per symbol; at the last known price where nothing trades at it: where it
+    /// is NaN or not above 0.
     pub(crate) fn equity_at(&self, prices: &[f64]) -> f64 {
         self.held.iter().fold(self.cash, |equity, symbol| {
             let position = &self.positions[symbol.index()];
             let price = prices[symbol.index()];
-            equity + position.shares * if price.is_nan() { position.last_price } else { price }
+            equity + position.shares * if price > 0.0 { price } else { position.last_price }
         })
     }
 }

@@ -41,6 +41,8 @@ pub struct PriceRows {
     pub exchange: Vec<Option<String>>,
     /// The rows. They stay in the pieces that they were decoded in: joining them would copy every number once more.
     pub chunks: Vec<PriceDays>,
+    /// What the reader of the results should know about them.
+    pub warnings: Vec<String>,
 }
 
 /// Some price rows; parallel columns. [`PriceDays::from`] packs them.
@@ -269,7 +271,7 @@ impl Market {
         let ids = names.ids_of(&prices.symbols);
         let calendar = Calendar::of(config, &prices.chunks, &ids)?;
         let needed = config.price_columns();
-        let mut warnings = Vec::new();
+        let mut warnings = prices.warnings.clone();
 
         let benchmark = match &config.benchmark {
             Some(Benchmark::Symbol(symbol)) => Some(benchmark_closes(config, &calendar, &prices, symbol)?),

@@ -20,7 +20,7 @@ use super::parquet::{self, ParquetFile, ReadError, Selection};
 use super::pg::PgError;
 use super::rows::{self, Context, Origin, PriceCollector, SignalCollector, Window};
 use super::signals::postgres::{self, PostgresSignals, Served};
-use crate::engine::config::{BacktestConfig, Fault, PriceSource, SignalColumns, SignalSource};
+use crate::engine::config::{BacktestConfig, Fault, PriceSource, SignalColumns, SignalSource, Symbols};
 use crate::engine::market::{PriceRows, SignalRows};
 
 /// Table of daily bars below the lake root, read when a config names no `data.price_path`.
@@ -292,7 +292,9 @@ impl MarketData {
     fn price_place(&self, config: &BacktestConfig) -> Result<Place, Fault> {
         let adls = config.data.price_source == PriceSource::Adls;
         match (&config.data.price_path, &self.lake) {
-            (Some(path), _) => self.place(path, adls, "data.price_path"),
+            (Some(path), _) => {
+                self.place(path, adls, "data.price_path").and_then(|place| listed(place, config))
+            }
             (None, Some(Location::Local(_))) if adls => Err(Fault {
                 path: "data.price_source".into(),
                 message: "is ADLS, but the lake here is a folder".into(),
@@ -306,6 +308,13 @@ impl MarketData {
     }
 
     fn signal_place(&self, config: &BacktestConfig) -> Result<Option<SignalPlace<'_>>, Fault> {
+        let is_folder = matches!(self.lake, Some(Location::Local(_)));
+        if config.data.signal_source == SignalSource::Adls && config.data.signal_path.is_none() && is_folder {
+            return Err(Fault {
+                path: "data.signal_source".into(),
+                message: "is ADLS, but the lake here is a folder".into(),
+            });
+        }
         let adls = match config.data.signal_source {
             SignalSource::Auto => config.data.price_source == PriceSource::Adls,
             SignalSource::Local => false,
@@ -314,7 +323,7 @@ impl MarketData {
         };
         match (&config.data.signal_path, &self.lake) {
             (Some(path), _) => {
-                let place = self.place(path, adls, "data.signal_path")?;
+                let place = listed(self.place(path, adls, "data.signal_path")?, config)?;
                 Ok(Some(SignalPlace::Files { place, optional: false }))
             }
             // The lake's signals belong to the lake's prices; a config that brings its own prices does not get them.
@@ -692,6 +701,15 @@ fn describe(place: &Place, sources: &[Source], adjusted: bool) -> Value {
         about["adjusted"] = json!(true);
     }
     about
+}
+
+/// A place, unless it has a file for each symbol and nobody says which.
+fn listed(place: Place, config: &BacktestConfig) -> Result<Place, Fault> {
+    if matches!(place, Place::PerSymbol(_)) && config.universe.symbols == Symbols::All {
+        let message = "must list the symbols of a path with {symbol}";
+        return Err(Fault { path: "universe.symbols".into(), message: message.into() });
+    }
+    Ok(place)
 }
 
 /// The signal columns that are read, in lower case; all of them without names. `None` if no row is read. Without any

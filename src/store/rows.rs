@@ -114,6 +114,8 @@ struct Keys {
     symbol: Vec<u32>,
     /// Their positions; `None` means every row.
     rows: Option<Vec<u32>>,
+    /// Rows that are left out because their date cannot be read.
+    undated: usize,
 }
 
 impl Maker {
@@ -128,7 +130,7 @@ impl Maker {
         let days = parquet::as_days(batch.required("date")?).map_err(|source| batch.unreadable(source))?;
         let in_time = days.null_count() == 0 && days.values().iter().all(|day| range.contains(day));
         if in_time && !symbol.contains(&LEFT_OUT) {
-            return Ok(Keys { date: days.into_parts().1.into(), symbol, rows: None });
+            return Ok(Keys { date: days.into_parts().1.into(), symbol, rows: None, undated: 0 });
         }
         let wanted = |&row: &u32| {
             let row = row as usize;
@@ -139,6 +141,7 @@ impl Maker {
             date: rows.iter().map(|&row| days.value(row as usize)).collect(),
             symbol: rows.iter().map(|&row| symbol[row as usize]).collect(),
             rows: Some(rows),
+            undated: days.null_count(),
         })
     }
 
@@ -249,6 +252,9 @@ pub(super) fn price_columns(wanted: PriceColumns) -> Vec<String> {
 /// Price rows of one batch.
 pub(super) struct PricePiece {
     rows: PriceDays,
+    undated: usize,
+    /// Rows with a close and no adjusted one, though there is such a column.
+    unadjusted: usize,
     /// Whether splits and dividends were put into the prices.
     adjusted: bool,
     /// The last exchange of each symbol that has one; `None` without such a column.
@@ -279,18 +285,25 @@ pub(super) fn price_pieces(
         }
         let adjusted = ADJUSTED_CLOSE.iter().find_map(|name| batch.take(name));
         let adjusted = adjusted.map(|column| batch.doubles(column, &keys)).transpose()?;
-        if let Some(adjusted) = &adjusted {
-            adjust(&mut chunk, adjusted);
-        }
+        let unadjusted = adjusted.as_ref().map_or(0, |adjusted| adjust(&mut chunk, adjusted));
         let exchange = batch.take("exchange").map(|column| exchanges(&batch, &column, &keys)).transpose()?;
         (chunk.date, chunk.symbol) = (keys.date, keys.symbol);
-        Ok(PricePiece { rows: chunk.into(), adjusted: adjusted.is_some(), exchange })
+        Ok(PricePiece {
+            rows: chunk.into(),
+            undated: keys.undated,
+            unadjusted,
+            adjusted: adjusted.is_some(),
+            exchange,
+        })
     }
 }
 
-/// Puts splits and dividends into all prices of a bar, and keeps its dollar volume.
-fn adjust(chunk: &mut PriceChunk, adjusted_close: &[f64]) {
+/// Puts splits and dividends into all prices of a bar, and keeps its dollar volume. Counts the bars for which they are
+/// not known.
+fn adjust(chunk: &mut PriceChunk, adjusted_close: &[f64]) -> usize {
+    let mut unknown = 0;
     for (row, adjusted) in adjusted_close.iter().enumerate() {
+        unknown += usize::from(adjusted.is_nan() && !chunk.close[row].is_nan());
         let factor = adjusted / chunk.close[row];
         if factor.is_finite() && factor > 0.0 {
             chunk.open[row] *= factor;
@@ -305,6 +318,7 @@ fn adjust(chunk: &mut PriceChunk, adjusted_close: &[f64]) {
             }
         }
     }
+    unknown
 }
 
 fn exchanges(batch: &Batch, column: &ArrayRef, keys: &Keys) -> Result<HashMap<u32, String>, LoadError> {
@@ -325,6 +339,8 @@ fn exchanges(batch: &Batch, column: &ArrayRef, keys: &Keys) -> Result<HashMap<u3
 pub(super) struct PriceCollector {
     rows: PriceRows,
     exchange: Option<HashMap<u32, String>>,
+    undated: usize,
+    unadjusted: usize,
     pub(super) adjusted: bool,
 }
 
@@ -332,6 +348,8 @@ impl PriceCollector {
     pub(super) fn push(&mut self, piece: PricePiece) {
         self.rows.chunks.push(piece.rows);
         self.adjusted |= piece.adjusted;
+        self.undated += piece.undated;
+        self.unadjusted += piece.unadjusted;
         if let Some(exchange) = piece.exchange {
             self.exchange.get_or_insert_default().extend(exchange);
         }
@@ -341,7 +359,13 @@ impl PriceCollector {
         let symbols = context.into_names();
         let exchange =
             self.exchange.map(|mut known| (0..symbols.len() as u32).map(|id| known.remove(&id)).collect());
-        PriceRows { symbols, exchange: exchange.unwrap_or_default(), ..self.rows }
+        let faults = [
+            (self.undated, "price rows have no date that can be read; they are left out"),
+            (self.unadjusted, "price rows have no adjusted close; their prices stay as they are"),
+        ];
+        let warnings = faults.into_iter().filter(|&(count, _)| count > 0);
+        let warnings = warnings.map(|(count, what)| format!("{count} {what}")).collect();
+        PriceRows { symbols, exchange: exchange.unwrap_or_default(), warnings, ..self.rows }
     }
 }
 

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::{ENGINE_VERSION, document, page, sha256_hex};
-use crate::engine::config::BacktestConfig;
+use crate::engine::config::{BacktestConfig, folder_of};
 use crate::engine::market::{Market, SymbolId};
 use crate::engine::metrics::periods::{PeriodReturns, YearReturns};
 use crate::engine::metrics::rolling::rolling;
@@ -215,7 +215,7 @@ fn record_files(files: &mut Files, facts: &Facts<'_>, outcome: &Outcome) -> Resu
     if let Some(blend) = &outcome.blend {
         for (leg, name) in blend.legs.iter().enumerate() {
             let weights = blend_weights(outcome, blend, BlendStage::Leg(leg));
-            files.csv(&format!("legs/{}/weights.csv", file_name(name)), &weights)?;
+            files.csv(&format!("legs/{}/weights.csv", folder_of(name)), &weights)?;
         }
         files.csv("blend/pre_constraints.csv", &blend_weights(outcome, blend, BlendStage::Pre))?;
         files.csv("blend/post_constraints.csv", &blend_weights(outcome, blend, BlendStage::Post))?;
@@ -555,11 +555,6 @@ fn debug_rows(outcome: &Outcome, debug: &DebugTable, kind: DebugKind) -> [Named<
         ("value", Column::Numbers(rows.iter().map(|&row| debug.value[row]).collect())),
         ("rule", Column::Texts(rows.iter().map(|&row| debug.text[row].clone()).collect())),
     ]
-}
-
-/// A name that people chose, as part of a path.
-fn file_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
 /// Results of several runs side by side, a row each, as CSV and Parquet: the fields of their summaries that are

@@ -36,7 +36,7 @@ pub(crate) fn panel(symbols: usize, days: usize) -> Market {
     let symbols = (0..symbols).map(|n| format!("S{n:05}")).collect();
     assemble(
         &momentum(5, "momentum_12_1"),
-        PriceRows { symbols, exchange: Vec::new(), chunks: vec![rows.into()] },
+        PriceRows { symbols, chunks: vec![rows.into()], ..PriceRows::default() },
     )
 }
 

@@ -158,6 +158,8 @@ fn legs_are_checked_with_their_place() {
             { "name": "x", "weight": -1, "strategy": { "class": "TopNSignalStrategy" } },
             { "name": "x", "alpha": 1, "weight": 1, "strategy": { "type": "composite", "legs": [] } },
             { "weight": 1 },
+            { "name": "a b", "strategy": { "class": "TopNSignalStrategy" } },
+            { "name": "a_b", "strategy": { "class": "TopNSignalStrategy" } },
         ],
     });
     let found = faults(&with("strategy", strategy));
@@ -168,6 +170,7 @@ fn legs_are_checked_with_their_place() {
         "strategy.legs[1].strategy.type: a composite cannot be a leg of a composite",
         "strategy.legs[1].name: \"x\" is there twice",
         "strategy.legs[2].name: is required",
+        "strategy.legs[4].name: its folder would be \"a_b\", that of \"a b\"",
         "strategy.legs[2].strategy: is required",
     ] {
         assert!(found.iter().any(|fault| fault.starts_with(expected)), "{expected} not in {found:#?}");

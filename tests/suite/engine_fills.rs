@@ -220,3 +220,12 @@ fn ruin_is_reported_and_not_hidden() {
     let columns = [&got.daily.daily_return, &got.daily.gross_exposure, &got.daily.turnover];
     assert!(columns.iter().all(|column| column.iter().all(|x| x.is_finite())));
 }
+
+/// Nothing trades at a price that is not above 0, so that it is no value either.
+#[test]
+fn an_impossible_price_moves_no_other_position() {
+    let mut bars = vec![[10.0; 4]; 5];
+    bars[3][0] = 0.0;
+    let toy = Toy::new(&[("A", bars), ("B", vec![[10.0; 4]; 5])]);
+    assert_eq!(trading_days(&toy.run()), [day(1)]);
+}

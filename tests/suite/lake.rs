@@ -175,3 +175,44 @@ fn the_sample_file_carries_its_notice() {
     let notice = std::fs::read_to_string(project("examples/data/README.md")).unwrap();
     assert!(notice.contains("public domain"), "{notice}");
 }
+
+/// Rows that cannot be used as they are meant count among the warnings of the result.
+#[test]
+fn rows_without_a_date_or_an_adjusted_close_are_counted() {
+    let home = Home::empty();
+    let rows =
+        "date,symbol,open,close,adj_close\n2020-01-02,A,10,10,5\n2020-01-03,A,10,10,\nsoon,A,10,10,5\n";
+    std::fs::write(home.path().join("bars.csv"), rows).unwrap();
+    let config = "start_date: 2020-01-01\nend_date: 2020-12-31\nuniverse: {symbols: [A]}\n\
+                  data: {price_path: bars.csv}\nstrategy: {class: BuyAndHoldStrategy}\n";
+    std::fs::write(home.path().join("config.yaml"), config).unwrap();
+    let said = run_well(&["run", "config.yaml", "--out", "out", "--output", "json"], home.path());
+    let summary: Value = serde_json::from_str(&said).unwrap();
+    let expected = [
+        "1 price rows have no date that can be read; they are left out",
+        "1 price rows have no adjusted close; their prices stay as they are",
+    ];
+    assert_eq!(summary["warnings"], serde_json::json!(expected));
+}
+
+#[test]
+fn places_that_a_config_cannot_mean_are_refused() {
+    let home = Home::with_prices();
+    let refused = |universe: &str, data: &str| {
+        let config = format!(
+            "start_date: 2010-01-01\nend_date: 2010-12-31\nuniverse: {{symbols: {universe}}}\n\
+             data: {{{data}}}\nstrategy: {{class: TopNSignalStrategy}}\n"
+        );
+        std::fs::write(home.path().join("config.yaml"), config).unwrap();
+        let lake = home.lake();
+        let output = run(&["run", "config.yaml", "--lake", lake.to_str().unwrap()], home.path());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = refused("[AAPL]", "signal_source: ADLS");
+    assert!(
+        code == Some(2) && said.contains("data.signal_source: is ADLS, but the lake here is a folder"),
+        "{said}"
+    );
+    let (code, said) = refused("['*']", "price_path: 'prices/{symbol}.csv'");
+    assert!(code == Some(2) && said.contains("universe.symbols: must list the symbols of a path"), "{said}");
+}

@@ -72,7 +72,7 @@ pub(crate) fn price_rows(path: &Path) -> PriceRows {
         close: numbers(&batch, "close").unwrap(),
         volume: optional("volume"),
     };
-    PriceRows { symbols, exchange: Vec::new(), chunks: vec![rows.into()] }
+    PriceRows { symbols, chunks: vec![rows.into()], ..PriceRows::default() }
 }
 
 /// Signal rows of a Parquet file: every column but date and symbol.

@@ -103,7 +103,12 @@ impl Toy {
     /// The dense market, if the rows make one.
     pub(crate) fn try_market(&self) -> Result<Market, DataError> {
         let chunks = self.chunks.iter().cloned().map(PriceDays::from).collect();
-        let prices = PriceRows { symbols: self.symbols.clone(), exchange: self.exchange.clone(), chunks };
+        let prices = PriceRows {
+            symbols: self.symbols.clone(),
+            exchange: self.exchange.clone(),
+            chunks,
+            ..PriceRows::default()
+        };
         Market::assemble(&self.config(), prices, self.signals.clone())
     }
 

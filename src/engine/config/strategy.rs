@@ -412,8 +412,14 @@ impl CompositeConfig {
         }
         let legs: Vec<LegConfig> = f.sections("legs").iter().map(LegConfig::read).collect();
         for (i, leg) in legs.iter().enumerate() {
-            if !leg.name.is_empty() && legs[..i].iter().any(|earlier| earlier.name == leg.name) {
-                f.fault(&format!("legs[{i}].name"), format!("{:?} is there twice", leg.name));
+            let folder = folder_of(&leg.name);
+            let earlier = legs[..i].iter().find(|earlier| folder_of(&earlier.name) == folder);
+            if let Some(earlier) = earlier.filter(|_| !leg.name.is_empty()) {
+                let message = match earlier.name == leg.name {
+                    true => format!("{:?} is there twice", leg.name),
+                    false => format!("its folder would be {folder:?}, that of {:?}", earlier.name),
+                };
+                f.fault(&format!("legs[{i}].name"), message);
             }
         }
         if !legs.is_empty() && legs.iter().map(|leg| leg.weight).sum::<f64>() <= 0.0 {
@@ -487,6 +493,11 @@ impl LegConfig {
 
 /// Bytes that the name of a leg may have: folders of results are called so.
 const LEG_NAME_MAX: usize = 64;
+
+/// Name of the folder of results of a leg of that name.
+pub fn folder_of(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
 
 fn leg_name(f: &Fields<'_>) -> String {
     let name = f.text_required("name");
