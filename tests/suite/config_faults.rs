@@ -259,6 +259,38 @@ fn what_has_no_effect_is_said() {
             } }),
             "strategy: cuts and decays",
         ),
+        (
+            json!({ "strategy": {
+                "type": "configured",
+                "signals": { "provider": "computed_from_prices" },
+                "scoring": { "type": "column", "column": "momentum_12_1" },
+                "selection": { "type": "topn", "topn": { "n": 1 } },
+            } }),
+            "strategy.signals.provider: computed_from_prices does not know momentum_12_1",
+        ),
+        (
+            json!({ "strategy": {
+                "type": "configured",
+                "scoring": { "type": "price_breakout" },
+                "selection": { "type": "long_short_topn", "long_short_topn": {} },
+            } }),
+            "strategy.selection: long_n and short_n are 0",
+        ),
+        (
+            json!({
+                "strategy": { "class": "StaticUniverseStrategy", "parameters": { "symbols": ["A"] } },
+                "sizing": { "class": "LongShortScoreSizer", "parameters": { "score_power": 2, "net_target": 1 } },
+            }),
+            "sizing.parameters.score_power",
+        ),
+        (
+            json!({ "strategy": {
+                "type": "configured",
+                "scoring": { "type": "price_breakout" },
+                "selection": { "type": "topn", "topn": { "n": 20 } },
+            } }),
+            "strategy: of 20 names EqualWeightSizer holds 10",
+        ),
     ] {
         let found = toy(parts);
         assert!(found.len() == 1 && found[0].starts_with(expected), "{expected}: {found:?}");

@@ -222,7 +222,7 @@ pub struct ConstraintsConfig {
     pub net_exposure_max: Option<f64>,
     /// Largest magnitude of the sum of weights; counts only without a band.
     pub max_net_exposure: Option<f64>,
-    /// Changes smaller than this are not made.
+    /// Symbols whose weight would change by less keep the weight of today's close.
     pub min_weight_change: Option<f64>,
     /// Largest sum of magnitudes of weight changes per decision.
     pub max_turnover: Option<f64>,

@@ -185,7 +185,6 @@ impl Serialize for Benchmark {
     }
 }
 
-/// A required date. A fault reads as 1970-01-01, which nobody sees.
 /// Characters that a name may have; lists show it.
 const NAME_MAX: usize = 200;
 
@@ -205,6 +204,7 @@ pub(crate) fn parse_date(text: &str) -> Option<NaiveDate> {
     (date.to_string() == text && (1..=9999).contains(&date.year())).then_some(date)
 }
 
+/// A required date. A fault reads as 1970-01-01, which nobody sees.
 fn date(f: &Fields<'_>, key: &'static str) -> NaiveDate {
     let text = f.text_required(key);
     let parsed = parse_date(&text);

@@ -325,7 +325,8 @@ impl Scoring {
         }
     }
 
-    fn columns(&self, names: &mut Vec<String>) {
+    /// The columns that it looks at.
+    pub(super) fn columns(&self, names: &mut Vec<String>) {
         match self {
             Self::Column { column, .. } => names.push(column.clone()),
             Self::WeightedSum { terms, .. } => names.extend(terms.iter().map(|t| t.column.clone())),

@@ -3,7 +3,7 @@
 
 use super::{
     BacktestConfig, BrokerConfig, ClassConfig, CompositeConfig, ConstraintsConfig, ExitRule, HoldingPolicy,
-    Normalize, RoundingMode, SizingConfig, StrategyConfig,
+    Normalize, PipelineConfig, Provider, RoundingMode, Selection, SizingConfig, StrategyConfig, WeightMode,
 };
 
 impl BacktestConfig {
@@ -12,6 +12,7 @@ impl BacktestConfig {
         let mut found = Vec::new();
         self.constraints.without_effect(&mut found);
         self.broker.without_effect(&mut found);
+        self.sizing.without_effect(&mut found);
         self.strategy.without_effect("strategy", &self.sizing, &mut found);
         found
     }
@@ -35,8 +36,29 @@ impl BrokerConfig {
     }
 }
 
+impl SizingConfig {
+    fn without_effect(&self, found: &mut Vec<String>) {
+        if let Self::LongShortScoreSizer(config) = self
+            && config.weight_mode == WeightMode::Equal
+            && config.score_power != 1.0
+        {
+            found.push("sizing.parameters.score_power has no effect on equal weights".to_owned());
+        }
+    }
+}
+
 impl StrategyConfig {
     fn without_effect(&self, path: &str, sizing: &SizingConfig, found: &mut Vec<String>) {
+        if let Self::Configured(config) = self {
+            config.without_effect(path, found);
+        }
+        if let (Some(wanted), SizingConfig::EqualWeightSizer { max_positions }) = (self.positions(), sizing)
+            && wanted > *max_positions as usize
+        {
+            found.push(format!(
+                "{path}: of {wanted} names EqualWeightSizer holds {max_positions}, its max_positions"
+            ));
+        }
         if let Self::Class(ClassConfig::LongShortTopNStrategy(config)) = self
             && config.k_long == 0
             && config.k_short == 0
@@ -49,6 +71,21 @@ impl StrategyConfig {
             found.push(format!(
                 "{path}: cuts and decays have no effect, since only LongShortScoreSizer heeds scales"
             ));
+        }
+    }
+
+    /// Names that it wants at once, if the config says how many.
+    fn positions(&self) -> Option<usize> {
+        match self {
+            Self::Class(ClassConfig::TopNSignalStrategy(config)) => Some(config.top_n as usize),
+            Self::Class(ClassConfig::StaticUniverseStrategy { symbols, .. }) => {
+                symbols.as_ref().map(Vec::len)
+            }
+            Self::Configured(config) => match &config.selection {
+                Selection::TopN(selection) => Some(selection.n as usize),
+                _ => None,
+            },
+            Self::Class(_) | Self::Composite(_) => None,
         }
     }
 
@@ -65,6 +102,33 @@ impl StrategyConfig {
                 let cuts = |rule: &ExitRule| matches!(rule, ExitRule::PartialExitAfterDays { .. });
                 config.exits.rules.iter().any(cuts) || decays(&config.holding_policy)
             }
+        }
+    }
+}
+
+impl PipelineConfig {
+    fn without_effect(&self, path: &str, found: &mut Vec<String>) {
+        if self.signals.provider == Provider::Computed {
+            let mut columns = Vec::new();
+            self.scoring.columns(&mut columns);
+            for column in columns {
+                if !["breakout_score", "breakdown_score"]
+                    .iter()
+                    .any(|known| column.eq_ignore_ascii_case(known))
+                {
+                    found.push(format!(
+                        "{path}.signals.provider: computed_from_prices does not know {column}, which is 0 for everyone"
+                    ));
+                }
+            }
+        }
+        if let Selection::LongShortTopN(selection) = &self.selection
+            && selection.long_n == 0
+            && selection.short_n == 0
+        {
+            found.push(format!(
+                "{path}.selection: long_n and short_n are 0, so that nothing is ever selected"
+            ));
         }
     }
 }
