@@ -15,6 +15,7 @@ use deltalake::parquet::arrow::ArrowWriter;
 use deltalake::parquet::basic::Compression;
 use deltalake::parquet::errors::ParquetError;
 use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::parquet::schema::types::ColumnPath;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
@@ -373,10 +374,15 @@ impl Files {
             columns.iter().map(|(name, column)| Ok((*name, column.array()?, true))).collect();
         let batch = RecordBatch::try_from_iter_with_nullable(arrays?)?;
         let parquet = |source| ReportError::Parquet { name: name.to_owned(), source };
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let mut properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+        // Of measured numbers hardly any comes twice, so that a dictionary only takes time and room.
+        for field in batch.schema_ref().fields().iter().filter(|field| field.data_type().is_floating()) {
+            let path = ColumnPath::new(vec![field.name().clone()]);
+            properties = properties.set_column_dictionary_enabled(path, false);
+        }
         let mut content = Vec::new();
         let mut writer =
-            ArrowWriter::try_new(&mut content, batch.schema(), Some(properties)).map_err(parquet)?;
+            ArrowWriter::try_new(&mut content, batch.schema(), Some(properties.build())).map_err(parquet)?;
         writer.write(&batch).map_err(parquet)?;
         writer.close().map_err(parquet)?;
         self.add(name, content.into());
