@@ -116,10 +116,8 @@ fn jobs(args: &Args, data: &MarketData) -> Result<Vec<Job>, CliError> {
     }
     let (mut jobs, mut faults) = (Vec::with_capacity(count), Vec::new());
     for path in &args.configs {
-        let number = |nth: usize| (count > 1).then_some(jobs.len() + nth + 1);
-        match jobs_of(path, &combinations, |nth, label, submitted| {
-            job(args, data, label, submitted, number(nth))
-        }) {
+        let before = (count > 1).then_some(jobs.len());
+        match jobs_of(args, data, path, &combinations, before) {
             Ok(more) => jobs.extend(more),
             Err(error) => faults.push(error),
         }
@@ -127,11 +125,13 @@ fn jobs(args: &Args, data: &MarketData) -> Result<Vec<Job>, CliError> {
     all_or(jobs, &faults)
 }
 
-/// What one file asks for. `make` gets the number of the combination, its label and the document.
+/// What one file asks for. Of several jobs, `before` came earlier.
 fn jobs_of(
+    args: &Args,
+    data: &MarketData,
     path: &Path,
     combinations: &[Vec<(String, Value)>],
-    make: impl Fn(usize, String, Value) -> Result<Job, CliError>,
+    before: Option<usize>,
 ) -> Result<Vec<Job>, CliError> {
     let place = path.display().to_string();
     let text = std::fs::read_to_string(path)
@@ -144,7 +144,7 @@ fn jobs_of(
             set(&mut submitted, field, value)?;
             label = format!("{label} {field}={value}");
         }
-        make(nth, label, submitted)
+        job(args, data, label, submitted, before.map(|before| before + nth + 1))
     });
     each.collect()
 }

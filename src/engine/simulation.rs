@@ -96,12 +96,14 @@ impl<'a> Simulation<'a> {
         daily.gross_exposure.extend(sides().map(|((long, short), &equity)| over(long - short, equity)));
         daily.net_exposure.extend(sides().map(|((long, short), &equity)| over(long + short, equity)));
         let activity = std::mem::take(&mut self.blotter.today);
-        daily.turnover.push(over(activity.traded, self.equity));
-        daily.turnover.resize(days, 0.0);
-        daily.commission.push(activity.commission);
-        daily.commission.resize(days, 0.0);
-        daily.slippage_cost.push(activity.slippage);
-        daily.slippage_cost.resize(days, 0.0);
+        for (column, first) in [
+            (&mut daily.turnover, over(activity.traded, self.equity)),
+            (&mut daily.commission, activity.commission),
+            (&mut daily.slippage_cost, activity.slippage),
+        ] {
+            column.push(first);
+            column.resize(days, 0.0);
+        }
         daily.n_trades.push(activity.fills);
         daily.n_trades.resize(days, 0);
         self.equity = self.marks.last();

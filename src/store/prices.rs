@@ -295,11 +295,12 @@ impl MarketData {
             (Some(path), _) => {
                 self.place(path, adls, "data.price_path").and_then(|place| listed(place, config))
             }
-            (None, Some(Location::Local(_))) if adls => Err(Fault {
-                path: "data.price_source".into(),
-                message: "is ADLS, but the lake here is a folder".into(),
-            }),
-            (None, Some(lake)) => Ok(Place::At(lake.join(PRICE_TABLE))),
+            (None, Some(lake)) => {
+                if adls {
+                    must_be_remote(lake, "data.price_source")?;
+                }
+                Ok(Place::At(lake.join(PRICE_TABLE)))
+            }
             (None, None) => Err(Fault {
                 path: "data.price_path".into(),
                 message: "is required because no lake is configured (BACKTEST_LAKE)".into(),
@@ -308,12 +309,10 @@ impl MarketData {
     }
 
     fn signal_place(&self, config: &BacktestConfig) -> Result<Option<SignalPlace<'_>>, Fault> {
-        let is_folder = matches!(self.lake, Some(Location::Local(_)));
-        if config.data.signal_source == SignalSource::Adls && config.data.signal_path.is_none() && is_folder {
-            return Err(Fault {
-                path: "data.signal_source".into(),
-                message: "is ADLS, but the lake here is a folder".into(),
-            });
+        if let (SignalSource::Adls, None, Some(lake)) =
+            (config.data.signal_source, &config.data.signal_path, &self.lake)
+        {
+            must_be_remote(lake, "data.signal_source")?;
         }
         let adls = match config.data.signal_source {
             SignalSource::Auto => config.data.price_source == PriceSource::Adls,
@@ -701,6 +700,16 @@ fn describe(place: &Place, sources: &[Source], adjusted: bool) -> Value {
         about["adjusted"] = json!(true);
     }
     about
+}
+
+/// Refuses a lake that is a folder where the field asks for a storage account.
+fn must_be_remote(lake: &Location, field: &str) -> Result<(), Fault> {
+    match lake {
+        Location::Local(_) => {
+            Err(Fault { path: field.into(), message: "is ADLS, but the lake here is a folder".into() })
+        }
+        Location::Remote(_) => Ok(()),
+    }
 }
 
 /// A place, unless it has a file for each symbol and nobody says which.

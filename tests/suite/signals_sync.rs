@@ -2,7 +2,8 @@
 //! things fail on the way.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::time::Duration;
 
 use backtest_functions::signal::{Terms, Weights};
@@ -778,6 +779,23 @@ async fn a_lake_with_only_prices_works_from_end_to_end() {
     assert!(String::from_utf8(output.stderr).unwrap().contains("were not made from prices here"));
 }
 
+/// Runs a backtest that decides by a signal column. Also answers where its files are.
+fn backtest_by(home: &Home, out: &str, source: &str, column: &str, dsn: Option<&str>) -> (Output, PathBuf) {
+    let config = format!(
+        "start_date: 2001-01-02\nend_date: 2001-06-29\nuniverse: {{symbols: ['*']}}\n\
+         data: {{signal_source: {source}}}\n\
+         strategy: {{class: TopNSignalStrategy, parameters: {{signal_column: {column}, top_n: 3, rebalance: weekly}}}}\n"
+    );
+    std::fs::write(home.path().join("config.yaml"), config).unwrap();
+    let lake = home.lake();
+    let mut command = program();
+    command
+        .current_dir(home.path())
+        .args(["run", "config.yaml", "--run-id", "r", "--lake", lake.to_str().unwrap(), "--out", out])
+        .envs(dsn.map(|dsn| ("POSTGRES_DSN", dsn)));
+    (command.output().unwrap(), home.path().join(out).join("r"))
+}
+
 #[tokio::test]
 async fn a_backtest_reads_the_same_signals_from_postgres_as_from_the_lake() {
     let Some(dsn) = database() else { return };
@@ -785,29 +803,8 @@ async fn a_backtest_reads_the_same_signals_from_postgres_as_from_the_lake() {
     let lake = home.lake();
     let lake = lake.to_str().unwrap();
     run_well(&["lake", "rank", "--lake", lake], home.path());
-    let run = |source: &str, column: &str, dsn: Option<&str>| {
-        let config = home.path().join(format!("{source}-{column}.yaml"));
-        let text = format!(
-            "start_date: 2001-01-02\nend_date: 2001-06-29\nuniverse: {{symbols: ['*']}}\n\
-             data: {{signal_source: {source}}}\n\
-             strategy: {{class: TopNSignalStrategy, parameters: {{signal_column: {column}, top_n: 3, rebalance: weekly}}}}\n"
-        );
-        std::fs::write(&config, text).unwrap();
-        let out = home.path().join(format!("out-{source}-{column}"));
-        let mut command = program();
-        command.current_dir(home.path()).args([
-            "run",
-            config.to_str().unwrap(),
-            "--run-id",
-            "r",
-            "--lake",
-            lake,
-        ]);
-        command.args(["--out", out.to_str().unwrap()]);
-        if let Some(dsn) = dsn {
-            command.env("POSTGRES_DSN", dsn);
-        }
-        (command.output().unwrap(), out.join("r"))
+    let run = |source: &str, column: &str, dsn| {
+        backtest_by(&home, &format!("{source}-{column}"), source, column, dsn)
     };
     let refused = run("postgres", "composite_percentile", None).0;
     assert!(String::from_utf8_lossy(&refused.stderr).contains("needs a service with POSTGRES_DSN"));
@@ -853,21 +850,9 @@ async fn a_backtest_reads_the_percentiles_of_strategies_from_postgres() {
     run_well(&["lake", "rank", "--lake", lake], home.path());
     let synced = program().args(["sync", "--lake", lake]).env("POSTGRES_DSN", &dsn).output().unwrap();
     assert!(synced.status.success(), "{synced:?}");
-    let run = |id: &str, source: &str| {
-        let text = format!(
-            "start_date: 2001-01-02\nend_date: 2001-06-29\nuniverse: {{symbols: ['*']}}\n\
-             data: {{signal_source: {source}}}\n\
-             strategy: {{class: TopNSignalStrategy, parameters: {{signal_column: reversal_21d_percentile, top_n: 3, rebalance: weekly}}}}\n"
-        );
-        std::fs::write(home.path().join("config.yaml"), text).unwrap();
-        let output = program()
-            .current_dir(home.path())
-            .args(["run", "config.yaml", "--run-id", id, "--lake", lake, "--out", "out"])
-            .env("POSTGRES_DSN", &dsn)
-            .output()
-            .unwrap();
-        let trades = std::fs::read_to_string(home.path().join("out").join(id).join("trades.csv"));
-        (output, trades.unwrap_or_default())
+    let run = |out: &str, source: &str| {
+        let (output, folder) = backtest_by(&home, out, source, "reversal_21d_percentile", Some(&dsn));
+        (output, std::fs::read_to_string(folder.join("trades.csv")).unwrap_or_default())
     };
     // Ranked by the same formula, so that the percentiles are those that a backtest computes from prices.
     let (computed, served) = (run("computed", "auto").1, run("served", "postgres").1);

@@ -369,6 +369,17 @@ words! {
     }
 }
 
+impl BreakoutMode {
+    /// What the column of that name holds where columns are computed from prices; every other column is 0 there.
+    pub(crate) fn of_column(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "breakout_score" => Some(Self::Breakout),
+            "breakdown_score" => Some(Self::Breakdown),
+            _ => None,
+        }
+    }
+}
+
 words! {
     /// The unit of a breakout.
     BreakoutScale {

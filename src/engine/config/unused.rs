@@ -2,8 +2,9 @@
 //! configs are often varied one value at a time, but the reader of the results is told.
 
 use super::{
-    BacktestConfig, BrokerConfig, ClassConfig, CompositeConfig, ConstraintsConfig, ExitRule, HoldingPolicy,
-    Normalize, PipelineConfig, Provider, RoundingMode, Selection, SizingConfig, StrategyConfig, WeightMode,
+    BacktestConfig, BreakoutMode, BrokerConfig, ClassConfig, CompositeConfig, ConstraintsConfig, ExitRule,
+    HoldingPolicy, Normalize, PipelineConfig, Provider, RoundingMode, Selection, SizingConfig,
+    StrategyConfig, WeightMode,
 };
 
 impl BacktestConfig {
@@ -111,15 +112,10 @@ impl PipelineConfig {
         if self.signals.provider == Provider::Computed {
             let mut columns = Vec::new();
             self.scoring.columns(&mut columns);
-            for column in columns {
-                if !["breakout_score", "breakdown_score"]
-                    .iter()
-                    .any(|known| column.eq_ignore_ascii_case(known))
-                {
-                    found.push(format!(
-                        "{path}.signals.provider: computed_from_prices does not know {column}, which is 0 for everyone"
-                    ));
-                }
+            for column in columns.iter().filter(|column| BreakoutMode::of_column(column).is_none()) {
+                found.push(format!(
+                    "{path}.signals.provider: computed_from_prices does not know {column}, which is 0 for everyone"
+                ));
             }
         }
         if let Selection::LongShortTopN(selection) = &self.selection

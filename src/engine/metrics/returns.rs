@@ -4,17 +4,27 @@
 /// Trading days in a year.
 pub const DAYS_PER_YEAR: f64 = 252.0;
 
-/// Sum of what `term` makes of each value, in lanes side by side: several times faster than one after the other, with
-/// less rounding, and in an order that is always the same.
-pub(super) fn sum_of(values: &[f64], term: impl Fn(f64) -> f64) -> f64 {
+/// Joins what `term` makes of each value, in lanes side by side: several times faster than one after the other, with
+/// less rounding, and in an order that is always the same. Joining with `none` changes nothing.
+pub(super) fn in_lanes(
+    values: &[f64],
+    none: f64,
+    term: impl Fn(f64) -> f64,
+    join: impl Fn(f64, f64) -> f64,
+) -> f64 {
     let (blocks, rest) = values.as_chunks::<8>();
-    let mut lanes = [0.0; 8];
+    let mut lanes = [none; 8];
     for block in blocks {
         for (lane, &value) in lanes.iter_mut().zip(block) {
-            *lane += term(value);
+            *lane = join(*lane, term(value));
         }
     }
-    lanes.into_iter().chain(rest.iter().map(|&value| term(value))).sum()
+    lanes.into_iter().chain(rest.iter().map(|&value| term(value))).fold(none, join)
+}
+
+/// Sum of what `term` makes of each value.
+pub(super) fn sum_of(values: &[f64], term: impl Fn(f64) -> f64) -> f64 {
+    in_lanes(values, 0.0, term, |sum, value| sum + value)
 }
 
 /// Arithmetic mean. `None` if there are no values.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::NaiveDate;
 
 use super::drawdown;
-use super::returns::{DAYS_PER_YEAR, STILL, annualized_volatility, mean};
+use super::returns::{DAYS_PER_YEAR, STILL, annualized_volatility, in_lanes, mean};
 use crate::engine::Daily;
 
 /// The windows that are written to files, in days.
@@ -99,13 +99,5 @@ impl Sums {
 
 /// Total return of a series of returns.
 fn compound(returns: &[f64]) -> f64 {
-    // In lanes side by side, as sums are.
-    let (blocks, rest) = returns.as_chunks::<8>();
-    let mut lanes = [1.0; 8];
-    for block in blocks {
-        for (lane, value) in lanes.iter_mut().zip(block) {
-            *lane *= 1.0 + value;
-        }
-    }
-    lanes.into_iter().chain(rest.iter().map(|value| 1.0 + value)).product::<f64>() - 1.0
+    in_lanes(returns, 1.0, |value| 1.0 + value, |growth, factor| growth * factor) - 1.0
 }

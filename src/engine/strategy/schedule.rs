@@ -18,17 +18,21 @@ impl Schedule {
 
     /// The first bar from `bar` on that is a rebalance; the number of bars if none is.
     pub(super) fn next(&self, dates: &[NaiveDate], bar: usize) -> usize {
-        let is_due = |&day: &NaiveDate| self.last.is_none_or(|last| is_due(self.rule, last, day));
-        dates[bar..].iter().position(is_due).map_or(dates.len(), |later| bar + later)
+        let later = dates[bar..].iter().position(|&day| self.is_due(day));
+        later.map_or(dates.len(), |later| bar + later)
     }
 
     /// Whether today is a rebalance; if so, it becomes the last one.
     pub(super) fn strikes(&mut self, today: NaiveDate) -> bool {
-        let due = self.last.is_none_or(|last| is_due(self.rule, last, today));
+        let due = self.is_due(today);
         if due {
             self.last = Some(today);
         }
         due
+    }
+
+    fn is_due(&self, today: NaiveDate) -> bool {
+        self.last.is_none_or(|last| is_due(self.rule, last, today))
     }
 }
 

@@ -133,9 +133,8 @@ impl PostgresSignals {
         // Of the rows themselves: what was noted when they were written says nothing of a change by hand.
         let mut digest = Sha256::new();
         let Window { first, last, symbols, strategies } = window;
-        let rows_of =
-            || -> [Param<'_>; 3] { [(first, Type::DATE), (last, Type::DATE), (symbols, Type::TEXT_ARRAY)] };
-        let rows = snapshot.query_typed_raw(sql!("signals.window"), rows_of()).await?;
+        let params: [Param<'_>; 3] = [(first, Type::DATE), (last, Type::DATE), (symbols, Type::TEXT_ARRAY)];
+        let rows = snapshot.query_typed_raw(sql!("signals.window"), params).await?;
         let mut rows = std::pin::pin!(rows);
         while let Some(row) = rows.try_next().await? {
             let row = Composite::of(&row)?;
@@ -143,8 +142,12 @@ impl PostgresSignals {
             each(Served::Composite(row));
         }
         if strategies.is_none_or(|strategies| !strategies.is_empty()) {
-            let params: Vec<Param<'_>> =
-                rows_of().into_iter().chain([(strategies as _, Type::TEXT_ARRAY)]).collect();
+            let params: [Param<'_>; 4] = [
+                (first, Type::DATE),
+                (last, Type::DATE),
+                (symbols, Type::TEXT_ARRAY),
+                (strategies, Type::TEXT_ARRAY),
+            ];
             let rows = snapshot.query_typed_raw(sql!("signals.window_ranking"), params).await?;
             let mut rows = std::pin::pin!(rows);
             while let Some(row) = rows.try_next().await? {
@@ -181,6 +184,12 @@ pub enum Served {
     Percentile(Percentile),
 }
 
+/// Adds a text so that it cannot run into the next one.
+fn add_text(digest: &mut Sha256, text: &str) {
+    digest.update((text.len() as u64).to_le_bytes());
+    digest.update(text);
+}
+
 /// The percentile of a symbol among those that a strategy ranks on a day.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the columns of the table, under their names")]
@@ -194,10 +203,8 @@ pub struct Percentile {
 impl Percentile {
     fn add_to(&self, digest: &mut Sha256) {
         digest.update(self.date.to_epoch_days().to_le_bytes());
-        for text in [&self.symbol, &self.strategy] {
-            digest.update((text.len() as u64).to_le_bytes());
-            digest.update(text);
-        }
+        add_text(digest, &self.symbol);
+        add_text(digest, &self.strategy);
         digest.update(self.rank_percentile.to_le_bytes());
     }
 
@@ -226,8 +233,7 @@ pub struct Composite {
 impl Composite {
     fn add_to(&self, digest: &mut Sha256) {
         digest.update(self.date.to_epoch_days().to_le_bytes());
-        digest.update((self.symbol.len() as u64).to_le_bytes());
-        digest.update(&self.symbol);
+        add_text(digest, &self.symbol);
         digest.update(self.composite_percentile.to_le_bytes());
         for number in [self.composite_rank, self.strategies_present, self.strategies_hit] {
             digest.update(number.to_le_bytes());

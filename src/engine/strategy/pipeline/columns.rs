@@ -37,11 +37,9 @@ impl Column {
 
     fn computed(name: &str, market: &Market) -> Self {
         let n_symbols = market.symbols().len();
-        let breakout = |mode| Self::Breakout { mode, row: vec![f64::NAN; n_symbols] };
-        match name.to_ascii_lowercase().as_str() {
-            "breakout_score" => breakout(BreakoutMode::Breakout),
-            "breakdown_score" => breakout(BreakoutMode::Breakdown),
-            _ => Self::Zero(vec![0.0; n_symbols]),
+        match BreakoutMode::of_column(name) {
+            Some(mode) => Self::Breakout { mode, row: vec![f64::NAN; n_symbols] },
+            None => Self::Zero(vec![0.0; n_symbols]),
         }
     }
 
