@@ -16,7 +16,7 @@ use super::settings::{ClientSettings, environment, log_filter};
 use super::{CliError, Output, say, telemetry};
 use crate::run::RunId;
 use crate::work::document::parse_yaml;
-use crate::work::report::MANIFEST;
+use crate::work::files::MANIFEST;
 
 /// Address of the local host.
 const LOCAL: &str = "http://127.0.0.1:7071";

@@ -19,7 +19,8 @@ use crate::run::RunId;
 use crate::store::prices::{MarketData, Reach};
 use crate::work::compute::{ComputeError, Computed, compute};
 use crate::work::document::{canonical, parse_yaml};
-use crate::work::report::{self, Artifact, Facts};
+use crate::work::facts::Facts;
+use crate::work::files::{self, Artifact};
 use crate::work::sha256_hex;
 
 /// Runs that a grid may ask for.
@@ -263,7 +264,7 @@ fn work(
     let sharpe = |summary: &Value| summary["sharpe_ratio"].as_f64().unwrap_or(f64::NEG_INFINITY);
     summaries.sort_by(|a, b| sharpe(b).total_cmp(&sharpe(a)));
     let results =
-        report::results(&summaries).map_err(|error| CliError::because("write the results", error))?;
+        files::results(&summaries).map_err(|error| CliError::because("write the results", error))?;
     for file in results {
         let path = root.join(&file.name);
         let written = std::fs::create_dir_all(&root).and_then(|()| std::fs::write(&path, &file.content));
@@ -295,7 +296,7 @@ fn run_one(
     let mut summary = if args.results_only {
         let outcome = crate::engine::run(&job.config, &shared.market, &mut on_bar);
         let outcome = outcome.map_err(|error| compute_error(&job.label, &error.into()))?;
-        report::summary(&facts, &outcome).map_err(|error| compute_error(&job.label, &error.into()))?
+        files::summary(&facts, &outcome).map_err(|error| compute_error(&job.label, &error.into()))?
     } else {
         let computed = compute(&facts, &shared.market, &mut on_bar);
         let Computed { files, summary } = computed.map_err(|error| compute_error(&job.label, &error))?;
@@ -380,7 +381,7 @@ fn write(root: &Path, folder: &Path, files: &[Artifact]) -> std::io::Result<()> 
 
 fn compute_error(label: &str, error: &ComputeError) -> CliError {
     let exit = match error {
-        ComputeError::Report(_) => CliError::FAILED,
+        ComputeError::Files(_) => CliError::FAILED,
         error if error.is_data() => CliError::DATA,
         _ => CliError::STRATEGY,
     };

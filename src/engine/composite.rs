@@ -10,7 +10,7 @@ use super::config::{BacktestConfig, BlendConfig, CompositeConfig, LegConfig, Nor
 use super::ledger::{Ledger, Marks};
 use super::market::Market;
 use super::outcome::{BlendStage, BlendWeights, DebugTable};
-use super::plan::Desk;
+use super::sized_strategy::SizedStrategy;
 use super::strategy::View;
 use super::symbol_map::SymbolMap;
 
@@ -30,7 +30,7 @@ pub(crate) struct Composite<'c> {
 /// A strategy with its own account.
 struct Leg<'c> {
     config: &'c LegConfig,
-    desk: Desk,
+    strategy: SizedStrategy,
     /// Share of the composite, of all shares 1.
     share: f64,
     sleeve: Ledger,
@@ -59,7 +59,7 @@ impl<'c> Composite<'c> {
             let share = leg.weight / total;
             Ok(Leg {
                 config: leg,
-                desk: Desk::new(&leg.strategy, sizing, market)?,
+                strategy: SizedStrategy::new(&leg.strategy, sizing, market)?,
                 share,
                 sleeve: Ledger::new(config.initial_cash * share, n_symbols),
                 equity: config.initial_cash * share,
@@ -82,7 +82,7 @@ impl<'c> Composite<'c> {
 
     /// The first bar from `bar` on at whose close a leg may decide.
     pub(crate) fn next_decision(&self, market: &Market, bar: usize) -> usize {
-        self.legs.iter().map(|leg| leg.desk.next_decision(market, bar)).min().unwrap_or(bar)
+        self.legs.iter().map(|leg| leg.strategy.next_decision(market, bar)).min().unwrap_or(bar)
     }
 
     /// Marks each sleeve at the closes of `bars`.
@@ -189,7 +189,7 @@ impl<'c> Composite<'c> {
     /// Warnings of the legs, with their names.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let named = |leg: &Leg<'_>| -> Vec<String> {
-            let warnings = leg.desk.warnings().into_iter();
+            let warnings = leg.strategy.warnings().into_iter();
             warnings.map(|warning| format!("leg {:?}: {warning}", leg.config.name)).collect()
         };
         self.legs.iter().flat_map(named).collect()
@@ -197,7 +197,7 @@ impl<'c> Composite<'c> {
 
     pub(crate) fn into_records(self) -> (BlendWeights, Option<DebugTable>) {
         let mut tables = self.legs.into_iter().enumerate().filter_map(|(i, leg)| {
-            let mut table = leg.desk.into_debug()?;
+            let mut table = leg.strategy.into_debug()?;
             table.leg.fill(Some(i));
             Some(table)
         });
@@ -217,7 +217,7 @@ impl Leg<'_> {
     fn decide(&mut self, account: &View<'_>) -> Result<bool, RunError> {
         let view = View { ledger: &self.sleeve, equity: self.equity, ..*account };
         self.decided.clear();
-        if !self.desk.decide(&view, &mut self.decided)? {
+        if !self.strategy.decide(&view, &mut self.decided)? {
             return Ok(false);
         }
         let LegConfig { name, normalize_leg, target_gross, target_net, .. } = self.config;

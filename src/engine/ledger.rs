@@ -141,8 +141,8 @@ impl Ledger {
         let after = before + fill.quantity;
         let was_held = before != 0.0;
         let is_held = after.abs() >= DUST;
-        let turned = was_held && is_held && (before > 0.0) != (after > 0.0);
-        if was_held && (!is_held || turned) {
+        let reversed = was_held && is_held && (before > 0.0) != (after > 0.0);
+        if was_held && (!is_held || reversed) {
             self.holding_days.positions += 1;
             self.holding_days.days += (market.dates()[bar] - market.dates()[position.entry_bar]).num_days();
         }
@@ -152,7 +152,7 @@ impl Ledger {
             return;
         }
         position.shares = after;
-        if !was_held || turned {
+        if !was_held || reversed {
             position.entry_price = fill.price;
             position.average_price = fill.price;
             position.entry_bar = bar;
@@ -174,7 +174,7 @@ impl Ledger {
         // Symbol by symbol along its closes; each day's sum still goes from the first position to the last.
         for &symbol in &self.held {
             let position = &mut self.positions[symbol.index()];
-            let closes = market.path(symbol, bars.clone());
+            let closes = market.closes_of(symbol, bars.clone());
             // Without a branch, so that it is a few instructions for many closes.
             if closes.iter().fold(true, |all, &close| all & (close > 0.0)) {
                 marks.add(position.shares, closes);

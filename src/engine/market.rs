@@ -91,7 +91,7 @@ impl PriceRows {
 /// symbols on each, so that there is little left of the dates and symbols of the rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceDays {
-    runs: Vec<Run>,
+    runs: Vec<DayRows>,
     /// The symbols of a run, for each run whose symbols are not those of the run before.
     symbols: Vec<u32>,
     /// All but dates and symbols.
@@ -102,7 +102,7 @@ pub struct PriceDays {
 
 /// Rows that follow each other and are of the same day.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Run {
+struct DayRows {
     /// Days since 1970-01-01.
     day: i32,
     /// The row behind the last one; the first one is the end of the run before.
@@ -128,7 +128,7 @@ impl From<PriceChunk> for PriceDays {
                 symbols.extend_from_slice(of_day);
             }
             end += day.len();
-            runs.push(Run { day: day[0], end: end as u32, symbols: known as u32 });
+            runs.push(DayRows { day: day[0], end: end as u32, symbols: known as u32 });
         }
         Self { runs, symbols, columns, fits }
     }
@@ -241,7 +241,7 @@ pub struct Market {
     listed: Vec<usize>,
     prices: PriceTables,
     /// The closes once more, symbol after symbol.
-    paths: Cells,
+    closes_by_symbol: Cells,
     exchange: Option<Vec<Option<String>>>,
     signals: Option<Signals>,
     computes_signals: bool,
@@ -306,7 +306,7 @@ impl Market {
             first_trading_bar: calendar.first_trading_bar,
             dates: calendar.dates,
             listed,
-            paths: tables.close.turned(),
+            closes_by_symbol: tables.close.transposed(),
             prices: tables,
             exchange,
             signals,
@@ -359,12 +359,12 @@ impl Market {
 
     /// Closing price; NaN without a bar.
     pub fn close(&self, bar: usize, symbol: SymbolId) -> f64 {
-        self.paths[symbol.index() * self.dates.len() + bar]
+        self.closes_by_symbol[symbol.index() * self.dates.len() + bar]
     }
 
     /// Closing prices of a symbol on some bars; NaN without a bar.
-    pub(crate) fn path(&self, symbol: SymbolId, bars: Range<usize>) -> &[f64] {
-        &self.paths[symbol.index() * self.dates.len()..][bars]
+    pub(crate) fn closes_of(&self, symbol: SymbolId, bars: Range<usize>) -> &[f64] {
+        &self.closes_by_symbol[symbol.index() * self.dates.len()..][bars]
     }
 
     /// Opening price; NaN without a bar.

@@ -6,7 +6,7 @@
 //! | [`config`] | what a user may ask for |
 //! | [`market`], `table`, `lookback` | prices and signals as dense tables, their memory, and what past bars say |
 //! | `simulation` | one account going through the bars: fill, mark, decide |
-//! | `plan`, `composite` | who decides: one strategy with its sizer, or several with money of their own |
+//! | `plan`, `sized_strategy`, `composite` | who decides: one strategy with its sizer, or several with money of their own |
 //! | `strategy` | what we want to hold: scores |
 //! | `sizing` | what scores weigh |
 //! | `constraints` | what we may hold |
@@ -25,6 +25,7 @@ pub mod metrics;
 mod outcome;
 mod plan;
 mod simulation;
+mod sized_strategy;
 mod sizing;
 mod strategy;
 mod symbol_map;

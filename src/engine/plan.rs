@@ -5,17 +5,17 @@ use std::ops::Range;
 use super::RunError;
 use super::broker::{Broker, Orders};
 use super::composite::Composite;
-use super::config::{BacktestConfig, SizingConfig, StrategyConfig};
+use super::config::{BacktestConfig, StrategyConfig};
 use super::market::Market;
 use super::outcome::{BlendWeights, DebugTable};
-use super::sizing::Sizer;
-use super::strategy::{self, Decision, Strategy, View};
+use super::sized_strategy::SizedStrategy;
+use super::strategy::View;
 use super::symbol_map::SymbolMap;
 
 /// The deciding part of a run.
 pub(crate) enum Plan<'c> {
     /// One strategy for the whole account.
-    Single(Box<Desk>),
+    Single(Box<SizedStrategy>),
     /// Several strategies, each with its own money.
     Composite(Box<Composite<'c>>),
 }
@@ -28,14 +28,14 @@ impl<'c> Plan<'c> {
             StrategyConfig::Composite(composite) => {
                 Self::Composite(Box::new(Composite::new(composite, config, market)?))
             }
-            strategy => Self::Single(Box::new(Desk::new(strategy, &config.sizing, market)?)),
+            strategy => Self::Single(Box::new(SizedStrategy::new(strategy, &config.sizing, market)?)),
         })
     }
 
     /// The first bar from `bar` on at whose close there may be a decision; it need not be one of the market.
     pub(crate) fn next_decision(&self, market: &Market, bar: usize) -> usize {
         match self {
-            Self::Single(desk) => desk.next_decision(market, bar),
+            Self::Single(strategy) => strategy.next_decision(market, bar),
             Self::Composite(composite) => composite.next_decision(market, bar),
         }
     }
@@ -50,7 +50,7 @@ impl<'c> Plan<'c> {
     /// Fills the empty `weights` and answers true, or answers false for "no decision".
     pub(crate) fn decide(&mut self, view: &View<'_>, weights: &mut SymbolMap) -> Result<bool, RunError> {
         match self {
-            Self::Single(desk) => desk.decide(view, weights),
+            Self::Single(strategy) => strategy.decide(view, weights),
             Self::Composite(composite) => composite.decide(view, weights),
         }
     }
@@ -86,7 +86,7 @@ impl<'c> Plan<'c> {
     /// What the reader of the results should know about the strategies.
     pub(crate) fn warnings(&self) -> Vec<String> {
         match self {
-            Self::Single(desk) => desk.warnings(),
+            Self::Single(strategy) => strategy.warnings(),
             Self::Composite(composite) => composite.warnings(),
         }
     }
@@ -94,59 +94,11 @@ impl<'c> Plan<'c> {
     /// What was recorded beside the results.
     pub(crate) fn into_records(self) -> (Option<BlendWeights>, Option<DebugTable>) {
         match self {
-            Self::Single(desk) => (None, desk.into_debug()),
+            Self::Single(strategy) => (None, strategy.into_debug()),
             Self::Composite(composite) => {
                 let (blend, debug) = composite.into_records();
                 (Some(blend), debug)
             }
         }
-    }
-}
-
-/// A strategy and the sizer of its scores.
-pub(crate) struct Desk {
-    strategy: Box<dyn Strategy>,
-    sizer: Sizer,
-    /// Scratch: today's decision.
-    decision: Decision,
-}
-
-impl Desk {
-    /// # Errors
-    /// If the strategy needs what the market lacks.
-    pub(crate) fn new(
-        strategy: &StrategyConfig,
-        sizing: &SizingConfig,
-        market: &Market,
-    ) -> Result<Self, RunError> {
-        let n_symbols = market.symbols().len();
-        Ok(Self {
-            strategy: strategy::build(strategy, market)?,
-            sizer: Sizer::new(sizing, n_symbols),
-            decision: Decision::new(n_symbols),
-        })
-    }
-
-    /// Fills the empty `weights` and answers true, or answers false for "no decision".
-    pub(crate) fn decide(&mut self, view: &View<'_>, weights: &mut SymbolMap) -> Result<bool, RunError> {
-        self.decision.clear();
-        if !self.strategy.decide(view, &mut self.decision)? {
-            return Ok(false);
-        }
-        self.sizer.size(view, &self.decision, weights)?;
-        Ok(true)
-    }
-
-    /// As [`Plan::next_decision`].
-    pub(crate) fn next_decision(&self, market: &Market, bar: usize) -> usize {
-        self.strategy.next_decision(market, bar)
-    }
-
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        self.strategy.warnings()
-    }
-
-    pub(crate) fn into_debug(mut self) -> Option<DebugTable> {
-        self.strategy.take_debug()
     }
 }

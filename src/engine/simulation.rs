@@ -9,7 +9,7 @@ use super::config::BacktestConfig;
 use super::constraints::Constraints;
 use super::ledger::{Ledger, Marks};
 use super::market::Market;
-use super::metrics::{Summary, benchmark};
+use super::metrics::{Summary, benchmark, drawdown};
 use super::outcome::{Daily, Holdings, Outcome};
 use super::plan::Plan;
 use super::strategy::View;
@@ -175,7 +175,7 @@ impl Daily {
             cash: Vec::with_capacity(days),
             daily_return: Vec::with_capacity(days),
             cumulative_return: Vec::with_capacity(days),
-            drawdown: Vec::with_capacity(days),
+            drawdown: Vec::new(),
             gross_exposure: Vec::with_capacity(days),
             net_exposure: Vec::with_capacity(days),
             turnover: Vec::with_capacity(days),
@@ -191,14 +191,7 @@ impl Daily {
         self.daily_return.extend(values.first().map(|_| 0.0));
         self.daily_return.extend(values.windows(2).map(|two| over(two[1] - two[0], two[0])));
         self.cumulative_return.extend(values.iter().map(|value| value / initial_cash - 1.0));
-        let mut peak = initial_cash;
-        self.drawdown.extend(values.iter().map(|&value| {
-            peak = peak.max(value);
-            peak
-        }));
-        for (cell, value) in self.drawdown.iter_mut().zip(values) {
-            *cell = value / *cell - 1.0;
-        }
+        self.drawdown = drawdown::from_peak(values, initial_cash);
     }
 }
 

@@ -95,12 +95,12 @@ impl Table {
     }
 
     /// The same column after column: `[column * rows + row]`.
-    pub(crate) fn turned(&self) -> Cells {
+    pub(crate) fn transposed(&self) -> Cells {
         // A few columns at a time, so that reading and writing both stay within a few cache lines.
         const TOGETHER: usize = 32;
         let rows = self.cells.len() / self.width;
-        let mut turned = Cells::zeros(self.cells.len());
-        turned.par_chunks_mut(TOGETHER * rows).enumerate().for_each(|(block, columns)| {
+        let mut transposed = Cells::zeros(self.cells.len());
+        transposed.par_chunks_mut(TOGETHER * rows).enumerate().for_each(|(block, columns)| {
             for row in 0..rows {
                 let cells = &self.row(row)[block * TOGETHER..];
                 for (column, cell) in columns.chunks_exact_mut(rows).zip(cells) {
@@ -108,6 +108,6 @@ impl Table {
                 }
             }
         });
-        turned
+        transposed
     }
 }

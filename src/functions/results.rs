@@ -19,7 +19,7 @@ use super::status::{describe, find};
 use crate::run::{Publication, Run, RunEvent, RunId, RunState};
 use crate::store::blob::Link;
 use crate::work::execute::chain;
-use crate::work::report::{MANIFEST, content_type};
+use crate::work::files::{MANIFEST, content_type};
 use crate::work::results::{self, DailyPoint, Positions, ResultError, RollingPoint, Series, TradesPage};
 use crate::work::{App, sha256_hex};
 

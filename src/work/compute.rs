@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use serde_json::Value;
 
-use super::report::{self, Artifact, Facts, ReportError};
+use super::facts::{Facts, FilesError};
+use super::files::{self, Artifact};
 use crate::engine::market::DataError;
 use crate::engine::{self, Market, RunError};
 
@@ -18,7 +19,7 @@ pub struct Computed {
     pub summary: Value,
 }
 
-/// Why there is no result. None of these gets better by trying again, except a report that cannot be written.
+/// Why there is no result. None of these gets better by trying again, except files that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ComputeError {
     /// The rows make no market.
@@ -29,7 +30,7 @@ pub enum ComputeError {
     Run(#[from] RunError),
     /// The result could not be put into files.
     #[error(transparent)]
-    Report(#[from] ReportError),
+    Files(#[from] FilesError),
 }
 
 impl ComputeError {
@@ -46,8 +47,8 @@ pub fn compute(
     on_bar: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Computed, ComputeError> {
     let outcome = engine::run(facts.config, market, on_bar)?;
-    let summary = report::summary(facts, &outcome)?;
-    let mut files = report::artifacts(facts, market, &outcome, &summary)?;
-    files.push(report::manifest(facts, &files)?);
-    Ok(Computed { files, summary })
+    let summary = files::summary(facts, &outcome)?;
+    let mut made = files::artifacts(facts, market, &outcome, &summary)?;
+    made.push(files::manifest(facts, &made)?);
+    Ok(Computed { files: made, summary })
 }

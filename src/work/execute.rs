@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::compute::{ComputeError, Computed, compute};
-use super::report::{self, Artifact, Facts};
+use super::facts::Facts;
+use super::files::{self, Artifact};
 use super::{App, ENGINE_VERSION, sha256_hex, submit};
 use crate::engine::{BacktestConfig, Market};
 use crate::metrics;
@@ -237,11 +238,11 @@ impl Attempt {
             metrics::COMPUTE.took(started.elapsed());
             computed.map_err(|error| {
                 let reason = match &error {
-                    ComputeError::Report(_) => Reason::EnginePanic,
+                    ComputeError::Files(_) => Reason::EnginePanic,
                     error if error.is_data() => Reason::InvalidData,
                     _ => Reason::StrategyFailed,
                 };
-                let retry = matches!(error, ComputeError::Report(_));
+                let retry = matches!(error, ComputeError::Files(_));
                 Stopped::Failed { reason, error: chain(&error), retry }
             })
         });
@@ -267,10 +268,10 @@ impl Attempt {
         let mut manifest_sha256 = String::new();
         for Artifact { name, content } in computed.files {
             self.still_trusted(app)?;
-            if name == report::MANIFEST {
+            if name == files::MANIFEST {
                 manifest_sha256 = sha256_hex(&content);
             }
-            let file = NewFile { name: &name, content_type: report::content_type(&name), content };
+            let file = NewFile { name: &name, content_type: files::content_type(&name), content };
             let written = self.or_stopped(app.artifacts.create(&location, file)).await?;
             written.map_err(|error| Stopped::Failed {
                 reason: Reason::StorageUnavailable,

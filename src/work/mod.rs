@@ -4,7 +4,8 @@
 pub mod compute;
 pub mod document;
 pub mod execute;
-pub mod page;
+pub mod facts;
+pub mod files;
 pub mod rank;
 pub mod reconcile;
 pub mod report;

@@ -16,6 +16,27 @@ pub fn deepest(values: &[f64]) -> f64 {
     worst
 }
 
+/// Distance of each value from the highest so far, as a fraction of that peak and not positive. The peak starts at
+/// `first_peak`; with `f64::NEG_INFINITY` at the first value. Peaks are positive.
+pub fn from_peak(values: &[f64], first_peak: f64) -> Vec<f64> {
+    // Peaks first: a running maximum and a division in one loop keep each other waiting.
+    let mut peak = first_peak;
+    let peaks = values.iter().map(|&value| {
+        peak = peak.max(value);
+        peak
+    });
+    let mut cells: Vec<f64> = peaks.collect();
+    for (cell, value) in cells.iter_mut().zip(values) {
+        *cell = value / *cell - 1.0;
+    }
+    cells
+}
+
+/// Annualised return over the magnitude of the deepest fall (`empyrical.calmar_ratio`). `None` if there is no fall.
+pub fn calmar_ratio(annualized_return: Option<f64>, max_drawdown: f64) -> Option<f64> {
+    annualized_return.filter(|_| max_drawdown < 0.0).map(|yearly| yearly / max_drawdown.abs())
+}
+
 /// Longest time below a peak, in calendar days from the peak to the first day at or above it again, or to the
 /// last day. `drawdown` is 0 at a peak and negative below; days before the first peak count from the first day.
 pub fn longest_days(dates: &[NaiveDate], drawdown: &[f64]) -> i64 {

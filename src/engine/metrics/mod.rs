@@ -124,7 +124,7 @@ impl Summary {
             sharpe_ratio: returns::sharpe_ratio(returns, risk_free),
             max_drawdown,
             sortino_ratio: returns::sortino_ratio(returns, risk_free),
-            calmar_ratio: annualized_return.filter(|_| max_drawdown < 0.0).map(|r| r / max_drawdown.abs()),
+            calmar_ratio: drawdown::calmar_ratio(annualized_return, max_drawdown),
             var_95: tail.map(|tail| tail.value_at_risk),
             cvar_95: tail.map(|tail| tail.conditional),
             skew: returns::skew(returns),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::NaiveDate;
 
 use super::drawdown;
-use super::returns::{DAYS_PER_YEAR, STILL, annualized_volatility, in_lanes, mean};
+use super::returns::{DAYS_PER_YEAR, STILL, annualized_volatility, fold_in_lanes, mean};
 use crate::engine::Daily;
 
 /// The windows that are written to files, in days.
@@ -99,5 +99,5 @@ impl Sums {
 
 /// Total return of a series of returns.
 fn compound(returns: &[f64]) -> f64 {
-    in_lanes(returns, 1.0, |value| 1.0 + value, |growth, factor| growth * factor) - 1.0
+    fold_in_lanes(returns, 1.0, |value| 1.0 + value, |growth, factor| growth * factor) - 1.0
 }

@@ -1,8 +1,8 @@
 //! Holding what an event brought in until an exit: what breakout and episodic-pivot strategies have in common.
 //! The strategies themselves only say what today's candidates are.
 
+use super::holding_tracker::HoldingTracker;
 use super::schedule::Schedule;
-use super::watch::Watch;
 use super::{Decision, View};
 use crate::engine::config::{ExitConfig, Rebalance};
 use crate::engine::market::SymbolId;
@@ -13,7 +13,7 @@ use crate::engine::symbol_map::SymbolMap;
 pub(super) struct EventBook {
     exits: ExitConfig,
     schedule: Schedule,
-    watch: Watch,
+    holdings: HoldingTracker,
     /// Scores of the last decision.
     last: SymbolMap,
 }
@@ -23,7 +23,7 @@ impl EventBook {
         Self {
             exits: exits.clone(),
             schedule: Schedule::new(rebalance),
-            watch: Watch::new(n_symbols),
+            holdings: HoldingTracker::new(n_symbols),
             last: SymbolMap::new(n_symbols),
         }
     }
@@ -36,15 +36,15 @@ impl EventBook {
         decision: &mut Decision,
         candidates: impl Iterator<Item = (SymbolId, f64)>,
     ) -> bool {
-        self.watch.sync(view);
+        self.holdings.sync(view);
         let mut acted = self.schedule.strikes(view.date());
         for &symbol in view.ledger.held() {
-            if self.watch.exits(view, symbol, &self.exits) {
+            if self.holdings.exits(view, symbol, &self.exits) {
                 acted = true;
                 continue;
             }
-            acted |= self.watch.cuts(symbol, &self.exits);
-            let holding = self.watch.holding(symbol);
+            acted |= self.holdings.cuts(symbol, &self.exits);
+            let holding = self.holdings.holding(symbol);
             let magnitude = self.last.get_or(symbol, 1.0).abs();
             decision.scores.insert(symbol, magnitude * holding.side());
             if holding.scale != 1.0 {

@@ -1,9 +1,9 @@
 //! The best names long and the worst short, held until an exit: a rebalance adds names and never drops any.
 
+use super::holding_tracker::HoldingTracker;
 use super::ranking::Ranker;
 use super::schedule::Schedule;
 use super::signal::SignalReader;
-use super::watch::Watch;
 use super::{Decision, Strategy, View};
 use crate::engine::RunError;
 use crate::engine::config::{ExitConfig, LongShortTopNConfig};
@@ -19,7 +19,7 @@ pub(super) struct LongShortTopN {
     min_abs_score: f64,
     exits: ExitConfig,
     schedule: Schedule,
-    watch: Watch,
+    holdings: HoldingTracker,
     /// Scores of the last decision.
     last: SymbolMap,
     candidates: Vec<SymbolId>,
@@ -46,7 +46,7 @@ impl LongShortTopN {
                 partial_exit_fraction: config.partial_exit_fraction,
             },
             schedule: Schedule::new(config.rebalance),
-            watch: Watch::new(n_symbols),
+            holdings: HoldingTracker::new(n_symbols),
             last: SymbolMap::new(n_symbols),
             candidates: Vec::with_capacity(n_symbols),
             ranker: Ranker::new(n_symbols),
@@ -56,16 +56,16 @@ impl LongShortTopN {
 
 impl Strategy for LongShortTopN {
     fn decide(&mut self, view: &View<'_>, decision: &mut Decision) -> Result<bool, RunError> {
-        self.watch.sync(view);
+        self.holdings.sync(view);
         let rebalance = self.schedule.strikes(view.date());
         let mut acted = rebalance;
         for &symbol in view.ledger.held() {
-            if self.watch.exits(view, symbol, &self.exits) {
+            if self.holdings.exits(view, symbol, &self.exits) {
                 acted = true;
                 continue;
             }
-            acted |= self.watch.cuts(symbol, &self.exits);
-            let holding = self.watch.holding(symbol);
+            acted |= self.holdings.cuts(symbol, &self.exits);
+            let holding = self.holdings.holding(symbol);
             decision.scores.insert(symbol, holding.side());
             if holding.scale != 1.0 {
                 decision.scales.insert(symbol, holding.scale);

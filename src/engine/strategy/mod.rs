@@ -6,6 +6,7 @@ mod breakout;
 mod buy_and_hold;
 mod episodic_pivot;
 mod events;
+mod holding_tracker;
 mod long_short_top_n;
 mod pipeline;
 mod ranking;
@@ -13,7 +14,6 @@ mod schedule;
 mod signal;
 mod static_universe;
 mod top_n;
-mod watch;
 
 use chrono::NaiveDate;
 

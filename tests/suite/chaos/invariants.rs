@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backtest_functions::work::report::MANIFEST;
+use backtest_functions::work::files::MANIFEST;
 use backtest_functions::work::sha256_hex;
 use serde_json::Value;
 

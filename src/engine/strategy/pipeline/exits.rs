@@ -1,7 +1,7 @@
 //! Who leaves, or is cut: rules asked for each holding on every bar.
 
 use super::super::View;
-use super::super::watch::Watch;
+use super::super::holding_tracker::HoldingTracker;
 use crate::engine::config::{ExitRule, ExitStage, Precedence};
 use crate::engine::lookback;
 use crate::engine::market::SymbolId;
@@ -36,7 +36,7 @@ impl Exits {
     pub(super) fn check(
         &mut self,
         view: &View<'_>,
-        watch: &Watch,
+        holdings: &HoldingTracker,
         symbol: SymbolId,
     ) -> Option<(Action, usize)> {
         if !view.has_bar(symbol) {
@@ -44,7 +44,7 @@ impl Exits {
         }
         let (mut exit, mut scale) = (None, None);
         for rule in 0..self.config.rules.len() {
-            let Some(action) = self.fires(rule, view, watch, symbol) else { continue };
+            let Some(action) = self.fires(rule, view, holdings, symbol) else { continue };
             if self.config.precedence == Precedence::FirstMatch {
                 return Some((action, rule));
             }
@@ -59,9 +59,15 @@ impl Exits {
         }
     }
 
-    fn fires(&mut self, rule: usize, view: &View<'_>, watch: &Watch, symbol: SymbolId) -> Option<Action> {
+    fn fires(
+        &mut self,
+        rule: usize,
+        view: &View<'_>,
+        holdings: &HoldingTracker,
+        symbol: SymbolId,
+    ) -> Option<Action> {
         let (market, bar) = (view.market, view.bar);
-        let holding = watch.holding(symbol);
+        let holding = holdings.holding(symbol);
         let exits = match self.config.rules[rule] {
             ExitRule::TrailingMa { days, price_col, side_aware } => {
                 let price = |b, s| market.price(price_col, b, s);
@@ -92,8 +98,8 @@ impl Exits {
     }
 
     /// A rule in words, for the record.
-    pub(super) fn describe(&self, rule: usize, watch: &Watch, symbol: SymbolId) -> String {
-        let holding = watch.holding(symbol);
+    pub(super) fn describe(&self, rule: usize, holdings: &HoldingTracker, symbol: SymbolId) -> String {
+        let holding = holdings.holding(symbol);
         let side = if holding.is_long { "long" } else { "short" };
         match &self.config.rules[rule] {
             ExitRule::TrailingMa { days, side_aware, .. } => {

@@ -1,8 +1,8 @@
 //! Who stays although not selected. A policy works on a map that starts as the selection and adds what it keeps;
 //! a holding that is kept has its last score, and while it decays a falling scale.
 
+use super::super::holding_tracker::HoldingTracker;
 use super::super::ranking::compare;
-use super::super::watch::Watch;
 use super::super::{Decision, View};
 use crate::engine::config::{Decay, HoldingPolicy, RefreshMode, ReplaceAll, Sticky};
 use crate::engine::market::SymbolId;
@@ -10,7 +10,7 @@ use crate::engine::symbol_map::SymbolMap;
 
 /// The policy of a pipeline with what it remembers.
 #[derive(Debug)]
-pub(super) struct Holdings {
+pub(super) struct HoldingStage {
     policy: HoldingPolicy,
     /// What the last rebalance selected.
     last_selection: SymbolMap,
@@ -18,7 +18,7 @@ pub(super) struct Holdings {
     cooldown: Cooldown,
 }
 
-impl Holdings {
+impl HoldingStage {
     pub(super) fn new(policy: &HoldingPolicy, n_symbols: usize) -> Self {
         Self {
             policy: policy.clone(),
@@ -51,12 +51,12 @@ impl Holdings {
     pub(super) fn on_rebalance(
         &mut self,
         view: &View<'_>,
-        watch: &Watch,
+        holdings: &HoldingTracker,
         scores: &[f64],
         kept: &mut Decision,
     ) {
         self.last_selection.copy_from(&kept.scores);
-        let today = Today { view, watch, scores, selected: Selected::count(&kept.scores) };
+        let today = Today { view, holdings, scores, selected: Selected::count(&kept.scores) };
         keep(&self.policy, &mut self.decaying, &today, kept);
     }
 
@@ -65,17 +65,17 @@ impl Holdings {
     pub(super) fn on_other_bar(
         &mut self,
         view: &View<'_>,
-        watch: &Watch,
+        holdings: &HoldingTracker,
         scores: &[f64],
         kept: &mut Decision,
     ) {
         if let HoldingPolicy::Decay(policy) = &self.policy {
             kept.scores.copy_from(&self.last_selection);
-            self.decaying.keep(policy, view, watch, kept);
+            self.decaying.keep(policy, view, holdings, kept);
             return;
         }
         for &symbol in view.ledger.held() {
-            let last = watch.last_score(symbol);
+            let last = holdings.last_score(symbol);
             let score = match &self.policy {
                 HoldingPolicy::ReplaceAll(policy) => refreshed(policy, scores[symbol.index()], last),
                 _ => last,
@@ -85,7 +85,7 @@ impl Holdings {
         if let HoldingPolicy::Hybrid { base, overlay } = &self.policy {
             for part in [base, overlay] {
                 if let HoldingPolicy::Decay(policy) = part.as_ref() {
-                    self.decaying.go_on(policy, view, watch, kept);
+                    self.decaying.go_on(policy, view, holdings, kept);
                 }
             }
         }
@@ -95,32 +95,32 @@ impl Holdings {
 /// What a policy looks at when it decides who stays.
 struct Today<'t, 'v> {
     view: &'t View<'v>,
-    watch: &'t Watch,
+    holdings: &'t HoldingTracker,
     scores: &'t [f64],
     selected: Selected,
 }
 
 /// Adds to `kept` the holdings that the policy keeps beside it.
 fn keep(policy: &HoldingPolicy, decaying: &mut Decaying, today: &Today<'_, '_>, kept: &mut Decision) {
-    let Today { view, watch, scores, selected } = today;
+    let Today { view, holdings, scores, selected } = today;
     match policy {
         HoldingPolicy::ReplaceAll(policy) => {
             if !policy.exit_if_not_selected {
                 add(view, &mut kept.scores, |symbol| {
-                    Some(refreshed(policy, scores[symbol.index()], watch.last_score(symbol)))
+                    Some(refreshed(policy, scores[symbol.index()], holdings.last_score(symbol)))
                 });
-                // Holdings come before new names, so that a sizer that cuts keeps them.
+                // HoldingStage come before new names, so that a sizer that cuts keeps them.
                 kept.scores.lead_with(view.ledger.held(), |symbol| view.ledger.shares(symbol) != 0.0);
             }
         }
         HoldingPolicy::Sticky(policy) => add(view, &mut kept.scores, |symbol| {
-            selected.near_the_top(policy, scores, symbol).then(|| watch.last_score(symbol))
+            selected.near_the_top(policy, scores, symbol).then(|| holdings.last_score(symbol))
         }),
         HoldingPolicy::GracePeriod(policy) => add(view, &mut kept.scores, |symbol| {
-            let young = watch.holding(symbol).bars_held <= policy.min_hold_days;
-            (policy.exit_only_on_risk || young).then(|| watch.last_score(symbol))
+            let young = holdings.holding(symbol).bars_held <= policy.min_hold_days;
+            (policy.exit_only_on_risk || young).then(|| holdings.last_score(symbol))
         }),
-        HoldingPolicy::Decay(policy) => decaying.keep(policy, view, watch, kept),
+        HoldingPolicy::Decay(policy) => decaying.keep(policy, view, holdings, kept),
         HoldingPolicy::Hybrid { base, overlay } => {
             keep(base, decaying, today, kept);
             keep(overlay, decaying, today, kept);
@@ -139,7 +139,7 @@ fn add(view: &View<'_>, kept: &mut SymbolMap, score: impl Fn(SymbolId) -> Option
     }
 }
 
-/// Holdings that were dropped and shrink.
+/// HoldingStage that were dropped and shrink.
 #[derive(Debug)]
 struct Decaying {
     /// Bar on which a holding was first seen dropped, by symbol.
@@ -148,9 +148,9 @@ struct Decaying {
 
 impl Decaying {
     /// Adds holdings that are not in `kept`, with a falling scale, until their decay is over.
-    fn keep(&mut self, policy: &Decay, view: &View<'_>, watch: &Watch, kept: &mut Decision) {
+    fn keep(&mut self, policy: &Decay, view: &View<'_>, holdings: &HoldingTracker, kept: &mut Decision) {
         for &symbol in view.ledger.held() {
-            let since = self.since(watch, symbol);
+            let since = self.since(holdings, symbol);
             if kept.scores.contains(symbol) {
                 self.since[symbol.index()] = None;
                 continue;
@@ -159,16 +159,16 @@ impl Decaying {
             self.since[symbol.index()] = Some(since);
             if let Some(scale) = decayed(policy, view.bar - since) {
                 kept.scales.insert(symbol, scale);
-                kept.scores.insert(symbol, watch.last_score(symbol));
+                kept.scores.insert(symbol, holdings.last_score(symbol));
             }
         }
     }
 
     /// Removes from `kept` the holdings whose decay is over, and shrinks those that are still decaying.
-    fn go_on(&mut self, policy: &Decay, view: &View<'_>, watch: &Watch, kept: &mut Decision) {
+    fn go_on(&mut self, policy: &Decay, view: &View<'_>, holdings: &HoldingTracker, kept: &mut Decision) {
         let Decision { scores, scales } = kept;
         scores.retain(|symbol, _| {
-            let Some(since) = self.since(watch, symbol) else { return true };
+            let Some(since) = self.since(holdings, symbol) else { return true };
             let scale = decayed(policy, view.bar - since);
             if let Some(scale) = scale {
                 scales.insert(symbol, scale);
@@ -178,8 +178,8 @@ impl Decaying {
     }
 
     /// Since when a holding decays. An earlier holding of the same symbol does not count.
-    fn since(&self, watch: &Watch, symbol: SymbolId) -> Option<usize> {
-        self.since[symbol.index()].filter(|&bar| bar >= watch.holding(symbol).entry_bar)
+    fn since(&self, holdings: &HoldingTracker, symbol: SymbolId) -> Option<usize> {
+        self.since[symbol.index()].filter(|&bar| bar >= holdings.holding(symbol).entry_bar)
     }
 }
 

@@ -1,12 +1,12 @@
-//! A strategy put together from stages, which work in this order on every bar: rebalance gate, universe, scoring,
+//! A strategy put together from stages, which work in this order on every bar: rebalance schedule, universe, scoring,
 //! selection, holding policy, exits, scales, postprocessing. One file per stage. On a bar without a rebalance
 //! there is a decision only if an exit fires or a scale changes.
 
 mod columns;
 mod exits;
-mod gate;
 mod holding;
 mod postprocess;
+mod rebalance;
 mod record;
 mod scoring;
 mod selection;
@@ -15,13 +15,13 @@ mod universe;
 
 use self::columns::Column;
 use self::exits::{Action, Exits};
-use self::gate::Gate;
-use self::holding::Holdings;
+use self::holding::HoldingStage;
+use self::rebalance::RebalanceSchedule;
 use self::record::Recorder;
 use self::scoring::Scorer;
 use self::selection::Selector;
 use self::universe::Universe;
-use super::watch::Watch;
+use super::holding_tracker::HoldingTracker;
 use super::{Decision, Strategy, View};
 use crate::engine::RunError;
 use crate::engine::config::{PipelineConfig, TooFew};
@@ -33,13 +33,13 @@ use crate::engine::symbol_map::SymbolMap;
 #[derive(Debug)]
 pub(super) struct Pipeline {
     config: PipelineConfig,
-    gate: Gate,
+    rebalance: RebalanceSchedule,
     universe: Universe,
     scorer: Scorer,
     selector: Selector,
-    holdings: Holdings,
+    holding_policy: HoldingStage,
     exits: Exits,
-    watch: Watch,
+    holdings: HoldingTracker,
     /// Scales of the last decision.
     last_scales: SymbolMap,
     recorder: Recorder,
@@ -60,13 +60,13 @@ impl Pipeline {
             Column::new(column, &config.signals, market)?;
         }
         Ok(Self {
-            gate: Gate::new(&config.rebalance),
+            rebalance: RebalanceSchedule::new(&config.rebalance),
             universe: Universe::new(&config.universe, market)?,
             scorer: Scorer::new(&config.scoring, &config.signals, market)?,
             selector: Selector::new(&config.selection, n_symbols),
-            holdings: Holdings::new(&config.holding_policy, n_symbols),
+            holding_policy: HoldingStage::new(&config.holding_policy, n_symbols),
             exits: Exits::new(&config.exits, n_symbols),
-            watch: Watch::new(n_symbols),
+            holdings: HoldingTracker::new(n_symbols),
             last_scales: SymbolMap::new(n_symbols),
             recorder: Recorder::new(&config.debug),
             eligible: Vec::with_capacity(n_symbols),
@@ -87,8 +87,8 @@ impl Pipeline {
 
     /// Fills `selected`. Whether the rebalance takes place.
     fn select(&mut self, view: &View<'_>) -> Result<bool, RunError> {
-        let Some(day) = self.gate.due(view) else { return Ok(false) };
-        let (scores, holdings) = (&self.scores, &self.holdings);
+        let Some(day) = self.rebalance.due(view) else { return Ok(false) };
+        let (scores, holdings) = (&self.scores, &self.holding_policy);
         let may_enter =
             |symbol: &&SymbolId| !scores[symbol.index()].is_nan() && holdings.may_enter(view, **symbol);
         self.pool.clear();
@@ -96,7 +96,7 @@ impl Pipeline {
         self.selector.select(scores, &mut self.pool, &mut self.selected);
         match postprocess::too_few(&self.config.postprocess.steps, self.selected.len()) {
             None => {
-                self.gate.take(view, day);
+                self.rebalance.take(view, day);
                 Ok(true)
             }
             Some((TooFew::SkipRebalance, _)) => {
@@ -115,7 +115,7 @@ impl Pipeline {
     fn leave(&mut self, view: &View<'_>, scores: &mut SymbolMap) -> bool {
         let mut sold = false;
         for &symbol in view.ledger.held() {
-            let Some((action, rule)) = self.exits.check(view, &self.watch, symbol) else { continue };
+            let Some((action, rule)) = self.exits.check(view, &self.holdings, symbol) else { continue };
             let scale = match action {
                 Action::Exit => {
                     scores.retain(|other, _| other != symbol);
@@ -123,11 +123,11 @@ impl Pipeline {
                     None
                 }
                 Action::Scale(scale) => {
-                    self.watch.shrink(symbol, scale);
+                    self.holdings.shrink(symbol, scale);
                     Some(scale)
                 }
             };
-            self.recorder.exit(symbol, scale, || self.exits.describe(rule, &self.watch, symbol));
+            self.recorder.exit(symbol, scale, || self.exits.describe(rule, &self.holdings, symbol));
         }
         sold
     }
@@ -136,7 +136,7 @@ impl Pipeline {
     fn scale(&self, view: &View<'_>, scores: &SymbolMap, scales: &mut SymbolMap) {
         scales.retain(|symbol, scale| scores.contains(symbol) && scale != 1.0);
         for &symbol in scores.keys() {
-            let left = self.watch.holding(symbol).scale;
+            let left = self.holdings.holding(symbol).scale;
             if view.ledger.shares(symbol) != 0.0 && left < scales.get_or(symbol, 1.0) {
                 scales.insert(symbol, left);
             }
@@ -146,20 +146,20 @@ impl Pipeline {
 
 impl Strategy for Pipeline {
     fn decide(&mut self, view: &View<'_>, decision: &mut Decision) -> Result<bool, RunError> {
-        self.watch.sync(view);
         self.holdings.sync(view);
+        self.holding_policy.sync(view);
         self.recorder.start_day();
         self.selected.clear();
-        let is_due = self.gate.due(view).is_some();
-        if is_due || self.holdings.refreshes() || self.recorder.wants_scores() {
+        let is_due = self.rebalance.due(view).is_some();
+        if is_due || self.holding_policy.refreshes() || self.recorder.wants_scores() {
             self.score(view);
         }
         let rebalance = self.select(view)?;
         if rebalance {
             decision.scores.copy_from(&self.selected);
-            self.holdings.on_rebalance(view, &self.watch, &self.scores, decision);
+            self.holding_policy.on_rebalance(view, &self.holdings, &self.scores, decision);
         } else {
-            self.holdings.on_other_bar(view, &self.watch, &self.scores, decision);
+            self.holding_policy.on_other_bar(view, &self.holdings, &self.scores, decision);
         }
         let Decision { scores, scales } = decision;
         let sold = self.leave(view, scores);
@@ -171,11 +171,11 @@ impl Strategy for Pipeline {
         self.recorder.numbers(view, DebugKind::Selected, &self.selected);
         self.recorder.numbers(view, DebugKind::Held, scores);
         self.recorder.numbers(view, DebugKind::Scales, scales);
-        postprocess::apply(&self.config.postprocess.steps, view, &self.watch, scores, &mut self.row);
+        postprocess::apply(&self.config.postprocess.steps, view, &self.holdings, scores, &mut self.row);
         self.recorder.numbers(view, DebugKind::Scores, scores);
         self.recorder.end_day(view);
         self.last_scales.copy_from(scales);
-        self.watch.remember(view, scores);
+        self.holdings.remember(view, scores);
         Ok(true)
     }
 

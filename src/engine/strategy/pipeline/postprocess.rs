@@ -1,7 +1,7 @@
 //! What happens to scores at last, step by step.
 
 use super::super::View;
-use super::super::watch::Watch;
+use super::super::holding_tracker::HoldingTracker;
 use super::stats::{EQUAL, average_ranks, deviation, mean, z_score};
 use crate::engine::config::{Step, StepNormalize, TooFew};
 use crate::engine::symbol_map::SymbolMap;
@@ -17,7 +17,13 @@ pub(super) fn too_few(steps: &[Step], selected: usize) -> Option<(TooFew, u32)> 
 }
 
 /// Applies the steps to the scores of a decision. `row` is scratch, one cell per symbol.
-pub(super) fn apply(steps: &[Step], view: &View<'_>, watch: &Watch, scores: &mut SymbolMap, row: &mut [f64]) {
+pub(super) fn apply(
+    steps: &[Step],
+    view: &View<'_>,
+    holdings: &HoldingTracker,
+    scores: &mut SymbolMap,
+    row: &mut [f64],
+) {
     for step in steps {
         match step {
             Step::Clamp { min, max } => scores.update(|_, score| {
@@ -26,7 +32,7 @@ pub(super) fn apply(steps: &[Step], view: &View<'_>, watch: &Watch, scores: &mut
             }),
             Step::Normalize { method } => normalize(*method, scores, row),
             Step::StickyScores { alpha } => scores.update(|symbol, score| {
-                let last = watch.known_score(view, symbol);
+                let last = holdings.known_score(view, symbol);
                 last.map_or(score, |last| alpha * last + (1.0 - alpha) * score)
             }),
             Step::EnforceMinCandidates { .. } => (),

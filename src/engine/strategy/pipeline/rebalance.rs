@@ -8,7 +8,7 @@ use crate::engine::config::{Freq, RebalanceConfig, Shift, WeekdayWord};
 
 /// Remembers the last rebalance.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct RebalanceSchedule {
     config: RebalanceConfig,
     last: Option<Last>,
 }
@@ -20,7 +20,7 @@ struct Last {
     bar: usize,
 }
 
-impl Gate {
+impl RebalanceSchedule {
     pub(super) fn new(config: &RebalanceConfig) -> Self {
         Self { config: config.clone(), last: None }
     }

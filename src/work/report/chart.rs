@@ -1,15 +1,14 @@
-//! Charts as inline SVG, and how numbers look. Labels are placed in percent of a box without a scale of its own, and
+//! Charts as inline SVG. Labels are placed in percent of a box without a scale of its own, and
 //! only curves are stretched, so that a chart fills any width and its text keeps its size. What is drawn is not
 //! decided here.
 
 use chrono::{Datelike as _, NaiveDate};
 use maud::{Markup, html};
 
+use super::numbers::{grouped, percent};
+
 /// Colours and marks, shared by the page and by charts in files of their own.
 pub(super) const STYLE: &str = include_str!("chart.css");
-
-/// What stands for a value that is not defined.
-pub(super) const UNDEFINED: &str = "–";
 
 /// Curves longer than this are thinned to it: half as many buckets, two extremes each.
 const POINTS_MAX: usize = 1000;
@@ -233,33 +232,6 @@ impl Unit {
             }
         }
     }
-}
-
-/// `1,234.50`, with a true minus sign; in powers of ten beyond a quadrillion.
-pub(super) fn grouped(value: f64, digits: usize) -> String {
-    if !value.is_finite() {
-        return UNDEFINED.to_owned();
-    }
-    if value.abs() >= 1e15 {
-        return format!("{value:.3e}").replace('-', "−");
-    }
-    let text = format!("{:.digits$}", value.abs());
-    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-    let mut grouped = String::from(if value < 0.0 && !zero { "−" } else { "" });
-    for (place, digit) in whole.chars().enumerate() {
-        if place > 0 && (whole.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped + fraction
-}
-
-/// A fraction as `12.3 %`.
-pub(super) fn percent(value: f64, digits: usize) -> String {
-    let number = grouped(100.0 * value, digits);
-    if value.is_finite() { format!("{number}\u{a0}%") } else { number }
 }
 
 /// The step of a label on a logarithmic axis, as a part of its value: finer if its first digit is not all.

@@ -2,12 +2,13 @@
 
 use chrono::{Datelike as _, NaiveDate};
 
-use super::chart::{Bar, Chart, Series, Shape, Unit, grouped, percent};
-use super::{falls, money, rival_name};
+use super::benchmark::benchmark_name;
+use super::chart::{Bar, Chart, Series, Shape, Unit};
+use super::numbers::{grouped, money, percent};
 use crate::engine::Outcome;
-use crate::engine::metrics::returns;
 use crate::engine::metrics::rolling::rolling;
-use crate::work::report::Facts;
+use crate::engine::metrics::{drawdown, returns};
+use crate::work::facts::Facts;
 
 /// Bars of a chart, before a month becomes a quarter, and a quarter a year.
 const BARS_MAX: usize = 130;
@@ -45,7 +46,7 @@ fn equity(facts: &Facts<'_>, outcome: &Outcome) -> Chart {
     let mut note = format!("In {}.", facts.config.universe.currency);
     if let (Some(theirs), Some(versus)) = (&theirs, &outcome.summary.benchmark) {
         let end = theirs.last().copied().unwrap_or(cash);
-        let name = rival_name(&versus.name);
+        let name = benchmark_name(&versus.name);
         note = format!(
             "In {}, beside the same money in the benchmark, {name}, which ended at {}.",
             facts.config.universe.currency,
@@ -67,7 +68,7 @@ fn equity(facts: &Facts<'_>, outcome: &Outcome) -> Chart {
     let hints = hints.collect();
     let mut series = Vec::new();
     if let (Some(theirs), Some(versus)) = (theirs, &outcome.summary.benchmark) {
-        series.push(line(format!("Benchmark ({})", rival_name(&versus.name)), "other", theirs));
+        series.push(line(format!("Benchmark ({})", benchmark_name(&versus.name)), "other", theirs));
     }
     series.push(line("Portfolio", "own", own.clone()));
     Chart { name: "equity", title: "Value".into(), note, unit: Unit::Money, logarithmic, series, hints }
@@ -87,7 +88,7 @@ fn drawdowns(outcome: &Outcome) -> Chart {
     let own = Series { name: "Portfolio".into(), class: "own", shape: Shape::Area(daily.drawdown.clone()) };
     let mut series = vec![own];
     if let Some(curve) = &outcome.benchmark {
-        series.insert(0, line("Benchmark", "other", falls(curve)));
+        series.insert(0, line("Benchmark", "other", drawdown::from_peak(curve, f64::NEG_INFINITY)));
     }
     let (name, title) = ("drawdown", "Drawdown".to_owned());
     Chart { name, title, note, unit: Unit::Share, logarithmic: false, series, hints: Vec::new() }

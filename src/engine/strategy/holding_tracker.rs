@@ -7,7 +7,7 @@ use crate::engine::lookback;
 use crate::engine::market::SymbolId;
 use crate::engine::symbol_map::SymbolMap;
 
-/// One holding under watch.
+/// What is remembered about one holding.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Holding {
     pub(super) is_long: bool,
@@ -80,13 +80,13 @@ impl Holding {
     }
 }
 
-/// All holdings of an account, watched from bar to bar.
+/// All holdings of an account, followed from bar to bar.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct HoldingTracker {
     holdings: Vec<Holding>,
 }
 
-impl Watch {
+impl HoldingTracker {
     pub(super) fn new(n_symbols: usize) -> Self {
         Self { holdings: vec![Holding::NONE; n_symbols] }
     }
@@ -99,7 +99,7 @@ impl Watch {
             let holding = &mut self.holdings[symbol.index()];
             if holding.entry_bar != position.entry_bar || holding.is_long != is_long {
                 // A position that turned is a new one, but its symbol was scored as a holding before.
-                let turned = holding.last_bar + 1 == view.bar;
+                let reversed = holding.last_bar + 1 == view.bar;
                 *holding = Holding {
                     is_long,
                     entry_price: position.entry_price,
@@ -107,7 +107,7 @@ impl Watch {
                     bars_held: 1,
                     high_water: position.entry_price,
                     low_water: position.entry_price,
-                    last_score: holding.last_score.filter(|_| turned),
+                    last_score: holding.last_score.filter(|_| reversed),
                     ..Holding::NONE
                 };
             } else if view.has_bar(symbol) {

@@ -1,0 +1,59 @@
+//! A strategy with the sizer of its scores: from a bar to target weights. A plan has one, or one for each leg.
+
+use super::RunError;
+use super::config::{SizingConfig, StrategyConfig};
+use super::market::Market;
+use super::outcome::DebugTable;
+use super::sizing::Sizer;
+use super::strategy::{self, Decision, Strategy, View};
+use super::symbol_map::SymbolMap;
+
+/// A strategy and the sizer of its scores.
+pub(crate) struct SizedStrategy {
+    strategy: Box<dyn Strategy>,
+    sizer: Sizer,
+    /// Scratch: today's decision.
+    decision: Decision,
+}
+
+impl SizedStrategy {
+    /// # Errors
+    /// If the strategy needs what the market lacks.
+    pub(crate) fn new(
+        strategy: &StrategyConfig,
+        sizing: &SizingConfig,
+        market: &Market,
+    ) -> Result<Self, RunError> {
+        let n_symbols = market.symbols().len();
+        Ok(Self {
+            strategy: strategy::build(strategy, market)?,
+            sizer: Sizer::new(sizing, n_symbols),
+            decision: Decision::new(n_symbols),
+        })
+    }
+
+    /// Fills the empty `weights` and answers true, or answers false for "no decision".
+    pub(crate) fn decide(&mut self, view: &View<'_>, weights: &mut SymbolMap) -> Result<bool, RunError> {
+        self.decision.clear();
+        if !self.strategy.decide(view, &mut self.decision)? {
+            return Ok(false);
+        }
+        self.sizer.size(view, &self.decision, weights)?;
+        Ok(true)
+    }
+
+    /// The first bar from `bar` on at whose close it may decide; it need not be one of the market.
+    pub(crate) fn next_decision(&self, market: &Market, bar: usize) -> usize {
+        self.strategy.next_decision(market, bar)
+    }
+
+    /// What the reader of the results should know about the strategy.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.strategy.warnings()
+    }
+
+    /// What was recorded beside the results.
+    pub(crate) fn into_debug(mut self) -> Option<DebugTable> {
+        self.strategy.take_debug()
+    }
+}

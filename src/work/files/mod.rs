@@ -1,0 +1,223 @@
+//! The files of a run, in memory: which there are, as the config's `output` switches ask, and the manifest that lists
+//! them. The same outcome gives the same bytes. What a table holds is said in `tables`, how one is written in
+//! `formats`; the report page is `work::report`, and where files are kept is the artifact store's business.
+
+mod formats;
+mod tables;
+
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+pub use self::formats::Artifact;
+use self::formats::{Column, Files, Named, pretty};
+use super::facts::{Facts, FilesError, resolved_config};
+use super::{ENGINE_VERSION, document, report, sha256_hex};
+use crate::engine::config::folder_of;
+use crate::engine::market::Market;
+use crate::engine::metrics::periods::PeriodReturns;
+use crate::engine::{BlendStage, DebugKind, Outcome};
+
+/// Name of the file that lists all others and is written last.
+pub const MANIFEST: &str = "artifacts_manifest.json";
+
+/// The metrics of a run with its identity: what the row keeps and `summary.json` holds.
+pub fn summary(facts: &Facts<'_>, outcome: &Outcome) -> Result<Value, FilesError> {
+    let mut summary = json!({ "run_id": facts.run_id });
+    if let (Value::Object(into), Value::Object(metrics)) =
+        (&mut summary, serde_json::to_value(&outcome.summary)?)
+    {
+        into.extend(metrics);
+    }
+    if let (Some(warning), Value::Array(warnings)) = (facts.without_effect(), &mut summary["warnings"]) {
+        warnings.push(json!(warning));
+    }
+    Ok(summary)
+}
+
+/// Every file of a run but the manifest, as the config's `output` switches ask.
+pub fn artifacts(
+    facts: &Facts<'_>,
+    market: &Market,
+    outcome: &Outcome,
+    summary: &Value,
+) -> Result<Vec<Artifact>, FilesError> {
+    let wanted = &facts.config.output;
+    // Side by side; each part holds what shares a table.
+    type Part<'p> = &'p (dyn Fn(&mut Files) -> Result<(), FilesError> + Sync);
+    let parts: [Part<'_>; 7] = [
+        &|files| config_files(files, facts),
+        &|files| {
+            let trades = tables::trades(outcome);
+            if wanted.save_trades {
+                files.csv("trades.csv", &trades)?;
+                files.csv("rejected_orders.csv", &tables::rejected_orders(outcome))?;
+            }
+            if wanted.save_trades_parquet {
+                files.parquet("trades.parquet", &trades)?;
+            }
+            Ok(())
+        },
+        &|files| daily_files(files, facts, outcome),
+        &|files| {
+            if wanted.save_metrics_parquet {
+                files.parquet("metrics_rolling.parquet", &tables::rolling_windows(outcome))?;
+            }
+            Ok(())
+        },
+        &|files| {
+            if wanted.save_positions_snapshot {
+                files.parquet("daily_positions.parquet", &tables::positions(market, outcome))?;
+            }
+            Ok(())
+        },
+        &|files| record_files(files, facts, outcome),
+        &|files| {
+            files.text("report.html", report::page(facts, market, outcome)?);
+            if wanted.save_plots {
+                for (name, svg) in report::plots(facts, outcome) {
+                    files.text(&format!("plots/{name}.svg"), svg);
+                }
+            }
+            if wanted.save_metrics_json {
+                files.json("summary.json", summary)?;
+            }
+            if wanted.save_summary_parquet {
+                files.parquet("summary.parquet", &tables::one_row(summary))?;
+            }
+            Ok(())
+        },
+    ];
+    let made = parts.par_iter().map(|part| {
+        let mut files = Files::default();
+        part(&mut files)?;
+        Ok(files.0)
+    });
+    let made: Vec<Vec<Artifact>> = made.collect::<Result<_, FilesError>>()?;
+    Ok(made.concat())
+}
+
+fn config_files(files: &mut Files, facts: &Facts<'_>) -> Result<(), FilesError> {
+    let wanted = &facts.config.output;
+    let resolved = resolved_config(facts);
+    files.text("config.yaml", document::to_yaml(facts.submitted)?);
+    if wanted.save_resolved_config_json {
+        files.json("config.resolved.json", &resolved)?;
+    }
+    if wanted.save_config_parquet {
+        let text = resolved.to_string();
+        let id = Column::Texts(vec![facts.run_id.to_string()]);
+        files.parquet("config.parquet", &[("run_id", id), ("config_json", Column::Texts(vec![text]))])?;
+    }
+    Ok(())
+}
+
+fn daily_files(files: &mut Files, facts: &Facts<'_>, outcome: &Outcome) -> Result<(), FilesError> {
+    let wanted = &facts.config.output;
+    let daily = tables::daily(outcome);
+    if wanted.save_daily_metrics {
+        files.csv("daily_metrics.csv", &daily)?;
+        let periods =
+            PeriodReturns::of(&outcome.daily.date, &outcome.daily.portfolio_value, facts.config.initial_cash);
+        files.csv(
+            "monthly_returns.csv",
+            &tables::by_year(&periods, &tables::MONTHS, |year| year.months.to_vec()),
+        )?;
+        files.csv(
+            "returns_quarterly.csv",
+            &tables::by_year(&periods, &tables::QUARTERS, |year| year.quarters.to_vec()),
+        )?;
+        files.csv("returns_yearly.csv", &tables::yearly(&periods))?;
+    }
+    if wanted.save_metrics_parquet {
+        files.parquet("metrics_timeseries.parquet", &daily)?;
+    }
+    Ok(())
+}
+
+/// What only some strategies leave, and what went otherwise than asked.
+fn record_files(files: &mut Files, facts: &Facts<'_>, outcome: &Outcome) -> Result<(), FilesError> {
+    if facts.config.output.save_constraint_hits {
+        files.json("constraint_hits.json", &tables::constraint_hits(outcome))?;
+    }
+    if !outcome.delisted.is_empty() {
+        files.csv("delistings.csv", &tables::delistings(outcome))?;
+    }
+    if let Some(blend) = &outcome.blend {
+        for (leg, name) in blend.legs.iter().enumerate() {
+            let weights = tables::blend_weights(outcome, blend, BlendStage::Leg(leg));
+            files.csv(&format!("legs/{}/weights.csv", folder_of(name)), &weights)?;
+        }
+        files.csv("blend/pre_constraints.csv", &tables::blend_weights(outcome, blend, BlendStage::Pre))?;
+        files.csv("blend/post_constraints.csv", &tables::blend_weights(outcome, blend, BlendStage::Post))?;
+    }
+    if let Some(debug) = &outcome.debug {
+        for kind in DebugKind::ALL {
+            files.csv(
+                &format!("strategy_debug/{}.csv", kind.as_str()),
+                &tables::debug_rows(outcome, debug, kind),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// The manifest of `files`; its bytes are what the row's hash proves.
+pub fn manifest(facts: &Facts<'_>, files: &[Artifact]) -> Result<Artifact, FilesError> {
+    let listed: Vec<Value> = files
+        .iter()
+        .map(|file| {
+            json!({
+                "name": file.name,
+                "size_bytes": file.content.len(),
+                "sha256": sha256_hex(&file.content),
+                "content_type": content_type(&file.name),
+            })
+        })
+        .collect();
+    let manifest = json!({
+        "run_id": facts.run_id,
+        "fence": facts.fence,
+        "engine_version": ENGINE_VERSION,
+        "config_sha256": facts.config_sha256,
+        "data_versions": facts.data_versions,
+        "artifacts": listed,
+    });
+    Ok(Artifact { name: MANIFEST.to_owned(), content: pretty(&manifest)? })
+}
+
+/// Media type of an artifact by its name.
+pub fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("json") => "application/json",
+        Some("csv") => "text/csv; charset=utf-8",
+        Some("yaml") => "application/yaml",
+        Some("svg") => "image/svg+xml",
+        Some("html") => "text/html; charset=utf-8",
+        Some("parquet") => "application/vnd.apache.parquet",
+        _ => "application/octet-stream",
+    }
+}
+
+/// Results of several runs side by side, a row each, as CSV and Parquet: the fields of their summaries that are
+/// plain values, in the order of the first.
+pub fn results(summaries: &[Value]) -> Result<Vec<Artifact>, FilesError> {
+    let mut files = Files::default();
+    let fields = summaries.first().and_then(Value::as_object).into_iter().flatten();
+    let plain = fields.filter(|(_, value)| !value.is_object() && !value.is_array());
+    let columns: Vec<Named<'_>> = plain
+        .map(|(name, first)| {
+            let values = summaries.iter().map(|summary| &summary[name]);
+            let column = if first.is_string() || values.clone().any(Value::is_string) {
+                Column::Texts(
+                    values.map(|value| value.as_str().map_or_else(String::new, str::to_owned)).collect(),
+                )
+            } else {
+                Column::Numbers(values.map(Value::as_f64).collect())
+            };
+            (name.as_str(), column)
+        })
+        .collect();
+    files.csv("results.csv", &columns)?;
+    files.parquet("results.parquet", &columns)?;
+    Ok(files.0)
+}

@@ -1,0 +1,199 @@
+//! The tables of a run, column by column as they are written: what each holds and under which names. Which of them
+//! are written, and how, is said beside this.
+
+use serde_json::{Value, json};
+
+use super::formats::{Column, Named};
+use crate::engine::market::{Market, SymbolId};
+use crate::engine::metrics::periods::{PeriodReturns, YearReturns};
+use crate::engine::metrics::rolling::{WINDOWS, rolling};
+use crate::engine::{BlendStage, BlendWeights, DebugKind, DebugTable, Outcome, RejectReason};
+
+fn names(outcome: &Outcome, symbols: &[SymbolId]) -> Column {
+    Column::Names(symbols.iter().map(|symbol| symbol.0).collect(), outcome.symbols.clone())
+}
+
+pub(super) fn trades(outcome: &Outcome) -> [Named<'static>; 8] {
+    let trades = &outcome.trades;
+    [
+        ("execution_date", Column::Dates(trades.execution_date.clone())),
+        ("symbol", names(outcome, &trades.symbol)),
+        ("quantity", Column::numbers(&trades.quantity)),
+        ("price", Column::numbers(&trades.price)),
+        ("notional", Column::numbers(&trades.notional)),
+        ("commission", Column::numbers(&trades.commission)),
+        ("slippage_cost", Column::numbers(&trades.slippage_cost)),
+        ("cash_after", Column::numbers(&trades.cash_after)),
+    ]
+}
+
+pub(super) fn rejected_orders(outcome: &Outcome) -> [Named<'static>; 4] {
+    let rejected = &outcome.rejected;
+    let reasons = rejected.reason.iter().map(|&reason: &RejectReason| reason.as_str().to_owned());
+    [
+        ("date", Column::Dates(rejected.date.clone())),
+        ("symbol", names(outcome, &rejected.symbol)),
+        ("quantity", Column::Numbers(rejected.quantity.clone())),
+        ("reason", Column::Texts(reasons.collect())),
+    ]
+}
+
+pub(super) fn daily(outcome: &Outcome) -> [Named<'static>; 12] {
+    let daily = &outcome.daily;
+    [
+        ("date", Column::Dates(daily.date.clone())),
+        ("portfolio_value", Column::numbers(&daily.portfolio_value)),
+        ("cash", Column::numbers(&daily.cash)),
+        ("daily_return", Column::numbers(&daily.daily_return)),
+        ("cumulative_return", Column::numbers(&daily.cumulative_return)),
+        ("drawdown", Column::numbers(&daily.drawdown)),
+        ("gross_exposure", Column::numbers(&daily.gross_exposure)),
+        ("net_exposure", Column::numbers(&daily.net_exposure)),
+        ("turnover", Column::numbers(&daily.turnover)),
+        ("commission", Column::numbers(&daily.commission)),
+        ("slippage_cost", Column::numbers(&daily.slippage_cost)),
+        ("n_trades", Column::Integers(daily.n_trades.iter().map(|&count| Some(i64::from(count))).collect())),
+    ]
+}
+
+pub(super) fn positions(market: &Market, outcome: &Outcome) -> [Named<'static>; 8] {
+    let held = outcome.position_table(market);
+    let sides = held.shares.iter().map(|&shares| u32::from(shares < 0.0)).collect();
+    [
+        ("date", Column::Dates(held.date)),
+        ("symbol", names(outcome, &held.symbol)),
+        ("shares", Column::numbers(&held.shares)),
+        ("close", Column::numbers(&held.close)),
+        ("position_value", Column::numbers(&held.position_value)),
+        ("weight", Column::numbers(&held.weight)),
+        ("side", Column::Names(sides, vec!["long".to_owned(), "short".to_owned()])),
+        ("stale", Column::Flags(held.stale.into_iter().map(Some).collect())),
+    ]
+}
+
+pub(super) fn constraint_hits(outcome: &Outcome) -> Value {
+    let hits = outcome.constraint_hits.iter().map(|hit| {
+        let details: serde_json::Map<String, Value> =
+            hit.details.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        json!({
+            "as_of": hit.as_of,
+            "constraint": hit.constraint,
+            "symbol": hit.symbol.map(|symbol| outcome.name(symbol)),
+            "before": hit.before,
+            "after": hit.after,
+            "details": details,
+        })
+    });
+    Value::Array(hits.collect())
+}
+
+pub(super) fn rolling_windows(outcome: &Outcome) -> [Named<'static>; 12] {
+    let rolled = rolling(&outcome.daily, &WINDOWS);
+    [
+        ("date", Column::Dates(rolled.date)),
+        ("window_days", Column::Integers(rolled.window_days.iter().map(|&days| Some(days as i64)).collect())),
+        ("rolling_return", Column::Numbers(rolled.rolling_return)),
+        ("rolling_volatility", Column::Numbers(rolled.rolling_volatility)),
+        ("rolling_sharpe", Column::Numbers(rolled.rolling_sharpe)),
+        ("rolling_max_drawdown", Column::Numbers(rolled.rolling_max_drawdown)),
+        ("turnover_sum", Column::Numbers(rolled.turnover_sum)),
+        ("commission_sum", Column::Numbers(rolled.commission_sum)),
+        ("slippage_cost_sum", Column::Numbers(rolled.slippage_cost_sum)),
+        ("n_trades_sum", Column::Numbers(rolled.n_trades_sum)),
+        ("gross_exposure_avg", Column::Numbers(rolled.gross_exposure_avg)),
+        ("net_exposure_avg", Column::Numbers(rolled.net_exposure_avg)),
+    ]
+}
+
+pub(super) const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+pub(super) const QUARTERS: [&str; 4] = ["Q1", "Q2", "Q3", "Q4"];
+
+/// A row a year: its parts, then the whole.
+pub(super) fn by_year(
+    periods: &PeriodReturns,
+    names: &'static [&'static str],
+    parts: impl Fn(&YearReturns) -> Vec<Option<f64>>,
+) -> Vec<Named<'static>> {
+    let mut columns = vec![("Year", years(periods))];
+    for (part, name) in names.iter().enumerate() {
+        columns.push((name, Column::Numbers(periods.years.iter().map(|year| parts(year)[part]).collect())));
+    }
+    columns.push(("Yearly", totals(periods)));
+    columns
+}
+
+pub(super) fn yearly(periods: &PeriodReturns) -> [Named<'static>; 2] {
+    [("year", years(periods)), ("return", totals(periods))]
+}
+
+fn years(periods: &PeriodReturns) -> Column {
+    Column::Integers(periods.years.iter().map(|year| Some(i64::from(year.year))).collect())
+}
+
+fn totals(periods: &PeriodReturns) -> Column {
+    Column::Numbers(periods.years.iter().map(|year| Some(year.total)).collect())
+}
+
+pub(super) fn delistings(outcome: &Outcome) -> [Named<'static>; 5] {
+    let gone = &outcome.delisted;
+    let symbols: Vec<SymbolId> = gone.iter().map(|one| one.symbol).collect();
+    [
+        ("date", Column::Dates(gone.iter().map(|one| one.date).collect())),
+        ("symbol", names(outcome, &symbols)),
+        ("shares", Column::Numbers(gone.iter().map(|one| Some(one.shares)).collect())),
+        ("price", Column::Numbers(gone.iter().map(|one| Some(one.price)).collect())),
+        ("last_bar", Column::Dates(gone.iter().map(|one| one.last_bar).collect())),
+    ]
+}
+
+pub(super) fn blend_weights(
+    outcome: &Outcome,
+    blend: &BlendWeights,
+    stage: BlendStage,
+) -> [Named<'static>; 3] {
+    let rows: Vec<usize> = (0..blend.stage.len()).filter(|&row| blend.stage[row] == stage).collect();
+    let symbols: Vec<SymbolId> = rows.iter().map(|&row| blend.symbol[row]).collect();
+    [
+        ("date", Column::Dates(rows.iter().map(|&row| blend.date[row]).collect())),
+        ("symbol", names(outcome, &symbols)),
+        ("weight", Column::Numbers(rows.iter().map(|&row| Some(blend.weight[row])).collect())),
+    ]
+}
+
+pub(super) fn debug_rows(outcome: &Outcome, debug: &DebugTable, kind: DebugKind) -> [Named<'static>; 5] {
+    let rows: Vec<usize> = (0..debug.kind.len()).filter(|&row| debug.kind[row] == kind).collect();
+    let symbols: Vec<SymbolId> = rows.iter().map(|&row| debug.symbol[row]).collect();
+    let leg = |row: usize| match (debug.leg[row], &outcome.blend) {
+        (Some(leg), Some(blend)) => blend.legs[leg].clone(),
+        _ => String::new(),
+    };
+    [
+        ("date", Column::Dates(rows.iter().map(|&row| debug.date[row]).collect())),
+        ("leg", Column::Texts(rows.iter().map(|&row| leg(row)).collect())),
+        ("symbol", names(outcome, &symbols)),
+        ("value", Column::Numbers(rows.iter().map(|&row| debug.value[row]).collect())),
+        ("rule", Column::Texts(rows.iter().map(|&row| debug.text[row].clone()).collect())),
+    ]
+}
+
+/// The fields of a summary as a table of one row.
+pub(super) fn one_row(summary: &Value) -> Vec<Named<'_>> {
+    let Value::Object(fields) = summary else { return Vec::new() };
+    fields
+        .iter()
+        .map(|(name, value)| {
+            let column = match value {
+                Value::Number(number) if number.is_i64() || number.is_u64() => {
+                    Column::Integers(vec![number.as_i64()])
+                }
+                Value::Number(number) => Column::Numbers(vec![number.as_f64()]),
+                Value::Null => Column::Numbers(vec![None]),
+                Value::Bool(flag) => Column::Flags(vec![Some(*flag)]),
+                Value::String(text) => Column::Texts(vec![text.clone()]),
+                nested => Column::Texts(vec![nested.to_string()]),
+            };
+            (name.as_str(), column)
+        })
+        .collect()
+}
