@@ -2,6 +2,7 @@
 //! the code, no fewer and no more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use backtest_functions::engine::config::BacktestConfig;
 use backtest_functions::work::document::parse_yaml;
@@ -288,18 +289,28 @@ fn types_and_classes_have_the_options_of_the_code() {
     assert_eq!(listed, known.keys().map(String::as_str).collect());
 }
 
+/// The files that declare what a config may say.
+fn declarations() -> Vec<PathBuf> {
+    let folders = ["", "classes", "pipeline"].map(|folder| project("src/engine/config").join(folder));
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+        .collect()
+}
+
 /// The words that an option may be, as the code declares them (`Daily = "daily"`), are all explained.
 #[test]
 fn every_word_is_on_the_page() {
     let (page, _) = page();
     let named: BTreeSet<&str> = spans(&page).flat_map(|span| span.split(": ")).collect();
     let mut count = 0;
-    for file in ["account", "pipeline", "strategy"] {
-        let code = std::fs::read_to_string(project(&format!("src/engine/config/{file}.rs"))).unwrap();
+    for file in declarations() {
+        let code = std::fs::read_to_string(&file).unwrap();
         for line in code.lines().map(str::trim) {
             if line.starts_with(char::is_uppercase) && line.contains(" = \"") {
                 for word in line.split('"').skip(1).step_by(2) {
-                    assert!(named.contains(word), "{word} of {file}.rs is not on the page");
+                    assert!(named.contains(word), "{word} of {} is not on the page", file.display());
                     count += 1;
                 }
             }

@@ -139,11 +139,11 @@ fn a_pipeline_is_checked_stage_by_stage() {
             "strategy.signals.fallback",
             "strategy.scoring.terms",
             "strategy.selection.topn.n",
+            "strategy.selection.quantiles",
             "strategy.holding_policy.hybrid.base",
             "strategy.exits.rules[0].pct",
             "strategy.postprocess.steps[0].min",
             "strategy.debug.record_reason",
-            "strategy.selection.quantiles",
         ]
     );
     assert!(found[7].ends_with("must be at least 1, got 0"), "{}", found[7]);

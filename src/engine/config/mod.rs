@@ -1,73 +1,92 @@
 //! What a user may ask for. [`BacktestConfig::from_value`] either yields a config that is valid throughout, so
 //! that nothing about it needs to be checked later, or every fault with its path. Text formats are parsed above.
 //!
-//! `reader` checks types, ranges and unknown keys and fills in defaults; `account`, `strategy` and `pipeline` say
-//! what the sections may hold; `needs` says what a config needs to be loaded, `unused` what has no effect in it.
+//! One file per section, and for what a section may be chosen from: `classes` and `pipeline`, twins of the folder of
+//! strategies. Each holds its type, how it is read, what it needs of the market and when an option has no effect.
+//! `options` is the language in which they declare their options, `reader` walks through the given object, `schema`
+//! puts the declarations together, `needs` the needs.
 
-mod account;
+mod broker;
+mod classes;
+mod composite;
+mod constraints;
+mod data;
 mod needs;
+mod options;
+mod output;
 mod pipeline;
 mod reader;
+mod schema;
+mod sizing;
 mod strategy;
-mod unused;
 
 use std::collections::HashSet;
 
 use chrono::{Datelike as _, NaiveDate};
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-pub use self::account::*;
-pub(crate) use self::needs::{
-    COMPUTED_BREAKOUT_LOOKBACK, COMPUTED_SIGNAL_LOOKBACK, GAP_COLUMNS, RAW_EP_TERMS, VOLUME_RATIO_COLUMNS,
-};
+pub use self::broker::*;
+pub use self::classes::*;
+pub use self::composite::*;
+pub use self::constraints::*;
+pub use self::data::*;
+pub(crate) use self::needs::COMPUTED_SIGNAL_LOOKBACK;
 pub use self::needs::{PriceColumns, SignalColumns};
+pub use self::output::*;
 pub use self::pipeline::*;
 pub use self::reader::Fault;
+pub use self::schema::schema;
+pub use self::sizing::*;
 pub use self::strategy::*;
 
-use self::reader::{Bounds, Faults, Fields};
+use self::options::{Bounds, Kind, Scalar, Section as _, number, options, section, text};
+use self::reader::{Faults, Fields};
+use self::schema::{Definitions, ObjectSchema};
 
-/// A valid backtest.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct BacktestConfig {
-    /// A name for people.
-    pub run_name: Option<String>,
-    /// First day that may be traded.
-    pub start_date: NaiveDate,
-    /// Last day, on or after `start_date`.
-    pub end_date: NaiveDate,
-    /// Money at the start; above 0.
-    pub initial_cash: f64,
-    /// What may be traded.
-    pub universe: Universe,
-    /// Where prices and signals come from.
-    pub data: DataConfig,
-    /// Who decides.
-    pub strategy: StrategyConfig,
-    /// How scores become weights.
-    pub sizing: SizingConfig,
-    /// What may be held.
-    pub constraints: ConstraintsConfig,
-    /// How targets become fills.
-    pub broker: BrokerConfig,
-    /// Which files are written.
-    pub output: OutputConfig,
-    /// What the result is compared with. `None`: nothing.
-    pub benchmark: Option<Benchmark>,
-    /// Annual risk-free rate, as a fraction.
-    pub risk_free_rate: f64,
+options! {
+    /// A valid backtest.
+    BacktestConfig {
+        /// A name for people.
+        run_name: Option<String> = text().characters(NAME_MAX).off(),
+        /// First day that may be traded.
+        start_date: NaiveDate = Day.required(),
+        /// Last day, on or after `start_date`.
+        end_date: NaiveDate = Day.required(),
+        /// Money at the start; above 0.
+        initial_cash: f64 = number(Bounds::POSITIVE).or(1_000_000.0),
+        /// What may be traded.
+        universe: Universe = section(),
+        /// Where prices and signals come from.
+        data: DataConfig = section(),
+        /// Who decides.
+        strategy: StrategyConfig = Strategy,
+        /// How scores become weights.
+        sizing: SizingConfig = Sizing,
+        /// What may be held.
+        constraints: ConstraintsConfig = section(),
+        /// How targets become fills.
+        broker: BrokerConfig = section(),
+        /// Which files are written.
+        output: OutputConfig = section(),
+        /// What the result is compared with: a symbol, or `equal_weight`. `None`: nothing.
+        benchmark: Option<Benchmark> = BenchmarkName.off(),
+        /// Annual risk-free rate, as a fraction.
+        risk_free_rate: f64 = number(Bounds::between(-0.99, 10.0)).or(0.0),
+    }
+    checked by Self::check
 }
 
-/// What may be traded.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Universe {
-    /// Which symbols.
-    pub symbols: Symbols,
-    /// Copied to the results.
-    pub asset_class: String,
-    /// Copied to the results.
-    pub currency: String,
+options! {
+    /// What may be traded.
+    Universe {
+        /// Which symbols: a list, or `"*"` for every symbol of the price table.
+        symbols: Symbols = SymbolList,
+        /// Copied to the results.
+        asset_class: String = text().or("Equity"),
+        /// Copied to the results.
+        currency: String = text().or("USD"),
+    }
 }
 
 /// Which symbols a universe has.
@@ -92,6 +111,8 @@ pub enum Benchmark {
 const EVERY_SYMBOL: &str = "*";
 /// The word for [`Benchmark::EqualWeight`].
 pub(crate) const EQUAL_WEIGHT: &str = "equal_weight";
+/// Characters that a name may have; lists show it.
+const NAME_MAX: usize = 200;
 
 impl BacktestConfig {
     /// Reads a config.
@@ -110,38 +131,19 @@ impl BacktestConfig {
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 
-    fn read(f: &Fields<'_>) -> Self {
-        let config = Self {
-            run_name: run_name(f),
-            start_date: date(f, "start_date"),
-            end_date: date(f, "end_date"),
-            initial_cash: f.number("initial_cash", 1_000_000.0, Bounds::POSITIVE),
-            universe: Universe::read(&f.section("universe")),
-            data: DataConfig::read(&f.section("data")),
-            strategy: StrategyConfig::read(&f.section("strategy")),
-            sizing: SizingConfig::read(&f.section("sizing")),
-            constraints: ConstraintsConfig::read(&f.section("constraints")),
-            broker: BrokerConfig::read(&f.section("broker")),
-            output: OutputConfig::read(&f.section("output")),
-            benchmark: f.text_opt("benchmark").map(|text| match text.as_str() {
-                EQUAL_WEIGHT => Benchmark::EqualWeight,
-                _ => Benchmark::Symbol(text),
-            }),
-            risk_free_rate: f.number("risk_free_rate", 0.0, Bounds::between(-0.99, 10.0)),
-        };
-        if config.end_date < config.start_date {
-            let start = config.start_date;
-            f.fault("end_date", format!("must not be before start_date ({start}), got {}", config.end_date));
+    fn check(&self, f: &Fields<'_>) {
+        if self.end_date < self.start_date {
+            let start = self.start_date;
+            f.fault("end_date", format!("must not be before start_date ({start}), got {}", self.end_date));
         }
-        if let Symbols::Listed(universe) = &config.universe.symbols {
+        if let Symbols::Listed(universe) = &self.universe.symbols {
             let universe: HashSet<&str> = universe.iter().map(String::as_str).collect();
-            for (path, symbol) in config.strategy.named_symbols() {
-                if !universe.contains(symbol.as_str()) {
+            for (path, symbol) in self.strategy.named_symbols() {
+                if !universe.contains(symbol) {
                     f.fault(&format!("strategy.{path}"), format!("{symbol:?} is not in universe.symbols"));
                 }
             }
         }
-        config
     }
 
     /// The config with every default filled in; reading it gives the same config again.
@@ -149,24 +151,95 @@ impl BacktestConfig {
         // A config holds only finite numbers and text keys, for which this conversion cannot fail.
         serde_json::to_value(self).unwrap_or(Value::Null)
     }
+
+    /// Options that are valid and yet have no effect beside the others, one sentence each with the path of the option.
+    /// They are not refused, since configs are often varied one value at a time, but the reader of the results is told.
+    pub(crate) fn without_effect(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        self.constraints.without_effect(&mut found);
+        self.broker.without_effect(&mut found);
+        self.sizing.without_effect("sizing", &mut found);
+        self.strategy.without_effect("strategy", &self.sizing, &mut found);
+        found
+    }
 }
 
-impl Universe {
-    fn read(f: &Fields<'_>) -> Self {
-        let mut symbols = match f.value("symbols").and_then(Value::as_str) {
-            Some(EVERY_SYMBOL) => vec![EVERY_SYMBOL.to_owned()],
-            _ => f.texts_required("symbols"),
-        };
-        let every = symbols.iter().any(|s| s == EVERY_SYMBOL);
-        if every && symbols.len() > 1 {
-            f.fault("symbols", "\"*\" means every symbol and stands alone");
-            symbols.clear();
+/// The list of symbols, or the star, in a list or alone.
+struct SymbolList;
+
+impl Kind for SymbolList {
+    type Value = Symbols;
+
+    fn read(&self, f: &Fields<'_>, key: &'static str) -> Symbols {
+        if f.value(key).and_then(Value::as_str) == Some(EVERY_SYMBOL) {
+            return Symbols::All;
         }
-        Self {
-            symbols: if every { Symbols::All } else { Symbols::Listed(symbols) },
-            asset_class: f.text("asset_class", "Equity"),
-            currency: f.text("currency", "USD"),
+        if f.lacks(key) {
+            f.fault(key, "must be a non-empty list");
         }
+        let symbols = options::some_texts().or_none().read(f, key);
+        if !symbols.iter().any(|symbol| symbol == EVERY_SYMBOL) {
+            return Symbols::Listed(symbols);
+        }
+        if symbols.len() > 1 {
+            f.fault(key, "\"*\" means every symbol and stands alone");
+        }
+        Symbols::All
+    }
+
+    fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
+        let list = options::some_texts().schema(object.definitions);
+        object.property(key, doc, json!({ "anyOf": [list, { "const": EVERY_SYMBOL }] }));
+        object.require(key);
+    }
+}
+
+/// The name of a benchmark.
+struct BenchmarkName;
+
+impl Scalar for BenchmarkName {
+    type Value = Benchmark;
+
+    fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<Benchmark> {
+        let text = text().parse(f, key, value)?;
+        Some(if text == EQUAL_WEIGHT { Benchmark::EqualWeight } else { Benchmark::Symbol(text) })
+    }
+
+    fn schema(&self, definitions: &mut Definitions) -> Value {
+        text().schema(definitions)
+    }
+}
+
+/// The strategy, which must be there.
+struct Strategy;
+
+impl Kind for Strategy {
+    type Value = StrategyConfig;
+
+    fn read(&self, f: &Fields<'_>, key: &'static str) -> StrategyConfig {
+        StrategyConfig::read(&f.section(key))
+    }
+
+    fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
+        let schema = StrategyConfig::schema(object.definitions);
+        object.property(key, doc, schema);
+        object.require(key);
+    }
+}
+
+/// The sizer; left out it is the default one.
+struct Sizing;
+
+impl Kind for Sizing {
+    type Value = SizingConfig;
+
+    fn read(&self, f: &Fields<'_>, key: &'static str) -> SizingConfig {
+        SizingConfig::read(&f.section(key))
+    }
+
+    fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
+        let schema = schema::nullable(SizingConfig::schema(object.definitions));
+        object.property(key, doc, schema);
     }
 }
 
@@ -185,16 +258,25 @@ impl Serialize for Benchmark {
     }
 }
 
-/// Characters that a name may have; lists show it.
-const NAME_MAX: usize = 200;
+/// A day as `YYYY-MM-DD`.
+struct Day;
 
-fn run_name(f: &Fields<'_>) -> Option<String> {
-    let name = f.text_opt("run_name")?;
-    let length = name.chars().count();
-    if length > NAME_MAX {
-        f.fault("run_name", format!("must have at most {NAME_MAX} characters, has {length}"));
+impl Scalar for Day {
+    type Value = NaiveDate;
+
+    /// A fault reads as 1970-01-01, which nobody sees.
+    fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<NaiveDate> {
+        let text = text().parse(f, key, value)?;
+        let parsed = parse_date(&text);
+        if parsed.is_none() {
+            f.fault(key, format!("must be a date as YYYY-MM-DD, got {text:?}"));
+        }
+        parsed
     }
-    Some(name)
+
+    fn schema(&self, _: &mut Definitions) -> Value {
+        json!({ "type": "string", "format": "date" })
+    }
 }
 
 /// A day as `YYYY-MM-DD`. chrono also takes 2016-6-1 and +20160-01-01; the form is fixed so that files and paths made of
@@ -202,14 +284,4 @@ fn run_name(f: &Fields<'_>) -> Option<String> {
 pub(crate) fn parse_date(text: &str) -> Option<NaiveDate> {
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
     (date.to_string() == text && (1..=9999).contains(&date.year())).then_some(date)
-}
-
-/// A required date. A fault reads as 1970-01-01, which nobody sees.
-fn date(f: &Fields<'_>, key: &'static str) -> NaiveDate {
-    let text = f.text_required(key);
-    let parsed = parse_date(&text);
-    if parsed.is_none() && !text.is_empty() {
-        f.fault(key, format!("must be a date as YYYY-MM-DD, got {text:?}"));
-    }
-    parsed.unwrap_or_default()
 }

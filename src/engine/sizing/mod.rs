@@ -32,17 +32,20 @@ const DUST: f64 = 1e-12;
 
 impl Sizer {
     pub(crate) fn new(config: &SizingConfig, n_symbols: usize) -> Self {
-        match *config {
-            SizingConfig::EqualWeightSizer { max_positions } => {
-                Self::EqualWeight { max_positions: max_positions as usize }
+        match config {
+            SizingConfig::EqualWeightSizer(sizer) => {
+                Self::EqualWeight { max_positions: sizer.max_positions as usize }
             }
-            SizingConfig::LongShortScoreSizer(ref sizer) => Self::LongShort(LongShort::new(sizer, n_symbols)),
-            SizingConfig::KellySizer { kelly_fraction, lookback_days, mu_scale } => {
-                Self::Kelly { fraction: kelly_fraction, lookback: lookback_days as usize, mu_scale }
-            }
-            SizingConfig::OptimizationSizer { risk_aversion, lookback_days } => {
-                Self::Optimization { risk_aversion, lookback: lookback_days as usize }
-            }
+            SizingConfig::LongShortScoreSizer(sizer) => Self::LongShort(LongShort::new(sizer, n_symbols)),
+            SizingConfig::KellySizer(sizer) => Self::Kelly {
+                fraction: sizer.kelly_fraction,
+                lookback: sizer.lookback_days as usize,
+                mu_scale: sizer.mu_scale,
+            },
+            SizingConfig::OptimizationSizer(sizer) => Self::Optimization {
+                risk_aversion: sizer.risk_aversion,
+                lookback: sizer.lookback_days as usize,
+            },
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::events::EventBook;
 use super::signal::SignalReader;
-use super::{Decision, Strategy, View};
+use super::{Build, Decision, Strategy, View};
 use crate::engine::RunError;
 use crate::engine::config::BreakoutConfig;
 use crate::engine::market::{Market, SymbolId};
@@ -17,16 +17,16 @@ pub(super) struct Breakout {
     book: EventBook,
 }
 
-impl Breakout {
-    pub(super) fn new(config: &BreakoutConfig, market: &Market) -> Result<Self, RunError> {
-        let breakdowns = config.breakdown_score_column.as_deref().filter(|_| config.enable_shorts);
-        Ok(Self {
-            breakouts: SignalReader::new(&config.breakout_score_column, market)?,
+impl Build for BreakoutConfig {
+    fn build(&self, market: &Market) -> Result<Box<dyn Strategy>, RunError> {
+        let breakdowns = self.breakdown_score_column.as_deref().filter(|_| self.enable_shorts);
+        Ok(Box::new(Breakout {
+            breakouts: SignalReader::new(&self.breakout_score_column, market)?,
             breakdowns: breakdowns.map(|column| SignalReader::new(column, market)).transpose()?,
-            shorts_from_breakouts: config.enable_shorts && config.short_from_breakout,
-            min_abs_score: config.min_abs_score,
-            book: EventBook::new(&config.exits, config.rebalance, market.symbols().len()),
-        })
+            shorts_from_breakouts: self.enable_shorts && self.short_from_breakout,
+            min_abs_score: self.min_abs_score,
+            book: EventBook::new(&self.exits, self.rebalance, market.symbols().len()),
+        }))
     }
 }
 

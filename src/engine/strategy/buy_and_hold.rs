@@ -1,9 +1,9 @@
 //! One symbol, always. With the default schedule its weight is set again every day.
 
 use super::schedule::Schedule;
-use super::{Decision, Strategy, View, named};
+use super::{Build, Decision, Strategy, View, named};
 use crate::engine::RunError;
-use crate::engine::config::Rebalance;
+use crate::engine::config::BuyAndHoldConfig;
 use crate::engine::market::{Market, SymbolId};
 
 #[derive(Debug)]
@@ -12,14 +12,13 @@ pub(super) struct BuyAndHold {
     schedule: Schedule,
 }
 
-impl BuyAndHold {
-    /// Without a symbol it is the first of the universe.
-    pub(super) fn new(symbol: Option<&str>, rebalance: Rebalance, market: &Market) -> Result<Self, RunError> {
-        let symbol = match symbol {
+impl Build for BuyAndHoldConfig {
+    fn build(&self, market: &Market) -> Result<Box<dyn Strategy>, RunError> {
+        let symbol = match &self.symbol {
             Some(name) => Some(named(market, name)?),
             None => market.universe().first().copied(),
         };
-        Ok(Self { symbol, schedule: Schedule::new(rebalance) })
+        Ok(Box::new(BuyAndHold { symbol, schedule: Schedule::new(self.rebalance) }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::events::EventBook;
 use super::signal::SignalReader;
-use super::{Decision, Strategy, View};
+use super::{Build, Decision, Strategy, View};
 use crate::engine::RunError;
 use crate::engine::config::{EpisodicPivotConfig, GAP_COLUMNS, RAW_EP_TERMS, VOLUME_RATIO_COLUMNS};
 use crate::engine::market::{Market, SymbolId};
@@ -18,23 +18,23 @@ pub(super) struct EpisodicPivot {
     book: EventBook,
 }
 
-impl EpisodicPivot {
-    pub(super) fn new(config: &EpisodicPivotConfig, market: &Market) -> Result<Self, RunError> {
-        let column = &config.ep_score_column;
+impl Build for EpisodicPivotConfig {
+    fn build(&self, market: &Market) -> Result<Box<dyn Strategy>, RunError> {
+        let column = &self.ep_score_column;
         let (terms, raw) = match SignalReader::new(column, market) {
             Ok(score) => (vec![(score, 1.0)], false),
-            Err(_) if config.allow_raw_fields => (raw_terms(column, market)?, true),
+            Err(_) if self.allow_raw_fields => (raw_terms(column, market)?, true),
             Err(missing) => return Err(missing),
         };
         let n_symbols = market.symbols().len();
-        Ok(Self {
+        Ok(Box::new(EpisodicPivot {
             terms,
             raw,
-            min_score: config.min_ep_score,
-            enable_shorts: config.enable_shorts,
+            min_score: self.min_ep_score,
+            enable_shorts: self.enable_shorts,
             scores: vec![f64::NAN; n_symbols],
-            book: EventBook::new(&config.exits, config.rebalance, n_symbols),
-        })
+            book: EventBook::new(&self.exits, self.rebalance, n_symbols),
+        }))
     }
 }
 

@@ -137,22 +137,22 @@ impl HoldingTracker {
             mean.is_some_and(|mean| lookback::is_beyond(close, mean, !holding.is_long))
         };
         // Short stops always look at the high.
-        let intraday = rules.use_low_for_stop || !holding.is_long;
+        let intraday = rules.stops.use_low_for_stop || !holding.is_long;
         let lost = |price, pct| holding.has_lost(view, symbol, price, pct, intraday);
         rules.trailing_ma_days.is_some_and(below_mean)
-            || rules.time_stop_days.is_some_and(|days| holding.bars_held >= days)
-            || rules.stop_loss_pct.is_some_and(|pct| lost(holding.entry_price, pct))
-            || rules.take_profit_pct.is_some_and(|pct| holding.has_gained(view, symbol, pct))
-            || rules.trailing_stop_pct.is_some_and(|pct| lost(holding.water_mark(), pct))
+            || rules.stops.time_stop_days.is_some_and(|days| holding.bars_held >= days)
+            || rules.stops.stop_loss_pct.is_some_and(|pct| lost(holding.entry_price, pct))
+            || rules.stops.take_profit_pct.is_some_and(|pct| holding.has_gained(view, symbol, pct))
+            || rules.stops.trailing_stop_pct.is_some_and(|pct| lost(holding.water_mark(), pct))
     }
 
     /// Cuts a holding if it is due to be cut and has not been. Whether it was.
     pub(super) fn cuts(&mut self, symbol: SymbolId, rules: &ExitConfig) -> bool {
         let holding = &mut self.holdings[symbol.index()];
-        let due = rules.partial_exit_days.is_some_and(|days| holding.bars_held >= days);
+        let due = rules.stops.partial_exit_days.is_some_and(|days| holding.bars_held >= days);
         let cut = due && holding.scale == 1.0;
         if cut {
-            holding.scale = 1.0 - rules.partial_exit_fraction;
+            holding.scale = 1.0 - rules.stops.partial_exit_fraction;
         }
         cut
     }

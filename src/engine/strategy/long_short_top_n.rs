@@ -4,7 +4,7 @@ use super::holding_tracker::HoldingTracker;
 use super::ranking::Ranker;
 use super::schedule::Schedule;
 use super::signal::SignalReader;
-use super::{Decision, Strategy, View};
+use super::{Build, Decision, Strategy, View};
 use crate::engine::RunError;
 use crate::engine::config::{ExitConfig, LongShortTopNConfig};
 use crate::engine::market::{Market, SymbolId};
@@ -26,31 +26,22 @@ pub(super) struct LongShortTopN {
     ranker: Ranker,
 }
 
-impl LongShortTopN {
-    pub(super) fn new(config: &LongShortTopNConfig, market: &Market) -> Result<Self, RunError> {
+impl Build for LongShortTopNConfig {
+    fn build(&self, market: &Market) -> Result<Box<dyn Strategy>, RunError> {
         let n_symbols = market.symbols().len();
-        Ok(Self {
-            signal: SignalReader::new(&config.signal_column, market)?,
-            k_long: config.k_long as usize,
-            k_short: config.k_short as usize,
-            long_if_high: config.long_if_high,
-            min_abs_score: config.min_abs_score,
-            exits: ExitConfig {
-                trailing_ma_days: config.trailing_ma_days,
-                time_stop_days: config.max_hold_days,
-                stop_loss_pct: config.stop_loss_pct,
-                take_profit_pct: None,
-                trailing_stop_pct: None,
-                use_low_for_stop: config.use_low_for_stop,
-                partial_exit_days: config.partial_exit_days,
-                partial_exit_fraction: config.partial_exit_fraction,
-            },
-            schedule: Schedule::new(config.rebalance),
+        Ok(Box::new(LongShortTopN {
+            signal: SignalReader::new(&self.signal_column, market)?,
+            k_long: self.k_long as usize,
+            k_short: self.k_short as usize,
+            long_if_high: self.long_if_high,
+            min_abs_score: self.min_abs_score,
+            exits: self.exits(),
+            schedule: Schedule::new(self.rebalance),
             holdings: HoldingTracker::new(n_symbols),
             last: SymbolMap::new(n_symbols),
             candidates: Vec::with_capacity(n_symbols),
             ranker: Ranker::new(n_symbols),
-        })
+        }))
     }
 }
 

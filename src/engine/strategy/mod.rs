@@ -17,15 +17,9 @@ mod top_n;
 
 use chrono::NaiveDate;
 
-use self::breakout::Breakout;
-use self::buy_and_hold::BuyAndHold;
-use self::episodic_pivot::EpisodicPivot;
-use self::long_short_top_n::LongShortTopN;
 use self::pipeline::Pipeline;
-use self::static_universe::StaticUniverse;
-use self::top_n::TopN;
 use super::RunError;
-use super::config::{ClassConfig, StrategyConfig};
+use super::config::{ClassConfig, StrategyConfig, class_table};
 use super::ledger::Ledger;
 use super::market::{Market, SymbolId};
 use super::outcome::DebugTable;
@@ -103,30 +97,30 @@ pub(crate) trait Strategy {
     }
 }
 
+/// What builds the strategy of a class from its parameters.
+trait Build {
+    /// # Errors
+    /// If the market lacks a column or a symbol that the parameters name.
+    fn build(&self, market: &Market) -> Result<Box<dyn Strategy>, RunError>;
+}
+
 /// Builds the strategy of a config that is not a composite.
 ///
 /// # Errors
 /// If the market lacks a column or a symbol that the config names.
 pub(crate) fn build(config: &StrategyConfig, market: &Market) -> Result<Box<dyn Strategy>, RunError> {
-    let class = match config {
-        StrategyConfig::Class(class) => class,
-        StrategyConfig::Configured(config) => return Ok(Box::new(Pipeline::new(config, market)?)),
-        StrategyConfig::Composite(_) => {
-            return Err(RunError::Strategy("a composite is not a single strategy".to_owned()));
-        }
-    };
-    Ok(match class {
-        ClassConfig::BuyAndHoldStrategy { symbol, rebalance } => {
-            Box::new(BuyAndHold::new(symbol.as_deref(), *rebalance, market)?)
-        }
-        ClassConfig::StaticUniverseStrategy { symbols, rebalance } => {
-            Box::new(StaticUniverse::new(symbols.as_deref(), *rebalance, market)?)
-        }
-        ClassConfig::TopNSignalStrategy(c) => Box::new(TopN::new(c, market)?),
-        ClassConfig::LongShortTopNStrategy(c) => Box::new(LongShortTopN::new(c, market)?),
-        ClassConfig::BreakoutStrategy(c) => Box::new(Breakout::new(c, market)?),
-        ClassConfig::EpisodicPivotStrategy(c) => Box::new(EpisodicPivot::new(c, market)?),
-    })
+    macro_rules! build_class {
+        ($(#[$doc:meta])* $table:ident { $($(#[$vdoc:meta])* $class:ident($ty:ty) = $word:literal),+ $(,)? }) => {
+            match config {
+                $(StrategyConfig::Class($table::$class(class)) => class.build(market),)+
+                StrategyConfig::Configured(config) => Ok(Box::new(Pipeline::new(config, market)?)),
+                StrategyConfig::Composite(_) => {
+                    Err(RunError::Strategy("a composite is not a single strategy".to_owned()))
+                }
+            }
+        };
+    }
+    class_table!(build_class)
 }
 
 /// The id of a symbol that the config names.

@@ -1,9 +1,9 @@
 //! The same symbols, always, whether or not they have a price today.
 
 use super::schedule::Schedule;
-use super::{Decision, Strategy, View, named};
+use super::{Build, Decision, Strategy, View, named};
 use crate::engine::RunError;
-use crate::engine::config::Rebalance;
+use crate::engine::config::StaticUniverseConfig;
 use crate::engine::market::{Market, SymbolId};
 
 #[derive(Debug)]
@@ -12,18 +12,13 @@ pub(super) struct StaticUniverse {
     schedule: Schedule,
 }
 
-impl StaticUniverse {
-    /// Without symbols it is the universe, in the order of the config.
-    pub(super) fn new(
-        symbols: Option<&[String]>,
-        rebalance: Rebalance,
-        market: &Market,
-    ) -> Result<Self, RunError> {
-        let symbols = match symbols {
+impl Build for StaticUniverseConfig {
+    fn build(&self, market: &Market) -> Result<Box<dyn Strategy>, RunError> {
+        let symbols = match &self.symbols {
             Some(names) => names.iter().map(|name| named(market, name)).collect::<Result<_, _>>()?,
             None => market.universe().to_vec(),
         };
-        Ok(Self { symbols, schedule: Schedule::new(rebalance) })
+        Ok(Box::new(StaticUniverse { symbols, schedule: Schedule::new(self.rebalance) }))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::ranking::Ranker;
 use super::schedule::Schedule;
 use super::signal::SignalReader;
-use super::{Decision, Strategy, View};
+use super::{Build, Decision, Strategy, View};
 use crate::engine::RunError;
 use crate::engine::config::TopNConfig;
 use crate::engine::market::{Market, SymbolId};
@@ -19,17 +19,17 @@ pub(super) struct TopN {
     ranker: Ranker,
 }
 
-impl TopN {
-    pub(super) fn new(config: &TopNConfig, market: &Market) -> Result<Self, RunError> {
-        Ok(Self {
-            signal: SignalReader::new(&config.signal_column, market)?,
-            n: config.top_n as usize,
-            least: config.min_signal.unwrap_or(f64::NEG_INFINITY),
-            higher_is_better: config.higher_is_better,
-            schedule: Schedule::new(config.rebalance),
+impl Build for TopNConfig {
+    fn build(&self, market: &Market) -> Result<Box<dyn Strategy>, RunError> {
+        Ok(Box::new(TopN {
+            signal: SignalReader::new(&self.signal_column, market)?,
+            n: self.top_n as usize,
+            least: self.min_signal.unwrap_or(f64::NEG_INFINITY),
+            higher_is_better: self.higher_is_better,
+            schedule: Schedule::new(self.rebalance),
             candidates: Vec::with_capacity(market.symbols().len()),
             ranker: Ranker::new(market.symbols().len()),
-        })
+        }))
     }
 }
 

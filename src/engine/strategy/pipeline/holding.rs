@@ -4,7 +4,7 @@
 use super::super::holding_tracker::HoldingTracker;
 use super::super::ranking::compare;
 use super::super::{Decision, View};
-use crate::engine::config::{Decay, HoldingPolicy, RefreshMode, ReplaceAll, Sticky};
+use crate::engine::config::{Decay, HoldingPolicy, Policy, RefreshMode, ReplaceAll, Sticky};
 use crate::engine::market::SymbolId;
 use crate::engine::symbol_map::SymbolMap;
 
@@ -34,7 +34,7 @@ impl HoldingStage {
 
     /// Whether scores of today are needed although nothing is selected.
     pub(super) fn refreshes(&self) -> bool {
-        matches!(&self.policy, HoldingPolicy::ReplaceAll(policy) if policy.refresh_held_scores)
+        matches!(&self.policy, HoldingPolicy::One(Policy::ReplaceAll(policy)) if policy.refresh_held_scores)
     }
 
     /// Notices who left since the last bar. To be called once per bar.
@@ -57,7 +57,9 @@ impl HoldingStage {
     ) {
         self.last_selection.copy_from(&kept.scores);
         let today = Today { view, holdings, scores, selected: Selected::count(&kept.scores) };
-        keep(&self.policy, &mut self.decaying, &today, kept);
+        for policy in parts(&self.policy) {
+            keep(policy, &mut self.decaying, &today, kept);
+        }
     }
 
     /// Fills the empty `kept` on a bar without a rebalance: with all holdings or, as names decay on every bar,
@@ -69,7 +71,7 @@ impl HoldingStage {
         scores: &[f64],
         kept: &mut Decision,
     ) {
-        if let HoldingPolicy::Decay(policy) = &self.policy {
+        if let HoldingPolicy::One(Policy::Decay(policy)) = &self.policy {
             kept.scores.copy_from(&self.last_selection);
             self.decaying.keep(policy, view, holdings, kept);
             return;
@@ -77,14 +79,16 @@ impl HoldingStage {
         for &symbol in view.ledger.held() {
             let last = holdings.last_score(symbol);
             let score = match &self.policy {
-                HoldingPolicy::ReplaceAll(policy) => refreshed(policy, scores[symbol.index()], last),
-                _ => last,
+                HoldingPolicy::One(Policy::ReplaceAll(policy)) => {
+                    refreshed(policy, scores[symbol.index()], last)
+                }
+                HoldingPolicy::One(_) | HoldingPolicy::Hybrid { .. } => last,
             };
             kept.scores.insert(symbol, score);
         }
         if let HoldingPolicy::Hybrid { base, overlay } = &self.policy {
             for part in [base, overlay] {
-                if let HoldingPolicy::Decay(policy) = part.as_ref() {
+                if let Policy::Decay(policy) = part {
                     self.decaying.go_on(policy, view, holdings, kept);
                 }
             }
@@ -101,30 +105,26 @@ struct Today<'t, 'v> {
 }
 
 /// Adds to `kept` the holdings that the policy keeps beside it.
-fn keep(policy: &HoldingPolicy, decaying: &mut Decaying, today: &Today<'_, '_>, kept: &mut Decision) {
+fn keep(policy: &Policy, decaying: &mut Decaying, today: &Today<'_, '_>, kept: &mut Decision) {
     let Today { view, holdings, scores, selected } = today;
     match policy {
-        HoldingPolicy::ReplaceAll(policy) => {
+        Policy::ReplaceAll(policy) => {
             if !policy.exit_if_not_selected {
                 add(view, &mut kept.scores, |symbol| {
                     Some(refreshed(policy, scores[symbol.index()], holdings.last_score(symbol)))
                 });
-                // HoldingStage come before new names, so that a sizer that cuts keeps them.
+                // Holdings come before new names, so that a sizer that cuts keeps them.
                 kept.scores.lead_with(view.ledger.held(), |symbol| view.ledger.shares(symbol) != 0.0);
             }
         }
-        HoldingPolicy::Sticky(policy) => add(view, &mut kept.scores, |symbol| {
+        Policy::Sticky(policy) => add(view, &mut kept.scores, |symbol| {
             selected.near_the_top(policy, scores, symbol).then(|| holdings.last_score(symbol))
         }),
-        HoldingPolicy::GracePeriod(policy) => add(view, &mut kept.scores, |symbol| {
+        Policy::GracePeriod(policy) => add(view, &mut kept.scores, |symbol| {
             let young = holdings.holding(symbol).bars_held <= policy.min_hold_days;
             (policy.exit_only_on_risk || young).then(|| holdings.last_score(symbol))
         }),
-        HoldingPolicy::Decay(policy) => decaying.keep(policy, view, holdings, kept),
-        HoldingPolicy::Hybrid { base, overlay } => {
-            keep(base, decaying, today, kept);
-            keep(overlay, decaying, today, kept);
-        }
+        Policy::Decay(policy) => decaying.keep(policy, view, holdings, kept),
     }
 }
 
@@ -139,7 +139,7 @@ fn add(view: &View<'_>, kept: &mut SymbolMap, score: impl Fn(SymbolId) -> Option
     }
 }
 
-/// HoldingStage that were dropped and shrink.
+/// Holdings that were dropped and shrink.
 #[derive(Debug)]
 struct Decaying {
     /// Bar on which a holding was first seen dropped, by symbol.
@@ -223,11 +223,19 @@ fn refreshed(policy: &ReplaceAll, today: f64, last: f64) -> f64 {
 }
 
 fn sticky(policy: &HoldingPolicy) -> Option<&Sticky> {
-    match policy {
-        HoldingPolicy::Sticky(policy) => Some(policy),
-        HoldingPolicy::Hybrid { base, overlay } => sticky(base).or_else(|| sticky(overlay)),
-        _ => None,
-    }
+    parts(policy).find_map(|policy| match policy {
+        Policy::Sticky(policy) => Some(policy),
+        Policy::ReplaceAll(_) | Policy::GracePeriod(_) | Policy::Decay(_) => None,
+    })
+}
+
+/// The policies that work one after another.
+fn parts(policy: &HoldingPolicy) -> impl Iterator<Item = &Policy> {
+    let (first, second) = match policy {
+        HoldingPolicy::One(policy) => (policy, None),
+        HoldingPolicy::Hybrid { base, overlay } => (base, Some(overlay)),
+    };
+    [first].into_iter().chain(second)
 }
 
 /// How many were selected on each side.

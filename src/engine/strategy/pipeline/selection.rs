@@ -26,14 +26,17 @@ impl Selector {
             Selection::LongShortTopN(config) => {
                 long_short_top_n(config, scores, pool, &mut self.ranker, selected);
             }
-            Selection::Threshold { long_if_gte, short_if_lte, allow_short } => {
-                let long = long_if_gte.unwrap_or(f64::INFINITY);
-                let short = short_if_lte.filter(|_| *allow_short).unwrap_or(f64::NEG_INFINITY);
+            Selection::Threshold(config) => {
+                let long = config.long_if_gte.unwrap_or(f64::INFINITY);
+                let short = config.short_if_lte.filter(|_| config.allow_short).unwrap_or(f64::NEG_INFINITY);
                 beyond(scores, pool, long, short, selected);
             }
-            Selection::Quantiles { long_q, short_q, allow_short } => {
-                let long = quantile(scores, pool, *long_q);
-                let short = if *allow_short { quantile(scores, pool, *short_q) } else { f64::NEG_INFINITY };
+            Selection::Quantiles(config) => {
+                let long = quantile(scores, pool, config.long_q);
+                let short = match config.allow_short {
+                    true => quantile(scores, pool, config.short_q),
+                    false => f64::NEG_INFINITY,
+                };
                 beyond(scores, pool, long, short, selected);
             }
         }

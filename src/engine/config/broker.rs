@@ -1,0 +1,81 @@
+//! How targets become fills, and what fills cost.
+
+use super::needs::Needs;
+use super::options::{Bounds, Scalar as _, count, flag, number, options, word, words};
+
+words! {
+    /// The price at which a decision is executed.
+    FillPolicy {
+        /// The open of the next bar.
+        NextOpen = "next_open",
+        /// The close of the next bar.
+        NextClose = "next_close",
+    }
+}
+
+words! {
+    /// How a quantity becomes whole lots.
+    RoundingMode {
+        /// Fewer shares, whichever side.
+        TowardZero = "toward_zero",
+        /// The nearest lot, half to even.
+        Nearest = "nearest",
+        /// Down, so that sales grow.
+        Floor = "floor",
+        /// Up, so that purchases grow.
+        Ceil = "ceil",
+    }
+}
+
+words! {
+    /// What happens to an order of a symbol without a price at the fill.
+    MissingPrice {
+        /// It is dropped.
+        Skip = "skip",
+        /// It is dropped and recorded among the rejected orders.
+        Reject = "reject",
+    }
+}
+
+options! {
+    /// How targets become fills, and what fills cost.
+    BrokerConfig {
+        /// Distance of fill and market price, in basis points.
+        slippage_bps: f64 = number(Bounds::at_least(0.0)).or(0.0),
+        /// Distance of bid and ask in basis points; a fill pays half of it.
+        spread_bps: f64 = number(Bounds::at_least(0.0)).or(0.0),
+        /// Commission as a rate on the notional.
+        commission: f64 = number(Bounds::at_least(0.0)).or(0.0),
+        /// The price at which a decision is executed.
+        fill_policy: FillPolicy = word().or(FillPolicy::NextOpen),
+        /// Whether parts of a share trade.
+        allow_fractional_shares: bool = flag().or(true),
+        /// Shares per lot; other than 1 makes lots bind even with fractional shares.
+        lot_size: f64 = number(Bounds::POSITIVE).or(1.0),
+        /// How a quantity becomes whole lots.
+        rounding_mode: RoundingMode = word().or(RoundingMode::TowardZero),
+        /// Smaller fills are rejected; in money.
+        min_trade_notional: f64 = number(Bounds::at_least(0.0)).or(0.0),
+        /// Smaller fills are rejected; in shares.
+        min_trade_shares: f64 = number(Bounds::at_least(0.0)).or(0.0),
+        /// What happens without a price at the fill.
+        on_missing_price: MissingPrice = word().or(MissingPrice::Skip),
+        /// Largest share of a bar's volume in one fill. `None`: any.
+        max_participation_rate: Option<f64> = number(Bounds::SHARE).off(),
+        /// Bars without a price after which a holding is closed at its last price. `None`: never.
+        max_stale_days: Option<u32> = count(1).off(),
+    }
+}
+
+impl BrokerConfig {
+    pub(super) fn needs(&self, needs: &mut Needs) {
+        needs.prices.volume |= self.max_participation_rate.is_some();
+    }
+
+    pub(super) fn without_effect(&self, found: &mut Vec<String>) {
+        let lots = !self.allow_fractional_shares || self.lot_size != 1.0;
+        if !lots && self.rounding_mode != RoundingMode::TowardZero {
+            found.push("broker.rounding_mode has no effect while fractions of a share trade".to_owned());
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Which files a run writes, and where.
+
+use super::options::{Scalar as _, flag, options, text};
+
+options! {
+    /// Which files a run writes, and where.
+    OutputConfig {
+        /// Folder of `backtests run` without `--out`; no effect in a service.
+        local_dir: Option<String> = text().off(),
+        /// `container/prefix` for a service; no effect in `backtests run`.
+        adls_dir: Option<String> = text().off(),
+        /// Trades and rejected orders as CSV.
+        save_trades: bool = flag().or(true),
+        /// Daily metrics and returns by month, quarter and year as CSV.
+        save_daily_metrics: bool = flag().or(true),
+        /// The charts of the report as SVG.
+        save_plots: bool = flag().or(false),
+        /// Daily positions as Parquet.
+        save_positions_snapshot: bool = flag().or(true),
+        /// Daily and rolling metrics as Parquet.
+        save_metrics_parquet: bool = flag().or(true),
+        /// The config with all defaults as JSON.
+        save_resolved_config_json: bool = flag().or(true),
+        /// The summary as JSON.
+        save_metrics_json: bool = flag().or(true),
+        /// What the constraints changed as JSON.
+        save_constraint_hits: bool = flag().or(true),
+        /// Nothing: runs are listed by the service.
+        save_run_index_parquet: bool = flag().or(true),
+        /// Trades as Parquet.
+        save_trades_parquet: bool = flag().or(true),
+        /// The config with all defaults as Parquet.
+        save_config_parquet: bool = flag().or(true),
+        /// The summary as Parquet.
+        save_summary_parquet: bool = flag().or(true),
+    }
+}

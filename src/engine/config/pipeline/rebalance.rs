@@ -1,0 +1,92 @@
+//! When a configured strategy selects anew.
+
+use crate::engine::config::options::{Scalar as _, count, options, word, words};
+use crate::engine::config::reader::Fields;
+
+options! {
+    /// When a configured strategy selects anew. The first bar always counts.
+    RebalanceConfig {
+        /// How often.
+        freq: Freq = word().or(Freq::Daily),
+        /// Bars between two rebalances, for `every_n_days` only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        every_n_days: Option<u32> = count(1).off(),
+        /// The day of the week, for `weekly` only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        weekday: Option<WeekdayWord> = word().off(),
+        /// The first bar on or after this day of the month, for `monthly` only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        day_of_month: Option<u32> = count(1).at_most(31).off(),
+        /// What happens if that day is not a trading day.
+        allow_nontrading_shift: Shift = word().or(Shift::None),
+    }
+    checked by Self::check
+}
+
+words! {
+    /// How often a configured strategy selects.
+    Freq {
+        /// On every bar.
+        Daily = "daily",
+        /// By ISO week.
+        Weekly = "weekly",
+        /// By month.
+        Monthly = "monthly",
+        /// By quarter.
+        Quarterly = "quarterly",
+        /// By year.
+        Annually = "annually",
+        /// After a number of bars.
+        EveryNDays = "every_n_days",
+    }
+}
+
+words! {
+    /// A day of the week.
+    WeekdayWord {
+        /// Monday.
+        Mon = "mon",
+        /// Tuesday.
+        Tue = "tue",
+        /// Wednesday.
+        Wed = "wed",
+        /// Thursday.
+        Thu = "thu",
+        /// Friday.
+        Fri = "fri",
+    }
+}
+
+words! {
+    /// Where a rebalance moves if its day is not a trading day. A day of the month always moves to the next bar
+    /// unless it is told to move to the previous one.
+    Shift {
+        /// A weekday that is a holiday is left out.
+        None = "none",
+        /// To the last bar before.
+        Prev = "prev",
+        /// To the first bar after.
+        Next = "next",
+    }
+}
+
+impl RebalanceConfig {
+    fn check(&self, f: &Fields<'_>) {
+        for (key, given, wanted) in [
+            ("every_n_days", self.every_n_days.is_some(), Freq::EveryNDays),
+            ("weekday", self.weekday.is_some(), Freq::Weekly),
+            ("day_of_month", self.day_of_month.is_some(), Freq::Monthly),
+        ] {
+            if given && self.freq != wanted {
+                f.fault(key, format!("goes only with freq: {}", wanted.as_str()));
+            }
+        }
+        if self.freq == Freq::EveryNDays && f.lacks("every_n_days") {
+            f.fault("every_n_days", "is required with freq: every_n_days");
+        }
+        let shiftable = self.weekday.is_some() || self.day_of_month.is_some();
+        if self.allow_nontrading_shift != Shift::None && !shiftable {
+            f.fault("allow_nontrading_shift", "goes only with weekday or day_of_month");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The JSON Schema of a config (draft 2020-12), put together from the declarations of its options. It says what one
+//! writes today; older spellings are read too. What depends on several options together is for the reader alone.
+
+use serde_json::{Map, Value, json};
+
+use super::BacktestConfig;
+use super::options::{Section, Words};
+
+/// The JSON Schema of a whole config.
+pub fn schema() -> Value {
+    let mut definitions = Definitions::default();
+    let mut root = ObjectSchema::new(BacktestConfig::DOC, &mut definitions);
+    BacktestConfig::describe(&mut root);
+    let root = root.finish();
+    let mut schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Config of a backtest",
+    });
+    if let (Some(schema), Value::Object(root)) = (schema.as_object_mut(), root) {
+        schema.extend(root);
+        schema.insert("$defs".to_owned(), Value::Object(definitions.done));
+    }
+    schema
+}
+
+/// Definitions by name, each described once.
+#[derive(Debug, Default)]
+pub(super) struct Definitions {
+    done: Map<String, Value>,
+}
+
+impl Definitions {
+    /// A reference to a definition, which `make` describes unless it is there.
+    pub(super) fn named(
+        &mut self,
+        name: &'static str,
+        doc: &str,
+        make: impl FnOnce(&mut Self) -> Value,
+    ) -> Value {
+        if !self.done.contains_key(name) {
+            // Definitions may hold themselves.
+            self.done.insert(name.to_owned(), Value::Null);
+            let mut schema = make(self);
+            if schema.get("description").is_none() {
+                schema["description"] = json!(prose(doc));
+            }
+            self.done.insert(name.to_owned(), schema);
+        }
+        json!({ "$ref": format!("#/$defs/{name}") })
+    }
+
+    /// A reference to the definition of a section.
+    pub(super) fn section<T: Section>(&mut self) -> Value {
+        self.named(T::NAME, T::DOC, |definitions| {
+            let mut object = ObjectSchema::new(T::DOC, definitions);
+            T::describe(&mut object);
+            object.finish()
+        })
+    }
+
+    /// A reference to the definition of a choice of words.
+    pub(super) fn words<T: Words>(&mut self) -> Value {
+        self.named(T::NAME, T::DOC, |_| {
+            let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+            let meanings = T::MEANINGS.iter().map(|(word, meaning)| format!("`{word}`: {}", prose(meaning)));
+            let description = [prose(T::DOC)].into_iter().chain(meanings).collect::<Vec<_>>().join("\n");
+            json!({ "enum": words, "description": description })
+        })
+    }
+}
+
+/// The schema of an object while it is described.
+#[derive(Debug)]
+pub(super) struct ObjectSchema<'d> {
+    description: String,
+    properties: Map<String, Value>,
+    required: Vec<&'static str>,
+    /// Pairs of names of one option, of which one must be there.
+    either: Vec<[&'static str; 2]>,
+    pub(super) definitions: &'d mut Definitions,
+}
+
+impl<'d> ObjectSchema<'d> {
+    pub(super) fn new(doc: &str, definitions: &'d mut Definitions) -> Self {
+        Self {
+            description: prose(doc),
+            properties: Map::new(),
+            required: Vec::new(),
+            either: Vec::new(),
+            definitions,
+        }
+    }
+
+    /// Adds an option.
+    pub(super) fn property(&mut self, key: &str, doc: &str, mut schema: Value) {
+        if let Value::Object(schema) = &mut schema {
+            schema.insert("description".to_owned(), json!(prose(doc)));
+        }
+        self.properties.insert(key.to_owned(), schema);
+    }
+
+    /// Adds an option that is always there and always the same.
+    pub(super) fn constant(&mut self, key: &'static str, word: &str) {
+        self.properties.insert(key.to_owned(), json!({ "const": word }));
+        self.require(key);
+    }
+
+    /// The option must be there.
+    pub(super) fn require(&mut self, key: &'static str) {
+        self.required.push(key);
+    }
+
+    /// If `key` must be there, `alias` may be instead.
+    pub(super) fn require_one_of(&mut self, key: &'static str, alias: &'static str) {
+        if self.required.contains(&key) {
+            self.required.retain(|required| *required != key && *required != alias);
+            self.either.push([key, alias]);
+        }
+    }
+
+    pub(super) fn finish(self) -> Value {
+        let mut schema = json!({
+            "type": "object",
+            "description": self.description,
+            "properties": self.properties,
+            "additionalProperties": false,
+        });
+        if !self.required.is_empty() {
+            schema["required"] = json!(self.required);
+        }
+        if !self.either.is_empty() {
+            let either = |[key, alias]: &[&str; 2]| json!({ "anyOf": [{ "required": [key] }, { "required": [alias] }] });
+            schema["allOf"] = self.either.iter().map(either).collect();
+        }
+        schema
+    }
+}
+
+/// The same schema, and null.
+pub(super) fn nullable(mut schema: Value) -> Value {
+    match schema.get("type").cloned() {
+        Some(Value::String(kind)) => {
+            schema["type"] = json!([kind, "null"]);
+            schema
+        }
+        _ => json!({ "anyOf": [schema, { "type": "null" }] }),
+    }
+}
+
+/// A doc comment as one paragraph without links.
+pub(super) fn prose(doc: &str) -> String {
+    let words: Vec<&str> = doc.split_whitespace().collect();
+    words.join(" ").replace("[`", "`").replace("`]", "`")
+}
+
+/// Objects with a class, under one of `names`, and below `parameters` the options of that class: word, meaning and
+/// options of each class.
+pub(super) fn by_class(names: &[&str], classes: Vec<(&'static str, &'static str, Value)>) -> Value {
+    let one = |(word, doc, parameters): (&str, &str, Value)| {
+        let class = names.iter().map(|name| ((*name).to_owned(), json!({ "const": word })));
+        let mut properties: Map<String, Value> = class.collect();
+        properties.insert("parameters".to_owned(), nullable(parameters));
+        let either: Vec<Value> = names.iter().map(|name| json!({ "required": [name] })).collect();
+        json!({
+            "type": "object",
+            "description": prose(doc),
+            "properties": properties,
+            "additionalProperties": false,
+            "oneOf": either,
+        })
+    };
+    json!({ "anyOf": classes.into_iter().map(one).collect::<Vec<_>>() })
+}
+
+/// Objects with a type, and below its name the options of that type: word, meaning and options of each.
+pub(super) fn by_type(types: Vec<(&'static str, &'static str, Value)>) -> Value {
+    let one = |(word, doc, options): (&str, &str, Value)| {
+        json!({
+            "type": "object",
+            "description": prose(doc),
+            "properties": { "type": { "const": word }, word: nullable(options) },
+            "additionalProperties": false,
+            "required": ["type"],
+        })
+    };
+    json!({ "anyOf": types.into_iter().map(one).collect::<Vec<_>>() })
+}
