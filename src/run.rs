@@ -1,10 +1,10 @@
 //! A run and its lawful life: identity, states that carry their facts, fence, lease, and what is due for a run
-//! that nobody looks after. Nothing here waits, stores or asks the time.
+//! whose executor is gone or was never woken. Nothing here waits, stores or asks the time.
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
-use chrono::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -36,7 +36,7 @@ impl fmt::Display for RunId {
     }
 }
 
-/// A text that is no [`RunId`].
+/// A text that is not a [`RunId`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be a letter or digit followed by at most 63 letters, digits, '_' or '-'")]
 pub struct InvalidRunId;
@@ -81,7 +81,7 @@ impl fmt::Display for Fence {
 pub struct Lease {
     /// Unique per claim: instance, invocation and a random part.
     pub owner: String,
-    /// After this moment anybody may take over; until somebody does, the owner's writes still count.
+    /// After this moment another executor may take over; until one does, the owner's writes still count.
     pub expires_at: Timestamp,
     /// Last confirmed beat.
     pub heartbeat_at: Timestamp,
@@ -121,7 +121,7 @@ pub enum RunState {
         /// What a person should know.
         error: String,
     },
-    /// Ended because somebody asked for it.
+    /// Ended because a caller asked for it.
     Canceled {
         /// When it ended.
         ended_at: Timestamp,
@@ -240,7 +240,7 @@ reasons! {
     EnginePanic = "engine_panic",
     /// The queue gave the message up.
     Poison = "poison",
-    /// Somebody asked.
+    /// A caller asked for it.
     CanceledByUser = "canceled_by_user",
 }
 
@@ -358,7 +358,7 @@ pub struct Run {
     pub announced_at: Option<Timestamp>,
     /// Wake-up messages so far.
     pub announce_count: u32,
-    /// When somebody asked a running run to stop.
+    /// When a caller asked a running run to stop.
     pub cancel_requested_at: Option<Timestamp>,
     /// Share of the bars that are done, `0.0..=1.0`.
     pub progress: f64,
@@ -368,7 +368,7 @@ pub struct Run {
     pub engine_version: Option<String>,
 }
 
-/// One line of a run's history, written with the transition it tells of.
+/// One line of a run's history, written together with its transition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunEvent {
     /// The run's version after the transition.
@@ -387,14 +387,14 @@ pub struct RunEvent {
     pub detail: Value,
 }
 
-/// What an unattended run needs.
+/// What a run needs that no executor looks after.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     /// Nothing.
     Leave,
     /// A wake-up message.
     Announce,
-    /// An end, because nobody else will bring it about.
+    /// An end, because no executor will bring it about.
     GiveUp(GiveUp),
 }
 
@@ -410,7 +410,7 @@ pub enum GiveUp {
 }
 
 /// How long an executor has to acknowledge a cancel before reconcile ends the run.
-pub const CANCEL_GRACE: Duration = Duration::seconds(60);
+pub const CANCEL_GRACE: Duration = Duration::from_secs(60);
 
 /// Decides what is due for `run` at `now`, which is the store's time.
 ///
@@ -447,10 +447,10 @@ fn announce_if_due(run: &Run, since: Timestamp, now: Timestamp) -> Verdict {
 
 /// Wait after the `count`-th wake-up message before the next.
 pub fn announce_back_off(count: u32) -> Duration {
-    Duration::minutes(2 * (1 << count.min(5)))
+    Duration::from_secs(120 << count.min(5))
 }
 
 /// Wait before attempt `attempt + 1`, before jitter: 10 s doubling, 10 min at most.
 pub fn retry_back_off(attempt: u32) -> Duration {
-    Duration::seconds((10_i64 << attempt.saturating_sub(1).min(6)).min(600))
+    Duration::from_secs((10 << attempt.saturating_sub(1).min(6)).min(600))
 }

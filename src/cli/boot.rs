@@ -18,7 +18,7 @@ use crate::store::runs::sqlite::SqliteRuns;
 use crate::store::signals::lake::SignalLake;
 use crate::store::signals::postgres::PostgresSignals;
 use crate::work::sync::SignalSync;
-use crate::work::{App, Terms};
+use crate::work::{App, ExecutionTerms};
 
 /// Builds what the verbs work with.
 pub fn app(settings: &Settings) -> std::io::Result<App> {
@@ -41,11 +41,11 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
         artifacts: Arc::new(artifacts(settings, account)?),
         clock: Arc::new(SystemClock),
         signals: Arc::new(signals),
-        terms: Terms {
+        terms: ExecutionTerms {
             instance: settings.instance.clone(),
-            lease_seconds: settings.lease_seconds,
+            lease: settings.lease,
             max_attempts: settings.max_attempts,
-            timeout_seconds: settings.run_timeout_seconds,
+            timeout: settings.run_timeout,
         },
         admission: Arc::new(Semaphore::new(settings.max_requests)),
     })

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
@@ -95,12 +96,12 @@ pub struct Settings {
     pub allow_local_data: bool,
     /// Below which folders; empty means anywhere.
     pub allowed_data_dirs: Vec<PathBuf>,
-    /// Length of a lease, in seconds.
-    pub lease_seconds: f64,
+    /// Length of a lease.
+    pub lease: Duration,
     /// Claims before a run fails.
     pub max_attempts: u32,
-    /// Wall time of one attempt, in seconds.
-    pub run_timeout_seconds: f64,
+    /// Wall time of one attempt.
+    pub run_timeout: Duration,
     /// How ranking signals are synced.
     pub signals: SyncTerms,
     /// Requests that are answered at once.
@@ -153,9 +154,9 @@ impl Settings {
                 .into_iter()
                 .map(PathBuf::from)
                 .collect(),
-            lease_seconds: read.number("BACKTEST_LEASE_SECONDS", 60.0, 0.5, 3600.0),
+            lease: read.seconds("BACKTEST_LEASE_SECONDS", 60.0, 0.5, 3600.0),
             max_attempts: read.number("BACKTEST_MAX_ATTEMPTS", 3, 1, 100),
-            run_timeout_seconds: read.number("BACKTEST_RUN_TIMEOUT_SECONDS", 1500.0, 1.0, 86_400.0),
+            run_timeout: read.seconds("BACKTEST_RUN_TIMEOUT_SECONDS", 1500.0, 1.0, 86_400.0),
             signals: read.signals(),
             max_requests: read.number("BACKTEST_MAX_REQUESTS", 64, 1, 10_000),
             handler_port: read.text(port).is_some().then(|| read.number(port, 0, 1, u16::MAX)),
@@ -281,6 +282,10 @@ impl<'a> Reader<'a> {
                 default
             }
         }
+    }
+
+    fn seconds(&mut self, name: &str, default: f64, least: f64, most: f64) -> Duration {
+        Duration::from_secs_f64(self.number(name, default, least, most))
     }
 
     fn run_store(&mut self) -> RunStoreMode {

@@ -1,5 +1,5 @@
 //! Execute: claim a run, load its data, compute on a thread of its own while the lease is renewed, publish, finish.
-//! Whoever loses the lease stops and leaves the row alone.
+//! An attempt that loses the lease stops and leaves the row alone.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ const TRUST: f64 = 0.75;
 pub enum Executed {
     /// The attempt ended and the row says how.
     Ended(Status),
-    /// Somebody else holds the run now.
+    /// Another executor holds the run now.
     FencedOut,
     /// There was nothing to do.
     Dropped,
@@ -42,8 +42,8 @@ pub enum Executed {
 pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed, StoreError> {
     let claimant = Claimant {
         owner: format!("{}/{invocation}/{}", app.terms.instance, uuid::Uuid::new_v4().simple()),
-        lease_seconds: app.terms.lease_seconds,
-        timeout_seconds: app.terms.timeout_seconds,
+        lease: app.terms.lease,
+        timeout: app.terms.timeout,
         engine_version: ENGINE_VERSION.to_owned(),
     };
     let claimed = match metrics::CLAIM.of(app.runs.claim(id, &claimant)).await? {
@@ -81,17 +81,17 @@ pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed
         Ok(publication) => Ending::Complete(Box::new(publication)),
         Err(Stopped::Asked(Stop::Lost { at })) => {
             metrics::FENCED_OUT.one(at);
-            tracing::warn!(run.id = %id, "stopped run {id}: somebody else holds it");
+            tracing::warn!(run.id = %id, "stopped run {id}: another executor holds it");
             return Ok(Executed::FencedOut);
         }
         Err(Stopped::Asked(Stop::Canceled)) => Ending::AcknowledgeCancel,
         Err(Stopped::Asked(Stop::TimedOut)) => Ending::Fail {
             reason: Reason::Timeout,
-            error: format!("the run used up its wall time of {} s", app.terms.timeout_seconds),
+            error: format!("the run used up its wall time of {} s", app.terms.timeout.as_secs_f64()),
         },
         Err(Stopped::Failed { reason, error, retry: false }) => Ending::Fail { reason, error },
         Err(Stopped::Failed { reason, error, retry: true }) => {
-            Ending::RetryLater { reason, error, delay_seconds: jittered(retry_back_off(run.attempt)) }
+            Ending::RetryLater { reason, error, delay: jittered(retry_back_off(run.attempt)) }
         }
     };
     let elapsed_ms = started.elapsed().as_millis() as u64;
@@ -104,7 +104,7 @@ pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed
         }
         Finish::Lost => {
             metrics::FENCED_OUT.one("finish");
-            tracing::warn!(run.id = %id, "the result of run {id} came too late: somebody else holds it");
+            tracing::warn!(run.id = %id, "the result of run {id} came too late: another executor holds it");
             Ok(Executed::FencedOut)
         }
     }
@@ -133,7 +133,7 @@ struct Attempt {
 /// Why an attempt must end early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
-    /// Somebody else holds the run, or may; and what found that out.
+    /// Another executor holds the run, or may; and what found that out.
     Lost {
         at: &'static str,
     },
@@ -141,7 +141,7 @@ enum Stop {
     TimedOut,
 }
 
-/// What a beat says when somebody else holds the run.
+/// What a beat says when another executor holds the run.
 const BEATEN: Stop = Stop::Lost { at: "beat" };
 
 /// Why an attempt has no result.
@@ -299,8 +299,7 @@ impl Attempt {
 
     /// Whether a beat was confirmed recently enough to start a write.
     fn still_trusted(&self, app: &App) -> Result<(), Stopped> {
-        let silence = self.confirmed.borrow().elapsed().as_secs_f64();
-        if silence <= TRUST * app.terms.lease_seconds {
+        if self.confirmed.borrow().elapsed() <= app.terms.lease.mul_f64(TRUST) {
             Ok(())
         } else {
             Err(Stopped::Asked(Stop::Lost { at: "upload" }))
@@ -338,12 +337,11 @@ async fn beat(
         // The receiver lives as long as the attempt.
         let _ = stop.send(Some(why));
     };
-    let deadline = Instant::now() + Duration::from_secs_f64(app.terms.timeout_seconds);
-    let longest = BEAT_MAX.min(Duration::from_secs_f64(app.terms.lease_seconds / 4.0));
+    let deadline = Instant::now() + app.terms.timeout;
+    let longest = BEAT_MAX.min(app.terms.lease / 4);
     let mut pause = Duration::from_secs(1).min(longest);
     loop {
-        let wake =
-            (Instant::now() + Duration::from_secs_f64(jittered_seconds(pause.as_secs_f64()))).min(deadline);
+        let wake = (Instant::now() + jittered(pause)).min(deadline);
         tokio::time::sleep_until(wake).await;
         if Instant::now() >= deadline {
             return order(Stop::TimedOut);
@@ -359,7 +357,7 @@ async fn beat(
                 return order(Stop::Canceled);
             }
             Ok(Beat::Lost) => return order(BEATEN),
-            // Silence is not a loss: the lease is ours until somebody takes it.
+            // Silence is not a loss: the lease is ours until another executor takes it.
             Err(error) => {
                 tracing::warn!(run.id = %id, error = chain(&error), "could not renew the lease of run {id}");
             }
@@ -368,14 +366,10 @@ async fn beat(
     }
 }
 
-/// Seconds with a fifth more or less, so that many instances do not move in step.
-fn jittered(duration: chrono::Duration) -> f64 {
-    jittered_seconds(duration.num_milliseconds() as f64 / 1000.0)
-}
-
-fn jittered_seconds(seconds: f64) -> f64 {
+/// A fifth more or less, so that many instances do not move in step.
+fn jittered(duration: Duration) -> Duration {
     let random = (uuid::Uuid::new_v4().as_u128() % 1_000_000) as f64 / 1_000_000.0;
-    seconds * (0.8 + 0.4 * random)
+    duration.mul_f64(0.8 + 0.4 * random)
 }
 
 fn broken_config(error: impl std::fmt::Display) -> Stopped {

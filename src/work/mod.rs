@@ -16,6 +16,7 @@ pub mod sync;
 pub mod validate;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -42,22 +43,22 @@ pub struct App {
     /// Ranking signals.
     pub signals: Arc<sync::SignalSync>,
     /// Terms of executions.
-    pub terms: Terms,
+    pub terms: ExecutionTerms,
     /// Requests that may be answered at once; one too many is refused instead of waiting.
     pub admission: Arc<Semaphore>,
 }
 
 /// Terms of executions.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct ExecutionTerms {
     /// Name of this process among all instances.
     pub instance: String,
     /// Length of a lease.
-    pub lease_seconds: f64,
+    pub lease: Duration,
     /// Claims before a run fails.
     pub max_attempts: u32,
     /// Wall time of one attempt.
-    pub timeout_seconds: f64,
+    pub timeout: Duration,
 }
 
 /// SHA-256 as lower-case hex.

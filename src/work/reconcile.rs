@@ -3,34 +3,34 @@
 
 use crate::metrics;
 use crate::run::{Reason, Status, Verdict, Wake, decide};
-use crate::store::runs::{Settlement, StoreError};
+use crate::store::runs::{Repair, StoreError};
 use crate::work::App;
 
 /// Rows of one step.
 const BATCH: usize = 500;
 
-/// Ends what nobody will end, and answers the wake-up messages that the caller must send.
+/// Ends the runs that no executor will end, and answers the wake-up messages that the caller must send.
 pub async fn reconcile(app: &App) -> Result<Vec<Wake>, StoreError> {
     let overdue = app.runs.overdue(BATCH).await?;
-    let verdicts: Vec<Settlement> = overdue
+    let repairs: Vec<Repair> = overdue
         .runs
         .into_iter()
-        .map(|run| Settlement { verdict: decide(&run, overdue.now), run })
-        .filter(|settlement| settlement.verdict != Verdict::Leave)
+        .map(|run| Repair { verdict: decide(&run, overdue.now), run })
+        .filter(|repair| repair.verdict != Verdict::Leave)
         .collect();
-    if verdicts.is_empty() {
+    if repairs.is_empty() {
         return Ok(Vec::new());
     }
-    let settled = app.runs.settle(&verdicts).await?;
-    for (id, reason) in &settled.ended {
+    let repaired = app.runs.repair(&repairs).await?;
+    for (id, reason) in &repaired.ended {
         metrics::RUNS_ENDED.one(ended_as(*reason));
         tracing::warn!(run.id = %id, "gave up run {id}: {}", reason.as_str());
     }
-    metrics::RECOVERED.add(settled.announced.len());
-    for Wake { run_id: id, .. } in &settled.announced {
+    metrics::RECOVERED.add(repaired.announced.len());
+    for Wake { run_id: id, .. } in &repaired.announced {
         tracing::info!(run.id = %id, "announce run {id} again");
     }
-    Ok(settled.announced)
+    Ok(repaired.announced)
 }
 
 /// The last part of a reason's story: who asked for it has canceled the run, everything else has failed it.
@@ -38,11 +38,11 @@ fn ended_as(reason: Reason) -> &'static str {
     if reason == Reason::CanceledByUser { Status::Canceled.as_str() } else { reason.as_str() }
 }
 
-/// Measures how much waits and runs. Rows that have ended are many, and counted as they end.
+/// Measures how many runs wait and run. Rows that have ended are many, and counted as they end.
 pub async fn measure(app: &App) -> Result<(), StoreError> {
-    let tally = app.runs.tally().await?;
-    metrics::RUNS.set(Status::Queued.as_str(), f64::from(tally.queued));
-    metrics::RUNS.set(Status::Running.as_str(), f64::from(tally.running));
-    metrics::OLDEST_DUE.set(tally.oldest_due_seconds);
+    let backlog = app.runs.backlog().await?;
+    metrics::RUNS.set(Status::Queued.as_str(), f64::from(backlog.queued));
+    metrics::RUNS.set(Status::Running.as_str(), f64::from(backlog.running));
+    metrics::OLDEST_DUE.set(backlog.oldest_due.as_secs_f64());
     Ok(())
 }

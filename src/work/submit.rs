@@ -1,4 +1,4 @@
-//! Submit: a document becomes a valid config, the config becomes a row, and somebody will execute it. Everything
+//! Submit: a document becomes a valid config, the config becomes a row, and an executor will run it. Everything
 //! that can be wrong with a config is found here, all at once, before anything is stored.
 
 use serde_json::{Value, json};

@@ -4,7 +4,8 @@
 //! A run that this store does not know is left alone: after a change of `BACKTEST_RUN_STORE_MODE` its row is in the
 //! store before, and a change back must find the results.
 
-use chrono::Duration;
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 
 use super::App;
@@ -14,7 +15,7 @@ use crate::store::artifacts::{ArtifactError, Attempt};
 use crate::store::runs::StoreError;
 
 /// Age below which nothing is removed.
-pub const AGE: Duration = Duration::days(7);
+pub const AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A sweep stopped; what it removed before stays removed.
 #[derive(Debug, thiserror::Error)]

@@ -112,8 +112,8 @@ async fn live(store: &PostgresRuns, clients: usize, number: usize) {
     let id: RunId = format!("L{clients}-{number}").parse().expect("a run id");
     let claimant = Claimant {
         owner: "o".into(),
-        lease_seconds: 60.0,
-        timeout_seconds: 600.0,
+        lease: Duration::from_secs(60),
+        timeout: Duration::from_secs(600),
         engine_version: "v".into(),
     };
     let Claim::Claimed(claimed) = store.claim(&id, &claimant).await.expect("an answer") else {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use azure_core::credentials::{AccessToken, Secret, TokenCredential, TokenRequestOptions};
 use backtest_functions::cli::settings::{Environment, RunStoreMode, Settings};
@@ -316,8 +317,8 @@ fn new_run(name: &str, key: Option<&str>) -> NewRun {
 fn claimant(owner: &str) -> Claimant {
     Claimant {
         owner: owner.into(),
-        lease_seconds: 60.0,
-        timeout_seconds: 600.0,
+        lease: Duration::from_secs(60),
+        timeout: Duration::from_secs(600),
         engine_version: "test".into(),
     }
 }

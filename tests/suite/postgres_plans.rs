@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use backtest_functions::cli::throwaway::Server;
 use backtest_functions::run::{Location, Publication, RunId};
@@ -56,7 +57,7 @@ const HOT: &[(&str, &str)] = &[
     ("runs.cancel_queued", "'RUN1001', 'api'"),
     ("runs.give_up", "'RUN10002', 1, 'reconcile', 'failed', 'timeout', 'x', NULL"),
     ("runs.overdue", "500"),
-    ("runs.tally", ""),
+    ("runs.backlog", ""),
 ];
 
 #[tokio::test]
@@ -102,8 +103,8 @@ async fn a_life_takes_four_statements_and_beats_touch_no_index() {
     store.insert(&new_run("r")).await.unwrap();
     let claimant = Claimant {
         owner: "o".into(),
-        lease_seconds: 60.0,
-        timeout_seconds: 600.0,
+        lease: Duration::from_secs(60),
+        timeout: Duration::from_secs(600),
         engine_version: "v".into(),
     };
     let Claim::Claimed(claimed) = store.claim(&id, &claimant).await.unwrap() else { panic!("not claimed") };

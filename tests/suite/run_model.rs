@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use backtest_functions::run::{Fence, Location, Publication, Reason, RunId, Status, Verdict, decide};
 use backtest_functions::store::runs::sqlite::SqliteRuns;
 use backtest_functions::store::runs::{
-    Beat, Cancel, Claim, Claimant, Ending, Finish, HeldLease, Inserted, NewRun, Progress, RunStore,
-    Settlement,
+    Beat, Cancel, Claim, Claimant, Ending, Finish, HeldLease, Inserted, NewRun, Progress, Repair, RunStore,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -18,7 +18,7 @@ use crate::support::postgres;
 use crate::support::submission::submission;
 
 const MAX_ATTEMPTS: u32 = 3;
-const ATTEMPT_SECONDS: f64 = 3600.0;
+const ATTEMPT: Duration = Duration::from_secs(3600);
 
 /// Numbers name a run, or one of the leases granted so far.
 #[derive(Debug, Clone)]
@@ -149,8 +149,8 @@ impl Pair {
         let id = self.id(run);
         let claimant = Claimant {
             owner: format!("owner {}", self.leases.len()),
-            lease_seconds: if holds { ATTEMPT_SECONDS } else { 0.0 },
-            timeout_seconds: ATTEMPT_SECONDS,
+            lease: if holds { ATTEMPT } else { Duration::ZERO },
+            timeout: ATTEMPT,
             engine_version: "v".into(),
         };
         let claim = self.store.claim(&id, &claimant).await.unwrap();
@@ -199,8 +199,8 @@ impl Pair {
                 fingerprint: "f".into(),
             })),
             End::Fail => Ending::Fail { reason, error },
-            End::RetryNow => Ending::RetryLater { reason, error, delay_seconds: 0.0 },
-            End::RetryLater => Ending::RetryLater { reason, error, delay_seconds: ATTEMPT_SECONDS },
+            End::RetryNow => Ending::RetryLater { reason, error, delay: Duration::ZERO },
+            End::RetryLater => Ending::RetryLater { reason, error, delay: ATTEMPT },
             End::AcknowledgeCancel => Ending::AcknowledgeCancel,
         };
         let finish = self.store.finish(&self.leases[lease], &ending).await.unwrap();
@@ -256,11 +256,11 @@ impl Pair {
     async fn reconcile(&mut self) {
         let overdue = self.store.overdue(10_000).await.unwrap();
         let own = overdue.runs.into_iter().filter(|run| self.rows.contains_key(run.id.as_str()));
-        let verdicts: Vec<Settlement> =
-            own.map(|run| Settlement { verdict: decide(&run, overdue.now), run }).collect();
-        let verdicts: Vec<Settlement> =
-            verdicts.into_iter().filter(|settlement| settlement.verdict != Verdict::Leave).collect();
-        let settled = self.store.settle(&verdicts).await.unwrap();
+        let repairs: Vec<Repair> =
+            own.map(|run| Repair { verdict: decide(&run, overdue.now), run }).collect();
+        let repairs: Vec<Repair> =
+            repairs.into_iter().filter(|repair| repair.verdict != Verdict::Leave).collect();
+        let repaired = self.store.repair(&repairs).await.unwrap();
         for row in self.rows.values_mut() {
             if row.status == Status::Running
                 && row.lease_over
@@ -273,7 +273,7 @@ impl Pair {
                 }
             }
         }
-        for wake in &settled.announced {
+        for wake in &repaired.announced {
             self.announced(&wake.run_id);
         }
         let forgotten =

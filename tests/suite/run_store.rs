@@ -6,6 +6,7 @@
 //! with the request that took it first even if that died, and a filtered page may be short and still have a next one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backtest_functions::run::{
     Fence, Location, Publication, Reason, RunId, RunState, Status, Submission, Verdict, decide,
@@ -14,8 +15,8 @@ use backtest_functions::store::pg::Database;
 use backtest_functions::store::runs::adls::AdlsRuns;
 use backtest_functions::store::runs::sqlite::SqliteRuns;
 use backtest_functions::store::runs::{
-    Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Progress,
-    RunStore, Settlement, Tally,
+    Backlog, Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun,
+    Progress, Repair, RunStore,
 };
 use serde_json::json;
 
@@ -70,7 +71,7 @@ on_every_store! {
     a_lost_executor_is_announced_and_at_last_given_up,
     a_cancel_that_nobody_acknowledges_is_forced,
     an_attempt_past_its_wall_time_is_ended,
-    a_beat_between_look_and_settlement_saves_the_run,
+    a_beat_between_look_and_repair_saves_the_run,
     one_of_many_claims_wins,
     what_waits_and_runs_is_counted,
     pages_hold_every_older_run_once_while_others_are_submitted,
@@ -110,15 +111,16 @@ fn new_run(name: &str) -> NewRun {
     }
 }
 
-fn claimant(owner: &str, lease_seconds: f64) -> Claimant {
-    Claimant { owner: owner.into(), lease_seconds, timeout_seconds: 600.0, engine_version: "test".into() }
+fn claimant(owner: &str, lease_seconds: u64) -> Claimant {
+    let lease = Duration::from_secs(lease_seconds);
+    Claimant { owner: owner.into(), lease, timeout: Duration::from_secs(600), engine_version: "test".into() }
 }
 
 async fn insert(store: &Store, name: &str) {
     assert!(matches!(store.insert(&new_run(name)).await.unwrap(), Inserted::Created(_)));
 }
 
-async fn claim(store: &Store, name: &str, owner: &str, lease_seconds: f64) -> Claimed {
+async fn claim(store: &Store, name: &str, owner: &str, lease_seconds: u64) -> Claimed {
     match store.claim(&id(name), &claimant(owner, lease_seconds)).await.unwrap() {
         Claim::Claimed(claimed) => *claimed,
         other => panic!("not claimed: {other:?}"),
@@ -143,8 +145,12 @@ fn failure(reason: Reason) -> Ending {
     Ending::Fail { reason, error: "why".into() }
 }
 
-fn retry(delay_seconds: f64) -> Ending {
-    Ending::RetryLater { reason: Reason::StorageUnavailable, error: "down".into(), delay_seconds }
+fn retry(delay_seconds: u64) -> Ending {
+    Ending::RetryLater {
+        reason: Reason::StorageUnavailable,
+        error: "down".into(),
+        delay: Duration::from_secs(delay_seconds),
+    }
 }
 
 async fn finish(store: &Store, lease: &HeldLease, ending: &Ending) -> Option<Status> {
@@ -156,7 +162,7 @@ async fn finish(store: &Store, lease: &HeldLease, ending: &Ending) -> Option<Sta
 
 async fn a_run_lives_from_submit_to_publication(store: Store) {
     insert(&store, "r").await;
-    let claimed = claim(&store, "r", "one", 60.0).await;
+    let claimed = claim(&store, "r", "one", 60).await;
     assert_eq!((claimed.run.fence, claimed.run.attempt), (Fence(1), 1));
     let progress = Progress { share: 0.25, note: Some("day 1 of 4".into()) };
     assert_eq!(store.beat(&claimed.lease, &progress).await.unwrap(), Beat::Held { cancel_requested: false });
@@ -193,24 +199,24 @@ async fn an_id_and_a_key_belong_to_one_run(store: Store) {
 
 async fn a_held_run_is_not_claimed_again_and_an_unknown_one_is_unknown(store: Store) {
     insert(&store, "r").await;
-    claim(&store, "r", "one", 60.0).await;
+    claim(&store, "r", "one", 60).await;
     assert!(matches!(
-        store.claim(&id("r"), &claimant("two", 60.0)).await.unwrap(),
+        store.claim(&id("r"), &claimant("two", 60)).await.unwrap(),
         Claim::NotNow(Status::Running)
     ));
-    assert!(matches!(store.claim(&id("x"), &claimant("two", 60.0)).await.unwrap(), Claim::Unknown));
+    assert!(matches!(store.claim(&id("x"), &claimant("two", 60)).await.unwrap(), Claim::Unknown));
 }
 
 async fn whoever_lost_the_lease_changes_nothing(store: Store) {
     insert(&store, "r").await;
-    let first = claim(&store, "r", "one", 0.0).await;
-    let second = claim(&store, "r", "two", 60.0).await;
+    let first = claim(&store, "r", "one", 0).await;
+    let second = claim(&store, "r", "two", 60).await;
     assert_eq!((second.taken_from.as_deref(), second.lease.fence), (Some("one"), Fence(2)));
     assert_eq!(store.beat(&first.lease, &Progress::default()).await.unwrap(), Beat::Lost);
     for ending in [
         Ending::Complete(Box::new(publication())),
         failure(Reason::InvalidData),
-        retry(0.0),
+        retry(0),
         Ending::AcknowledgeCancel,
     ] {
         assert_eq!(finish(&store, &first.lease, &ending).await, None);
@@ -224,7 +230,7 @@ async fn whoever_lost_the_lease_changes_nothing(store: Store) {
 
 async fn a_lease_that_ran_out_but_was_not_taken_is_still_its_holders(store: Store) {
     insert(&store, "r").await;
-    let late = claim(&store, "r", "one", 0.0).await;
+    let late = claim(&store, "r", "one", 0).await;
     assert!(matches!(store.beat(&late.lease, &Progress::default()).await.unwrap(), Beat::Held { .. }));
     assert_eq!(
         finish(&store, &late.lease, &Ending::Complete(Box::new(publication()))).await,
@@ -233,34 +239,34 @@ async fn a_lease_that_ran_out_but_was_not_taken_is_still_its_holders(store: Stor
 }
 
 async fn what_waits_and_runs_is_counted(store: Store) {
-    assert_eq!(store.tally().await.unwrap(), Tally::default());
+    assert_eq!(store.backlog().await.unwrap(), Backlog::default());
     for name in ["a", "b", "c", "d"] {
         insert(&store, name).await;
     }
-    let (a, b) = (claim(&store, "a", "one", 60.0).await, claim(&store, "b", "one", 60.0).await);
+    let (a, b) = (claim(&store, "a", "one", 60).await, claim(&store, "b", "one", 60).await);
     store.request_cancel(&id("c"), "ada").await.unwrap();
-    let tally = store.tally().await.unwrap();
-    assert_eq!((tally.queued, tally.running), (1, 2));
-    assert!((0.0..60.0).contains(&tally.oldest_due_seconds), "{tally:?}");
+    let backlog = store.backlog().await.unwrap();
+    assert_eq!((backlog.queued, backlog.running), (1, 2));
+    assert!(backlog.oldest_due < Duration::from_secs(60), "{backlog:?}");
     // A run that waits for its retry is not due.
-    assert_eq!(finish(&store, &a.lease, &retry(3600.0)).await, Some(Status::Queued));
+    assert_eq!(finish(&store, &a.lease, &retry(3600)).await, Some(Status::Queued));
     store.request_cancel(&id("d"), "ada").await.unwrap();
     assert_eq!(
-        store.tally().await.unwrap(),
-        Tally { queued: 1, running: 1, oldest_due_seconds: 0.0 },
+        store.backlog().await.unwrap(),
+        Backlog { queued: 1, running: 1, oldest_due: Duration::ZERO },
         "one is not due"
     );
     assert_eq!(finish(&store, &b.lease, &failure(Reason::InvalidData)).await, Some(Status::Failed));
-    assert_eq!(store.tally().await.unwrap().running, 0);
+    assert_eq!(store.backlog().await.unwrap().running, 0);
 }
 
 async fn the_end_is_the_end(store: Store) {
     insert(&store, "r").await;
-    let claimed = claim(&store, "r", "one", 60.0).await;
+    let claimed = claim(&store, "r", "one", 60).await;
     finish(&store, &claimed.lease, &failure(Reason::InvalidData)).await;
     assert_eq!(finish(&store, &claimed.lease, &Ending::Complete(Box::new(publication()))).await, None);
     assert!(matches!(
-        store.claim(&id("r"), &claimant("two", 60.0)).await.unwrap(),
+        store.claim(&id("r"), &claimant("two", 60)).await.unwrap(),
         Claim::NotNow(Status::Failed)
     ));
     assert!(matches!(store.request_cancel(&id("r"), "ada").await.unwrap(), Cancel::Ended(_)));
@@ -270,19 +276,19 @@ async fn the_end_is_the_end(store: Store) {
 
 async fn a_retry_waits_and_ends_when_no_attempt_is_left(store: Store) {
     insert(&store, "r").await;
-    let first = claim(&store, "r", "one", 60.0).await;
-    assert_eq!(finish(&store, &first.lease, &retry(60.0)).await, Some(Status::Queued));
+    let first = claim(&store, "r", "one", 60).await;
+    assert_eq!(finish(&store, &first.lease, &retry(60)).await, Some(Status::Queued));
     assert!(matches!(
-        store.claim(&id("r"), &claimant("two", 60.0)).await.unwrap(),
+        store.claim(&id("r"), &claimant("two", 60)).await.unwrap(),
         Claim::NotNow(Status::Queued)
     ));
 
     insert(&store, "s").await;
-    let first = claim(&store, "s", "one", 60.0).await;
-    finish(&store, &first.lease, &retry(0.0)).await;
-    let second = claim(&store, "s", "two", 60.0).await;
+    let first = claim(&store, "s", "one", 60).await;
+    finish(&store, &first.lease, &retry(0)).await;
+    let second = claim(&store, "s", "two", 60).await;
     assert_eq!(second.run.error.as_deref(), Some("down"), "the last failure is kept");
-    assert_eq!(finish(&store, &second.lease, &retry(0.0)).await, Some(Status::Failed));
+    assert_eq!(finish(&store, &second.lease, &retry(0)).await, Some(Status::Failed));
     let run = store.get(&id("s")).await.unwrap().unwrap();
     assert_eq!(run.status_reason, Some(Reason::StorageUnavailable));
 }
@@ -294,10 +300,10 @@ async fn cancel_ends_a_queued_run_and_asks_a_running_one(store: Store) {
         matches!(store.request_cancel(&id("q"), "ada").await.unwrap(), Cancel::Before(_)),
         "again is harmless"
     );
-    assert!(matches!(store.claim(&id("q"), &claimant("one", 60.0)).await.unwrap(), Claim::NotNow(_)));
+    assert!(matches!(store.claim(&id("q"), &claimant("one", 60)).await.unwrap(), Claim::NotNow(_)));
 
     insert(&store, "r").await;
-    let held = claim(&store, "r", "one", 60.0).await;
+    let held = claim(&store, "r", "one", 60).await;
     assert!(matches!(store.request_cancel(&id("r"), "ada").await.unwrap(), Cancel::Asked(_)));
     assert_eq!(
         store.beat(&held.lease, &Progress::default()).await.unwrap(),
@@ -309,17 +315,17 @@ async fn cancel_ends_a_queued_run_and_asks_a_running_one(store: Store) {
 
 async fn a_cancel_that_was_asked_wins_over_a_retry(store: Store) {
     insert(&store, "r").await;
-    let held = claim(&store, "r", "one", 60.0).await;
+    let held = claim(&store, "r", "one", 60).await;
     store.request_cancel(&id("r"), "ada").await.unwrap();
-    assert_eq!(finish(&store, &held.lease, &retry(0.0)).await, Some(Status::Canceled));
+    assert_eq!(finish(&store, &held.lease, &retry(0)).await, Some(Status::Canceled));
 }
 
 async fn reconcile(store: &Store) -> (Vec<RunId>, Vec<(RunId, Reason)>) {
     let overdue = store.overdue(500).await.unwrap();
-    let verdicts: Vec<Settlement> =
-        overdue.runs.into_iter().map(|run| Settlement { verdict: decide(&run, overdue.now), run }).collect();
-    let settled = store.settle(&verdicts).await.unwrap();
-    (settled.announced.into_iter().map(|wake| wake.run_id).collect(), settled.ended)
+    let verdicts: Vec<Repair> =
+        overdue.runs.into_iter().map(|run| Repair { verdict: decide(&run, overdue.now), run }).collect();
+    let repaired = store.repair(&verdicts).await.unwrap();
+    (repaired.announced.into_iter().map(|wake| wake.run_id).collect(), repaired.ended)
 }
 
 async fn a_run_that_was_never_announced_is_announced_once(store: Store) {
@@ -334,7 +340,7 @@ async fn an_announced_run_waits_for_its_back_off(store: Store) {
     store.insert(&announced).await.unwrap();
     assert_eq!(reconcile(&store).await.0, []);
     let mut run = store.get(&id("r")).await.unwrap().unwrap();
-    let minutes = |minutes| run.submitted_at + chrono::Duration::minutes(minutes);
+    let minutes = |minutes: u64| run.submitted_at + Duration::from_secs(60 * minutes);
     assert_eq!(decide(&run, minutes(3)), Verdict::Leave);
     assert_eq!(decide(&run, minutes(4)), Verdict::Announce);
     let later = minutes(63);
@@ -346,9 +352,9 @@ async fn an_announced_run_waits_for_its_back_off(store: Store) {
 
 async fn a_lost_executor_is_announced_and_at_last_given_up(store: Store) {
     insert(&store, "r").await;
-    let first = claim(&store, "r", "one", 0.0).await;
+    let first = claim(&store, "r", "one", 0).await;
     assert_eq!(reconcile(&store).await.0, [id("r")]);
-    claim(&store, "r", "two", 0.0).await;
+    claim(&store, "r", "two", 0).await;
     let (announced, ended) = reconcile(&store).await;
     assert_eq!((announced, ended), (vec![], vec![(id("r"), Reason::AttemptsExhausted)]));
     let run = store.get(&id("r")).await.unwrap().unwrap();
@@ -362,7 +368,7 @@ async fn a_lost_executor_is_announced_and_at_last_given_up(store: Store) {
 
 async fn a_cancel_that_nobody_acknowledges_is_forced(store: Store) {
     insert(&store, "r").await;
-    claim(&store, "r", "one", 0.0).await;
+    claim(&store, "r", "one", 0).await;
     store.request_cancel(&id("r"), "ada").await.unwrap();
     assert_eq!(reconcile(&store).await.1, [(id("r"), Reason::CanceledByUser)]);
     assert_eq!(status(&store, "r").await, Status::Canceled);
@@ -370,21 +376,22 @@ async fn a_cancel_that_nobody_acknowledges_is_forced(store: Store) {
 
 async fn an_attempt_past_its_wall_time_is_ended(store: Store) {
     insert(&store, "r").await;
-    let late = Claimant { timeout_seconds: 0.0, ..claimant("one", 60.0) };
+    let late = Claimant { timeout: Duration::ZERO, ..claimant("one", 60) };
     store.claim(&id("r"), &late).await.unwrap();
     assert_eq!(reconcile(&store).await.1, [(id("r"), Reason::Timeout)]);
 }
 
-async fn a_beat_between_look_and_settlement_saves_the_run(store: Store) {
+async fn a_beat_between_look_and_repair_saves_the_run(store: Store) {
     insert(&store, "r").await;
-    claim(&store, "r", "one", 0.0).await;
-    claim(&store, "r", "two", 0.0).await;
+    claim(&store, "r", "one", 0).await;
+    claim(&store, "r", "two", 0).await;
     let overdue = store.overdue(500).await.unwrap();
     let run = overdue.runs[0].clone();
-    let lease = HeldLease { run_id: id("r"), fence: Fence(2), owner: "two".into(), lease_millis: 60_000 };
+    let lease =
+        HeldLease { run_id: id("r"), fence: Fence(2), owner: "two".into(), length: Duration::from_secs(60) };
     store.beat(&lease, &Progress::default()).await.unwrap();
-    let settled = store.settle(&[Settlement { verdict: decide(&run, overdue.now), run }]).await.unwrap();
-    assert!(settled.ended.is_empty());
+    let repaired = store.repair(&[Repair { verdict: decide(&run, overdue.now), run }]).await.unwrap();
+    assert!(repaired.ended.is_empty());
     assert_eq!(status(&store, "r").await, Status::Running);
 }
 
@@ -393,7 +400,7 @@ async fn one_of_many_claims_wins(store: Store) {
     let claims = (0..16).map(|number| {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
-            let claimed = store.claim(&id("r"), &claimant(&format!("owner {number}"), 60.0)).await.unwrap();
+            let claimed = store.claim(&id("r"), &claimant(&format!("owner {number}"), 60)).await.unwrap();
             matches!(claimed, Claim::Claimed(_))
         })
     });
@@ -431,7 +438,7 @@ async fn filters_are_literal_and_combine(store: Store) {
     for name in ["alpha", "beta", "al_ha"] {
         insert(&store, name).await;
     }
-    claim(&store, "beta", "one", 60.0).await;
+    claim(&store, "beta", "one", 60).await;
     let find = async |query: ListQuery| {
         let page = store.list(&ListQuery { limit: 10, ..query }).await.unwrap();
         page.runs.iter().map(|run| run.id.to_string()).collect::<Vec<_>>()
@@ -452,7 +459,7 @@ fn the_file_itself_refuses_nonsense() {
         let store: Store = Arc::new(SqliteRuns::new(&path));
         insert(&store, "queued").await;
         insert(&store, "done").await;
-        let held = claim(&store, "done", "one", 60.0).await;
+        let held = claim(&store, "done", "one", 60).await;
         finish(&store, &held.lease, &Ending::Complete(Box::new(publication()))).await;
     });
     let file = rusqlite::Connection::open(&path).unwrap();
@@ -474,7 +481,7 @@ async fn the_table_itself_refuses_nonsense() {
     let store = postgres_store(&dsn);
     insert(&store, "queued").await;
     insert(&store, "done").await;
-    let held = claim(&store, "done", "one", 60.0).await;
+    let held = claim(&store, "done", "one", 60).await;
     finish(&store, &held.lease, &Ending::Complete(Box::new(publication()))).await;
     let client = Database::parse(&dsn, "test").unwrap().connect().await.unwrap();
     let ended = "completed_at = now() WHERE run_id = 'queued'";
@@ -512,7 +519,7 @@ async fn a_cut_connection_loses_nothing_but_a_call() {
     insert(&store, "r").await;
     cut().await;
     let claimed = loop {
-        match store.claim(&id("r"), &claimant("one", 60.0)).await {
+        match store.claim(&id("r"), &claimant("one", 60)).await {
             Ok(Claim::Claimed(claimed)) => break claimed,
             Ok(other) => panic!("{other:?}"),
             Err(error) => assert!(error.retryable, "{error:?}"),
@@ -528,4 +535,50 @@ async fn a_cut_connection_loses_nothing_but_a_call() {
     assert!(matches!(ended, Finish::Done(Status::Completed)));
     let run = store.get(&id("r")).await.unwrap().unwrap();
     assert_eq!((run.attempt, run.version), (1, 3), "each transition happened once");
+}
+
+#[tokio::test]
+async fn a_file_of_an_older_version_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.sqlite3");
+    let older = rusqlite::Connection::open(&path).unwrap();
+    older.execute_batch(include_str!("../golden/runs_schema_1.sql")).unwrap();
+    drop(older);
+    let store: Store = Arc::new(SqliteRuns::new(&path));
+
+    let page = store.list(&ListQuery { limit: 10, ..ListQuery::default() }).await.unwrap();
+    let listed: Vec<_> = page.runs.iter().map(|run| (run.id.as_str(), run.state.status())).collect();
+    let expected = [
+        ("held", Status::Running),
+        ("waits", Status::Queued),
+        ("dropped", Status::Canceled),
+        ("wrong", Status::Failed),
+        ("done", Status::Completed),
+    ];
+    assert_eq!(listed, expected);
+    let RunState::Completed { publication, .. } = &page.runs[4].state else { unreachable!() };
+    assert_eq!(publication.location, Location::Local { dir: "/srv/backtests/out/done/f1".into() });
+    assert!(publication.summary["total_return"].is_number(), "{}", publication.summary);
+    let mut again = new_run("another");
+    again.submission.idempotency_key = Some("a key".into());
+    again.submission.request_sha256 = page.runs[4].submission.request_sha256.clone();
+    match store.insert(&again).await.unwrap() {
+        Inserted::Replayed(run) => assert_eq!(run.id, id("done")),
+        other => panic!("{other:?}"),
+    }
+
+    // What was under way goes on: the lost run is taken over, the waiting one runs.
+    let (taken, waited) = (claim(&store, "held", "new", 60).await, claim(&store, "waits", "new", 60).await);
+    assert_eq!((taken.lease.fence, waited.lease.fence), (Fence(2), Fence(1)));
+    assert!(taken.taken_from.as_ref().is_some_and(|owner| owner.starts_with("old:")));
+    for claimed in [&taken, &waited] {
+        let ending = Ending::Complete(Box::new(publication.clone()));
+        assert_eq!(finish(&store, &claimed.lease, &ending).await, Some(Status::Completed));
+        let run = store.get(&claimed.run.id).await.unwrap().unwrap();
+        let before = page.runs.iter().find(|before| before.id == run.id).unwrap();
+        assert_eq!((&run.submission, run.submitted_at), (&before.submission, before.submitted_at));
+    }
+    let told: Vec<_> =
+        store.events(&id("held")).await.unwrap().into_iter().map(|event| event.event).collect();
+    assert_eq!(told, ["submitted", "claimed", "taken_over", "completed"]);
 }

@@ -1,6 +1,7 @@
 //! What lost executors leave behind is swept, and nothing else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backtest_functions::clock::{ManualClock, SystemClock};
 use backtest_functions::run::{Fence, Location, Publication, RunId, Submission};
@@ -10,10 +11,10 @@ use backtest_functions::store::delta::StorageOptions;
 use backtest_functions::store::prices::{MarketData, Reach};
 use backtest_functions::store::runs::sqlite::SqliteRuns;
 use backtest_functions::store::runs::{Claim, Claimant, Ending, NewRun};
-use backtest_functions::work::sweep::sweep;
+use backtest_functions::work::sweep::{AGE, sweep};
 use backtest_functions::work::sync::{SignalSync, SyncTerms};
-use backtest_functions::work::{App, Terms};
-use chrono::{Duration, Utc};
+use backtest_functions::work::{App, ExecutionTerms};
+use chrono::Utc;
 use serde_json::json;
 
 use crate::support::submission::submission;
@@ -32,7 +33,12 @@ fn app(folder: &std::path::Path, artifacts: Artifacts) -> App {
         clock: Arc::new(SystemClock),
         signals: Arc::new(SignalSync { lake: None, postgres: None, terms: SyncTerms::default() }),
         admission: Arc::new(tokio::sync::Semaphore::new(1)),
-        terms: Terms { instance: "test".into(), lease_seconds: 60.0, max_attempts: 3, timeout_seconds: 60.0 },
+        terms: ExecutionTerms {
+            instance: "test".into(),
+            lease: Duration::from_secs(60),
+            max_attempts: 3,
+            timeout: Duration::from_secs(60),
+        },
     }
 }
 
@@ -50,8 +56,8 @@ async fn insert(app: &App, name: &str) {
 async fn attempt(app: &App, name: &str) -> (backtest_functions::store::runs::HeldLease, Location) {
     let claimant = Claimant {
         owner: "one".into(),
-        lease_seconds: 0.0,
-        timeout_seconds: 600.0,
+        lease: Duration::ZERO,
+        timeout: Duration::from_secs(600),
         engine_version: "test".into(),
     };
     let Claim::Claimed(claimed) = app.runs.claim(&id(name), &claimant).await.unwrap() else {
@@ -96,7 +102,7 @@ async fn only_attempts_that_no_row_names_go_and_only_when_they_are_old(mut app: 
     let another_stores = write(&app, "elsewhere", Fence(1)).await;
 
     assert_eq!(sweep(&app).await.unwrap(), 0, "all of it is young");
-    let clock = Arc::new(ManualClock::at(Utc::now() + Duration::days(7) + Duration::minutes(5)));
+    let clock = Arc::new(ManualClock::at(Utc::now() + AGE + Duration::from_secs(300)));
     app.clock = clock;
     assert_eq!(sweep(&app).await.unwrap(), 2);
     for (at, stays) in

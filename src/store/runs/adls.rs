@@ -1,5 +1,5 @@
 //! Runs as documents in a storage account: one JSON blob a run, which every transition reads, checks and writes back
-//! on condition that nobody wrote it in between. Time is that of the account's replies, in whole seconds.
+//! on condition that no other write came in between. Time is that of the account's replies, in whole seconds.
 //!
 //! Below `<prefix>/_runs/` lie
 //!
@@ -14,21 +14,23 @@
 //! most a thousand a page, so a page may hold fewer runs than asked for and still have a next one. A deep page passes over
 //! the names before it. Every beat writes the whole document.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
-use chrono::{DateTime, Duration};
+use chrono::DateTime;
 use futures_util::stream::iter;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::transition::{self, Step};
+use super::transition::{self, Decision, Step};
 use super::{
-    Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
-    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, Tally, ending_of,
+    Backlog, Beat, Cancel, Claim, Claimant, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
+    Page, Position, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
 };
 use crate::clock::Timestamp;
-use crate::run::{Reason, Run, RunEvent, RunId, RunState, Status, Verdict, Wake, decide};
+use crate::run::{Reason, Run, RunEvent, RunId, RunState, Verdict, decide};
 use crate::store::blob::{BlobError, Condition, Container, Stamp, join};
 
 /// Version of the documents.
@@ -47,7 +49,7 @@ const PARALLEL: usize = 8;
 const TRIES: u32 = 20;
 
 /// Age at which a mark of an open run without a document is the remains of a submit that died.
-const ABANDONED: Duration = Duration::hours(1);
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 const JSON: &str = "application/json";
 
@@ -71,7 +73,7 @@ struct Document {
 struct Event {
     #[serde(flatten)]
     event: RunEvent,
-    /// Tells a writer whose reply was lost that it was carried out.
+    /// Shows a writer whose reply was lost that it was carried out.
     mark: String,
 }
 
@@ -98,14 +100,6 @@ impl Document {
 struct KeyOwner {
     run_id: RunId,
     request_sha256: String,
-}
-
-/// What a look at a document leads to.
-enum Decision<T> {
-    /// An answer, and nothing to write.
-    Leave(T),
-    /// A changed document, with the step that changed it unless it was a beat.
-    Write(Option<Step>, T),
 }
 
 /// Why the store could not answer.
@@ -184,7 +178,7 @@ impl AdlsRuns {
         }
     }
 
-    /// Reads, decides and writes, again and again until nobody came in between; `None` for an unknown run.
+    /// Reads, decides and writes, again and again until no other write came in between; `None` for an unknown run.
     async fn change<T>(
         &self,
         id: &RunId,
@@ -212,7 +206,7 @@ impl AdlsRuns {
                     }
                     return Ok(Some(answer));
                 }
-                // Somebody came in between, or the first reply to our own write was lost: the document tells.
+                // Another write came in between, or the first reply to our own was lost: its mark in the document shows which.
                 Ok(None) => sent = Some(answer),
                 Err(error) if error.is_retryable() && std::mem::take(&mut patient) => sent = Some(answer),
                 Err(error) => return Err(error),
@@ -262,7 +256,7 @@ impl AdlsRuns {
         }
     }
 
-    /// Who has the key, which is `new` itself if nobody had it; `None` if `new` cannot have it because its id is taken.
+    /// Who has the key, which is `new` itself if it was free; `None` if `new` cannot have it because its id is taken.
     async fn owner_of(&self, key: &str, new: &NewRun) -> Result<Option<KeyOwner>, Failure> {
         let name = self.key_name(key);
         loop {
@@ -309,8 +303,8 @@ impl AdlsRuns {
             scanned += 1;
             if let Some(run) = run.filter(|run| matches(run, query)) {
                 if runs.len() == query.limit {
-                    let last = runs.last().map(position);
-                    return Ok(Page { runs, next: last });
+                    runs.push(run);
+                    return Ok(Page::of(runs, query.limit));
                 }
                 runs.push(run);
             }
@@ -336,23 +330,24 @@ impl AdlsRuns {
         looked.buffer_unordered(PARALLEL)
     }
 
-    async fn try_tally(&self) -> Result<Tally, Failure> {
+    async fn try_backlog(&self) -> Result<Backlog, Failure> {
         let open = self.open();
         futures_util::pin_mut!(open);
-        let mut tally = Tally::default();
+        let mut backlog = Backlog::default();
         while let Some((found, ..)) = open.try_next().await? {
             let Some((document, stamp)) = found else { continue };
             match &document.run.state {
                 RunState::Queued { available_at } => {
-                    tally.queued += 1;
-                    let waited = (stamp.now - *available_at).as_seconds_f64();
-                    tally.oldest_due_seconds = tally.oldest_due_seconds.max(waited);
+                    backlog.queued += 1;
+                    // Negative for a run that is not due yet.
+                    let waited = (stamp.now - *available_at).to_std().unwrap_or_default();
+                    backlog.oldest_due = backlog.oldest_due.max(waited);
                 }
-                RunState::Running { .. } => tally.running += 1,
+                RunState::Running { .. } => backlog.running += 1,
                 _ => {}
             }
         }
-        Ok(tally)
+        Ok(backlog)
     }
 
     async fn try_overdue(&self, limit: usize) -> Result<Overdue, Failure> {
@@ -384,35 +379,17 @@ impl AdlsRuns {
         Ok(overdue)
     }
 
-    /// Does what was decided about a run, if it is still as it was seen. Answers whether it did.
-    async fn settle_one(&self, Settlement { run: seen, verdict }: &Settlement) -> Result<bool, Failure> {
-        let changed = self.change(&seen.id, |run, now| {
-            let step = match verdict {
-                _ if !transition::is_as_seen(run, seen) => None,
-                Verdict::Leave => None,
-                Verdict::Announce => transition::announce(run, "reconcile", now),
-                Verdict::GiveUp(how) => {
-                    let (status, reason, error) = ending_of(*how, seen);
-                    transition::give_up(run, (status, reason, error.as_deref()), "reconcile", now)
-                }
-            };
-            step.map_or(Decision::Leave(false), |step| Decision::Write(Some(step), true))
-        });
-        Ok(changed.await?.unwrap_or(false))
-    }
-
-    async fn try_settle(&self, verdicts: &[Settlement]) -> Result<Settled, Failure> {
-        let all: Vec<_> = verdicts.iter().map(|settlement| self.settle_one(settlement)).collect();
-        let done: Vec<bool> = iter(all).buffered(PARALLEL).try_collect().await?;
-        let mut settled = Settled::default();
-        for (Settlement { run, verdict }, _) in verdicts.iter().zip(done).filter(|(_, done)| *done) {
-            match verdict {
-                Verdict::Leave => {}
-                Verdict::Announce => settled.announced.push(Wake::of(run)),
-                Verdict::GiveUp(how) => settled.ended.push((run.id.clone(), ending_of(*how, run).1)),
-            }
+    async fn try_repair(&self, repairs: &[Repair]) -> Result<Repaired, Failure> {
+        let all: Vec<_> = repairs
+            .iter()
+            .map(|one| self.change(&one.run.id, |run, now| transition::repair(run, one, now)))
+            .collect();
+        let done: Vec<Option<bool>> = iter(all).buffered(PARALLEL).try_collect().await?;
+        let mut repaired = Repaired::default();
+        for (one, _) in repairs.iter().zip(done).filter(|(_, done)| *done == Some(true)) {
+            repaired.note(one);
         }
-        Ok(settled)
+        Ok(repaired)
     }
 }
 
@@ -438,101 +415,47 @@ impl RunStore for AdlsRuns {
     }
 
     async fn claim(&self, id: &RunId, claimant: &Claimant) -> Result<Claim, StoreError> {
-        let claimed = self.change(id, |run, now| {
-            let taken_from = match &run.state {
-                RunState::Running { lease, .. } => Some(lease.owner.clone()),
-                _ => None,
-            };
-            let Some(step) = transition::claim(run, claimant, now) else {
-                return Decision::Leave(Claim::NotNow(run.state.status()));
-            };
-            let lease = HeldLease {
-                run_id: run.id.clone(),
-                fence: run.fence,
-                owner: claimant.owner.clone(),
-                lease_millis: (claimant.lease_seconds.max(0.0) * 1000.0) as u64,
-            };
-            let claimed = Claimed { run: run.clone(), lease, taken_from };
-            Decision::Write(Some(step), Claim::Claimed(Box::new(claimed)))
-        });
-        let claimed = claimed.await.map_err(failed(format!("claim run {id}")))?;
-        Ok(claimed.unwrap_or(Claim::Unknown))
+        let claimed = self.change(id, |run, now| transition::claim(run, claimant, now)).await;
+        Ok(claimed.map_err(failed(format!("claim run {id}")))?.unwrap_or(Claim::Unknown))
     }
 
     async fn beat(&self, held: &HeldLease, progress: &Progress) -> Result<Beat, StoreError> {
-        let lease_seconds = held.lease_millis as f64 / 1000.0;
-        let beat = self.change(&held.run_id, |run, now| {
-            match transition::beat(run, held.fence, lease_seconds, progress, now) {
-                Some(cancel_requested) => Decision::Write(None, Beat::Held { cancel_requested }),
-                None => Decision::Leave(Beat::Lost),
-            }
-        });
-        let beat = beat.await.map_err(failed(format!("beat for run {}", held.run_id)))?;
-        Ok(beat.unwrap_or(Beat::Lost))
+        let id = &held.run_id;
+        let beat = self.change(id, |run, now| transition::beat(run, held, progress, now)).await;
+        Ok(beat.map_err(failed(format!("beat for run {id}")))?.unwrap_or(Beat::Lost))
     }
 
     async fn finish(&self, held: &HeldLease, ending: &Ending) -> Result<Finish, StoreError> {
-        let finish = self.change(&held.run_id, |run, now| {
-            match transition::finish(run, held.fence, &held.owner, ending, now) {
-                Some(step) => Decision::Write(Some(step), Finish::Done(run.state.status())),
-                None => Decision::Leave(Finish::Lost),
-            }
-        });
-        let finish = finish.await.map_err(failed(format!("finish run {}", held.run_id)))?;
-        Ok(finish.unwrap_or(Finish::Lost))
+        let id = &held.run_id;
+        let finish = self.change(id, |run, now| transition::finish(run, held, ending, now)).await;
+        Ok(finish.map_err(failed(format!("finish run {id}")))?.unwrap_or(Finish::Lost))
     }
 
     async fn request_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, StoreError> {
-        let canceled = self.change(id, |run, now| {
-            let step = transition::request_cancel(run, actor, now);
-            let answer = match run.state.status() {
-                Status::Canceled if step.is_some() => Cancel::Canceled(Box::new(run.clone())),
-                Status::Canceled => Cancel::Before(Box::new(run.clone())),
-                Status::Running => Cancel::Asked(Box::new(run.clone())),
-                _ => Cancel::Ended(Box::new(run.clone())),
-            };
-            match step {
-                Some(step) => Decision::Write(Some(step), answer),
-                None => Decision::Leave(answer),
-            }
-        });
-        let canceled = canceled.await.map_err(failed(format!("cancel run {id}")))?;
-        Ok(canceled.unwrap_or(Cancel::Unknown))
+        let canceled = self.change(id, |run, now| transition::request_cancel(run, actor, now)).await;
+        Ok(canceled.map_err(failed(format!("cancel run {id}")))?.unwrap_or(Cancel::Unknown))
     }
 
     async fn announce(&self, id: &RunId) -> Result<bool, StoreError> {
-        let announced = self.change(id, |run, now| {
-            let due = decide(run, now) == Verdict::Announce;
-            match due.then(|| transition::announce(run, "api", now)).flatten() {
-                Some(step) => Decision::Write(Some(step), true),
-                None => Decision::Leave(false),
-            }
-        });
-        let announced = announced.await.map_err(failed(format!("announce run {id}")))?;
-        Ok(announced.unwrap_or(false))
+        let announced = self.change(id, transition::announce).await;
+        Ok(announced.map_err(failed(format!("announce run {id}")))?.unwrap_or(false))
     }
 
     async fn overdue(&self, limit: usize) -> Result<Overdue, StoreError> {
         self.try_overdue(limit).await.map_err(failed("look for overdue runs"))
     }
 
-    async fn tally(&self) -> Result<Tally, StoreError> {
-        self.try_tally().await.map_err(failed("count the runs"))
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.try_backlog().await.map_err(failed("count the runs"))
     }
 
-    async fn settle(&self, verdicts: &[Settlement]) -> Result<Settled, StoreError> {
-        self.try_settle(verdicts).await.map_err(failed("settle overdue runs"))
+    async fn repair(&self, repairs: &[Repair]) -> Result<Repaired, StoreError> {
+        self.try_repair(repairs).await.map_err(failed("repair overdue runs"))
     }
 
     async fn give_up(&self, id: &RunId, reason: Reason, error: &str) -> Result<bool, StoreError> {
-        let given_up = self.change(id, |run, now| {
-            match transition::give_up(run, (Status::Failed, reason, Some(error)), "queue", now) {
-                Some(step) => Decision::Write(Some(step), true),
-                None => Decision::Leave(false),
-            }
-        });
-        let given_up = given_up.await.map_err(failed(format!("give up run {id}")))?;
-        Ok(given_up.unwrap_or(false))
+        let given_up = self.change(id, |run, now| transition::give_up(run, reason, error, now)).await;
+        Ok(given_up.map_err(failed(format!("give up run {id}")))?.unwrap_or(false))
     }
 
     async fn ping(&self) -> Result<StoreHealth, StoreError> {
@@ -554,17 +477,8 @@ fn parse<T: for<'de> Deserialize<'de>>(name: &str, content: &[u8]) -> Result<T, 
 /// What an insert finds where its document would be.
 fn taken(before: Run, new: &NewRun) -> Inserted {
     let key = &new.submission.idempotency_key;
-    if key.is_none() || before.submission.idempotency_key != *key {
-        Inserted::IdTaken
-    } else if before.submission.request_sha256 == new.submission.request_sha256 {
-        Inserted::Replayed(Box::new(before))
-    } else {
-        Inserted::KeyReused
-    }
-}
-
-fn position(run: &Run) -> Position {
-    Position { submitted_at: run.submitted_at, run_id: run.id.clone() }
+    let is_owner = key.is_some() && before.submission.idempotency_key == *key;
+    Inserted::refused(new, is_owner.then_some(before))
 }
 
 /// Whether an entry of the index can be on the page, as far as its name tells.

@@ -1,19 +1,19 @@
 //! Run records behind one trait. A verb is one guarded transition: it either happens as a whole, with its event,
-//! or it answers that somebody else was faster. Every guard uses the store's own time, and an executor's writes
-//! are guarded by fence alone.
+//! or it answers that another writer was faster. Every guard uses the store's own time, and an executor's writes
+//! are guarded by fence alone. The guards are written twice: in `transition` for the stores that keep whole records
+//! (sqlite, adls), and as SQL statements for Postgres.
 
 pub mod adls;
 pub mod postgres;
 pub mod sqlite;
 mod transition;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::run::{
-    Fence, GiveUp, Publication, Reason, Run, RunEvent, RunId, Status, Submission, Verdict, Wake,
-};
+use crate::run::{Fence, Publication, Reason, Run, RunEvent, RunId, Status, Submission, Verdict, Wake};
 
 /// Remembers runs. One conformance suite describes all implementations.
 #[async_trait]
@@ -48,13 +48,13 @@ pub trait RunStore: Send + Sync {
     /// Runs that may need something from reconcile, with the store's time; at most `limit`.
     async fn overdue(&self, limit: usize) -> Result<Overdue, StoreError>;
 
-    /// How much waits and runs.
-    async fn tally(&self) -> Result<Tally, StoreError>;
+    /// How many runs wait and run.
+    async fn backlog(&self) -> Result<Backlog, StoreError>;
 
-    /// Applies verdicts to rows that are still as they were seen; answers which ids were announced.
-    async fn settle(&self, verdicts: &[Settlement]) -> Result<Settled, StoreError>;
+    /// Carries out what is due for runs that are still as they were seen; answers what it did.
+    async fn repair(&self, repairs: &[Repair]) -> Result<Repaired, StoreError>;
 
-    /// Fails a run that is not final, whoever holds it: the last resort for a poisoned message.
+    /// Fails a run that is not final, also one that is held: the last resort for a poisoned message.
     async fn give_up(&self, id: &RunId, reason: Reason, error: &str) -> Result<bool, StoreError>;
 
     /// Whether the store can be used, and what it is.
@@ -87,15 +87,28 @@ pub enum Inserted {
     IdTaken,
 }
 
+impl Inserted {
+    /// The answer when a row was in the way: `owner` is the run that has the key of `new`, if there is one.
+    fn refused(new: &NewRun, owner: Option<Run>) -> Self {
+        match owner {
+            Some(run) if run.submission.request_sha256 == new.submission.request_sha256 => {
+                Self::Replayed(Box::new(run))
+            }
+            Some(_) => Self::KeyReused,
+            None => Self::IdTaken,
+        }
+    }
+}
+
 /// Who wants a lease, and on what terms.
 #[derive(Debug, Clone)]
 pub struct Claimant {
     /// Unique per claim.
     pub owner: String,
     /// Length of the lease.
-    pub lease_seconds: f64,
+    pub lease: Duration,
     /// Wall time of the attempt.
-    pub timeout_seconds: f64,
+    pub timeout: Duration,
     /// Version of the engine that will run it.
     pub engine_version: String,
 }
@@ -105,7 +118,7 @@ pub struct Claimant {
 pub enum Claim {
     /// The lease is ours.
     Claimed(Box<Claimed>),
-    /// Nothing to do now: somebody holds it, it is not due, or it ended.
+    /// Nothing to do now: it is held, not due, or ended.
     NotNow(Status),
     /// No such run.
     Unknown,
@@ -122,6 +135,19 @@ pub struct Claimed {
     pub taken_from: Option<String>,
 }
 
+impl Claimed {
+    /// What `claimant` got: the run after the claim.
+    fn new(run: Run, claimant: &Claimant, taken_from: Option<String>) -> Self {
+        let lease = HeldLease {
+            run_id: run.id.clone(),
+            fence: run.fence,
+            owner: claimant.owner.clone(),
+            length: claimant.lease,
+        };
+        Self { run, lease, taken_from }
+    }
+}
+
 /// Proof of a lease: every write of an executor names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldLease {
@@ -131,8 +157,8 @@ pub struct HeldLease {
     pub fence: Fence,
     /// The owner of this claim.
     pub owner: String,
-    /// How far a beat moves the end of the lease.
-    pub lease_millis: u64,
+    /// How far from now a beat moves the end of the lease.
+    pub length: Duration,
 }
 
 /// How far an attempt is.
@@ -149,7 +175,7 @@ pub struct Progress {
 pub enum Beat {
     /// The lease is renewed.
     Held {
-        /// Somebody asked for a cancel.
+        /// Whether a cancel was asked for.
         cancel_requested: bool,
     },
     /// The run is not ours any more.
@@ -174,10 +200,10 @@ pub enum Ending {
         reason: Reason,
         /// For a person.
         error: String,
-        /// Not before this many seconds from now.
-        delay_seconds: f64,
+        /// Time from now before which it is not claimed.
+        delay: Duration,
     },
-    /// As somebody asked.
+    /// As the cancel asked.
     AcknowledgeCancel,
 }
 
@@ -205,15 +231,29 @@ pub enum Cancel {
     Unknown,
 }
 
-/// How much waits and runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Tally {
+impl Cancel {
+    /// The answer that belongs to a run after the request; `ended` says whether this request ended it.
+    fn of(run: Run, ended: bool) -> Self {
+        let status = run.state.status();
+        let run = Box::new(run);
+        match status {
+            Status::Canceled if ended => Self::Canceled(run),
+            Status::Canceled => Self::Before(run),
+            Status::Queued | Status::Running => Self::Asked(run),
+            Status::Completed | Status::Failed => Self::Ended(run),
+        }
+    }
+}
+
+/// How many runs wait and run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
     /// Runs that wait.
     pub queued: u32,
     /// Runs that are held.
     pub running: u32,
-    /// How long the run has waited that could have been claimed first; 0 without one.
-    pub oldest_due_seconds: f64,
+    /// How long the run has waited that could have been claimed first; zero without one.
+    pub oldest_due: Duration,
 }
 
 /// Runs that may need something.
@@ -225,22 +265,33 @@ pub struct Overdue {
     pub runs: Vec<Run>,
 }
 
-/// A verdict on a row as it was seen.
+/// What is due for a run as it was seen.
 #[derive(Debug, Clone)]
-pub struct Settlement {
+pub struct Repair {
     /// The run as it was seen.
     pub run: Run,
     /// What is due.
     pub verdict: Verdict,
 }
 
-/// What settling did.
+/// What repairs did.
 #[derive(Debug, Default)]
-pub struct Settled {
+pub struct Repaired {
     /// Wake-up messages that the caller must send.
     pub announced: Vec<Wake>,
     /// Runs that ended, with the reason.
     pub ended: Vec<(RunId, Reason)>,
+}
+
+impl Repaired {
+    /// Notes a repair that was carried out.
+    fn note(&mut self, Repair { run, verdict }: &Repair) {
+        match verdict {
+            Verdict::Leave => {}
+            Verdict::Announce => self.announced.push(Wake::of(run)),
+            Verdict::GiveUp(how) => self.ended.push((run.id.clone(), transition::ending_of(*how, run).1)),
+        }
+    }
 }
 
 /// Which runs to list.
@@ -271,6 +322,13 @@ pub struct Position {
     pub run_id: RunId,
 }
 
+impl Position {
+    /// The place of a run.
+    fn of(run: &Run) -> Self {
+        Self { submitted_at: run.submitted_at, run_id: run.id.clone() }
+    }
+}
+
 /// A page of runs.
 #[derive(Debug)]
 pub struct Page {
@@ -278,6 +336,16 @@ pub struct Page {
     pub runs: Vec<Run>,
     /// Where the next page starts; `None` at the end.
     pub next: Option<Position>,
+}
+
+impl Page {
+    /// The page of `runs`, of which a store fetches one more than `limit` to learn whether there is a next page.
+    fn of(mut runs: Vec<Run>, limit: usize) -> Self {
+        let more = runs.len() > limit;
+        runs.truncate(limit);
+        let next = runs.last().filter(|_| more).map(Position::of);
+        Self { runs, next }
+    }
 }
 
 /// What a store says of itself.
@@ -300,24 +368,4 @@ pub struct StoreError {
     /// Why it failed.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-/// Status, reason and message of a run that reconcile ends.
-pub(crate) fn ending_of(how: GiveUp, run: &Run) -> (Status, Reason, Option<String>) {
-    match how {
-        GiveUp::Canceled => (Status::Canceled, Reason::CanceledByUser, None),
-        GiveUp::TimedOut => {
-            (Status::Failed, Reason::Timeout, Some("the run used up its wall time".to_owned()))
-        }
-        GiveUp::Exhausted => {
-            let last = run.error.as_deref().unwrap_or("its executor disappeared");
-            let error = format!("gave up after {} attempts; last: {last}", run.attempt);
-            (Status::Failed, Reason::AttemptsExhausted, Some(error))
-        }
-    }
-}
-
-/// Detail of an event as JSON, built from the pairs that are present.
-pub(crate) fn detail<const N: usize>(pairs: [(&str, Option<Value>); N]) -> Value {
-    pairs.into_iter().filter_map(|(key, value)| value.map(|value| (key.to_owned(), value))).collect()
 }

@@ -9,14 +9,14 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 
+use super::transition::ending_of;
 use super::{
-    Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
-    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, Tally, ending_of,
+    Backlog, Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun,
+    Overdue, Page, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
 };
 use crate::clock::Timestamp;
 use crate::run::{
     Fence, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission, Verdict,
-    Wake,
 };
 use crate::store::migrations;
 use crate::store::pg::{self, Param, PgError, Pool};
@@ -90,37 +90,24 @@ impl PostgresRuns {
         if let Some(run) = inserted.into_iter().next() {
             return Ok(Inserted::Created(Box::new(run)));
         }
-        let before = match &asked.idempotency_key {
+        let owner = match &asked.idempotency_key {
             Some(key) => self.select(sql!("runs.get_by_key"), &[text(key)]).await?.pop(),
             None => None,
         };
-        Ok(match before {
-            Some(run) if run.submission.request_sha256 == asked.request_sha256 => {
-                Inserted::Replayed(Box::new(run))
-            }
-            Some(_) => Inserted::KeyReused,
-            None => Inserted::IdTaken,
-        })
+        Ok(Inserted::refused(new, owner))
     }
 
     async fn try_claim(&self, id: &RunId, claimant: &Claimant) -> Result<Claim, PgError> {
-        let held = |run: Run, taken_from| {
-            let lease = HeldLease {
-                run_id: id.clone(),
-                fence: run.fence,
-                owner: claimant.owner.clone(),
-                lease_millis: Duration::from_secs_f64(claimant.lease_seconds.max(0.0)).as_millis() as u64,
-            };
-            Claim::Claimed(Box::new(Claimed { run, lease, taken_from }))
-        };
+        let held = |run: Run, taken_from| Claim::Claimed(Box::new(Claimed::new(run, claimant, taken_from)));
+        let (lease, timeout) = (claimant.lease.as_secs_f64(), claimant.timeout.as_secs_f64());
         let claimed = pg::query(
             &self.pool,
             sql!("runs.claim"),
             &[
                 text(&id.as_str()),
                 text(&claimant.owner),
-                (&claimant.lease_seconds, Type::FLOAT8),
-                (&claimant.timeout_seconds, Type::FLOAT8),
+                (&lease, Type::FLOAT8),
+                (&timeout, Type::FLOAT8),
                 text(&claimant.engine_version),
             ],
         )
@@ -158,8 +145,8 @@ impl PostgresRuns {
             Ending::Complete(publication) => self.complete(held, publication).await?,
             Ending::Fail { reason, error } => self.fail(held, *reason, error).await?,
             Ending::AcknowledgeCancel => self.acknowledge_cancel(held).await?,
-            Ending::RetryLater { reason, error, delay_seconds } => {
-                match self.retry_later(held, *reason, error, *delay_seconds).await? {
+            Ending::RetryLater { reason, error, delay } => {
+                match self.retry_later(held, *reason, error, *delay).await? {
                     Some(status) => Some(status),
                     // A retry that is not allowed becomes what it would end in.
                     None => match self.find(&held.run_id).await? {
@@ -178,7 +165,7 @@ impl PostgresRuns {
     /// Asks the row, after a broken connection, whether a finish landed; `None` when the run is still held.
     async fn landed(&self, held: &HeldLease) -> Result<Option<Finish>, PgError> {
         Ok(match self.find(&held.run_id).await? {
-            // Whoever ends or takes a run that is not theirs raises its fence.
+            // Ending or taking over a run of another owner raises its fence.
             Some(run) if run.fence != held.fence => Some(Finish::Lost),
             Some(run) if run.state.status() == Status::Running => None,
             Some(run) => Some(Finish::Done(run.state.status())),
@@ -242,8 +229,9 @@ impl PostgresRuns {
         held: &HeldLease,
         reason: Reason,
         error: &str,
-        delay_seconds: f64,
+        delay: Duration,
     ) -> Result<Option<Status>, PgError> {
+        let delay = delay.as_secs_f64();
         Ok(self
             .step(
                 sql!("runs.retry_later"),
@@ -253,7 +241,7 @@ impl PostgresRuns {
                     text(&held.owner),
                     text(&reason.as_str()),
                     text(&error),
-                    (&delay_seconds, Type::FLOAT8),
+                    (&delay, Type::FLOAT8),
                 ],
             )
             .await?
@@ -299,17 +287,13 @@ impl PostgresRuns {
         if !canceled {
             self.step(sql!("runs.ask_cancel"), &params).await?;
         }
-        Ok(match self.find(id).await? {
-            None => Cancel::Unknown,
-            Some(run) => match run.state.status() {
-                Status::Canceled if canceled => Cancel::Canceled(Box::new(run)),
-                Status::Canceled => Cancel::Before(Box::new(run)),
-                Status::Running if run.cancel_requested_at.is_some() => Cancel::Asked(Box::new(run)),
-                // A claim or a retry came between the two statements.
-                Status::Running | Status::Queued => return Box::pin(self.try_cancel(id, actor)).await,
-                _ => Cancel::Ended(Box::new(run)),
-            },
-        })
+        let Some(run) = self.find(id).await? else { return Ok(Cancel::Unknown) };
+        let is_open = !run.state.status().is_final();
+        if is_open && run.cancel_requested_at.is_none() {
+            // A claim or a retry came between the two statements.
+            return Box::pin(self.try_cancel(id, actor)).await;
+        }
+        Ok(Cancel::of(run, canceled))
     }
 
     async fn try_list(&self, query: &ListQuery) -> Result<Page, PgError> {
@@ -318,7 +302,7 @@ impl PostgresRuns {
         let after_at = query.after.as_ref().map(|after| after.submitted_at);
         let after_id = query.after.as_ref().map(|after| after.run_id.as_str());
         let limit = i64::try_from(query.limit.saturating_add(1)).unwrap_or(i64::MAX);
-        let mut runs = self
+        let runs = self
             .select(
                 sql!("runs.list"),
                 &[
@@ -333,34 +317,25 @@ impl PostgresRuns {
                 ],
             )
             .await?;
-        let more = runs.len() > query.limit;
-        runs.truncate(query.limit);
-        let next = runs
-            .last()
-            .filter(|_| more)
-            .map(|last| Position { submitted_at: last.submitted_at, run_id: last.id.clone() });
-        Ok(Page { runs, next })
+        Ok(Page::of(runs, query.limit))
     }
 
-    async fn try_settle(&self, verdicts: &[Settlement]) -> Result<Settled, PgError> {
-        let mut settled = Settled::default();
-        for Settlement { run, verdict } in verdicts {
-            match verdict {
-                Verdict::Leave => {}
-                Verdict::Announce => {
-                    if self.announce_seen(run, "reconcile").await? {
-                        settled.announced.push(Wake::of(run));
-                    }
-                }
+    async fn try_repair(&self, repairs: &[Repair]) -> Result<Repaired, PgError> {
+        let mut repaired = Repaired::default();
+        for one in repairs {
+            let done = match &one.verdict {
+                Verdict::Leave => false,
+                Verdict::Announce => self.announce_seen(&one.run, "reconcile").await?,
                 Verdict::GiveUp(how) => {
-                    let (status, reason, error) = ending_of(*how, run);
-                    if self.give_up_seen(run, status, reason, error.as_deref(), "reconcile").await? {
-                        settled.ended.push((run.id.clone(), reason));
-                    }
+                    let (status, reason, error) = ending_of(*how, &one.run);
+                    self.give_up_seen(&one.run, status, reason, error.as_deref(), "reconcile").await?
                 }
+            };
+            if done {
+                repaired.note(one);
             }
         }
-        Ok(settled)
+        Ok(repaired)
     }
 
     async fn health(&self) -> Result<StoreHealth, PgError> {
@@ -401,7 +376,7 @@ impl RunStore for PostgresRuns {
     }
 
     async fn beat(&self, held: &HeldLease, progress: &Progress) -> Result<Beat, StoreError> {
-        let lease_seconds = held.lease_millis as f64 / 1000.0;
+        let length = held.length.as_secs_f64();
         let share = progress.share.clamp(0.0, 1.0);
         let rows = pg::query(
             &self.beats,
@@ -409,7 +384,7 @@ impl RunStore for PostgresRuns {
             &[
                 text(&held.run_id.as_str()),
                 (&held.fence.0, Type::INT8),
-                (&lease_seconds, Type::FLOAT8),
+                (&length, Type::FLOAT8),
                 (&share, Type::FLOAT8),
                 text(&progress.note),
             ],
@@ -463,19 +438,23 @@ impl RunStore for PostgresRuns {
         looked.await.map_err(failed("look for overdue runs"))
     }
 
-    async fn tally(&self) -> Result<Tally, StoreError> {
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
         let counted = async {
-            let rows = pg::query(&self.pool, sql!("runs.tally"), &[]).await?;
-            let Some(row) = rows.first() else { return Ok(Tally::default()) };
+            let rows = pg::query(&self.pool, sql!("runs.backlog"), &[]).await?;
+            let Some(row) = rows.first() else { return Ok(Backlog::default()) };
             let count = |name| column::<i64>(row, name).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-            let oldest_due_seconds = column(row, "oldest_due_seconds")?;
-            Ok(Tally { queued: count("queued")?, running: count("running")?, oldest_due_seconds })
+            let oldest_due = column::<f64>(row, "oldest_due_seconds")?;
+            Ok(Backlog {
+                queued: count("queued")?,
+                running: count("running")?,
+                oldest_due: Duration::try_from_secs_f64(oldest_due).unwrap_or_default(),
+            })
         };
         counted.await.map_err(failed("count the runs"))
     }
 
-    async fn settle(&self, verdicts: &[Settlement]) -> Result<Settled, StoreError> {
-        self.try_settle(verdicts).await.map_err(failed("settle overdue runs"))
+    async fn repair(&self, repairs: &[Repair]) -> Result<Repaired, StoreError> {
+        self.try_repair(repairs).await.map_err(failed("repair overdue runs"))
     }
 
     async fn give_up(&self, id: &RunId, reason: Reason, error: &str) -> Result<bool, StoreError> {

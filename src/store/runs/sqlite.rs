@@ -1,5 +1,6 @@
-//! Runs in one sqlite file: the embedded default, for one machine and any number of processes on it. The guards
-//! are in the statements; the write lock that `BEGIN IMMEDIATE` takes makes each transition and its event one step.
+//! Runs in one sqlite file: the embedded default, for one machine and any number of processes on it. The write lock that
+//! `BEGIN IMMEDIATE` takes makes reading a run, deciding and writing it one step; the decisions are those of
+//! [`transition`](super::transition).
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,18 +9,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior, named_params};
+use rusqlite::{Connection, Row, ToSql, Transaction, TransactionBehavior, named_params};
 use serde_json::{Value, json};
 
+use super::transition::{self, Decision, Step};
 use super::{
-    Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
-    Page, Position, Progress, RunStore, Settled, Settlement, StoreError, StoreHealth, Tally, detail,
-    ending_of,
+    Backlog, Beat, Cancel, Claim, Claimant, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
+    Page, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
 };
 use crate::clock::Timestamp;
 use crate::run::{
-    Fence, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission, Verdict,
-    Wake,
+    Fence, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission,
 };
 
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_runs.sql")];
@@ -56,6 +56,17 @@ impl SqliteRuns {
             Ok(answer)
         })
         .await
+    }
+
+    /// Reads a run, decides and writes it, with the write lock held from the start; `None` for an unknown run.
+    async fn change<T: Send + 'static>(
+        &self,
+        doing: &str,
+        id: &RunId,
+        decide: impl FnOnce(&mut Run, Timestamp) -> Decision<T> + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let id = id.clone();
+        self.write(format!("{doing} run {id}"), move |tx| change(tx, &id, decide)).await
     }
 
     /// Runs `work` outside a transaction, off the async threads.
@@ -107,7 +118,8 @@ enum Failure {
 }
 
 impl Failure {
-    /// A file that cannot be used is one, too: whoever runs the service puts it right, and nothing is lost meanwhile.
+    /// Whether the same call may succeed later. A file that cannot be used counts: an operator puts it right, and nothing
+    /// is lost meanwhile.
     fn is_retryable(&self) -> bool {
         use rusqlite::ErrorCode::{
             CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, NotADatabase, PermissionDenied, ReadOnly,
@@ -169,47 +181,19 @@ impl RunStore for SqliteRuns {
     async fn insert(&self, new: &NewRun) -> Result<Inserted, StoreError> {
         let new = new.clone();
         self.write(format!("insert run {}", new.id), move |tx| {
-            let asked = &new.submission;
-            let inserted = execute(
-                tx,
-                sql!("runs.insert"),
-                named_params! {
-                    ":run_id": new.id.as_str(),
-                    ":run_name": asked.run_name,
-                    ":start_date": asked.start_date,
-                    ":end_date": asked.end_date,
-                    ":config_json": asked.config_json,
-                    ":effective_config_json": asked.effective_config_json,
-                    ":max_attempts": new.max_attempts,
-                    ":announced": i64::from(new.announced),
-                    ":idempotency_key": asked.idempotency_key,
-                    ":request_sha256": asked.request_sha256,
-                    ":config_sha256": asked.config_sha256,
-                    ":parent_run_id": asked.parent_run_id.as_ref().map(RunId::as_str),
-                    ":submitted_by": asked.submitted_by,
-                    ":traceparent": asked.traceparent,
-                },
-            )?;
-            if inserted {
-                append(tx, &new.id, "submitted", "api", &detail([]))?;
-                return Ok(match get(tx, &new.id)? {
-                    Some(run) => Inserted::Created(Box::new(run)),
-                    None => Inserted::IdTaken,
-                });
-            }
-            let before = match &asked.idempotency_key {
+            let owner = match &new.submission.idempotency_key {
                 Some(key) => {
                     select(tx, sql!("runs.get_by_key"), named_params! { ":idempotency_key": key })?.pop()
                 }
                 None => None,
             };
-            Ok(match before {
-                Some(run) if run.submission.request_sha256 == asked.request_sha256 => {
-                    Inserted::Replayed(Box::new(run))
-                }
-                Some(_) => Inserted::KeyReused,
-                None => Inserted::IdTaken,
-            })
+            if owner.is_some() || get(tx, &new.id)?.is_some() {
+                return Ok(Inserted::refused(&new, owner));
+            }
+            let now = now(tx)?;
+            let (run, step) = transition::submitted(&new, now);
+            write(tx, &run, Some(step), now)?;
+            Ok(Inserted::Created(Box::new(run)))
         })
         .await
     }
@@ -223,7 +207,7 @@ impl RunStore for SqliteRuns {
         let query = query.clone();
         self.read("list runs", move |connection| {
             let statuses = (!query.statuses.is_empty()).then(|| json!(query.statuses).to_string());
-            let mut runs = select(
+            let runs = select(
                 connection,
                 sql!("runs.list"),
                 named_params! {
@@ -237,13 +221,7 @@ impl RunStore for SqliteRuns {
                     ":limit": sql_integer(query.limit.saturating_add(1)),
                 },
             )?;
-            let more = runs.len() > query.limit;
-            runs.truncate(query.limit);
-            let next = runs
-                .last()
-                .filter(|_| more)
-                .map(|last| Position { submitted_at: last.submitted_at, run_id: last.id.clone() });
-            Ok(Page { runs, next })
+            Ok(Page::of(runs, query.limit))
         })
         .await
     }
@@ -270,116 +248,32 @@ impl RunStore for SqliteRuns {
     }
 
     async fn claim(&self, id: &RunId, claimant: &Claimant) -> Result<Claim, StoreError> {
-        let (id, claimant) = (id.clone(), claimant.clone());
-        self.write(format!("claim run {id}"), move |tx| {
-            let Some(before) = get(tx, &id)? else { return Ok(Claim::Unknown) };
-            let claimed = execute(
-                tx,
-                sql!("runs.claim"),
-                named_params! {
-                    ":run_id": id.as_str(),
-                    ":owner": claimant.owner,
-                    ":lease": seconds_from_now(claimant.lease_seconds),
-                    ":timeout": seconds_from_now(claimant.timeout_seconds),
-                    ":engine_version": claimant.engine_version,
-                },
-            )?;
-            if !claimed {
-                return Ok(Claim::NotNow(before.state.status()));
-            }
-            let taken_from = match before.state {
-                RunState::Running { lease, .. } => Some(lease.owner),
-                _ => None,
-            };
-            let event = if taken_from.is_some() { "taken_over" } else { "claimed" };
-            let from = detail([("from", taken_from.clone().map(Value::from))]);
-            append(tx, &id, event, &claimant.owner, &from)?;
-            let Some(run) = get(tx, &id)? else { return Ok(Claim::Unknown) };
-            let lease = HeldLease {
-                run_id: id,
-                fence: run.fence,
-                owner: claimant.owner,
-                lease_millis: Duration::from_secs_f64(claimant.lease_seconds.max(0.0)).as_millis() as u64,
-            };
-            Ok(Claim::Claimed(Box::new(Claimed { run, lease, taken_from })))
-        })
-        .await
+        let claimant = claimant.clone();
+        let claimed =
+            self.change("claim", id, move |run, now| transition::claim(run, &claimant, now)).await?;
+        Ok(claimed.unwrap_or(Claim::Unknown))
     }
 
     async fn beat(&self, held: &HeldLease, progress: &Progress) -> Result<Beat, StoreError> {
-        let (held, progress) = (held.clone(), progress.clone());
-        self.write(format!("beat for run {}", held.run_id), move |tx| {
-            let mut statement = tx.prepare_cached(sql!("runs.beat"))?;
-            let asked = statement
-                .query_row(
-                    named_params! {
-                        ":run_id": held.run_id.as_str(),
-                        ":fence": held.fence.0,
-                        ":lease": seconds_from_now(held.lease_millis as f64 / 1000.0),
-                        ":progress": progress.share.clamp(0.0, 1.0),
-                        ":note": progress.note,
-                    },
-                    |row| row.get(0),
-                )
-                .optional()?;
-            Ok(match asked {
-                Some(cancel_requested) => Beat::Held { cancel_requested },
-                None => Beat::Lost,
-            })
-        })
-        .await
+        let (lease, progress) = (held.clone(), progress.clone());
+        let beat = move |run: &mut Run, now| transition::beat(run, &lease, &progress, now);
+        Ok(self.change("beat for", &held.run_id, beat).await?.unwrap_or(Beat::Lost))
     }
 
     async fn finish(&self, held: &HeldLease, ending: &Ending) -> Result<Finish, StoreError> {
-        let (held, ending) = (held.clone(), ending.clone());
-        self.write(format!("finish run {}", held.run_id), move |tx| {
-            let ended = match &ending {
-                Ending::Complete(publication) => complete(tx, &held, publication)?,
-                Ending::Fail { reason, error } => fail(tx, &held, *reason, error)?,
-                Ending::AcknowledgeCancel => acknowledge_cancel(tx, &held)?,
-                Ending::RetryLater { reason, error, delay_seconds } => {
-                    match retry_later(tx, &held, *reason, error, *delay_seconds)? {
-                        Some(status) => Some(status),
-                        None => end_instead_of_retry(tx, &held, *reason, error)?,
-                    }
-                }
-            };
-            Ok(ended.map_or(Finish::Lost, Finish::Done))
-        })
-        .await
+        let (lease, ending) = (held.clone(), ending.clone());
+        let finish = move |run: &mut Run, now| transition::finish(run, &lease, &ending, now);
+        Ok(self.change("finish", &held.run_id, finish).await?.unwrap_or(Finish::Lost))
     }
 
     async fn request_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, StoreError> {
-        let (id, actor) = (id.clone(), actor.to_owned());
-        self.write(format!("cancel run {id}"), move |tx| {
-            let params = named_params! { ":run_id": id.as_str() };
-            let canceled = execute(tx, sql!("runs.cancel_queued"), params)?;
-            if canceled {
-                append(tx, &id, "canceled", &actor, &detail([]))?;
-            } else if execute(tx, sql!("runs.ask_cancel"), params)? {
-                append(tx, &id, "cancel_requested", &actor, &detail([]))?;
-            }
-            Ok(match get(tx, &id)? {
-                None => Cancel::Unknown,
-                Some(run) => match run.state.status() {
-                    Status::Canceled if canceled => Cancel::Canceled(Box::new(run)),
-                    Status::Canceled => Cancel::Before(Box::new(run)),
-                    Status::Running => Cancel::Asked(Box::new(run)),
-                    _ => Cancel::Ended(Box::new(run)),
-                },
-            })
-        })
-        .await
+        let actor = actor.to_owned();
+        let cancel = move |run: &mut Run, now| transition::request_cancel(run, &actor, now);
+        Ok(self.change("cancel", id, cancel).await?.unwrap_or(Cancel::Unknown))
     }
 
     async fn announce(&self, id: &RunId) -> Result<bool, StoreError> {
-        let id = id.clone();
-        self.write(format!("announce run {id}"), move |tx| {
-            let Some(run) = get(tx, &id)? else { return Ok(false) };
-            let due = crate::run::decide(&run, now(tx)?) == Verdict::Announce;
-            Ok(due && announce(tx, &run, "api")?)
-        })
-        .await
+        Ok(self.change("announce", id, transition::announce).await?.unwrap_or(false))
     }
 
     async fn overdue(&self, limit: usize) -> Result<Overdue, StoreError> {
@@ -390,51 +284,38 @@ impl RunStore for SqliteRuns {
         .await
     }
 
-    async fn tally(&self) -> Result<Tally, StoreError> {
+    async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.read("count the runs", |connection| {
-            Ok(connection.query_row(sql!("runs.tally"), [], |row| {
-                Ok(Tally {
+            Ok(connection.query_row(sql!("runs.backlog"), [], |row| {
+                let oldest_due: f64 = row.get("oldest_due_seconds")?;
+                Ok(Backlog {
                     queued: row.get("queued")?,
                     running: row.get("running")?,
-                    oldest_due_seconds: row.get("oldest_due_seconds")?,
+                    oldest_due: Duration::try_from_secs_f64(oldest_due).unwrap_or_default(),
                 })
             })?)
         })
         .await
     }
 
-    async fn settle(&self, verdicts: &[Settlement]) -> Result<Settled, StoreError> {
-        let verdicts = verdicts.to_vec();
-        self.write("settle overdue runs", move |tx| {
-            let mut settled = Settled::default();
-            for Settlement { run, verdict } in &verdicts {
-                match verdict {
-                    Verdict::Leave => {}
-                    Verdict::Announce => {
-                        if announce(tx, run, "reconcile")? {
-                            settled.announced.push(Wake::of(run));
-                        }
-                    }
-                    Verdict::GiveUp(how) => {
-                        let (status, reason, error) = ending_of(*how, run);
-                        if give_up(tx, run, status, reason, error.as_deref(), "reconcile")? {
-                            settled.ended.push((run.id.clone(), reason));
-                        }
-                    }
+    async fn repair(&self, repairs: &[Repair]) -> Result<Repaired, StoreError> {
+        let repairs = repairs.to_vec();
+        self.write("repair overdue runs", move |tx| {
+            let mut repaired = Repaired::default();
+            for one in &repairs {
+                if change(tx, &one.run.id, |run, now| transition::repair(run, one, now))? == Some(true) {
+                    repaired.note(one);
                 }
             }
-            Ok(settled)
+            Ok(repaired)
         })
         .await
     }
 
     async fn give_up(&self, id: &RunId, reason: Reason, error: &str) -> Result<bool, StoreError> {
-        let (id, error) = (id.clone(), error.to_owned());
-        self.write(format!("give up run {id}"), move |tx| {
-            let Some(run) = get(tx, &id)? else { return Ok(false) };
-            give_up(tx, &run, Status::Failed, reason, Some(&error), "queue")
-        })
-        .await
+        let error = error.to_owned();
+        let give_up = move |run: &mut Run, now| transition::give_up(run, reason, &error, now);
+        Ok(self.change("give up", id, give_up).await?.unwrap_or(false))
     }
 
     async fn ping(&self) -> Result<StoreHealth, StoreError> {
@@ -446,153 +327,107 @@ impl RunStore for SqliteRuns {
     }
 }
 
-fn complete(tx: &Transaction<'_>, held: &HeldLease, result: &Publication) -> Result<Option<Status>, Failure> {
-    let (output_dir, container, prefix) = match &result.location {
-        Location::Local { dir } => (Some(dir), None, None),
-        Location::Adls { container, prefix } => (None, Some(container), Some(prefix)),
-    };
-    let changed = execute(
-        tx,
-        sql!("runs.complete"),
-        named_params! {
-            ":run_id": held.run_id.as_str(),
-            ":fence": held.fence.0,
-            ":output_dir": output_dir,
-            ":adls_container": container,
-            ":adls_prefix": prefix,
-            ":manifest_sha256": result.manifest_sha256,
-            ":summary": result.summary.to_string(),
-            ":data_versions": result.data_versions.to_string(),
-            ":fingerprint": result.fingerprint,
-        },
-    )?;
-    let about = detail([("manifest_sha256", Some(json!(result.manifest_sha256)))]);
-    ended(tx, held, changed, Status::Completed, "completed", &about)
-}
-
-fn fail(
+fn change<T>(
     tx: &Transaction<'_>,
-    held: &HeldLease,
-    reason: Reason,
-    error: &str,
-) -> Result<Option<Status>, Failure> {
-    let changed = execute(
-        tx,
-        sql!("runs.fail"),
-        named_params! {
-            ":run_id": held.run_id.as_str(),
-            ":fence": held.fence.0,
-            ":reason": reason.as_str(),
-            ":error": error,
-        },
-    )?;
-    ended(tx, held, changed, Status::Failed, "failed", &detail([("reason", Some(json!(reason)))]))
+    id: &RunId,
+    decide: impl FnOnce(&mut Run, Timestamp) -> Decision<T>,
+) -> Result<Option<T>, Failure> {
+    let Some(mut run) = get(tx, id)? else { return Ok(None) };
+    let now = now(tx)?;
+    Ok(Some(match decide(&mut run, now) {
+        Decision::Leave(answer) => answer,
+        Decision::Write(step, answer) => {
+            write(tx, &run, step, now)?;
+            answer
+        }
+    }))
 }
 
-fn acknowledge_cancel(tx: &Transaction<'_>, held: &HeldLease) -> Result<Option<Status>, Failure> {
-    let params = named_params! { ":run_id": held.run_id.as_str(), ":fence": held.fence.0 };
-    let changed = execute(tx, sql!("runs.acknowledge_cancel"), params)?;
-    ended(tx, held, changed, Status::Canceled, "canceled", &detail([]))
-}
-
-fn retry_later(
-    tx: &Transaction<'_>,
-    held: &HeldLease,
-    reason: Reason,
-    error: &str,
-    delay_seconds: f64,
-) -> Result<Option<Status>, Failure> {
-    let changed = execute(
-        tx,
-        sql!("runs.retry_later"),
-        named_params! {
-            ":run_id": held.run_id.as_str(),
-            ":fence": held.fence.0,
-            ":reason": reason.as_str(),
-            ":error": error,
-            ":delay": seconds_from_now(delay_seconds),
-        },
-    )?;
-    ended(tx, held, changed, Status::Queued, "retry_scheduled", &detail([("reason", Some(json!(reason)))]))
-}
-
-/// A retry that is not allowed becomes what it would end in: the cancel that was asked for, or the failure.
-fn end_instead_of_retry(
-    tx: &Transaction<'_>,
-    held: &HeldLease,
-    reason: Reason,
-    error: &str,
-) -> Result<Option<Status>, Failure> {
-    match get(tx, &held.run_id)? {
-        Some(run) if run.cancel_requested_at.is_some() => acknowledge_cancel(tx, held),
-        Some(_) => fail(tx, held, reason, error),
-        None => Ok(None),
-    }
-}
-
-fn ended(
-    tx: &Transaction<'_>,
-    held: &HeldLease,
-    changed: bool,
-    status: Status,
-    event: &str,
-    about: &Value,
-) -> Result<Option<Status>, Failure> {
-    if !changed {
-        return Ok(None);
-    }
-    append(tx, &held.run_id, event, &held.owner, about)?;
-    Ok(Some(status))
-}
-
-fn announce(tx: &Transaction<'_>, run: &Run, actor: &str) -> Result<bool, Failure> {
-    let params = named_params! { ":run_id": run.id.as_str(), ":version": run.version };
-    let changed = execute(tx, sql!("runs.announce"), params)?;
-    if changed {
-        append(tx, &run.id, "announced", actor, &detail([]))?;
-    }
-    Ok(changed)
-}
-
-fn give_up(
-    tx: &Transaction<'_>,
-    run: &Run,
-    status: Status,
-    reason: Reason,
-    error: Option<&str>,
-    actor: &str,
-) -> Result<bool, Failure> {
-    let lease_expires_at = match &run.state {
-        RunState::Running { lease, .. } => Some(text_of(lease.expires_at)),
+/// Writes a run as it is now, for the first time or again, and the step that made it so.
+fn write(tx: &Transaction<'_>, run: &Run, step: Option<Step>, now: Timestamp) -> Result<(), Failure> {
+    let (asked, now) = (&run.submission, text_of(now));
+    let available_at = match &run.state {
+        RunState::Queued { available_at } => Some(text_of(*available_at)),
         _ => None,
     };
-    let changed = execute(
+    let lease = match &run.state {
+        RunState::Running { lease, .. } => Some(lease),
+        _ => None,
+    };
+    let ended_at = match &run.state {
+        RunState::Completed { ended_at, .. }
+        | RunState::Failed { ended_at, .. }
+        | RunState::Canceled { ended_at } => Some(text_of(*ended_at)),
+        RunState::Queued { .. } | RunState::Running { .. } => None,
+    };
+    let result = match &run.state {
+        RunState::Completed { publication, .. } => Some(publication),
+        _ => None,
+    };
+    let (output_dir, adls_container, adls_prefix) = match result.map(|result| &result.location) {
+        Some(Location::Local { dir }) => (Some(dir), None, None),
+        Some(Location::Adls { container, prefix }) => (None, Some(container), Some(prefix)),
+        None => (None, None, None),
+    };
+    execute(
         tx,
-        sql!("runs.give_up"),
+        sql!("runs.put"),
         named_params! {
             ":run_id": run.id.as_str(),
+            ":status": run.state.status().as_str(),
+            ":status_reason": run.status_reason.map(Reason::as_str),
+            ":submitted_at": text_of(run.submitted_at),
+            ":started_at": run.started_at.map(text_of),
+            ":completed_at": ended_at,
+            ":run_name": asked.run_name,
+            ":start_date": asked.start_date,
+            ":end_date": asked.end_date,
+            ":output_dir": output_dir,
+            ":adls_container": adls_container,
+            ":adls_prefix": adls_prefix,
+            ":error": run.error,
+            ":config_json": asked.config_json,
+            ":effective_config_json": asked.effective_config_json,
+            ":attempt": run.attempt,
+            ":max_attempts": run.max_attempts,
+            ":fence": run.fence.0,
+            ":lease_owner": lease.map(|lease| &lease.owner),
+            ":lease_expires_at": lease.map(|lease| text_of(lease.expires_at)),
+            ":heartbeat_at": lease.map(|lease| text_of(lease.heartbeat_at)),
+            ":deadline_at": lease.map(|lease| text_of(lease.deadline_at)),
+            ":announced_at": run.announced_at.map(text_of),
+            ":announce_count": run.announce_count,
+            ":available_at": available_at,
+            ":cancel_requested_at": run.cancel_requested_at.map(text_of),
+            ":progress": run.progress,
+            ":progress_note": run.progress_note,
+            ":idempotency_key": asked.idempotency_key,
+            ":request_sha256": asked.request_sha256,
+            ":config_sha256": asked.config_sha256,
+            ":data_versions": result.map(|result| result.data_versions.to_string()),
+            ":engine_version": run.engine_version,
+            ":fingerprint": result.map(|result| &result.fingerprint),
+            ":parent_run_id": asked.parent_run_id.as_ref().map(RunId::as_str),
+            ":submitted_by": asked.submitted_by,
+            ":summary": result.map(|result| result.summary.to_string()),
+            ":manifest_sha256": result.map(|result| &result.manifest_sha256),
             ":version": run.version,
-            ":lease_expires_at": lease_expires_at,
-            ":status": status.as_str(),
-            ":reason": reason.as_str(),
-            ":error": error,
+            ":traceparent": asked.traceparent,
+            ":now": now,
         },
     )?;
-    if changed {
-        append(tx, &run.id, status.as_str(), actor, &detail([("reason", Some(json!(reason)))]))?;
+    if let Some(step) = step {
+        let params = named_params! {
+            ":run_id": run.id.as_str(), ":version": run.version, ":at": now, ":event": step.event,
+            ":fence": run.fence.0, ":actor": step.actor, ":detail": step.detail.to_string(),
+        };
+        execute(tx, sql!("events.append"), params)?;
     }
-    Ok(changed)
+    Ok(())
 }
 
-fn execute(tx: &Connection, sql: &str, params: &[(&str, &dyn ToSql)]) -> Result<bool, Failure> {
-    Ok(tx.prepare_cached(sql)?.execute(params)? > 0)
-}
-
-fn append(tx: &Connection, id: &RunId, event: &str, actor: &str, about: &Value) -> Result<(), Failure> {
-    let params = named_params! {
-        ":run_id": id.as_str(), ":event": event, ":actor": actor, ":detail": about.to_string(),
-    };
-    execute(tx, sql!("events.append"), params)?;
+fn execute(tx: &Connection, sql: &str, params: &[(&str, &dyn ToSql)]) -> Result<(), Failure> {
+    tx.prepare_cached(sql)?.execute(params)?;
     Ok(())
 }
 
@@ -720,11 +555,6 @@ fn parse_time(column: &'static str, text: String) -> Result<Timestamp, Failure> 
 /// The one width in which the file keeps times.
 fn text_of(time: Timestamp) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
-}
-
-/// A modifier of sqlite's date functions.
-fn seconds_from_now(seconds: f64) -> String {
-    format!("{seconds:+.3} seconds")
 }
 
 fn sql_integer(number: usize) -> i64 {

@@ -1,12 +1,20 @@
-//! What each transition asks of a run and does to it, for a store that keeps whole records: the guards of the SQL
-//! statements as plain functions of a run and the store's time. `None` means that the guard does not hold.
+//! What each verb asks of a run and does to it, for the stores that keep whole records: the guards of the run protocol as
+//! plain functions of a run and the store's time. They decide; the store reads before and writes after.
 
-use chrono::Duration;
 use serde_json::{Value, json};
 
-use super::{Claimant, Ending, NewRun, Progress, detail};
+use super::{Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, NewRun, Progress, Repair};
 use crate::clock::Timestamp;
-use crate::run::{Fence, Lease, Reason, Run, RunState, Status};
+use crate::run::{Fence, GiveUp, Lease, Reason, Run, RunState, Status, Verdict, decide};
+
+/// What a look at a run leads to.
+#[derive(Debug)]
+pub(super) enum Decision<T> {
+    /// An answer, and nothing to write: the guard does not hold.
+    Leave(T),
+    /// The run as it is now must be written, with the step that changed it unless it was a beat.
+    Write(Option<Step>, T),
+}
 
 /// A transition that happened, for the run's history.
 #[derive(Debug)]
@@ -21,11 +29,11 @@ pub(super) struct Step {
 
 impl Step {
     fn new(event: &'static str, actor: &str) -> Self {
-        Self { event, actor: actor.to_owned(), detail: detail([]) }
+        Self::with(event, actor, json!({}))
     }
 
-    fn because(event: &'static str, actor: &str, reason: Reason) -> Self {
-        Self { detail: detail([("reason", Some(json!(reason)))]), ..Self::new(event, actor) }
+    fn with(event: &'static str, actor: &str, detail: Value) -> Self {
+        Self { event, actor: actor.to_owned(), detail }
     }
 }
 
@@ -54,22 +62,22 @@ pub(super) fn submitted(new: &NewRun, now: Timestamp) -> (Run, Step) {
 }
 
 /// Takes the lease of a queued run that is due, or of a running one whose lease is over.
-pub(super) fn claim(run: &mut Run, claimant: &Claimant, now: Timestamp) -> Option<Step> {
+pub(super) fn claim(run: &mut Run, claimant: &Claimant, now: Timestamp) -> Decision<Claim> {
     let (due, taken_from) = match &run.state {
         RunState::Queued { available_at } => (*available_at <= now, None),
         RunState::Running { lease, .. } => (lease.expires_at <= now, Some(lease.owner.clone())),
         _ => (false, None),
     };
     if !due || run.attempt >= run.max_attempts || run.cancel_requested_at.is_some() {
-        return None;
+        return Decision::Leave(Claim::NotNow(run.state.status()));
     }
     run.status_reason = taken_from.is_some().then_some(Reason::LeaseLost);
     run.state = RunState::Running {
         lease: Lease {
             owner: claimant.owner.clone(),
-            expires_at: now + seconds(claimant.lease_seconds),
+            expires_at: now + claimant.lease,
             heartbeat_at: now,
-            deadline_at: now + seconds(claimant.timeout_seconds),
+            deadline_at: now + claimant.timeout,
         },
         started_at: now,
     };
@@ -79,43 +87,35 @@ pub(super) fn claim(run: &mut Run, claimant: &Claimant, now: Timestamp) -> Optio
     run.engine_version = Some(claimant.engine_version.clone());
     (run.progress, run.progress_note) = (0.0, None);
     run.version += 1;
-    let event = if taken_from.is_some() { "taken_over" } else { "claimed" };
-    let from = detail([("from", taken_from.map(Value::from))]);
-    Some(Step { detail: from, ..Step::new(event, &claimant.owner) })
+    let step = match &taken_from {
+        Some(owner) => Step::with("taken_over", &claimant.owner, json!({ "from": owner })),
+        None => Step::new("claimed", &claimant.owner),
+    };
+    let claimed = Claimed::new(run.clone(), claimant, taken_from);
+    Decision::Write(Some(step), Claim::Claimed(Box::new(claimed)))
 }
 
-/// Renews the lease; a beat is no step of the history. Answers whether a cancel was asked for.
-pub(super) fn beat(
-    run: &mut Run,
-    fence: Fence,
-    lease_seconds: f64,
-    progress: &Progress,
-    now: Timestamp,
-) -> Option<bool> {
-    let RunState::Running { lease, .. } = &mut run.state else { return None };
-    if run.fence != fence {
-        return None;
-    }
-    lease.expires_at = now + seconds(lease_seconds);
+/// Renews the lease; a beat does not enter the history.
+pub(super) fn beat(run: &mut Run, held: &HeldLease, progress: &Progress, now: Timestamp) -> Decision<Beat> {
+    let lease = match &mut run.state {
+        RunState::Running { lease, .. } if run.fence == held.fence => lease,
+        _ => return Decision::Leave(Beat::Lost),
+    };
+    lease.expires_at = now + held.length;
     lease.heartbeat_at = now;
     run.progress = run.progress.max(progress.share.clamp(0.0, 1.0));
     if let Some(note) = &progress.note {
         run.progress_note = Some(note.clone());
     }
-    Some(run.cancel_requested_at.is_some())
+    Decision::Write(None, Beat::Held { cancel_requested: run.cancel_requested_at.is_some() })
 }
 
 /// Ends the attempt. A retry that is not allowed becomes what it would end in: the cancel or the failure.
-pub(super) fn finish(
-    run: &mut Run,
-    fence: Fence,
-    owner: &str,
-    ending: &Ending,
-    now: Timestamp,
-) -> Option<Step> {
-    if run.fence != fence || run.state.status() != Status::Running {
-        return None;
+pub(super) fn finish(run: &mut Run, held: &HeldLease, ending: &Ending, now: Timestamp) -> Decision<Finish> {
+    if run.fence != held.fence || run.state.status() != Status::Running {
+        return Decision::Leave(Finish::Lost);
     }
+    let owner = held.owner.as_str();
     let canceled = |run: &mut Run| {
         end(run, RunState::Canceled { ended_at: now }, Some(Reason::CanceledByUser));
         Step::new("canceled", owner)
@@ -124,14 +124,14 @@ pub(super) fn finish(
         let state = RunState::Failed { ended_at: now, reason, error: error.to_owned() };
         end(run, state, Some(reason));
         run.error = Some(error.to_owned());
-        Step::because("failed", owner, reason)
+        Step::with("failed", owner, json!({ "reason": reason }))
     };
-    Some(match ending {
+    let step = match ending {
         Ending::Complete(publication) => {
-            let manifest = json!(publication.manifest_sha256);
+            let detail = json!({ "manifest_sha256": publication.manifest_sha256 });
             end(run, RunState::Completed { ended_at: now, publication: (**publication).clone() }, None);
             (run.error, run.progress) = (None, 1.0);
-            Step { detail: detail([("manifest_sha256", Some(manifest))]), ..Step::new("completed", owner) }
+            Step::with("completed", owner, detail)
         }
         Ending::Fail { reason, error } => failed(run, *reason, error),
         Ending::AcknowledgeCancel => canceled(run),
@@ -139,60 +139,107 @@ pub(super) fn finish(
         Ending::RetryLater { reason, error, .. } if run.attempt >= run.max_attempts => {
             failed(run, *reason, error)
         }
-        Ending::RetryLater { reason, error, delay_seconds } => {
-            end(run, RunState::Queued { available_at: now + seconds(*delay_seconds) }, Some(*reason));
+        Ending::RetryLater { reason, error, delay } => {
+            end(run, RunState::Queued { available_at: now + *delay }, Some(*reason));
             (run.error, run.progress) = (Some(error.clone()), 0.0);
-            Step::because("retry_scheduled", owner, *reason)
+            Step::with("retry_scheduled", owner, json!({ "reason": reason }))
         }
-    })
+    };
+    Decision::Write(Some(step), Finish::Done(run.state.status()))
 }
 
 /// Cancels a queued run at once and asks a running one to stop.
-pub(super) fn request_cancel(run: &mut Run, actor: &str, now: Timestamp) -> Option<Step> {
+pub(super) fn request_cancel(run: &mut Run, actor: &str, now: Timestamp) -> Decision<Cancel> {
     match run.state {
         RunState::Queued { .. } => {
             run.cancel_requested_at = Some(now);
             end(run, RunState::Canceled { ended_at: now }, Some(Reason::CanceledByUser));
-            Some(Step::new("canceled", actor))
+            Decision::Write(Some(Step::new("canceled", actor)), Cancel::of(run.clone(), true))
         }
         RunState::Running { .. } if run.cancel_requested_at.is_none() => {
             run.cancel_requested_at = Some(now);
             run.version += 1;
-            Some(Step::new("cancel_requested", actor))
+            Decision::Write(Some(Step::new("cancel_requested", actor)), Cancel::of(run.clone(), false))
         }
-        _ => None,
+        _ => Decision::Leave(Cancel::of(run.clone(), false)),
     }
 }
 
-/// Marks a run that nobody holds as announced.
-pub(super) fn announce(run: &mut Run, actor: &str, now: Timestamp) -> Option<Step> {
+/// Marks the run as announced if a wake-up is due.
+pub(super) fn announce(run: &mut Run, now: Timestamp) -> Decision<bool> {
+    match decide(run, now) {
+        Verdict::Announce => mark_announced(run, "api", now),
+        _ => Decision::Leave(false),
+    }
+}
+
+/// Carries out what is due for a run that is still as it was seen: no transition since, no beat.
+pub(super) fn repair(
+    run: &mut Run,
+    Repair { run: seen, verdict }: &Repair,
+    now: Timestamp,
+) -> Decision<bool> {
+    let lease_end = |run: &Run| match &run.state {
+        RunState::Running { lease, .. } => Some(lease.expires_at),
+        _ => None,
+    };
+    if run.version != seen.version || lease_end(run) != lease_end(seen) {
+        return Decision::Leave(false);
+    }
+    match verdict {
+        Verdict::Leave => Decision::Leave(false),
+        Verdict::Announce => mark_announced(run, "reconcile", now),
+        Verdict::GiveUp(how) => end_unattended(run, ending_of(*how, seen), "reconcile", now),
+    }
+}
+
+/// Fails a run that is not final, also one that is held.
+pub(super) fn give_up(run: &mut Run, reason: Reason, error: &str, now: Timestamp) -> Decision<bool> {
+    end_unattended(run, (Status::Failed, reason, Some(error.to_owned())), "queue", now)
+}
+
+/// Status, reason and message of a run that reconcile ends.
+pub(super) fn ending_of(how: GiveUp, run: &Run) -> (Status, Reason, Option<String>) {
+    match how {
+        GiveUp::Canceled => (Status::Canceled, Reason::CanceledByUser, None),
+        GiveUp::TimedOut => {
+            (Status::Failed, Reason::Timeout, Some("the run used up its wall time".to_owned()))
+        }
+        GiveUp::Exhausted => {
+            let last = run.error.as_deref().unwrap_or("its executor disappeared");
+            let error = format!("gave up after {} attempts; last: {last}", run.attempt);
+            (Status::Failed, Reason::AttemptsExhausted, Some(error))
+        }
+    }
+}
+
+/// Marks a run as announced, unless it is held.
+fn mark_announced(run: &mut Run, actor: &str, now: Timestamp) -> Decision<bool> {
     let free = match &run.state {
         RunState::Queued { .. } => true,
         RunState::Running { lease, .. } => lease.expires_at <= now,
         _ => false,
     };
     if !free {
-        return None;
+        return Decision::Leave(false);
     }
     run.announced_at = Some(now);
     run.announce_count += 1;
     run.version += 1;
-    Some(Step::new("announced", actor))
+    Decision::Write(Some(Step::new("announced", actor)), true)
 }
 
-/// Ends a run that is not final, whoever holds it; the higher fence shuts its holder out.
-pub(super) fn give_up(
+/// Ends a run that is not final; the higher fence shuts out an executor that still holds it.
+fn end_unattended(
     run: &mut Run,
-    (status, reason, error): (Status, Reason, Option<&str>),
+    (status, reason, error): (Status, Reason, Option<String>),
     actor: &str,
     now: Timestamp,
-) -> Option<Step> {
+) -> Decision<bool> {
     if run.state.status().is_final() {
-        return None;
+        return Decision::Leave(false);
     }
-    if let Some(error) = error {
-        run.error = Some(error.to_owned());
-    }
+    run.error = error.or(run.error.take());
     let (state, event) = if status == Status::Canceled {
         (RunState::Canceled { ended_at: now }, "canceled")
     } else {
@@ -201,16 +248,7 @@ pub(super) fn give_up(
     };
     end(run, state, Some(reason));
     run.fence = Fence(run.fence.0 + 1);
-    Some(Step::because(event, actor, reason))
-}
-
-/// Whether a run is still as it was seen: no transition, no beat.
-pub(super) fn is_as_seen(run: &Run, seen: &Run) -> bool {
-    let lease_end = |run: &Run| match &run.state {
-        RunState::Running { lease, .. } => Some(lease.expires_at),
-        _ => None,
-    };
-    run.version == seen.version && lease_end(run) == lease_end(seen)
+    Decision::Write(Some(Step::with(event, actor, json!({ "reason": reason }))), true)
 }
 
 fn end(run: &mut Run, state: RunState, reason: Option<Reason>) {
@@ -218,8 +256,4 @@ fn end(run: &mut Run, state: RunState, reason: Option<Reason>) {
     run.status_reason = reason;
     run.progress_note = None;
     run.version += 1;
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::milliseconds((seconds * 1000.0) as i64)
 }

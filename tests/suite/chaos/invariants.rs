@@ -7,7 +7,7 @@ use backtest_functions::work::sha256_hex;
 use serde_json::Value;
 
 use super::evidence::{Event, Evidence, Files, Results, Row, normal};
-use super::world::LEASE_SECONDS;
+use super::world::LEASE;
 
 type Holds = fn(&Evidence) -> Vec<String>;
 
@@ -58,7 +58,6 @@ fn every_submit_has_one_final_row(evidence: &Evidence) -> Vec<String> {
 }
 
 fn claims_are_exclusive(evidence: &Evidence) -> Vec<String> {
-    let lease = chrono::Duration::seconds(LEASE_SECONDS.into());
     let (mut wrong, mut owners) = (Vec::new(), BTreeSet::new());
     for (row, events) in evidence.runs() {
         let claims: Vec<&Event> = events.iter().filter(|event| event.is_claim()).collect();
@@ -74,7 +73,7 @@ fn claims_are_exclusive(evidence: &Evidence) -> Vec<String> {
                     row.run_id, pair[1].fence, pair[0].fence
                 ));
             }
-            if pair[1].event == "taken_over" && pair[1].at - pair[0].at < lease {
+            if pair[1].event == "taken_over" && pair[1].at < pair[0].at + LEASE {
                 let after = pair[1].at - pair[0].at;
                 wrong.push(format!("run {} was taken over {after} after it was claimed", row.run_id));
             }

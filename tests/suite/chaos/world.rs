@@ -14,7 +14,7 @@ use backtest_functions::store::pg::{self, Database, Pool};
 use backtest_functions::store::prices::{MarketData, Reach};
 use backtest_functions::store::runs::postgres::PostgresRuns;
 use backtest_functions::work::sync::{SignalSync, SyncTerms};
-use backtest_functions::work::{App, Terms};
+use backtest_functions::work::{App, ExecutionTerms};
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
@@ -33,7 +33,7 @@ use crate::support::service::Home;
 use crate::support::{http_proxy, pg_proxy};
 
 /// Length of a lease; beats come every fourth part of it.
-pub(super) const LEASE_SECONDS: u8 = 2;
+pub(super) const LEASE: Duration = Duration::from_secs(2);
 /// Attempts of a run that does not abort its process.
 const ATTEMPTS: &str = "10";
 /// Attempts of a run that does.
@@ -93,7 +93,7 @@ impl World {
                 None
             }
         };
-        let lease = LEASE_SECONDS.to_string();
+        let lease = LEASE.as_secs().to_string();
         let mut settings = vec![
             ("BACKTEST_RUN_STORE_MODE", "postgres"),
             ("POSTGRES_DSN", proxy.dsn.as_str()),
@@ -371,11 +371,11 @@ fn app(home: &Home, dsn: &str, blobs: Option<&Storage>) -> App {
         artifacts: Arc::new(Artifacts::new(LocalArtifacts::new(home.path().join("results")).unwrap(), azure)),
         clock: Arc::new(SystemClock),
         signals: Arc::new(SignalSync { lake: None, postgres: None, terms: SyncTerms::default() }),
-        terms: Terms {
+        terms: ExecutionTerms {
             instance: "test".into(),
-            lease_seconds: LEASE_SECONDS.into(),
+            lease: LEASE,
             max_attempts: ATTEMPTS_ABORTING,
-            timeout_seconds: 60.0,
+            timeout: Duration::from_secs(60),
         },
         admission: Arc::new(tokio::sync::Semaphore::new(1)),
     }

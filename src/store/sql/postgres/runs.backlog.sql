@@ -1,4 +1,4 @@
--- runs.tally
+-- runs.backlog
 SELECT (SELECT count(*) FROM backtest.runs WHERE status = 'queued') AS queued,
        (SELECT count(*) FROM backtest.runs WHERE status = 'running') AS running,
        coalesce((SELECT extract(epoch FROM now() - min(available_at)) FROM backtest.runs

@@ -1,4 +1,4 @@
--- runs.tally
+-- runs.backlog
 SELECT (SELECT count(*) FROM runs WHERE status = 'queued') AS queued,
        (SELECT count(*) FROM runs WHERE status = 'running') AS running,
        coalesce((SELECT (julianday('now') - julianday(min(available_at))) * 86400.0 FROM runs
