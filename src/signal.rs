@@ -1,10 +1,8 @@
 //! Ranking signals, as arithmetic: a month, rankings of it, and the signals and composites that follow from them.
-//! `from_prices` makes rankings where nobody else does. Where rows lie and how they are written is not known here.
+//! Where rows lie and how they are written is not known here.
 //!
 //! Nothing depends on the order of the rows: they are put in order of day, symbol and strategy before anything is
 //! added up, so that the same rankings give the same bits however their files are arranged.
-
-mod from_prices;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,8 +10,6 @@ use std::str::FromStr;
 
 use chrono::{Datelike, Months, NaiveDate};
 use serde::{Serialize, Serializer};
-
-pub use self::from_prices::{Closes, LOOKBACK_BARS, PriceRankings, STRATEGIES};
 
 /// A calendar month, the unit in which signals are written. Its text is `YYYY-MM`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -119,7 +119,13 @@ async fn rank(settings: Settings, root: Location, replace: bool, output: Output)
         .map_err(|error| CliError::because("rank prices", error).with_exit(CliError::DATA))?;
     progress.finish(&format!("ranked {} days", ranked.days));
     match output {
-        Output::Json => say(serde_json::json!({ "days": ranked.days, "rows": ranked.rows })),
+        Output::Json => {
+            say(serde_json::json!({ "days": ranked.days, "rows": ranked.rows, "remade": ranked.remade }));
+        }
+        Output::Table if ranked.remade => say(format_args!(
+            "{} rankings of {} days, all of them anew: the meaning of the signals has changed",
+            ranked.rows, ranked.days
+        )),
         Output::Table => say(format_args!("{} rankings of {} new days", ranked.rows, ranked.days)),
     }
     Ok(())

@@ -7,7 +7,7 @@ use super::config::{BrokerConfig, MissingPrice, RoundingMode};
 use super::ledger::{Booking, Ledger};
 use super::market::{Market, SymbolId};
 use super::outcome::{Delisting, RejectReason, RejectedOrders, Trades};
-use super::symbol_map::SymbolMap;
+use super::symbols::SymbolMap;
 
 /// Smaller quantities are rounding, not orders.
 const DUST: f64 = 1e-12;

@@ -12,7 +12,7 @@ use super::market::Market;
 use super::outcome::{BlendStage, BlendWeights, DebugTable};
 use super::sized_strategy::SizedStrategy;
 use super::strategy::View;
-use super::symbol_map::SymbolMap;
+use super::symbols::SymbolMap;
 
 /// The legs of a composite and their blend.
 pub(crate) struct Composite<'c> {

@@ -4,7 +4,7 @@
 use super::config::ConstraintsConfig;
 use super::outcome::ConstraintHit;
 use super::strategy::View;
-use super::symbol_map::SymbolMap;
+use super::symbols::SymbolMap;
 
 /// Sums beyond a limit by less than this fraction are rounding.
 const TOLERANCE: f64 = 1e-12;

@@ -4,7 +4,9 @@
 //! | module | what it knows |
 //! | --- | --- |
 //! | [`config`] | what a user may ask for |
-//! | [`market`], `table`, `lookback` | prices and signals as dense tables, their memory, and what past bars say |
+//! | [`market`], [`closes`], `table` | prices and signals as dense tables, and their memory |
+//! | `lookback`, [`price_signals`] | what past bars say |
+//! | `symbols` | symbols as numbers, and maps from them |
 //! | `simulation` | one account going through the bars: fill, mark, decide |
 //! | `plan`, `sized_strategy`, `composite` | who decides: one strategy with its sizer, or several with money of their own |
 //! | `strategy` | what we want to hold: scores |
@@ -15,6 +17,7 @@
 //! | `outcome`, [`metrics`] | what a run leaves behind, and what it is worth |
 
 mod broker;
+pub mod closes;
 mod composite;
 pub mod config;
 mod constraints;
@@ -24,11 +27,12 @@ pub mod market;
 pub mod metrics;
 mod outcome;
 mod plan;
+pub mod price_signals;
 mod simulation;
 mod sized_strategy;
 mod sizing;
 mod strategy;
-mod symbol_map;
+mod symbols;
 mod table;
 
 use std::ops::ControlFlow;

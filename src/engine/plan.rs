@@ -10,7 +10,7 @@ use super::market::Market;
 use super::outcome::{BlendWeights, DebugTable};
 use super::sized_strategy::SizedStrategy;
 use super::strategy::View;
-use super::symbol_map::SymbolMap;
+use super::symbols::SymbolMap;
 
 /// The deciding part of a run.
 pub(crate) enum Plan<'c> {

@@ -13,7 +13,7 @@ use super::metrics::{Summary, benchmark, drawdown};
 use super::outcome::{Daily, Holdings, Outcome};
 use super::plan::Plan;
 use super::strategy::View;
-use super::symbol_map::SymbolMap;
+use super::symbols::SymbolMap;
 use super::{RunError, SymbolId};
 
 /// The state of a run between two bars.

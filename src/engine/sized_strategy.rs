@@ -6,7 +6,7 @@ use super::market::Market;
 use super::outcome::DebugTable;
 use super::sizing::Sizer;
 use super::strategy::{self, Decision, Strategy, View};
-use super::symbol_map::SymbolMap;
+use super::symbols::SymbolMap;
 
 /// A strategy and the sizer of its scores.
 pub(crate) struct SizedStrategy {

@@ -85,6 +85,11 @@ impl Table {
         Self { width, cells: Cells::zeros(rows * width) }
     }
 
+    /// Number of rows; 0 without columns.
+    pub(crate) fn rows(&self) -> usize {
+        self.cells.len().checked_div(self.width).unwrap_or(0)
+    }
+
     /// The cells of a row.
     pub(crate) fn row(&self, row: usize) -> &[f64] {
         &self.cells[row * self.width..(row + 1) * self.width]
@@ -98,8 +103,11 @@ impl Table {
     pub(crate) fn transposed(&self) -> Cells {
         // A few columns at a time, so that reading and writing both stay within a few cache lines.
         const TOGETHER: usize = 32;
-        let rows = self.cells.len() / self.width;
+        let rows = self.rows();
         let mut transposed = Cells::zeros(self.cells.len());
+        if rows == 0 {
+            return transposed;
+        }
         transposed.par_chunks_mut(TOGETHER * rows).enumerate().for_each(|(block, columns)| {
             for row in 0..rows {
                 let cells = &self.row(row)[block * TOGETHER..];

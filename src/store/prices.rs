@@ -20,7 +20,9 @@ use super::parquet::{self, ParquetFile, ReadError, Selection};
 use super::pg::PgError;
 use super::rows::{self, Context, Origin, PriceCollector, SignalCollector, Window};
 use super::signals::postgres::{self, PostgresSignals, Served};
-use crate::engine::config::{BacktestConfig, Fault, PriceSource, SignalColumns, SignalSource, Symbols};
+use crate::engine::config::{
+    BacktestConfig, Fault, PriceColumns, PriceSource, SignalColumns, SignalSource, Symbols,
+};
 use crate::engine::market::{PriceRows, SignalRows};
 
 /// Table of daily bars below the lake root, read when a config names no `data.price_path`.
@@ -183,17 +185,8 @@ impl MarketData {
         let place = self.price_place(config).map_err(LoadError::Refused)?;
         let mut versions = serde_json::Map::new();
 
-        let sources = self.open(&place, "data.price_path", &window.symbols).await?;
-        let (context, wanted) = (Context::new(&window), config.price_columns());
-        let mut bars = PriceCollector::default();
-        for source in &sources {
-            source.check_columns(&["date", "symbol", "open", "close"])?;
-            let (context, origin) = (context.clone(), Arc::clone(&source.origin));
-            let pieces = move || rows::price_pieces(context.clone(), Arc::clone(&origin), wanted);
-            let columns = Some(rows::price_columns(wanted));
-            source.read(columns, &window, pieces, &mut |piece| bars.push(piece)).await?;
-        }
-        versions.insert("prices".into(), describe(&place, &sources, bars.adjusted));
+        let (prices, version) = self.load_prices(&place, &window, config.price_columns()).await?;
+        versions.insert("prices".into(), version);
 
         let signals = match self.signal_place(config).map_err(LoadError::Refused)? {
             Some(wanted) => self.load_signals(config, &window, wanted, &mut versions).await?,
@@ -202,7 +195,35 @@ impl MarketData {
         if signals.is_none() {
             versions.insert("signals".into(), json!({ "source": "computed from prices" }));
         }
-        Ok(Loaded { prices: bars.finish(context), signals, data_versions: Value::Object(versions) })
+        Ok(Loaded { prices, signals, data_versions: Value::Object(versions) })
+    }
+
+    /// Open and close of every symbol in the lake's own price table, from `first` on or from the beginning.
+    pub async fn bars_since(&self, first: Option<NaiveDate>) -> Result<PriceRows, LoadError> {
+        let place = self.lake_prices().map_err(LoadError::Refused)?;
+        let window = Arc::new(Window::since(first));
+        Ok(self.load_prices(&place, &window, PriceColumns::default()).await?.0)
+    }
+
+    /// The bars of a window, and what was read.
+    async fn load_prices(
+        &self,
+        place: &Place,
+        window: &Arc<Window>,
+        wanted: PriceColumns,
+    ) -> Result<(PriceRows, Value), LoadError> {
+        let sources = self.open(place, "data.price_path", &window.symbols).await?;
+        let context = Context::new(window);
+        let mut bars = PriceCollector::default();
+        for source in &sources {
+            source.check_columns(&["date", "symbol", "open", "close"])?;
+            let (context, origin) = (context.clone(), Arc::clone(&source.origin));
+            let pieces = move || rows::price_pieces(context.clone(), Arc::clone(&origin), wanted);
+            let columns = Some(rows::price_columns(wanted));
+            source.read(columns, window, pieces, &mut |piece| bars.push(piece)).await?;
+        }
+        let version = describe(place, &sources, bars.adjusted);
+        Ok((bars.finish(context), version))
     }
 
     async fn load_signals(
@@ -299,13 +320,19 @@ impl MarketData {
                 if adls {
                     must_be_remote(lake, "data.price_source")?;
                 }
-                Ok(Place::At(lake.join(PRICE_TABLE)))
+                self.lake_prices()
             }
-            (None, None) => Err(Fault {
-                path: "data.price_path".into(),
-                message: "is required because no lake is configured (BACKTEST_LAKE)".into(),
-            }),
+            (None, None) => self.lake_prices(),
         }
+    }
+
+    /// The price table of the lake.
+    fn lake_prices(&self) -> Result<Place, Fault> {
+        let place = self.lake.as_ref().map(|lake| Place::At(lake.join(PRICE_TABLE)));
+        place.ok_or_else(|| Fault {
+            path: "data.price_path".into(),
+            message: "is required because no lake is configured (BACKTEST_LAKE)".into(),
+        })
     }
 
     fn signal_place(&self, config: &BacktestConfig) -> Result<Option<SignalPlace<'_>>, Fault> {
@@ -524,6 +551,16 @@ impl Window {
         let first = config.start_date.checked_sub_days(chrono::Days::new(days)).unwrap_or(NaiveDate::MIN);
         let symbols = config.price_symbols().unwrap_or_default();
         Self { first, last: config.end_date, symbols }
+    }
+
+    /// Every symbol from a day on, or from the first to the last day that a text of a date can name.
+    fn since(first: Option<NaiveDate>) -> Self {
+        let [beginning, end] = [(1, 1, 1), (9999, 12, 31)].map(|(y, m, d)| NaiveDate::from_ymd_opt(y, m, d));
+        Self {
+            first: first.or(beginning).unwrap_or(NaiveDate::MIN),
+            last: end.unwrap_or(NaiveDate::MAX),
+            symbols: Vec::new(),
+        }
     }
 }
 

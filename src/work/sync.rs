@@ -17,7 +17,7 @@ use crate::signal::{self, LeftOut, YearMonth};
 use crate::store::pg::PgError;
 use crate::store::prices::MarketData;
 use crate::store::signals::copy::encode;
-use crate::store::signals::lake::{Held, LakeError, LakeView, SignalLake};
+use crate::store::signals::lake::{Held, LakeError, LakeView, Maker, SignalLake};
 use crate::store::signals::postgres::{PostgresSignals, SyncState};
 use crate::store::signals::writer::{Audit, MonthRows, WriteError, WriteTerms, Writer, Written};
 
@@ -302,7 +302,7 @@ pub async fn sync(
     let mut report = Report::default();
     let Some(lake) = &sync.lake else { return Ok(report) };
     let mut view = lake.look().await?;
-    if view.ranks_prices() {
+    if view.maker() != Maker::Unknown {
         // Boxed, here and below: through so many borrows the compiler no longer sees that a future may change threads.
         match rank::rank(data, lake, false, &mut |_, _| ()).boxed().await {
             Ok(ranked) if ranked.days == 0 => {}

@@ -198,7 +198,7 @@ fn look_backs_and_columns_are_known_before_loading() {
     });
     let parsed = BacktestConfig::from_value(&config).unwrap();
     assert_eq!(parsed.signal_columns(), SignalColumns::Named(vec!["Momentum".to_owned()]));
-    assert_eq!(parsed.warmup_bars(), 252, "without a signal table it may have to be computed");
+    assert_eq!(parsed.warmup_bars(), 257, "without a signal table it may have to be computed");
     config["data"] = json!({ "signal_path": "signals.parquet" });
     assert_eq!(BacktestConfig::from_value(&config).unwrap().warmup_bars(), 0);
     config["sizing"] = json!({ "class": "KellySizer", "parameters": { "mu_scale": 1, "lookback_days": 60 } });

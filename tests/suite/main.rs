@@ -22,6 +22,8 @@ mod engine_properties;
 mod engine_strategies;
 /// The engine against stored answers.
 mod golden;
+/// Signals that are computed from prices, in runs and in rankings.
+mod price_signals;
 
 /// Bars into the lake, and what is refused.
 mod lake;

@@ -1,12 +1,9 @@
-//! Ranking signals as arithmetic: the sum written out, the stored answers, and rankings made from prices.
+//! Ranking signals as arithmetic: the sum written out, and the stored answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use backtest_functions::signal::{
-    Closes, LOOKBACK_BARS, PriceRankings, Ranked, Rankings, STRATEGIES, Signals, Terms, Weights, YearMonth,
-    materialize,
-};
+use backtest_functions::signal::{Ranked, Rankings, Signals, Terms, Weights, YearMonth, materialize};
 use backtest_functions::store::prices::local_parquet;
 use backtest_functions::store::signals::lake::read_rankings;
 use chrono::NaiveDate;
@@ -307,83 +304,4 @@ fn agree(key: &[String], want: Option<Vec<f64>>, got: &[f64], tolerance: &[f64])
     } else {
         Err(format!("{key:?}: {want:?} expected, got {got:?}"))
     }
-}
-
-/// Closes of three symbols over `bars` weekdays; the third one misses some days.
-fn closes(bars: usize) -> Closes {
-    let mut closes = Closes { symbols: vec!["B".into(), "A".into(), "C".into()], ..Closes::default() };
-    for bar in 0..bars as i32 {
-        for symbol in 0..3_u32 {
-            if symbol == 2 && bar % 37 == 5 {
-                continue;
-            }
-            closes.day.push(day("2015-01-01") + bar);
-            closes.symbol.push(symbol);
-            let wave = f64::from((bar * (symbol as i32 + 3)) % 17) / 100.0;
-            closes.close.push(100.0 * (1.0 + 0.001 * f64::from(symbol)).powi(bar) * (1.0 + wave));
-        }
-    }
-    closes
-}
-
-#[test]
-fn rankings_from_prices_look_back_and_nowhere_else() {
-    let whole = PriceRankings::new(&closes(400));
-    let bars = whole.days().len();
-    // What is known on a day is what a table that ends there says, and one that begins where the look-back does.
-    let known_then = PriceRankings::new(&closes(380));
-    let mut late = closes(400);
-    let first = whole.days()[379 - LOOKBACK_BARS];
-    let keep: Vec<bool> = late.day.iter().map(|day| *day >= first).collect();
-    let mut at = keep.iter();
-    late.day.retain(|_| *at.next().unwrap());
-    let mut at = keep.iter();
-    late.symbol.retain(|_| *at.next().unwrap());
-    let mut at = keep.iter();
-    late.close.retain(|_| *at.next().unwrap());
-    let late = PriceRankings::new(&late);
-    for (strategy, name) in STRATEGIES.iter().enumerate() {
-        let expected = whole.rank(strategy, 379);
-        assert_eq!(expected.len(), 3, "{name}");
-        assert_eq!(known_then.rank(strategy, 379), expected);
-        assert_eq!(late.rank(strategy, LOOKBACK_BARS), expected);
-    }
-    assert_eq!(bars, 400);
-    let short: BTreeMap<&str, bool> =
-        STRATEGIES.iter().enumerate().map(|(at, name)| (*name, whole.rank(at, 30).is_empty())).collect();
-    assert_eq!(
-        short.iter().filter(|(_, empty)| !**empty).map(|(name, _)| *name).collect::<Vec<_>>(),
-        ["reversal_21d"]
-    );
-}
-
-#[test]
-fn rankings_from_prices_measure_what_they_say() {
-    let prices = PriceRankings::new(&closes(300));
-    assert_eq!(prices.symbols, ["A", "B", "C"]);
-    let rows = closes(300);
-    let close = |symbol: u32, bar: i32| {
-        let at = (0..rows.day.len())
-            .find(|&row| rows.symbol[row] == symbol && rows.day[row] == day("2015-01-01") + bar);
-        rows.close[at.unwrap()]
-    };
-    // In the rows A has index 1, in the ranking 0.
-    let of_a = |strategy: &str| {
-        let at = STRATEGIES.iter().position(|name| *name == strategy).unwrap();
-        let ranking = prices.rank(at, 299);
-        let ranks: BTreeSet<i32> = ranking.iter().map(|one| one.rank).collect();
-        assert_eq!(ranks, BTreeSet::from([1, 2, 3]));
-        let descending = ranking.windows(2).all(|pair| pair[0].score >= pair[1].score);
-        let ascending = ranking.windows(2).all(|pair| pair[0].score <= pair[1].score);
-        assert!(if strategy == "low_volatility_60d" { ascending } else { descending });
-        ranking.iter().find(|one| one.symbol == 0).unwrap().score
-    };
-    let near = |got: f64, want: f64| assert!((got - want).abs() < 1e-12, "{got} {want}");
-    near(of_a("momentum_60d"), close(1, 299) / close(1, 239) - 1.0);
-    near(of_a("momentum_12_1"), close(1, 278) / close(1, 47) - 1.0);
-    near(of_a("reversal_21d"), 1.0 - close(1, 299) / close(1, 278));
-    let returns: Vec<f64> = (239..299).map(|bar| close(1, bar + 1) / close(1, bar) - 1.0).collect();
-    let mean = returns.iter().sum::<f64>() / 60.0;
-    let variance = returns.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / 60.0;
-    near(of_a("low_volatility_60d"), variance.sqrt());
 }

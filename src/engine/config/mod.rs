@@ -31,7 +31,6 @@ pub use self::classes::*;
 pub use self::composite::*;
 pub use self::constraints::*;
 pub use self::data::*;
-pub(crate) use self::needs::COMPUTED_SIGNAL_LOOKBACK;
 pub use self::needs::{PriceColumns, SignalColumns};
 pub use self::output::*;
 pub use self::pipeline::*;

@@ -2,6 +2,7 @@
 //! it needs itself; this is where the answers come together.
 
 use super::{BacktestConfig, Benchmark, FillPolicy, Symbols};
+use crate::engine::price_signals::LOOKBACK_BARS;
 
 /// Price columns that a run reads beside open and close.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,9 +25,6 @@ pub enum SignalColumns {
     /// These, sorted; as written in the config.
     Named(Vec<String>),
 }
-
-/// Bars that the longest of the signals computed from prices looks back (12-1 momentum).
-pub(crate) const COMPUTED_SIGNAL_LOOKBACK: usize = 252;
 
 /// What the sections of a config ask of the market, put together.
 #[derive(Debug, Default)]
@@ -72,7 +70,7 @@ impl BacktestConfig {
         }
         let needs = self.needs();
         if self.data.signal_path.is_none() && !needs.signals.is_empty() {
-            return needs.lookback.max(COMPUTED_SIGNAL_LOOKBACK);
+            return needs.lookback.max(LOOKBACK_BARS);
         }
         needs.lookback
     }

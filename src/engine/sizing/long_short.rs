@@ -4,7 +4,7 @@ use crate::engine::config::{LongShortScore, WeightMode};
 use crate::engine::ledger::Ledger;
 use crate::engine::market::SymbolId;
 use crate::engine::strategy::{Decision, View};
-use crate::engine::symbol_map::SymbolMap;
+use crate::engine::symbols::SymbolMap;
 
 #[derive(Debug)]
 pub(crate) struct LongShort {

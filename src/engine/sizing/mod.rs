@@ -12,7 +12,7 @@ use super::RunError;
 use super::config::SizingConfig;
 use super::market::SymbolId;
 use super::strategy::{Decision, View};
-use super::symbol_map::SymbolMap;
+use super::symbols::SymbolMap;
 
 /// Turns scores into weights.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use super::schedule::Schedule;
 use super::{Decision, View};
 use crate::engine::config::{ExitConfig, Rebalance};
 use crate::engine::market::SymbolId;
-use crate::engine::symbol_map::SymbolMap;
+use crate::engine::symbols::SymbolMap;
 
 /// The holdings of an event strategy.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::View;
 use crate::engine::config::ExitConfig;
 use crate::engine::lookback;
 use crate::engine::market::SymbolId;
-use crate::engine::symbol_map::SymbolMap;
+use crate::engine::symbols::SymbolMap;
 
 /// What is remembered about one holding.
 #[derive(Debug, Clone, Copy, PartialEq)]

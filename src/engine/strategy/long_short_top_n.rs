@@ -8,7 +8,7 @@ use super::{Build, Decision, Strategy, View};
 use crate::engine::RunError;
 use crate::engine::config::{ExitConfig, LongShortTopNConfig};
 use crate::engine::market::{Market, SymbolId};
-use crate::engine::symbol_map::SymbolMap;
+use crate::engine::symbols::SymbolMap;
 
 #[derive(Debug)]
 pub(super) struct LongShortTopN {

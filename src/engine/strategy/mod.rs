@@ -23,7 +23,7 @@ use super::config::{ClassConfig, StrategyConfig, class_table};
 use super::ledger::Ledger;
 use super::market::{Market, SymbolId};
 use super::outcome::DebugTable;
-use super::symbol_map::SymbolMap;
+use super::symbols::SymbolMap;
 
 /// What is known at the close of a bar: the market up to and including it, and the account.
 #[derive(Debug, Clone, Copy)]

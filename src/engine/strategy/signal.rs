@@ -4,8 +4,8 @@
 use super::View;
 use super::ranking::Ranker;
 use crate::engine::RunError;
-use crate::engine::lookback::PriceSignal;
 use crate::engine::market::{Market, SymbolId};
+use crate::engine::price_signals::PriceSignal;
 
 /// A signal column, ready to be read bar by bar.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl SignalReader {
         match self.source {
             Source::Table(column) => view.market.signals(column, view.bar),
             Source::Prices { signal, percentile } => {
-                signal.fill(view.market, view.bar, &mut self.row);
+                signal.fill(view.market.all_closes(), view.bar, &mut self.row);
                 if percentile {
                     self.rank();
                 }

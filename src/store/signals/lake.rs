@@ -27,7 +27,11 @@ pub const RANKING_SIGNALS: &str = "platinum/signals/ranking_signals";
 pub const COMPOSITES: &str = "platinum/signals/daily";
 
 /// What the table of rankings says of itself when it is made here; then it is kept up to date here, too.
-const FROM_PRICES: &str = "rankings from prices";
+/// A number follows when what its signals mean has changed: rows of two meanings do not stand in one table.
+const FROM_PRICES: &str = "rankings from prices, 2";
+
+/// The same of tables that were made before, by other meanings of the same names.
+const FROM_PRICES_BEFORE: [&str; 1] = ["rankings from prices"];
 
 /// What ends the stamp of ranking signals of a month in which every strategy weighs nothing.
 const NO_COMPOSITES: &str = " without composites";
@@ -98,9 +102,30 @@ pub struct LakeView {
     rankings: Option<Vec<DataFile>>,
     /// Months between the first and the last date of a file of which no file has a row.
     without_rows: BTreeSet<YearMonth>,
-    from_prices: bool,
+    maker: Maker,
     ranking_signals: Monthly,
     composites: Monthly,
+}
+
+/// Who made a table of rankings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maker {
+    /// Not this program, as far as the table says.
+    Unknown,
+    /// This program, from prices.
+    Here,
+    /// This program, from prices, when its signals still meant something else.
+    HereBefore,
+}
+
+impl Maker {
+    fn of(comment: Option<&str>) -> Self {
+        match comment {
+            Some(FROM_PRICES) => Self::Here,
+            Some(comment) if FROM_PRICES_BEFORE.contains(&comment) => Self::HereBefore,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// A table of signals, by month.
@@ -149,18 +174,17 @@ impl SignalLake {
         }
         let (rankings, ranking_signals, composites) =
             tokio::join!(self.open(RANKINGS), self.open(RANKING_SIGNALS), self.open(COMPOSITES));
-        let (rankings, from_prices) = match rankings? {
-            Some(table) => (
-                Some(dated(table.data_files("date").await?).await?),
-                table.comment().as_deref() == Some(FROM_PRICES),
-            ),
-            None => (None, false),
+        let (rankings, maker) = match rankings? {
+            Some(table) => {
+                (Some(dated(table.data_files("date").await?).await?), Maker::of(table.comment().as_deref()))
+            }
+            None => (None, Maker::Unknown),
         };
         let mut view = LakeView {
             lake: self.clone(),
             rankings,
             without_rows: BTreeSet::new(),
-            from_prices,
+            maker,
             ranking_signals: Monthly::new(RANKING_SIGNALS, ranking_signals?).await?,
             composites: Monthly::new(COMPOSITES, composites?).await?,
         };
@@ -319,9 +343,9 @@ impl LakeView {
         self.rankings.is_none() && self.ranking_signals.table.is_none() && self.composites.table.is_none()
     }
 
-    /// Whether the rankings were made here, from prices.
-    pub fn ranks_prices(&self) -> bool {
-        self.from_prices
+    /// Who made the rankings.
+    pub fn maker(&self) -> Maker {
+        self.maker
     }
 
     /// Date of the newest rankings.

@@ -6,7 +6,7 @@ use super::super::ranking::compare;
 use super::super::{Decision, View};
 use crate::engine::config::{Decay, HoldingPolicy, Policy, RefreshMode, ReplaceAll, Sticky};
 use crate::engine::market::SymbolId;
-use crate::engine::symbol_map::SymbolMap;
+use crate::engine::symbols::SymbolMap;
 
 /// The policy of a pipeline with what it remembers.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ use crate::engine::RunError;
 use crate::engine::config::{PipelineConfig, TooFew};
 use crate::engine::market::{Market, SymbolId};
 use crate::engine::outcome::{DebugKind, DebugTable};
-use crate::engine::symbol_map::SymbolMap;
+use crate::engine::symbols::SymbolMap;
 
 /// A configured strategy.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use super::super::View;
 use super::super::holding_tracker::HoldingTracker;
 use super::stats::{EQUAL, average_ranks, deviation, mean, z_score};
 use crate::engine::config::{Step, StepNormalize, TooFew};
-use crate::engine::symbol_map::SymbolMap;
+use crate::engine::symbols::SymbolMap;
 
 /// Whether enough are selected for a rebalance; if not, what is to be done and how many were asked for.
 pub(super) fn too_few(steps: &[Step], selected: usize) -> Option<(TooFew, u32)> {

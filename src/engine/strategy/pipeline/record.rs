@@ -5,7 +5,7 @@ use super::super::View;
 use crate::engine::config::DebugConfig;
 use crate::engine::market::SymbolId;
 use crate::engine::outcome::{DebugKind, DebugTable};
-use crate::engine::symbol_map::SymbolMap;
+use crate::engine::symbols::SymbolMap;
 
 /// The record of a pipeline. Exits wait in it until their day has a decision, which they cause.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use super::super::ranking::Ranker;
 use super::stats::quantile;
 use crate::engine::config::{LongShortSelection, Selection, Side, TopNSelection};
 use crate::engine::market::SymbolId;
-use crate::engine::symbol_map::SymbolMap;
+use crate::engine::symbols::SymbolMap;
 
 /// The selection of a pipeline.
 #[derive(Debug)]

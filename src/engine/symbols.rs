@@ -1,7 +1,22 @@
-//! A map from symbols to numbers that remembers the order of insertion. Scores, scales and weights travel in it:
-//! their order decides who is cut off first. Emptied and filled anew, it never allocates after construction.
+//! Symbols as numbers, and a map from them to numbers that remembers the order of insertion. Scores, scales and weights
+//! travel in it: their order decides who is cut off first. Emptied and filled anew, it never allocates after construction.
 
-use super::market::SymbolId;
+/// A symbol of one market: its index in byte order of the names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct SymbolId(pub u32);
+
+impl SymbolId {
+    /// The id as an index into tables by symbol.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The id of an index. Loaders number symbols with 32 bits, so that none is cut off.
+    pub(crate) fn of_index(index: usize) -> Self {
+        Self(index as u32)
+    }
+}
 
 /// An ordered map of at most one number per symbol. NaN cannot be stored: it marks absence.
 #[derive(Debug, Clone, Default)]

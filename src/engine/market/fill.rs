@@ -1,0 +1,158 @@
+//! From price rows to dense tables, in one pass over the rows and on all cores.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::calendar::{Calendar, Names};
+use super::rows::{DataError, PriceChunk, PriceDays};
+use crate::engine::config::PriceColumns;
+use crate::engine::symbols::SymbolId;
+use crate::engine::table::Table;
+
+/// The price tables of a market; those that its config does not need, or that its rows lack, are not there.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PriceTables {
+    pub(super) close: Table,
+    pub(super) open: Table,
+    pub(super) high: Option<Table>,
+    pub(super) low: Option<Table>,
+    pub(super) volume: Option<Table>,
+}
+
+/// Where rows go.
+pub(super) struct Shape<'a> {
+    pub(super) names: &'a Names,
+    pub(super) calendar: &'a Calendar,
+}
+
+impl Shape<'_> {
+    /// The cell of a row. `None` if its symbol is not of the universe or its day has no bar.
+    pub(super) fn cell(&self, ids: &[Option<SymbolId>], symbol: u32, day: i32) -> Option<usize> {
+        let place = ids[symbol as usize].zip(self.calendar.bar(day));
+        place.map(|(symbol, bar)| bar * self.names.sorted.len() + symbol.index())
+    }
+
+    /// Puts the prices of all bars into tables, in one pass over the rows; also says how many bars took the place
+    /// of another one.
+    pub(super) fn fill(
+        &self,
+        ids: &[Option<SymbolId>],
+        chunks: &[PriceDays],
+        needed: PriceColumns,
+    ) -> Result<(PriceTables, usize), DataError> {
+        let (bars, width) = (self.calendar.dates.len(), self.names.sorted.len());
+        // Zeros cost nothing until they are touched, which the threads do side by side.
+        let table = || Table::zeros(bars, width);
+        let optional = |wanted: bool, column: &Column| {
+            let known = chunks.iter().any(|chunk| !(column.of)(&chunk.columns).is_empty());
+            (wanted && known).then(table)
+        };
+        let mut tables = PriceTables {
+            close: table(),
+            open: table(),
+            high: optional(needed.high_low, &HIGH),
+            low: optional(needed.high_low, &LOW),
+            volume: optional(needed.volume, &VOLUME),
+        };
+
+        // A thread fills some bars of every table.
+        let share = bars.div_ceil(rayon::current_num_threads());
+        let mut shares: Vec<Share<'_>> = (0..bars)
+            .step_by(share)
+            .map(|first| Share { bars: first..bars.min(first + share), columns: Vec::new() })
+            .collect();
+        let required = [(&CLOSE, Some(&mut tables.close)), (&OPEN, Some(&mut tables.open))];
+        let optional =
+            [(&HIGH, tables.high.as_mut()), (&LOW, tables.low.as_mut()), (&VOLUME, tables.volume.as_mut())];
+        for (column, table) in required.into_iter().chain(optional) {
+            let cells = table.into_iter().flat_map(|table| table.cells.chunks_mut(share * width));
+            for (share, cells) in shares.iter_mut().zip(cells) {
+                share.columns.push((column, cells));
+            }
+        }
+        let filled = shares.into_par_iter().map(|share| self.fill_share(share, ids, chunks));
+        let filled: Vec<Result<usize, DataError>> = filled.collect();
+        let repeats = filled.into_iter().sum::<Result<usize, DataError>>()?;
+        Ok((tables, repeats))
+    }
+
+    fn fill_share(
+        &self,
+        mut share: Share<'_>,
+        ids: &[Option<SymbolId>],
+        chunks: &[PriceDays],
+    ) -> Result<usize, DataError> {
+        let width = self.names.sorted.len();
+        let mut cleared = vec![false; share.bars.len()];
+        let mut symbols: Vec<Option<SymbolId>> = Vec::new();
+        let mut repeats = 0;
+        // In order, so that the last of equal rows wins.
+        for chunk in chunks {
+            for (day, rows, listed) in chunk.runs() {
+                let Some(bar) = self.calendar.bar(day).filter(|bar| share.bars.contains(bar)) else {
+                    continue;
+                };
+                symbols.clear();
+                symbols.extend(chunk.bars(ids, &rows, listed));
+                let line = (bar - share.bars.start) * width;
+                // Every bar has a row, so all cells come by here, while they are in the cache.
+                let first = !std::mem::replace(&mut cleared[bar - share.bars.start], true);
+                // Table by table: the rows of a day stay in the cache meanwhile.
+                for (column, cells) in &mut share.columns {
+                    let cells = &mut cells[line..line + width];
+                    if first {
+                        cells.fill(f64::NAN);
+                    }
+                    // A chunk may lack a column that others have.
+                    let values = (column.of)(&chunk.columns).get(rows.clone()).unwrap_or_default();
+                    let repeated = place(&symbols, values, cells)
+                        .map_err(|symbol| self.infinite(column.name, bar, symbol))?;
+                    if column.name == CLOSE.name {
+                        repeats += repeated;
+                    }
+                }
+            }
+        }
+        Ok(repeats)
+    }
+
+    fn infinite(&self, column: &'static str, bar: usize, symbol: SymbolId) -> DataError {
+        let symbol = self.names.sorted[symbol.index()].clone();
+        DataError::Infinite { column, symbol, date: self.calendar.dates[bar] }
+    }
+}
+
+/// Puts the values of some symbols into one row of a table, and counts those that took the place of another one. The
+/// error is a symbol with an infinite value.
+fn place(symbols: &[Option<SymbolId>], values: &[f64], cells: &mut [f64]) -> Result<usize, SymbolId> {
+    let mut repeats = 0;
+    for (symbol, &value) in symbols.iter().zip(values) {
+        let Some(symbol) = *symbol else { continue };
+        let Some(cell) = cells.get_mut(symbol.index()) else { continue };
+        if value.is_infinite() {
+            return Err(symbol);
+        }
+        repeats += usize::from(!cell.is_nan());
+        *cell = value;
+    }
+    Ok(repeats)
+}
+
+/// A column of price rows.
+struct Column {
+    name: &'static str,
+    of: fn(&PriceChunk) -> &[f64],
+}
+
+const CLOSE: Column = Column { name: "close", of: |chunk| &chunk.close };
+const OPEN: Column = Column { name: "open", of: |chunk| &chunk.open };
+const HIGH: Column = Column { name: "high", of: |chunk| &chunk.high };
+const LOW: Column = Column { name: "low", of: |chunk| &chunk.low };
+const VOLUME: Column = Column { name: "volume", of: |chunk| &chunk.volume };
+
+/// Some bars of every price table, the closes first.
+struct Share<'a> {
+    bars: Range<usize>,
+    columns: Vec<(&'static Column, &'a mut [f64])>,
+}

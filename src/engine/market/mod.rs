@@ -1,0 +1,286 @@
+//! Prices and signals as dense tables: one row per bar (trading day), one cell per symbol, bar after bar in
+//! memory, so that everything about one day lies together. Closes are kept the other way round too.
+//!
+//! Shapes and gaps, explained once: bars are the distinct dates of the price rows of the universe, first the
+//! warm-up before `start_date`, then the trading bars. Symbols are numbered in byte order of their names, so
+//! that ascending ids are alphabetical order. A symbol without a bar on a day has NaN in all its cells of that
+//! day; a bar exists if and only if its close is not NaN. Signal tables have a row per *trading* bar and NaN
+//! where there is no number.
+//!
+//! `rows` is what loaders hand over, `calendar` finds days and symbols in it, `fill` and `signals` lay the numbers out,
+//! `panel` is the same for closes alone, without a config. How rows are found in files is not known here; what is
+//! computed from bars lives in `lookback` and `price_signals`.
+
+mod benchmark;
+mod calendar;
+mod fill;
+mod panel;
+mod rows;
+mod signals;
+
+use std::ops::Range;
+
+use chrono::NaiveDate;
+
+use self::benchmark::benchmark_closes;
+use self::calendar::{Calendar, Names};
+use self::fill::{PriceTables, Shape};
+pub use self::panel::PricePanel;
+pub use self::rows::{DataError, PriceChunk, PriceDays, PriceRows, SignalRows};
+use self::signals::SignalTable;
+use super::closes::Closes;
+use super::config::{BacktestConfig, Benchmark, PriceColumn};
+pub use super::symbols::SymbolId;
+use super::table::Table;
+
+/// Dense day-by-symbol tables of one backtest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Market {
+    symbols: Vec<String>,
+    universe: Vec<SymbolId>,
+    dates: Vec<NaiveDate>,
+    first_trading_bar: usize,
+    closes: Closes,
+    /// The other prices; those that the config does not need, or that the rows lack, are not there.
+    open: Table,
+    high: Option<Table>,
+    low: Option<Table>,
+    volume: Option<Table>,
+    exchange: Option<Vec<Option<String>>>,
+    signals: Option<SignalTable>,
+    computes_signals: bool,
+    benchmark: Option<Vec<f64>>,
+    warnings: Vec<String>,
+}
+
+impl Market {
+    /// Makes dense tables of the rows of the universe, from the configured warm-up to `end_date`. Tables that
+    /// the config does not need are not built.
+    ///
+    /// # Errors
+    /// If columns do not fit together, no row of the universe lies in the window, a number is infinite, or the
+    /// benchmark has no prices.
+    pub fn assemble(
+        config: &BacktestConfig,
+        prices: PriceRows,
+        signals: Option<SignalRows>,
+    ) -> Result<Self, DataError> {
+        if !prices.fit_together() {
+            return Err(DataError::Ragged("price"));
+        }
+        if signals.as_ref().is_some_and(|rows| !rows.fit_together()) {
+            return Err(DataError::Ragged("signal"));
+        }
+        let window = (config.start_date, config.end_date);
+        let names = Names::of(&config.universe.symbols, &prices.symbols);
+        let ids = names.ids_of(&prices.symbols);
+        let calendar = Calendar::of(window, config.warmup_bars(), &prices.chunks, &ids)?;
+        let needed = config.price_columns();
+        let mut warnings = prices.warnings.clone();
+
+        let benchmark = match &config.benchmark {
+            Some(Benchmark::Symbol(symbol)) => Some(benchmark_closes(config, &calendar, &prices, symbol)?),
+            Some(Benchmark::EqualWeight) | None => None,
+        };
+        let exchange = (needed.exchange && !prices.exchange.is_empty()).then(|| {
+            let mut by_symbol = vec![None; names.sorted.len()];
+            for (id, exchange) in ids.iter().zip(&prices.exchange) {
+                if let Some(id) = id {
+                    by_symbol[id.index()].clone_from(exchange);
+                }
+            }
+            by_symbol
+        });
+        let shape = Shape { names: &names, calendar: &calendar };
+        let (tables, repeats) = shape.fill(&ids, &prices.chunks, needed)?;
+        // Their numbers are in place; the memory is wanted for the closes by symbol.
+        drop(prices);
+        if repeats > 0 {
+            warnings.push(format!("{repeats} price rows repeat a date and symbol; the last of each counts"));
+        }
+        let signals = signals.and_then(|rows| SignalTable::of(config, &shape, rows, &mut warnings));
+        let PriceTables { close, open, high, low, volume } = tables;
+        let closes = Closes::new(close);
+        for (index, symbol) in names.sorted.iter().enumerate() {
+            if closes.listed(SymbolId::of_index(index)) == closes.bars() {
+                warnings.push(format!("{symbol}: no price row in the window, so it never trades"));
+            }
+        }
+        Ok(Self {
+            symbols: names.sorted,
+            universe: names.in_config_order,
+            first_trading_bar: calendar.first_trading_bar,
+            dates: calendar.dates,
+            closes,
+            open,
+            high,
+            low,
+            volume,
+            exchange,
+            signals,
+            // Signals of its own a config names with all that it reads.
+            computes_signals: config.data.signal_path.is_none(),
+            benchmark,
+            warnings,
+        })
+    }
+
+    /// Names of the symbols, in byte order; [`SymbolId`] is an index into them.
+    pub fn symbols(&self) -> &[String] {
+        &self.symbols
+    }
+
+    /// The name of a symbol.
+    pub fn name(&self, symbol: SymbolId) -> &str {
+        &self.symbols[symbol.index()]
+    }
+
+    /// The id of a name. `None` if the universe lacks it.
+    pub fn symbol(&self, name: &str) -> Option<SymbolId> {
+        self.symbols.binary_search_by(|known| known.as_str().cmp(name)).ok().map(SymbolId::of_index)
+    }
+
+    /// The universe in the order of the config.
+    pub fn universe(&self) -> &[SymbolId] {
+        &self.universe
+    }
+
+    /// Dates of all bars, the warm-up first.
+    pub fn dates(&self) -> &[NaiveDate] {
+        &self.dates
+    }
+
+    /// Index of the first bar on or after `start_date`; bars before it are warm-up.
+    pub fn first_trading_bar(&self) -> usize {
+        self.first_trading_bar
+    }
+
+    /// Number of bars from the first trading bar on; at least 1.
+    pub fn trading_days(&self) -> usize {
+        self.dates.len() - self.first_trading_bar
+    }
+
+    /// First bar of a symbol; the number of bars if it has none.
+    pub(crate) fn listed(&self, symbol: SymbolId) -> usize {
+        self.closes.listed(symbol)
+    }
+
+    /// Closing price; NaN without a bar.
+    pub fn close(&self, bar: usize, symbol: SymbolId) -> f64 {
+        self.closes.get(bar, symbol)
+    }
+
+    /// Closing prices of a symbol on some bars; NaN without a bar.
+    pub(crate) fn closes_of(&self, symbol: SymbolId, bars: Range<usize>) -> &[f64] {
+        self.closes.of(symbol, bars)
+    }
+
+    /// Opening price; NaN without a bar.
+    pub fn open(&self, bar: usize, symbol: SymbolId) -> f64 {
+        self.open.get(bar, symbol.index())
+    }
+
+    /// Highest price; the close where it is missing, NaN without a bar.
+    pub(crate) fn high(&self, bar: usize, symbol: SymbolId) -> f64 {
+        self.or_close(self.high.as_ref(), bar, symbol)
+    }
+
+    /// Lowest price; the close where it is missing, NaN without a bar.
+    pub(crate) fn low(&self, bar: usize, symbol: SymbolId) -> f64 {
+        self.or_close(self.low.as_ref(), bar, symbol)
+    }
+
+    fn or_close(&self, table: Option<&Table>, bar: usize, symbol: SymbolId) -> f64 {
+        let value = table.map_or(f64::NAN, |table| table.get(bar, symbol.index()));
+        if value.is_nan() { self.close(bar, symbol) } else { value }
+    }
+
+    /// A price of a bar; NaN without a bar.
+    pub(crate) fn price(&self, column: PriceColumn, bar: usize, symbol: SymbolId) -> f64 {
+        match column {
+            PriceColumn::Open => self.open(bar, symbol),
+            PriceColumn::High => self.high(bar, symbol),
+            PriceColumn::Low => self.low(bar, symbol),
+            PriceColumn::Close => self.close(bar, symbol),
+        }
+    }
+
+    /// Shares traded; NaN where unknown.
+    pub(crate) fn volume(&self, bar: usize, symbol: SymbolId) -> f64 {
+        self.volume.as_ref().map_or(f64::NAN, |table| table.get(bar, symbol.index()))
+    }
+
+    /// Whether the price table has a column, as far as the config needs it.
+    pub(crate) fn has_price_column(&self, name: &str) -> bool {
+        match name.to_ascii_lowercase().as_str() {
+            "date" | "symbol" | "open" | "close" => true,
+            "high" => self.high.is_some(),
+            "low" => self.low.is_some(),
+            "volume" => self.volume.is_some(),
+            _ => false,
+        }
+    }
+
+    /// All closing prices.
+    pub(crate) fn all_closes(&self) -> &Closes {
+        &self.closes
+    }
+
+    /// Closing prices of a bar, one cell per symbol.
+    pub(crate) fn closes(&self, bar: usize) -> &[f64] {
+        self.closes.on(bar)
+    }
+
+    /// Opening prices of a bar, one cell per symbol.
+    pub(crate) fn opens(&self, bar: usize) -> &[f64] {
+        self.open.row(bar)
+    }
+
+    /// Volumes of a bar, one cell per symbol. `None` if the config does not need them or the table lacks them.
+    pub(crate) fn volumes(&self, bar: usize) -> Option<&[f64]> {
+        self.volume.as_ref().map(|table| table.row(bar))
+    }
+
+    /// Exchange of each symbol. `None` if the config does not need it or the table lacks it.
+    pub(crate) fn exchanges(&self) -> Option<&[Option<String>]> {
+        self.exchange.as_deref()
+    }
+
+    /// Whether the market came with a signal table.
+    pub(crate) fn has_signals(&self) -> bool {
+        self.signals.is_some()
+    }
+
+    /// Whether signal columns that are in no table may be computed from prices.
+    pub(crate) fn computes_signals(&self) -> bool {
+        self.computes_signals
+    }
+
+    /// Position of a signal column, matched without regard to case. `None` if the table lacks it.
+    pub(crate) fn signal_column(&self, name: &str) -> Option<usize> {
+        let columns = &self.signals.as_ref()?.columns;
+        columns.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))
+    }
+
+    /// A signal column on a trading bar, one cell per symbol. Empty without a signal table.
+    pub(crate) fn signals(&self, column: usize, bar: usize) -> &[f64] {
+        let Some(signals) = &self.signals else { return &[] };
+        signals.columns[column].1.row(bar - self.first_trading_bar)
+    }
+
+    /// Whether a symbol has a row in the signal table on a trading bar.
+    pub(crate) fn has_signal_row(&self, bar: usize, symbol: SymbolId) -> bool {
+        let day = bar - self.first_trading_bar;
+        self.signals.as_ref().is_some_and(|signals| signals.rows[day * self.symbols.len() + symbol.index()])
+    }
+
+    /// Closes of the benchmark symbol by trading day, NaN where it has none. `None` without such a benchmark.
+    pub(crate) fn benchmark(&self) -> Option<&[f64]> {
+        self.benchmark.as_deref()
+    }
+
+    /// What the reader of the results should know about the data.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
