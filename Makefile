@@ -53,6 +53,7 @@ $(LINT)/zizmor: infra/lint.txt
 # What 0005 alone may do: it puts back the constraints that it drops, and was applied before there were rows.
 SQUAWK_0005 := require-lock-timeout,require-statement-timeout,prefer-bigint-over-int,ban-drop-constraint,require-concurrent-index-creation
 
+# The Bicep compiler is the one that BICEP names, else `bicep` of the path, else that of `az bicep install`.
 infra-check: $(LINT)/zizmor ## check the Bicep files, workflows, scripts and migrations; needs no network once it is installed
 	cargo infra check
 	$(LINT)/squawk --config migrations/squawk.toml --exclude-path '*/0005_*' migrations/postgres/*.sql

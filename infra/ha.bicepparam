@@ -10,7 +10,10 @@ param environmentName = readEnvironmentVariable('AZURE_ENV_NAME', 'ha')
 param location = readEnvironmentVariable('AZURE_LOCATION', 'westeurope')
 param network = readEnvironmentVariable('BACKTEST_NETWORK', 'private')
 
-param postgresLocation = readEnvironmentVariable('POSTGRES_LOCATION', readEnvironmentVariable('AZURE_LOCATION', 'westeurope'))
+param postgresLocation = readEnvironmentVariable(
+  'POSTGRES_LOCATION',
+  readEnvironmentVariable('AZURE_LOCATION', 'westeurope')
+)
 param postgresServerName = readEnvironmentVariable('POSTGRES_SERVER', '')
 param postgresSku = readEnvironmentVariable('POSTGRES_SKU', '')
 param postgresTier = readEnvironmentVariable('POSTGRES_TIER', '')
@@ -20,13 +23,15 @@ param postgresVersion = readEnvironmentVariable('POSTGRES_VERSION', '17')
 param databaseName = readEnvironmentVariable('POSTGRES_DATABASE', 'backtests')
 param passwordAuth = bool(readEnvironmentVariable('POSTGRES_PASSWORD_AUTH', 'false'))
 param administratorPassword = readEnvironmentVariable('POSTGRES_ADMIN_PASSWORD', '')
-param postgresAdministrators = empty(administratorId) ? [] : [
-  {
-    objectId: administratorId
-    name: readEnvironmentVariable('POSTGRES_ADMIN_NAME', '')
-    type: readEnvironmentVariable('POSTGRES_ADMIN_TYPE', 'User')
-  }
-]
+param postgresAdministrators = empty(administratorId)
+  ? []
+  : [
+      {
+        objectId: administratorId
+        name: readEnvironmentVariable('POSTGRES_ADMIN_NAME', '')
+        type: readEnvironmentVariable('POSTGRES_ADMIN_TYPE', 'User')
+      }
+    ]
 
 // Objects with name, startIpAddress and endIpAddress.
 param firewallRules = json(readEnvironmentVariable('POSTGRES_FIREWALL_RULES', '[]'))

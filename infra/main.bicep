@@ -46,20 +46,9 @@ param postgresSku string = ''
 ])
 param postgresTier string = ''
 
-@description('Storage in GiB; 0 takes the preset. It can grow, never shrink.')
-@allowed([
-  0
-  32
-  64
-  128
-  256
-  512
-  1024
-  2048
-  4096
-  8192
-  16384
-])
+@description('Storage in GiB: 32, 64, 128 and so on to 16384; 0 takes the preset. It can grow, never shrink.')
+@minValue(0)
+@maxValue(16384)
 param postgresStorageGB int = 0
 
 @description('Storage in GiB that the server has by now, because it grows by itself. cargo infra provision finds it out.')
@@ -70,6 +59,7 @@ param postgresStorageFoundGB int = 0
   '15'
   '16'
   '17'
+  '18'
 ])
 param postgresVersion string = '17'
 
@@ -248,15 +238,48 @@ var presets = {
 var preset = presets[size]
 var suffix = uniqueString(subscription().id, environmentName, location)
 var serverSuffix = uniqueString(subscription().id, environmentName)
-var allTags = union({
-  application: 'backtest-functions'
-  environment: environmentName
-  'azd-env-name': environmentName
-}, tags)
+var allTags = union(
+  {
+    application: 'backtest-functions'
+    environment: environmentName
+    'azd-env-name': environmentName
+  },
+  tags
+)
 var isPrivate = network == 'private'
 var ownLake = empty(lakeAccountName)
-var lakeAccount = ownLake ? storage.outputs.dataAccountName : lakeAccountName
-var serverName = empty(postgresServerName) ? toLower('psql-backtests-${environmentName}-${serverSuffix}') : postgresServerName
+var lakeAccount = ownLake ? dataAccountName : lakeAccountName
+var storageSizes = [
+  0
+  32
+  64
+  128
+  256
+  512
+  1024
+  2048
+  4096
+  8192
+  16384
+]
+// A list of allowed values would refuse every parameter file: what they read from a variable is any number to the compiler.
+var storageGB = contains(storageSizes, postgresStorageGB)
+  ? postgresStorageGB
+  : fail('postgresStorageGB is ${postgresStorageGB} and must be 0, 32, 64, 128 and so on to 16384')
+
+// Names that several modules use are made here and not given on by the module that makes the resource: so a plan and a
+// snapshot can tell them before anything exists.
+var identityName = 'id-backtests-${environmentName}'
+var insightsName = 'appi-backtests-${environmentName}'
+var hostAccountName = take('sthost${toLower(replace(environmentName, '-', ''))}${suffix}', 24)
+var dataAccountName = take('stdata${toLower(replace(environmentName, '-', ''))}${suffix}', 24)
+var vaultName = take('kv-${environmentName}-${suffix}', 24)
+var artifactsContainer = 'artifacts'
+var packageContainer = 'releases'
+var runQueue = 'backtest-runs'
+var serverName = empty(postgresServerName)
+  ? toLower('psql-backtests-${environmentName}-${serverSuffix}')
+  : postgresServerName
 var workspaceName = 'log-backtests-${environmentName}'
 var usesPostgres = runStoreMode == 'postgres' || postgresSignals
 
@@ -271,7 +294,7 @@ resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
 module identity 'modules/identity.bicep' = {
   scope: group
   params: {
-    name: 'id-backtests-${environmentName}'
+    name: identityName
     location: location
     tags: allTags
   }
@@ -281,7 +304,7 @@ module monitoring 'modules/monitoring.bicep' = {
   scope: group
   params: {
     workspaceName: workspaceName
-    insightsName: 'appi-backtests-${environmentName}'
+    insightsName: insightsName
     location: location
     tags: allTags
     retentionDays: preset.logDays
@@ -307,7 +330,7 @@ module postgres 'modules/postgres.bicep' = {
     tags: allTags
     skuName: empty(postgresSku) ? preset.sku : postgresSku
     tier: empty(postgresTier) ? preset.tier : postgresTier
-    storageSizeGB: max(postgresStorageGB == 0 ? preset.storageGB : postgresStorageGB, postgresStorageFoundGB)
+    storageSizeGB: max(storageGB == 0 ? preset.storageGB : storageGB, postgresStorageFoundGB)
     version: postgresVersion
     databaseName: databaseName
     backupRetentionDays: preset.backupDays
@@ -331,8 +354,11 @@ module postgres 'modules/postgres.bicep' = {
 module storage 'modules/storage.bicep' = {
   scope: group
   params: {
-    hostAccountName: take('sthost${toLower(replace(environmentName, '-', ''))}${suffix}', 24)
-    dataAccountName: take('stdata${toLower(replace(environmentName, '-', ''))}${suffix}', 24)
+    hostAccountName: hostAccountName
+    dataAccountName: dataAccountName
+    artifactsContainer: artifactsContainer
+    packageContainer: packageContainer
+    runQueue: runQueue
     location: location
     tags: allTags
     skuName: preset.storageSku
@@ -345,7 +371,7 @@ module storage 'modules/storage.bicep' = {
 module keyVault 'modules/keyvault.bicep' = if (passwordAuth) {
   scope: group
   params: {
-    name: take('kv-${environmentName}-${suffix}', 24)
+    name: vaultName
     location: location
     tags: allTags
     publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
@@ -375,14 +401,19 @@ module roles 'modules/rbac.bicep' = {
   scope: group
   params: {
     principalId: identity.outputs.principalId
-    hostAccountName: storage.outputs.hostAccountName
-    dataAccountName: storage.outputs.dataAccountName
-    artifactsContainer: storage.outputs.artifactsContainer
+    hostAccountName: hostAccountName
+    dataAccountName: dataAccountName
+    artifactsContainer: artifactsContainer
     lakeContainer: ownLake ? lakeContainer : ''
-    runQueue: storage.outputs.runQueue
-    insightsName: monitoring.outputs.insightsName
-    vaultName: passwordAuth ? keyVault!.outputs.vaultName : ''
+    runQueue: runQueue
+    insightsName: insightsName
+    vaultName: passwordAuth ? vaultName : ''
   }
+  dependsOn: [
+    monitoring
+    storage
+    keyVault
+  ]
 }
 
 module lakeRole 'modules/lake-role.bicep' = if (!ownLake) {
@@ -401,22 +432,25 @@ module functionApp 'modules/functions.bicep' = {
     planName: 'plan-backtests-${environmentName}'
     location: location
     tags: allTags
-    identityId: identity.outputs.identityId
-    identityName: identity.outputs.identityName
-    identityClientId: identity.outputs.clientId
-    hostAccountName: storage.outputs.hostAccountName
-    packageContainer: storage.outputs.packageContainer
-    runQueue: storage.outputs.runQueue
-    dataAccountName: storage.outputs.dataAccountName
-    artifactsContainer: storage.outputs.artifactsContainer
+    identityName: identityName
+    hostAccountName: hostAccountName
+    packageContainer: packageContainer
+    runQueue: runQueue
+    dataAccountName: dataAccountName
+    artifactsContainer: artifactsContainer
     lakeUrl: 'abfss://${lakeContainer}@${lakeAccount}.dfs.${environment().suffixes.storage}'
-    containerAllowlist: union([
-      storage.outputs.artifactsContainer
-      lakeContainer
-    ], containerAllowlist)
+    containerAllowlist: union(
+      [
+        artifactsContainer
+        lakeContainer
+      ],
+      containerAllowlist
+    )
     insightsConnectionString: monitoring.outputs.insightsConnectionString
-    postgresHost: usesPostgres ? postgres.outputs.host : ''
+    usesPostgres: usesPostgres
+    postgresHost: postgres.outputs.host
     databaseName: databaseName
+    passwordAuth: passwordAuth
     dsnReference: passwordAuth ? keyVault!.outputs.dsnReference : ''
     runStoreMode: runStoreMode
     signalsWriteRequired: signalsWriteRequired
@@ -471,10 +505,12 @@ module budget 'modules/budget.bicep' = if (monthlyBudget > 0 && !empty(alertEmai
 output AZURE_RESOURCE_GROUP string = group.name
 output BACKTEST_APP_NAME string = functionApp.outputs.name
 output BACKTEST_APP_URL string = functionApp.outputs.url
-output BACKTEST_IDENTITY_NAME string = identity.outputs.identityName
+output BACKTEST_IDENTITY_NAME string = identityName
 output BACKTEST_IDENTITY_OBJECT_ID string = identity.outputs.principalId
-output BACKTEST_KEY_VAULT string = passwordAuth ? keyVault!.outputs.vaultName : ''
-output BACKTEST_BUDGET_START string = monthlyBudget > 0 && !empty(alertEmail) ? (empty(budgetStart) ? thisMonth : budgetStart) : ''
+output BACKTEST_KEY_VAULT string = passwordAuth ? vaultName : ''
+output BACKTEST_BUDGET_START string = monthlyBudget > 0 && !empty(alertEmail)
+  ? (empty(budgetStart) ? thisMonth : budgetStart)
+  : ''
 output POSTGRES_SERVER string = serverName
 output POSTGRES_HOST string = postgres.outputs.host
 output POSTGRES_DATABASE string = databaseName

@@ -105,13 +105,13 @@ module identities 'identities.bicep' = {
 }
 
 // Only whole subscriptions have it, and it ends after a year: deploy this file again.
-resource anomalies 'Microsoft.CostManagement/scheduledActions@2023-11-01' = if (!empty(anomalyEmail)) {
+resource anomalies 'Microsoft.CostManagement/scheduledActions@2025-03-01' = if (!empty(anomalyEmail)) {
   name: 'backtests-cost-anomalies'
   kind: 'InsightAlert'
   properties: {
     displayName: 'Unusual costs'
     status: 'Enabled'
-    viewId: '${subscriptionId}/providers/Microsoft.CostManagement/views/ms:DailyAnomalyByResourceGroup'
+    viewId: subscriptionResourceId('Microsoft.CostManagement/views', 'ms:DailyAnomalyByResourceGroup')
     notificationEmail: anomalyEmail
     notification: {
       to: [

@@ -83,71 +83,75 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
   }
 }
 
-resource metricAlerts 'Microsoft.Insights/metricAlerts@2018-03-01' = [for alert in metrics: {
-  name: 'alert-backtests-${environmentName}-postgres-${alert.name}'
-  location: 'global'
-  tags: tags
-  properties: {
-    description: 'Postgres: ${alert.metric}'
-    enabled: true
-    severity: alert.severity
-    scopes: [
-      postgresId
-    ]
-    evaluationFrequency: 'PT5M'
-    windowSize: 'PT15M'
-    autoMitigate: true
-    criteria: {
-      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
-      allOf: [
-        {
-          criterionType: 'StaticThresholdCriterion'
-          name: alert.name
-          metricName: alert.metric
-          metricNamespace: 'Microsoft.DBforPostgreSQL/flexibleServers'
-          operator: alert.operator
-          threshold: alert.threshold
-          timeAggregation: alert.aggregation
-        }
+resource metricAlerts 'Microsoft.Insights/metricAlerts@2026-01-01' = [
+  for alert in metrics: {
+    name: 'alert-backtests-${environmentName}-postgres-${alert.name}'
+    location: 'global'
+    tags: tags
+    properties: {
+      description: 'Postgres: ${alert.metric}'
+      enabled: true
+      severity: alert.severity
+      scopes: [
+        postgresId
       ]
-    }
-    actions: [
-      {
-        actionGroupId: people.id
+      evaluationFrequency: 'PT5M'
+      windowSize: 'PT15M'
+      autoMitigate: true
+      criteria: {
+        'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+        allOf: [
+          {
+            criterionType: 'StaticThresholdCriterion'
+            name: alert.name
+            metricName: alert.metric
+            metricNamespace: 'Microsoft.DBforPostgreSQL/flexibleServers'
+            operator: alert.operator
+            threshold: alert.threshold
+            timeAggregation: alert.aggregation
+          }
+        ]
       }
-    ]
-  }
-}]
-
-resource queryAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for alert in queries: {
-  name: 'alert-backtests-${environmentName}-${alert.name}'
-  location: location
-  tags: tags
-  properties: {
-    displayName: 'Backtests ${environmentName}: ${alert.name}'
-    description: alert.description
-    enabled: true
-    severity: alert.severity
-    scopes: [
-      insightsId
-    ]
-    evaluationFrequency: 'PT15M'
-    windowSize: 'PT15M'
-    autoMitigate: true
-    criteria: {
-      allOf: [
+      actions: [
         {
-          query: alert.query
-          timeAggregation: 'Count'
-          operator: 'GreaterThan'
-          threshold: 0
+          actionGroupId: people.id
         }
       ]
     }
-    actions: {
-      actionGroups: [
-        people.id
+  }
+]
+
+resource queryAlerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
+  for alert in queries: {
+    name: 'alert-backtests-${environmentName}-${alert.name}'
+    location: location
+    tags: tags
+    properties: {
+      displayName: 'Backtests ${environmentName}: ${alert.name}'
+      description: alert.description
+      enabled: true
+      severity: alert.severity
+      scopes: [
+        insightsId
       ]
+      evaluationFrequency: 'PT15M'
+      windowSize: 'PT15M'
+      autoMitigate: true
+      criteria: {
+        allOf: [
+          {
+            query: alert.query
+            timeAggregation: 'Count'
+            operator: 'GreaterThan'
+            threshold: 0
+          }
+        ]
+      }
+      actions: {
+        actionGroups: [
+          people.id
+        ]
+      }
     }
   }
-}]
+]

@@ -19,118 +19,136 @@ var tableZone = 'privatelink.table.${environment().suffixes.storage}'
 var postgresZone = 'privatelink.postgres.database.azure.com'
 var vaultZone = 'privatelink.vaultcore.azure.net'
 
-var vaultEndpoints = empty(vaultId) ? [] : [
-  {
-    name: 'vault'
-    target: vaultId
-    group: 'vault'
-    zone: vaultZone
+var vaultEndpoints = empty(vaultId)
+  ? []
+  : [
+      {
+        name: 'vault'
+        target: vaultId
+        group: 'vault'
+        zone: vaultZone
+      }
+    ]
+var endpoints = concat(
+  [
+    {
+      name: 'postgres'
+      target: postgresId
+      group: 'postgresqlServer'
+      zone: postgresZone
+    }
+    {
+      name: 'host-blob'
+      target: hostAccountId
+      group: 'blob'
+      zone: blobZone
+    }
+    {
+      name: 'host-queue'
+      target: hostAccountId
+      group: 'queue'
+      zone: queueZone
+    }
+    {
+      name: 'host-table'
+      target: hostAccountId
+      group: 'table'
+      zone: tableZone
+    }
+    {
+      name: 'data-blob'
+      target: dataAccountId
+      group: 'blob'
+      zone: blobZone
+    }
+    {
+      name: 'data-dfs'
+      target: dataAccountId
+      group: 'dfs'
+      zone: dfsZone
+    }
+  ],
+  vaultEndpoints
+)
+var zoneNames = concat(
+  [
+    postgresZone
+    blobZone
+    dfsZone
+    queueZone
+    tableZone
+  ],
+  empty(vaultId)
+    ? []
+    : [
+        vaultZone
+      ]
+)
+
+resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
+  for zone in zoneNames: {
+    name: zone
+    location: 'global'
+    tags: tags
   }
 ]
-var endpoints = concat([
-  {
-    name: 'postgres'
-    target: postgresId
-    group: 'postgresqlServer'
-    zone: postgresZone
-  }
-  {
-    name: 'host-blob'
-    target: hostAccountId
-    group: 'blob'
-    zone: blobZone
-  }
-  {
-    name: 'host-queue'
-    target: hostAccountId
-    group: 'queue'
-    zone: queueZone
-  }
-  {
-    name: 'host-table'
-    target: hostAccountId
-    group: 'table'
-    zone: tableZone
-  }
-  {
-    name: 'data-blob'
-    target: dataAccountId
-    group: 'blob'
-    zone: blobZone
-  }
-  {
-    name: 'data-dfs'
-    target: dataAccountId
-    group: 'dfs'
-    zone: dfsZone
-  }
-], vaultEndpoints)
-var zoneNames = concat([
-  postgresZone
-  blobZone
-  dfsZone
-  queueZone
-  tableZone
-], empty(vaultId) ? [] : [
-  vaultZone
-])
 
-resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [for zone in zoneNames: {
-  name: zone
-  location: 'global'
-  tags: tags
-}]
-
-resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [for (zone, index) in zoneNames: {
-  parent: zones[index]
-  name: 'backtests-${environmentName}'
-  location: 'global'
-  tags: tags
-  properties: {
-    registrationEnabled: false
-    virtualNetwork: {
-      id: networkId
+resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [
+  for (zone, index) in zoneNames: {
+    parent: zones[index]
+    name: 'backtests-${environmentName}'
+    location: 'global'
+    tags: tags
+    properties: {
+      registrationEnabled: false
+      virtualNetwork: {
+        id: networkId
+      }
     }
   }
-}]
+]
 
-resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [for endpoint in endpoints: {
-  name: 'pe-backtests-${environmentName}-${endpoint.name}'
-  location: location
-  tags: tags
-  properties: {
-    subnet: {
-      id: subnetId
+resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [
+  for endpoint in endpoints: {
+    name: 'pe-backtests-${environmentName}-${endpoint.name}'
+    location: location
+    tags: tags
+    properties: {
+      subnet: {
+        id: subnetId
+      }
+      privateLinkServiceConnections: [
+        {
+          name: endpoint.name
+          properties: {
+            privateLinkServiceId: endpoint.target
+            groupIds: [
+              endpoint.group
+            ]
+          }
+        }
+      ]
     }
-    privateLinkServiceConnections: [
-      {
-        name: endpoint.name
-        properties: {
-          privateLinkServiceId: endpoint.target
-          groupIds: [
-            endpoint.group
-          ]
-        }
-      }
-    ]
   }
-}]
+]
 
-resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = [for (endpoint, index) in endpoints: {
-  parent: privateEndpoints[index]
-  name: 'default'
-  properties: {
-    privateDnsZoneConfigs: [
-      {
-        name: endpoint.name
-        properties: {
-          privateDnsZoneId: resourceId('Microsoft.Network/privateDnsZones', endpoint.zone)
+resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = [
+  for (endpoint, index) in endpoints: {
+    parent: privateEndpoints[index]
+    name: 'default'
+    properties: {
+      privateDnsZoneConfigs: [
+        {
+          name: endpoint.name
+          properties: {
+            privateDnsZoneId: resourceId('Microsoft.Network/privateDnsZones', endpoint.zone)
+          }
         }
-      }
+      ]
+    }
+    dependsOn: [
+      zones
+      links
     ]
   }
-  dependsOn: [
-    zones
-    links
-  ]
-}]
+]

@@ -4,9 +4,7 @@ param name string
 param planName string
 param location string
 param tags object
-param identityId string
 param identityName string
-param identityClientId string
 param hostAccountName string
 param packageContainer string
 param runQueue string
@@ -16,12 +14,16 @@ param lakeUrl string
 param containerAllowlist array
 param insightsConnectionString string
 
-@description('Empty when nothing is kept in Postgres.')
-param postgresHost string
+@description('Whether anything is kept in Postgres.')
+param usesPostgres bool
 
+param postgresHost string
 param databaseName string
 
-@description('Reference to the connection string in the key vault; empty means that the identity logs in.')
+@description('Whether the app logs in with a password, out of the key vault, and not as its identity.')
+param passwordAuth bool
+
+@description('Reference to the connection string in the key vault.')
 param dsnReference string
 
 param runStoreMode string
@@ -59,20 +61,21 @@ var tableEndpoint = 'https://${hostAccountName}.table.${environment().suffixes.s
 
 // With a token the connection string holds no secret; with a password only the vault has it.
 var tokenDsn = 'postgres://${identityName}@${postgresHost}:5432/${databaseName}?sslmode=verify-full'
-var postgresSettings = empty(postgresHost) ? {} : {
-  POSTGRES_DSN: empty(dsnReference) ? tokenDsn : dsnReference
-  POSTGRES_AUTH: empty(dsnReference) ? 'entra' : ''
-}
 
-var settings = union({
+// The program takes 1 MiB and says so itself; what is far above it would only fill the memory of the host, which answers it
+// with an empty 500.
+var bodyBytesMax = 2 * 1024 * 1024 + 64 * 1024
+
+// An empty setting counts as none.
+var settings = {
   AzureWebJobsStorage__credential: 'managedidentity'
-  AzureWebJobsStorage__clientId: identityClientId
+  AzureWebJobsStorage__clientId: identity.properties.clientId
   AzureWebJobsStorage__blobServiceUri: blobEndpoint
   AzureWebJobsStorage__queueServiceUri: queueEndpoint
   AzureWebJobsStorage__tableServiceUri: tableEndpoint
   APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
-  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
-  AZURE_CLIENT_ID: identityClientId
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'
+  AZURE_CLIENT_ID: identity.properties.clientId
   AZURE_STORAGE_ACCOUNT_NAME: dataAccountName
   BACKTEST_QUEUE: runQueue
   BACKTEST_RUN_STORE_MODE: runStoreMode
@@ -83,6 +86,9 @@ var settings = union({
   BACKTEST_MAX_ATTEMPTS: string(maxAttempts)
   BACKTEST_MAX_REQUESTS: string(maxRequests)
   BACKTEST_RUN_TIMEOUT_SECONDS: string(runTimeoutSeconds)
+  FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: string(bodyBytesMax)
+  POSTGRES_DSN: usesPostgres ? (passwordAuth ? dsnReference : tokenDsn) : ''
+  POSTGRES_AUTH: usesPostgres && !passwordAuth ? 'entra' : ''
   POSTGRES_SIGNALS_WRITE_REQUIRED: signalsWriteRequired ? 'true' : 'false'
   POSTGRES_SIGNALS_VERIFY_COUNTS: signalsVerifyCounts ? 'true' : 'false'
   RANKING_COMPOSITE_STRATEGY_WEIGHTS: strategyWeights
@@ -90,7 +96,11 @@ var settings = union({
   RECONCILE_SCHEDULE: reconcileSchedule
   SIGNAL_SYNC_SCHEDULE: signalSyncSchedule
   RUST_LOG: 'info'
-}, postgresSettings)
+}
+
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: identityName
+}
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: planName
@@ -116,13 +126,13 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   identity: {
     type: 'UserAssigned'
     userAssignedIdentities: {
-      '${identityId}': {}
+      '${identity.id}': {}
     }
   }
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
-    keyVaultReferenceIdentity: identityId
+    keyVaultReferenceIdentity: identity.id
     publicNetworkAccess: publicNetworkAccess
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     outboundVnetRouting: {
@@ -133,12 +143,14 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       scmMinTlsVersion: '1.2'
       ftpsState: 'Disabled'
       http20Enabled: true
-      ipSecurityRestrictions: [for network in callerNetworks: {
-        name: 'callers'
-        action: 'Allow'
-        priority: 100
-        ipAddress: network
-      }]
+      ipSecurityRestrictions: [
+        for network in callerNetworks: {
+          name: 'callers'
+          action: 'Allow'
+          priority: 100
+          ipAddress: network
+        }
+      ]
       ipSecurityRestrictionsDefaultAction: empty(callerNetworks) ? 'Allow' : 'Deny'
       cors: {
         allowedOrigins: corsOrigins
@@ -159,7 +171,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
           value: '${blobEndpoint}/${packageContainer}'
           authentication: {
             type: 'UserAssignedIdentity'
-            userAssignedIdentityResourceId: identityId
+            userAssignedIdentityResourceId: identity.id
           }
         }
       }
@@ -206,20 +218,22 @@ resource signIn 'Microsoft.Web/sites/config@2025-03-01' = {
         '/api/readyz'
       ]
     }
-    identityProviders: empty(authClientId) ? {} : {
-      azureActiveDirectory: {
-        enabled: true
-        registration: {
-          clientId: authClientId
-          openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+    identityProviders: empty(authClientId)
+      ? {}
+      : {
+          azureActiveDirectory: {
+            enabled: true
+            registration: {
+              clientId: authClientId
+              openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+            }
+            validation: {
+              allowedAudiences: [
+                'api://${authClientId}'
+              ]
+            }
+          }
         }
-        validation: {
-          allowedAudiences: [
-            'api://${authClientId}'
-          ]
-        }
-      }
-    }
   }
 }
 

@@ -10,7 +10,4 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' 
   tags: tags
 }
 
-output identityId string = identity.id
-output identityName string = identity.name
-output clientId string = identity.properties.clientId
 output principalId string = identity.properties.principalId

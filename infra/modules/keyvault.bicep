@@ -35,6 +35,8 @@ resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
   }
 }
 
+// The one stable version, 2016-09-01, allows a single setting of another shape for each resource.
+#disable-next-line use-recent-api-versions
 resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: vault
   name: 'to-workspace'
@@ -50,6 +52,5 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 }
 
 output vaultId string = vault.id
-output vaultName string = vault.name
 // What an app setting says instead of the value.
 output dsnReference string = '@Microsoft.KeyVault(SecretUri=${vault.properties.vaultUri}secrets/${dsnName})'

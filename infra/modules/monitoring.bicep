@@ -39,6 +39,5 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
 }
 
 output insightsId string = insights.id
-output insightsName string = insights.name
 // Names the endpoint and the resource; with local authentication off it lets nobody write.
 output insightsConnectionString string = insights.properties.ConnectionString

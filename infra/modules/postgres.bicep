@@ -25,11 +25,8 @@ param allowAzureServices bool
 param workspaceName string
 param deleteLock bool
 
-// Only where they are given: without them an existing server keeps the ones it has.
-var credentials = passwordAuth && !empty(administratorPassword) ? {
-  administratorLogin: administratorLogin
-  administratorLoginPassword: administratorPassword
-} : {}
+// Only where a password is given: without one an existing server keeps the login and password that it has.
+var withPassword = passwordAuth && !empty(administratorPassword)
 
 // The platform's way to say "every address inside Azure"; it is not an address.
 var azureRule = {
@@ -37,9 +34,11 @@ var azureRule = {
   startIpAddress: '0.0.0.0'
   endIpAddress: '0.0.0.0'
 }
-var rules = allowAzureServices ? concat(firewallRules, [
-  azureRule
-]) : firewallRules
+var rules = allowAzureServices
+  ? concat(firewallRules, [
+      azureRule
+    ])
+  : firewallRules
 
 // The platform logs connections by itself. Slow statements are not logged: the platform fixes that they would show
 // the values they were given.
@@ -74,7 +73,7 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01' = {
     name: skuName
     tier: tier
   }
-  properties: union({
+  properties: {
     createMode: 'Default'
     version: version
     authConfig: {
@@ -96,7 +95,9 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01' = {
     network: {
       publicNetworkAccess: publicNetworkAccess
     }
-  }, credentials)
+    administratorLogin: withPassword ? administratorLogin : null
+    administratorLoginPassword: withPassword ? administratorPassword : null
+  }
 }
 
 resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2025-08-01' = {
@@ -109,48 +110,56 @@ resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2025-08-0
 }
 
 @batchSize(1)
-resource firewall 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2025-08-01' = [for rule in rules: {
-  parent: server
-  name: rule.name
-  properties: {
-    startIpAddress: rule.startIpAddress
-    endIpAddress: rule.endIpAddress
+resource firewall 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2025-08-01' = [
+  for rule in rules: {
+    parent: server
+    name: rule.name
+    properties: {
+      startIpAddress: rule.startIpAddress
+      endIpAddress: rule.endIpAddress
+    }
+    dependsOn: [
+      database
+    ]
   }
-  dependsOn: [
-    database
-  ]
-}]
+]
 
 @batchSize(1)
-resource configuration 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2025-08-01' = [for setting in settings: {
-  parent: server
-  name: setting.name
-  properties: {
-    value: setting.value
-    source: 'user-override'
+resource configuration 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2025-08-01' = [
+  for setting in settings: {
+    parent: server
+    name: setting.name
+    properties: {
+      value: setting.value
+      source: 'user-override'
+    }
+    dependsOn: [
+      database
+      firewall
+    ]
   }
-  dependsOn: [
-    database
-    firewall
-  ]
-}]
+]
 
 @batchSize(1)
-resource administrator 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2025-08-01' = [for principal in administrators: {
-  parent: server
-  name: principal.objectId
-  properties: {
-    principalName: principal.name
-    principalType: principal.type
-    tenantId: tenant().tenantId
+resource administrator 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2025-08-01' = [
+  for principal in administrators: {
+    parent: server
+    name: principal.objectId
+    properties: {
+      principalName: principal.name
+      principalType: principal.type
+      tenantId: tenant().tenantId
+    }
+    dependsOn: [
+      database
+      firewall
+      configuration
+    ]
   }
-  dependsOn: [
-    database
-    firewall
-    configuration
-  ]
-}]
+]
 
+// The one stable version, 2016-09-01, allows a single setting of another shape for each resource.
+#disable-next-line use-recent-api-versions
 resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: server
   name: 'to-workspace'

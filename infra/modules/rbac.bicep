@@ -101,25 +101,29 @@ resource hostTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-resource runQueueRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for role in queueRoles: {
-  scope: runs
-  name: guid(runs.id, principalId, role)
-  properties: {
-    principalId: principalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+resource runQueueRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for role in queueRoles: {
+    scope: runs
+    name: guid(runs.id, principalId, role)
+    properties: {
+      principalId: principalId
+      principalType: 'ServicePrincipal'
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+    }
   }
-}]
+]
 
-resource poisonQueueRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for role in queueRoles: {
-  scope: poison
-  name: guid(poison.id, principalId, role)
-  properties: {
-    principalId: principalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+resource poisonQueueRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for role in queueRoles: {
+    scope: poison
+    name: guid(poison.id, principalId, role)
+    properties: {
+      principalId: principalId
+      principalType: 'ServicePrincipal'
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+    }
   }
-}]
+]
 
 resource artifactsRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: artifacts

@@ -3,6 +3,9 @@
 
 param hostAccountName string
 param dataAccountName string
+param artifactsContainer string
+param packageContainer string
+param runQueue string
 param location string
 param tags object
 param skuName string
@@ -18,10 +21,6 @@ param coolAfterDays int = 30
 
 @description('Days until artifacts are removed.')
 param deleteAfterDays int = 365
-
-var artifactsContainerName = 'artifacts'
-var packageContainerName = 'releases'
-var runQueueName = 'backtest-runs'
 
 resource hostAccount 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   name: hostAccountName
@@ -64,7 +63,7 @@ resource hostBlobs 'Microsoft.Storage/storageAccounts/blobServices@2025-06-01' =
 // Nothing ages in here: an instance that starts reads the package, however old it is.
 resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
   parent: hostBlobs
-  name: packageContainerName
+  name: packageContainer
   properties: {
     publicAccess: 'None'
   }
@@ -78,12 +77,12 @@ resource hostQueues 'Microsoft.Storage/storageAccounts/queueServices@2025-06-01'
 // Both queues exist beforehand: the app may then do without the right to make queues.
 resource runs 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-06-01' = {
   parent: hostQueues
-  name: runQueueName
+  name: runQueue
 }
 
 resource poison 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-06-01' = {
   parent: hostQueues
-  name: '${runQueueName}-poison'
+  name: '${runQueue}-poison'
 }
 
 resource dataAccount 'Microsoft.Storage/storageAccounts@2025-06-01' = {
@@ -128,7 +127,7 @@ resource dataBlobs 'Microsoft.Storage/storageAccounts/blobServices@2025-06-01' =
 
 resource artifacts 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
   parent: dataBlobs
-  name: artifactsContainerName
+  name: artifactsContainer
   properties: {
     publicAccess: 'None'
   }
@@ -159,7 +158,7 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06
                 'blockBlob'
               ]
               prefixMatch: [
-                '${artifactsContainerName}/results/'
+                '${artifactsContainer}/results/'
               ]
             }
             actions: {
@@ -192,9 +191,4 @@ resource dataLock 'Microsoft.Authorization/locks@2020-05-01' = if (deleteLock) {
 }
 
 output hostAccountId string = hostAccount.id
-output hostAccountName string = hostAccount.name
 output dataAccountId string = dataAccount.id
-output dataAccountName string = dataAccount.name
-output artifactsContainer string = artifacts.name
-output packageContainer string = packages.name
-output runQueue string = runs.name

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::azure::{Failure, POSTGRES_API, Tools, say};
 
 /// Version of the interface of budgets, as in budget.bicep.
-const BUDGET_API: &str = "2024-08-01";
+pub const BUDGET_API: &str = "2026-06-01";
 
 /// What `az` says of something that is not there, whose group is not, or whose kind the subscription never had.
 const MISSING: [&str; 5] = [

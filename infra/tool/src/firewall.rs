@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::azure::{Failure, POSTGRES_API, Tools, say};
-use crate::provision::{as_administrator, server_path};
+use crate::environment::{as_administrator, server_path};
 use crate::state::State;
 
 /// Name of the rule for every address inside Azure, as in postgres.bicep.

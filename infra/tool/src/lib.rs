@@ -3,9 +3,12 @@
 
 pub mod azure;
 pub mod bicep;
+pub mod catalogue;
 pub mod crosscheck;
 pub mod dropped;
+pub mod environment;
 pub mod existing;
+pub mod files;
 pub mod firewall;
 pub mod gate;
 pub mod handover;
@@ -14,4 +17,5 @@ pub mod provision;
 pub mod rotate;
 pub mod settings;
 pub mod smoke;
+pub mod snapshot;
 pub mod state;

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use infra_tool::azure::{Failure, Tools, say};
-use infra_tool::bicep::{Program, check};
+use infra_tool::bicep::Compiler;
 use infra_tool::crosscheck::{self, Surroundings};
 use infra_tool::package::Packing;
+use infra_tool::snapshot::Snapshot;
 use infra_tool::state::State;
 use infra_tool::{firewall, gate, package, provision, rotate, settings, smoke};
 
@@ -38,8 +39,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check the Bicep files, and that they agree with the functions, the settings, the migrations and the rest.
-    Check,
+    /// Check the Bicep files by their compiler, and that what they deploy agrees with the functions, the settings, the
+    /// migrations and the rest.
+    Check {
+        /// First format the files, and write down what they deploy now.
+        #[arg(long)]
+        write: bool,
+    },
     /// Build the program for the platform and pack the release.
     Package {
         /// Pack this program instead of building one.
@@ -133,7 +139,7 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
     };
     let state = |environment: &str| State::load(&cli.root, environment);
     match &cli.command {
-        Command::Check => check_all(&cli.root)?,
+        Command::Check { write } => check_all(&cli.root, *write)?,
         Command::Package { binary, target, out, any_glibc } => {
             let program = match binary {
                 Some(path) => path.clone(),
@@ -175,16 +181,33 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn check_all(root: &Path) -> Result<(), Box<dyn Error>> {
-    let program = Program::load(root, "infra")?;
-    let mut found = check::check(&program);
-    found.extend(crosscheck::check(&program, &Surroundings::load(root)?));
+fn check_all(root: &Path, write: bool) -> Result<(), Box<dyn Error>> {
+    let compiler = Compiler::find()?;
+    let mut found = Vec::new();
+    match (&compiler, write) {
+        (Some(compiler), true) => compiler.write(root)?,
+        (None, true) => return Err(Failure::new(NO_COMPILER).into()),
+        (None, false) => say(format_args!("skipped: {NO_COMPILER}; the committed snapshots are checked")),
+        (Some(_), false) => {}
+    }
+    if let Some(compiler) = &compiler {
+        let report = compiler.check(root)?;
+        found.extend(report.findings);
+        found.extend(report.template.iter().flat_map(crosscheck::series));
+    }
+    let snapshots = Snapshot::load_all(root)?;
+    found.extend(crosscheck::check(&snapshots, &Surroundings::load(root)?));
     for one in &found {
         say(one);
     }
     if found.is_empty() {
-        say(format_args!("{} files are in order", program.files.len()));
+        let by = if compiler.is_some() { "the files compile, and " } else { "" };
+        say(format_args!("{by}{} snapshots are in order", snapshots.len()));
         return Ok(());
     }
     Err(Failure::new(format!("{} findings", found.len())).into())
 }
+
+/// Why the compiler does not run.
+const NO_COMPILER: &str =
+    "there is no Bicep compiler (the variable BICEP, `bicep` on the path, or `az bicep install`)";

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::azure::{Failure, POSTGRES_API, Refusal, Secret, Server, Tools, mask, private_file, say};
-use crate::bicep::rules::POSTGRES_SKUS;
+use crate::azure::{Failure, POSTGRES_API, Refusal, Secret, Tools, mask, private_file, say};
+use crate::catalogue::POSTGRES_SKUS;
+use crate::environment::{as_administrator, server_path};
 use crate::existing::{self, Existing};
 use crate::handover::HandOver;
 use crate::state::State;
@@ -21,6 +22,9 @@ pub const APP_LOGIN: &str = "backtest_service";
 
 /// Groups that grants are made to; the app's identity is a member of each.
 pub const GROUPS: [&str; 3] = ["backtest_api", "backtest_executor", "ranking_sync"];
+
+/// Sizes of an environment; each has a parameter file of its name.
+pub const SIZES: [&str; 3] = ["dev", "team", "ha"];
 
 /// Outputs of main.bicep.
 pub const OUTPUTS: [&str; 12] = [
@@ -80,7 +84,7 @@ fn dsn_secret(login: &str) -> String {
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Parameter file: dev, team or ha.
-    #[arg(long, default_value = "dev", value_parser = ["dev", "team", "ha"])]
+    #[arg(long, default_value = "dev", value_parser = SIZES)]
     pub size: String,
     /// Name of the environment.
     #[arg(long, env = "AZURE_ENV_NAME")]
@@ -616,30 +620,4 @@ pub fn ready(tools: &Tools, url: &str, times: u32, pause: std::time::Duration) -
         }
     }
     Err(Failure::new(format!("{address} is not ready: {}", words.trim())))
-}
-
-/// Address of the database server in the management interface.
-pub fn server_path(subscription: &str, state: &State) -> Result<String, Failure> {
-    Ok(format!(
-        "/subscriptions/{subscription}/resourceGroups/{}/providers/Microsoft.DBforPostgreSQL/flexibleServers/{}",
-        state.require("AZURE_RESOURCE_GROUP")?,
-        state.require("POSTGRES_SERVER")?
-    ))
-}
-
-/// Address of the app in the management interface.
-pub fn app_path(tools: &Tools, state: &State) -> Result<String, Failure> {
-    Ok(format!(
-        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Web/sites/{}",
-        tools.subscription()?,
-        state.require("AZURE_RESOURCE_GROUP")?,
-        state.require("BACKTEST_APP_NAME")?
-    ))
-}
-
-/// The database of an environment and a connection string of its administrator.
-pub fn as_administrator(tools: &Tools, state: &State) -> Result<(Server, Secret), Failure> {
-    let server = state.server()?;
-    let dsn = server.dsn(&state.require("POSTGRES_ADMIN_NAME")?, &tools.database_token()?);
-    Ok((server, dsn))
 }

@@ -7,9 +7,8 @@
 use std::time::Duration;
 
 use crate::azure::{Failure, Refusal, Secret, Server, Tools, say};
-use crate::provision::{
-    APP_LOGIN, LOGINS, active_slot, app_path, as_administrator, other_slot, ready, set_password, store_dsn,
-};
+use crate::environment::{app_path, as_administrator};
+use crate::provision::{APP_LOGIN, LOGINS, active_slot, other_slot, ready, set_password, store_dsn};
 use crate::state::State;
 
 /// Version of the interface that fetches references to a vault anew, as it is documented.

@@ -59,7 +59,7 @@ pub fn run(tools: &Tools, environment: &str, state: &State, args: &Args) -> Resu
     let needs_connection =
         mode.as_deref() == Some("postgres") || given(&args.signals).as_deref() == Some("true");
     if needs_connection {
-        let names = call("list", &["--query", "[].name"])?;
+        let names = call("list", &["--query", "[?value].name"])?;
         if !names.as_array().is_some_and(|names| names.iter().any(|name| name == "POSTGRES_DSN")) {
             return Err(Failure::new(format!(
                 "{app} has no connection string; `cargo infra provision` gives it back"

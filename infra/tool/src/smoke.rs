@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::azure::{Failure, Secret, Tools, WEB_API, mask, say};
-use crate::provision::{app_path, ready};
+use crate::environment::app_path;
+use crate::provision::ready;
 use crate::state::State;
 
 /// What a person would ask the database after a deployment; each begins with a line that says what it is.

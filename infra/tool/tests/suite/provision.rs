@@ -31,7 +31,7 @@ fn an_environment_from_nothing() {
     az account show --only-show-errors --output json
     az ad signed-in-user show --only-show-errors --output json
     az rest --method get --url /subscriptions/sub-1/resourceGroups/rg-backtests-dev/providers/Microsoft.DBforPostgreSQL/flexibleServers?api-version=2025-08-01 --only-show-errors --output json
-    az rest --method get --url /subscriptions/sub-1/resourceGroups/rg-backtests-dev/providers/Microsoft.Consumption/budgets/budget-backtests-dev?api-version=2024-08-01 --only-show-errors --output json
+    az rest --method get --url /subscriptions/sub-1/resourceGroups/rg-backtests-dev/providers/Microsoft.Consumption/budgets/budget-backtests-dev?api-version=2026-06-01 --only-show-errors --output json
     az deployment sub create --name backtests-dev --location westeurope --parameters PROJECT/infra/dev.bicepparam --only-show-errors --output json
     az account get-access-token --resource-type oss-rdbms --only-show-errors --output json
     backtests migrate up

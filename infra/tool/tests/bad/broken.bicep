@@ -1,4 +1,0 @@
-param location string
-resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
-  name: 'rg'
-  location: location

@@ -1,2 +1,0 @@
-param name string
-var open = { a: 1 b: 2 }
