@@ -51,7 +51,7 @@ impl Snapshot {
 
     /// Names of the resources of a type, each without the names of its parents.
     pub fn names(&self, kind: &str) -> BTreeSet<&str> {
-        self.of(kind).map(|one| one.own_name()).collect()
+        self.of(kind).map(Resource::own_name).collect()
     }
 
     /// Settings of the app; empty if there are none.
