@@ -30,7 +30,7 @@ use crate::work::execute::chain;
 /// Exit codes: 0 done; 1 it did not work; 2 wrong usage or an invalid config; 3 the data cannot be used;
 /// 4 the strategy cannot decide on this data.
 #[derive(Debug, Parser)]
-#[command(name = "backtests", version, max_term_width = 100)]
+#[command(name = "backtests", version = crate::work::ENGINE_VERSION, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -26,8 +26,11 @@ use crate::store::artifacts::ArtifactStore;
 use crate::store::prices::MarketData;
 use crate::store::runs::RunStore;
 
-/// Version of the engine: part of every fingerprint.
-pub const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The engine: version, commit, and `-dirty` where the sources were changed since. Part of every fingerprint.
+pub const ENGINE_VERSION: &str = env!("BACKTESTS_ENGINE");
+
+/// What the program was built for; part of every fingerprint too, since arithmetic libraries differ by target.
+pub const ENGINE_TARGET: &str = env!("BACKTESTS_TARGET");
 
 /// What the verbs work with. Cheap to clone.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{App, ENGINE_VERSION, document, sha256_hex};
+use super::{App, ENGINE_TARGET, ENGINE_VERSION, document, sha256_hex};
 use crate::engine::config::{BacktestConfig, Fault, Symbols};
 use crate::metrics;
 use crate::run::{Run, RunId, Submission};
@@ -119,9 +119,10 @@ pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitErro
     }
 }
 
-/// Equal fingerprints mean equal artifacts.
+/// SHA-256 over what a result is a fact about: the effective config, the identity of the data and the engine. Equal
+/// fingerprints mean equal results.
 pub fn fingerprint(config_sha256: &str, data_versions: &Value) -> String {
     sha256_hex(document::canonical(&json!({
-        "config": config_sha256, "data": data_versions, "engine": ENGINE_VERSION,
+        "config": config_sha256, "data": data_versions, "engine": ENGINE_VERSION, "target": ENGINE_TARGET,
     })))
 }

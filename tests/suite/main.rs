@@ -78,5 +78,8 @@ mod report_page;
 /// The commands, as a person gives them.
 mod commands;
 
+/// What a result came from, and digests that equal results share.
+mod trust;
+
 /// What a linter cannot see.
 mod tidy;

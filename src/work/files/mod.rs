@@ -161,15 +161,34 @@ fn record_files(files: &mut Files, facts: &Facts<'_>, outcome: &Outcome) -> Resu
     Ok(())
 }
 
+/// Files that hold the run's id or what was read, so that they differ between two runs of the same fingerprint.
+const NAMING_THE_RUN: [&str; 5] =
+    ["config.resolved.json", "config.parquet", "summary.json", "summary.parquet", "report.html"];
+
+/// SHA-256 of the results: over `name<tab>sha256<newline>`, sorted by name, of the files that do not name the run. Two runs
+/// with equal results have equal digests, whatever their ids.
+fn results_sha256<'f>(digests: impl Iterator<Item = (&'f str, &'f str)>) -> String {
+    let mut lines: Vec<String> = digests
+        .filter(|(name, _)| !NAMING_THE_RUN.contains(name))
+        .map(|(name, digest)| format!("{name}\t{digest}\n"))
+        .collect();
+    lines.sort_unstable();
+    sha256_hex(lines.concat())
+}
+
 /// The manifest of `files`; its bytes are what the row's hash proves.
 pub fn manifest(facts: &Facts<'_>, files: &[Artifact]) -> Result<Artifact, FilesError> {
+    let digests: Vec<String> = files.par_iter().map(|file| sha256_hex(&file.content)).collect();
+    let results =
+        results_sha256(files.iter().map(|file| file.name.as_str()).zip(digests.iter().map(String::as_str)));
     let listed: Vec<Value> = files
         .iter()
-        .map(|file| {
+        .zip(&digests)
+        .map(|(file, digest)| {
             json!({
                 "name": file.name,
                 "size_bytes": file.content.len(),
-                "sha256": sha256_hex(&file.content),
+                "sha256": digest,
                 "content_type": content_type(&file.name),
             })
         })
@@ -180,6 +199,7 @@ pub fn manifest(facts: &Facts<'_>, files: &[Artifact]) -> Result<Artifact, Files
         "engine_version": ENGINE_VERSION,
         "config_sha256": facts.config_sha256,
         "data_versions": facts.data_versions,
+        "results_sha256": results,
         "artifacts": listed,
     });
     Ok(Artifact { name: MANIFEST.to_owned(), content: pretty(&manifest)? })
