@@ -25,6 +25,7 @@ step "is it there, and what does it answer"
 call "$api/healthz"
 call "$api/readyz"
 call "$api/openapi.json" -o /dev/null
+call "$api/config.schema.json" -o /dev/null
 
 step "check a config: nothing is stored"
 call "$api/backtests/validate" -H 'Content-Type: application/yaml' --data-binary @examples/momentum.yaml

@@ -1,53 +1,64 @@
 //! `POST /api/backtests/{run_id}/cancel`: a queued run ends at once, a running one is asked to stop.
 
-use warp::Filter;
-use warp::filters::BoxedFilter;
 use warp::http::header::RETRY_AFTER;
 
-use super::call::{Call, call, unknown_run};
-use super::record::{POLL_SECONDS, RunRecord, record};
+use super::call::{Call, RUN_ID, unknown_run};
+use super::function::{Answer, Content, Function, Method, Operation};
+use super::parameter::Header;
+use super::record::{POLL_SECONDS, RETRY_AFTER_POLL, RunRecord, record};
 use super::reply::{Code, Refusal, Reply};
+use super::schema::Shape;
 use super::status::{etag, find};
 use super::submit::caller;
 use crate::metrics;
-use crate::run::{RunId, Status};
+use crate::run::Status;
 use crate::store::runs::Cancel;
 use crate::work::App;
 
-pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
-    let route = warp::path!("api" / "backtests" / String / "cancel")
-        .and(warp::post())
-        .and(call())
-        .map(|run_id: String, call: Call| call.with("run_id", &run_id));
-    super::plain("cancel", app, route, answer)
-}
+pub(super) const FUNCTION: Function = Function::http("cancel", "backtests/{run_id}/cancel", &[&CANCEL_RUN]);
 
-/// Cancel a run
-///
-/// A queued run ends at once; a running one is asked to stop. With `If-Match`, only if the run is as the caller saw it.
-#[utoipa::path(
-    post, path = "/api/backtests/{run_id}/cancel", operation_id = "cancel", tag = "runs",
-    params(("run_id" = RunId, Path, description = "The run"), ("If-Match" = Option<String>, Header, description = "`ETag` of the run record as it was seen")),
-    responses(
-        (status = 200, description = "It is canceled", body = RunRecord),
-        (status = 202, description = "Its executor was asked to stop", body = RunRecord,
-            headers(("Retry-After" = u64, description = "Seconds until it is worth looking"))),
-    ),
-)]
-pub(super) async fn answer(app: App, call: Call) -> Reply {
-    match cancel(&app, &call).await {
-        Ok(reply) => reply,
-        Err(refusal) => *refusal,
-    }
-}
+const CANCEL_RUN: Operation = Operation {
+    id: "cancelRun",
+    method: Method::Post,
+    path: "backtests/{run_id}/cancel",
+    tag: "runs",
+    summary: "Cancel a run",
+    description: "A queued run ends at once; a running one is asked to stop. With `If-Match`, only if the run is as the \
+                  caller saw it.",
+    parameters: &[&RUN_ID, &IF_MATCH],
+    bodies: &[],
+    answers: &[
+        Answer::document(200, "It is canceled", &[Content::json(Shape::of::<RunRecord<'_>>())]),
+        Answer::document(
+            202,
+            "Its executor was asked to stop",
+            &[Content::json(Shape::of::<RunRecord<'_>>())],
+        )
+        .with(&[RETRY_AFTER_POLL]),
+    ],
+    refusals: &[
+        Code::InvalidParameter,
+        Code::RunNotFound,
+        Code::RunFinished,
+        Code::PreconditionFailed,
+        Code::StoreUnavailable,
+    ],
+    handler: |app, call| Box::pin(cancel(app, call)),
+};
 
-async fn cancel(app: &App, call: &Call) -> Result<Reply, Refusal> {
-    call.parameters(&[]).check()?;
+const IF_MATCH: Header = Header {
+    name: "If-Match",
+    description: "`ETag` of the run record as it was seen; a weak tag matches nothing",
+    length: None,
+};
+
+async fn cancel(app: App, call: Call) -> Result<Reply, Refusal> {
+    call.query().check()?;
     let id = call.run_id()?;
     if call.deciding_header("If-Match")?.is_some() {
-        call.must_match(&etag(&record(&find(app, call).await?)))?;
+        call.must_match(&etag(&record(&find(&app, &call).await?)))?;
     }
-    let actor = caller(call).unwrap_or_else(|| "api".to_owned());
+    let actor = caller(&call).unwrap_or_else(|| "api".to_owned());
     Ok(match app.runs.request_cancel(&id, &actor).await {
         Ok(Cancel::Canceled(run)) => {
             metrics::RUNS_ENDED.one(Status::Canceled.as_str());

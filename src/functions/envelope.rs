@@ -1,20 +1,16 @@
 //! The host's other way to call: `POST /<function>` with `Data` and `Metadata`, answered with `Outputs`. Decoding
 //! is liberal, because the host encodes some values twice; the answer is always a JSON object.
 
-use std::collections::HashMap;
-use std::future::Future;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
-use futures_util::TryStreamExt;
+use bytes::{Buf, Bytes};
+use futures_util::{Stream, TryStreamExt};
 use serde_json::{Map, Value, json};
-use warp::Filter;
-use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, HeaderName, HeaderValue, Response as HttpResponse, StatusCode};
 use warp::reply::Response;
 
-use super::call::{Call, collect, invocation_of};
+use super::call::{self, BODY_MAX, Call, Message, collect, invocation_of};
+use super::function::{Function, Trigger, TriggerHandler, filled};
 use super::reply::{Body, Code, Reply};
 use crate::metrics;
 use crate::run::Wake;
@@ -25,11 +21,15 @@ use crate::work::execute::chain;
 const ENVELOPE_MAX: usize = 16 * 1024 * 1024;
 
 /// Name of the trigger binding of all HTTP functions.
-const REQUEST: &str = "req";
+pub(super) const REQUEST: &str = "req";
 /// Name of the output binding of all HTTP functions.
-const RESPONSE: &str = "res";
+pub(super) const RESPONSE: &str = "res";
+/// Name of the trigger binding of all queue functions.
+pub(super) const RUN: &str = "run";
+/// Name of the trigger binding of all timer functions.
+pub(super) const TIMER: &str = "timer";
 /// Name of the queue output binding of all functions that have one.
-const RUNS: &str = "runs";
+pub(super) const RUNS: &str = "runs";
 
 /// What a queue or timer function is given.
 pub(super) struct Triggered {
@@ -47,93 +47,84 @@ pub(super) enum Outcome {
     Again(String),
 }
 
-/// The envelope route of an HTTP function.
-pub(super) fn http<A, Fut>(function: &'static str, app: &App, answer: A) -> BoxedFilter<(Response,)>
-where
-    A: Fn(App, Call) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Reply> + Send + 'static,
-{
-    let app = app.clone();
-    envelope(function)
-        .then(move |headers: HeaderMap, body: Enveloped| {
-            let (app, answer) = (app.clone(), answer.clone());
-            async move {
-                let invocation = invocation_of(&headers);
-                let call = match &body {
-                    Enveloped::Whole(body) => request(body, invocation.clone()),
-                    Enveloped::TooLarge => Some(Call::too_large(invocation.clone())),
-                    Enveloped::Broken => None,
-                };
-                let reply = match call {
-                    Some(call) => {
-                        let is_head = call.is_head;
-                        let answer = super::admitted(function, app, call, answer);
-                        let reply = super::invoked(function, invocation, answer).await;
-                        if is_head { reply.without_body() } else { reply }
-                    }
-                    None => {
-                        Reply::problem(Code::MalformedRequest, "this is no envelope of the Functions host")
-                    }
-                };
-                enveloped(reply).await
-            }
-        })
-        .boxed()
+/// The answer to an envelope.
+pub(super) async fn answer<B: Buf>(
+    function: &'static Function,
+    app: App,
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Response {
+    let invocation = invocation_of(headers);
+    let body = call::Body::of(collect(body, ENVELOPE_MAX).await);
+    match &function.trigger {
+        Trigger::Http { route, .. } => {
+            let reply = http(function, route, app, body, invocation).await;
+            enveloped(reply).await
+        }
+        Trigger::Queue { handler, .. } | Trigger::Timer { handler, .. } => {
+            let data = match &body {
+                call::Body::Whole(body) => data(body).unwrap_or_default(),
+                call::Body::TooLarge | call::Body::Broken => Map::new(),
+            };
+            triggered(function.name, *handler, app, Triggered { invocation, data }).await
+        }
+    }
 }
 
-/// The route of a queue or timer function.
-pub(super) fn trigger<A, Fut>(function: &'static str, app: &App, answer: A) -> BoxedFilter<(Response,)>
-where
-    A: Fn(App, Triggered) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Outcome> + Send + 'static,
-{
-    let app = app.clone();
-    envelope(function)
-        .then(move |headers: HeaderMap, body: Enveloped| {
-            let (app, answer) = (app.clone(), answer.clone());
-            async move {
-                let invocation = invocation_of(&headers);
-                let data = match &body {
-                    Enveloped::Whole(body) => data(body).unwrap_or_default(),
-                    Enveloped::TooLarge | Enveloped::Broken => Map::new(),
-                };
-                let answer = answer(app, Triggered { invocation: invocation.clone(), data });
-                // The same guard as for HTTP functions: one span, one answer, also after a panic.
-                let reply = super::invoked(function, invocation, async {
-                    match answer.await {
-                        Outcome::Done(messages) => Reply::ok(json!({})).announcing(messages),
-                        Outcome::Again(why) => Reply::problem(Code::StoreUnavailable, why),
-                    }
-                })
-                .await;
-                if reply.status.is_success() {
-                    object(StatusCode::OK, &json!({ "Outputs": messages(&reply.announce) }))
-                } else {
-                    reply.into_plain()
-                }
-            }
-        })
-        .boxed()
+/// Answers the request inside an envelope.
+async fn http(
+    function: &'static Function,
+    route: &str,
+    app: App,
+    body: call::Body,
+    invocation: String,
+) -> Reply {
+    let data = match &body {
+        call::Body::Whole(body) => data(body).and_then(|mut data| data.remove(REQUEST)),
+        // Longer than any lawful body makes it.
+        call::Body::TooLarge => {
+            return Reply::body_too_large(BODY_MAX).naming(&invocation);
+        }
+        call::Body::Broken => None,
+    };
+    let Some(request) = data else {
+        return Reply::problem(Code::MalformedRequest, "this is not an envelope of the Functions host")
+            .naming(&invocation);
+    };
+    let no_values = Map::new();
+    let path = filled(route, request.get("Params").and_then(Value::as_object).unwrap_or(&no_values));
+    let method = request.get("Method").and_then(Value::as_str);
+    // One that does not say has the method of the function.
+    let method = method.or_else(|| Some(*function.operations().first()?.method.names().first()?));
+    let message = message_of(&request, invocation);
+    let is_head = message.is_head;
+    let reply = match super::find_in(function, method.unwrap_or_default(), &path) {
+        Some((operation, placeholders)) => {
+            super::handle(app, function, Call { operation, placeholders, message }).await
+        }
+        None => {
+            Reply::problem(Code::NotFound, "there is nothing at this address").naming(&message.invocation)
+        }
+    };
+    if is_head { reply.without_body() } else { reply }
 }
 
-/// An envelope as it arrived.
-enum Enveloped {
-    Whole(Bytes),
-    TooLarge,
-    Broken,
-}
-
-fn envelope(function: &'static str) -> BoxedFilter<(HeaderMap, Enveloped)> {
-    warp::path(function)
-        .and(warp::path::end())
-        .and(warp::post())
-        .and(warp::header::headers_cloned())
-        .and(warp::body::stream().then(async |body| match collect(body, ENVELOPE_MAX).await {
-            Ok(Some(body)) => Enveloped::Whole(body),
-            Ok(None) => Enveloped::TooLarge,
-            Err(_) => Enveloped::Broken,
-        }))
-        .boxed()
+/// Does what a message or a schedule asks for.
+async fn triggered(function: &'static str, handler: TriggerHandler, app: App, call: Triggered) -> Response {
+    let invocation = call.invocation.clone();
+    // The same guard as for HTTP functions: one span, one answer, also after a panic.
+    let reply = super::guarded(function, &invocation, async {
+        match handler(app, call).await {
+            Outcome::Done(messages) => Reply::ok(json!({})).announcing(messages),
+            Outcome::Again(why) => Reply::problem(Code::StoreUnavailable, why),
+        }
+    })
+    .await;
+    if reply.status.is_success() {
+        object(StatusCode::OK, &json!({ "Outputs": messages(&reply.announce) }))
+    } else {
+        reply.into_plain()
+    }
 }
 
 fn data(body: &[u8]) -> Option<Map<String, Value>> {
@@ -143,9 +134,8 @@ fn data(body: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
-/// The HTTP request inside an envelope.
-fn request(body: &[u8], invocation: String) -> Option<Call> {
-    let request = data(body)?.remove(REQUEST)?;
+/// What the request inside an envelope brings beside path and method.
+fn message_of(request: &Value, invocation: String) -> Message {
     let mut headers = HeaderMap::new();
     for (name, values) in request.get("Headers").and_then(Value::as_object).into_iter().flatten() {
         let values = values.as_array().map_or(std::slice::from_ref(values), Vec::as_slice);
@@ -159,14 +149,6 @@ fn request(body: &[u8], invocation: String) -> Option<Call> {
         }
     }
     let query = texts(request.get("Query"));
-    let mut params = HashMap::new();
-    for (name, value) in texts(request.get("Params")) {
-        for known in ["run_id", "result", "probe", "view"] {
-            if name == known {
-                params.insert(known, value.clone());
-            }
-        }
-    }
     let media = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let binary = media.starts_with("application/octet-stream") || media.starts_with("multipart/");
     let body = match request.get("Body") {
@@ -175,8 +157,9 @@ fn request(body: &[u8], invocation: String) -> Option<Call> {
         Some(Value::Null) | None => Bytes::new(),
         Some(other) => Bytes::from(other.to_string()),
     };
+    let body = if body.len() > BODY_MAX { call::Body::TooLarge } else { call::Body::Whole(body) };
     let is_head = request.get("Method").is_some_and(|method| method == "HEAD");
-    Some(Call::enveloped(is_head, params, query, headers, body, invocation))
+    Message { invocation, is_head, query, headers, body, is_enveloped: true }
 }
 
 fn texts(object: Option<&Value>) -> Vec<(String, String)> {

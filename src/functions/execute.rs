@@ -1,16 +1,20 @@
 //! Queue trigger: a message wakes us. First the rows say what else is overdue, then the named run is executed if
 //! it can be claimed. A message that makes no sense is dropped, because it never will.
 
-use super::envelope::{Outcome, Triggered, message};
+use super::envelope::{Outcome, RUN, Triggered, message};
+use super::function::{Function, QUEUE, Trigger};
 use crate::metrics;
 use crate::run::RunId;
 use crate::work::execute::{chain, execute};
 use crate::work::{App, reconcile};
 
-/// Name of the trigger binding.
-const RUN: &str = "run";
+pub(super) const FUNCTION: Function = Function {
+    name: "execute",
+    trigger: Trigger::Queue { queue: QUEUE, handler: |app, call| Box::pin(executed(app, call)) },
+    announces: true,
+};
 
-pub(super) async fn answer(app: App, call: Triggered) -> Outcome {
+async fn executed(app: App, call: Triggered) -> Outcome {
     let Some(id) = run_id(&call) else {
         metrics::DROPPED.one("malformed");
         tracing::warn!("dropped a message that names no run");

@@ -3,12 +3,22 @@
 
 use super::envelope::{Outcome, Triggered};
 use super::execute::run_id;
+use super::function::{Function, Trigger};
 use crate::metrics;
 use crate::run::Reason;
 use crate::work::App;
 use crate::work::execute::chain;
 
-pub(super) async fn answer(app: App, call: Triggered) -> Outcome {
+pub(super) const FUNCTION: Function = Function {
+    name: "execute_poison",
+    trigger: Trigger::Queue {
+        queue: "%BACKTEST_QUEUE%-poison",
+        handler: |app, call| Box::pin(given_up(app, call)),
+    },
+    announces: false,
+};
+
+async fn given_up(app: App, call: Triggered) -> Outcome {
     let Some(id) = run_id(&call) else {
         tracing::warn!("dropped a poisoned message that names no run");
         return Outcome::Done(Vec::new());

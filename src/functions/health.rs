@@ -2,25 +2,47 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use warp::Filter;
-use warp::filters::BoxedFilter;
 
-use super::call::{Call, call, reads};
+use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation};
 use super::reply::Reply;
+use super::schema::Shape;
 use crate::work::App;
 use crate::work::execute::chain;
 
-pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
-    let live = warp::path!("api" / "healthz").map(|| "healthz");
-    let ready = warp::path!("api" / "readyz").map(|| "readyz");
-    let route = live
-        .or(ready)
-        .unify()
-        .and(reads())
-        .and(call())
-        .map(|probe: &str, call: Call| call.with("probe", probe));
-    super::plain("health", app, route, answer)
-}
+pub(super) const FUNCTION: Function =
+    Function::anonymous("health", "{probe:regex(^(healthz|readyz)$)}", &[&GET_HEALTH, &GET_READINESS]);
+
+const GET_HEALTH: Operation = Operation {
+    id: "getHealth",
+    method: Method::Get,
+    path: "healthz",
+    tag: "service",
+    summary: "Whether the process lives",
+    description: "",
+    parameters: &[],
+    bodies: &[],
+    answers: &[Answer::document(200, "It does", &[Content::json(Shape::of::<Health>())])],
+    refusals: &[],
+    handler: |_, _| Box::pin(async { Ok(Reply::ok(&Health { status: "ok" })) }),
+};
+
+const GET_READINESS: Operation = Operation {
+    id: "getReadiness",
+    method: Method::Get,
+    path: "readyz",
+    tag: "service",
+    summary: "Whether the service can do its work",
+    description: "",
+    parameters: &[],
+    bodies: &[],
+    answers: &[
+        Answer::document(200, "It can", &[Content::json(Shape::of::<Readiness>())]),
+        Answer::document(503, "A part is not there", &[Content::json(Shape::of::<Readiness>())])
+            .with(&[AnswerHeader::whole("Retry-After", "Seconds until another try is worth it")]),
+    ],
+    refusals: &[],
+    handler: |app, _| Box::pin(async move { Ok(ready(&app).await) }),
+};
 
 /// Whether the process lives.
 #[derive(Serialize, ToSchema)]
@@ -76,28 +98,6 @@ struct ArtifactStorePart {
     message: Option<String>,
 }
 
-pub(super) async fn answer(app: App, call: Call) -> Reply {
-    if call.params.get("probe").is_some_and(|probe| probe == "healthz") { live() } else { ready(&app).await }
-}
-
-/// Whether the process lives
-#[utoipa::path(
-    get, path = "/api/healthz", operation_id = "healthz", tag = "service", security(()),
-    responses((status = 200, description = "It does", body = Health)),
-)]
-fn live() -> Reply {
-    Reply::ok(&Health { status: "ok" })
-}
-
-/// Whether the service can do its work
-#[utoipa::path(
-    get, path = "/api/readyz", operation_id = "readyz", tag = "service", security(()),
-    responses(
-        (status = 200, description = "It can", body = Readiness),
-        (status = 503, description = "A part is not there", body = Readiness,
-            headers(("Retry-After" = u64, description = "Seconds until another try is worth it"))),
-    ),
-)]
 async fn ready(app: &App) -> Reply {
     let (runs, artifacts) = tokio::join!(app.runs.ping(), app.artifacts.ping());
     let ready = runs.is_ok() && artifacts.is_ok();

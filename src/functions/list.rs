@@ -6,27 +6,57 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use chrono::Datelike as _;
 use serde::Serialize;
 use serde_json::json;
+use unicode_normalization::UnicodeNormalization as _;
 use utoipa::ToSchema;
-use warp::Filter;
-use warp::filters::BoxedFilter;
 use warp::http::header::LINK;
 
-use super::call::{Call, call, reads};
+use super::call::Call;
+use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation};
+use super::parameter::{Moment, Text, Texts, Whole};
 use super::record::{RunRecord, record};
-use super::reply::{Refusal, Reply};
+use super::reply::{Code, Refusal, Reply};
+use super::schema::Shape;
 use crate::clock::Timestamp;
 use crate::run::Status;
 use crate::store::runs::{ListQuery, Position};
 use crate::work::{App, sha256_hex};
 
-const LIMIT_DEFAULT: usize = 50;
-const LIMIT_MAX: usize = 500;
-const PARAMETERS: [&str; 7] =
-    ["status", "q", "submitted_after", "submitted_before", "submitted_by", "limit", "cursor"];
+pub(super) const FUNCTION: Function = Function::http("list", "backtests", &[&LIST_RUNS]);
 
-pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
-    super::plain("list", app, warp::path!("api" / "backtests").and(reads()).and(call()), answer)
-}
+const LIST_RUNS: Operation = Operation {
+    id: "listRuns",
+    method: Method::Get,
+    path: "backtests",
+    tag: "runs",
+    summary: "List runs, newest first",
+    description: "",
+    parameters: &[&STATUS, &Q, &SUBMITTED_AFTER, &SUBMITTED_BEFORE, &SUBMITTED_BY, &LIMIT, &CURSOR],
+    bodies: &[],
+    answers: &[Answer::document(
+        200,
+        "A page of runs. `Link: rel=\"next\"` leads to the next.",
+        &[Content::json(Shape::of::<RunPage<'_>>())],
+    )
+    .with(&[AnswerHeader::text("Link", "Address of the next page, unless this is the last")])],
+    refusals: &[Code::InvalidParameter, Code::StoreUnavailable],
+    handler: |app, call| Box::pin(list(app, call)),
+};
+
+const STATUS: Texts = Texts {
+    name: "status",
+    description: "Only runs in these states; may be repeated or joined by commas",
+    item: Shape::of::<Status>(),
+};
+const Q: Text =
+    Text { name: "q", description: "Only runs whose id or name holds this text, whatever its case" };
+const SUBMITTED_AFTER: Moment =
+    Moment { name: "submitted_after", description: "Only runs submitted after this moment" };
+const SUBMITTED_BEFORE: Moment =
+    Moment { name: "submitted_before", description: "Only runs submitted before this moment" };
+const SUBMITTED_BY: Text = Text { name: "submitted_by", description: "Only runs of exactly this caller" };
+const LIMIT: Whole = Whole { name: "limit", description: "Runs of a page", default: 50, allowed: 1..=500 };
+const CURSOR: Text =
+    Text { name: "cursor", description: "`next_cursor` of the page before; belongs to the same filters" };
 
 /// A page of runs.
 #[derive(Serialize, ToSchema)]
@@ -37,58 +67,37 @@ pub(super) struct RunPage<'a> {
     next_cursor: Option<&'a str>,
 }
 
-/// List runs, newest first
-#[utoipa::path(
-    get, path = "/api/backtests", operation_id = "list", tag = "runs",
-    params(
-        ("status" = Option<Vec<Status>>, Query, description = "Only runs in these states; may be repeated or joined by commas", style = Form, explode),
-        ("q" = Option<String>, Query, description = "Only runs whose id or name holds this text, whatever its case"),
-        ("submitted_after" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Only runs submitted after this moment"),
-        ("submitted_before" = Option<chrono::DateTime<chrono::Utc>>, Query, description = "Only runs submitted before this moment"),
-        ("submitted_by" = Option<String>, Query, description = "Only runs of exactly this caller"),
-        ("limit" = Option<usize>, Query, description = "Runs of a page; 50 without it", minimum = 1, maximum = 500),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; belongs to the same filters"),
-    ),
-    responses((status = 200, description = "A page of runs. `Link: rel=\"next\"` leads to the next.", body = RunPage,
-        headers(("Link" = String, description = "Address of the next page, unless this is the last")))),
-)]
-pub(super) async fn answer(app: App, call: Call) -> Reply {
-    let (query, filters) = match query(&call) {
-        Ok(query) => query,
-        Err(refusal) => return *refusal,
-    };
-    let page = match app.runs.list(&query).await {
-        Ok(page) => page,
-        Err(error) => return Reply::store(&error),
-    };
+async fn list(app: App, call: Call) -> Result<Reply, Refusal> {
+    let (query, filters) = query(&call)?;
+    let page = app.runs.list(&query).await.map_err(|error| Reply::store(&error))?;
     let cursor = page.next.map(|position| write_cursor(&position, &filters));
     let runs = page.runs.iter().map(record).collect();
     let reply = Reply::ok(&RunPage { runs, next_cursor: cursor.as_deref() });
-    match cursor {
+    Ok(match cursor {
         Some(cursor) => {
             let next = next_page(&call, &cursor);
             reply.with(LINK, &format!("</api/backtests?{next}>; rel=\"next\""))
         }
         None => reply,
-    }
+    })
 }
 
 /// The query and a digest of its filters, to which a cursor is bound.
 fn query(call: &Call) -> Result<(ListQuery, String), Refusal> {
-    let mut parameters = call.parameters(&PARAMETERS);
+    let mut asked = call.query();
     let mut query = ListQuery::default();
-    for text in parameters.texts("status") {
+    for text in STATUS.read(&asked) {
         match text.parse() {
             Ok(status) => query.statuses.push(status),
-            Err(error) => parameters.fault("status", format!("{error}, not '{text}'")),
+            Err(error) => asked.fault(STATUS.name, format!("{error}, not '{text}'")),
         }
     }
-    let named = |text: &&str| !text.is_empty();
-    query.text = parameters.text("q").filter(named).map(str::to_owned);
-    query.submitted_by = parameters.text("submitted_by").filter(named).map(str::to_owned);
-    query.submitted_after = parameters.time("submitted_after");
-    query.submitted_before = parameters.time("submitted_before");
-    query.limit = parameters.whole("limit", LIMIT_DEFAULT, 1..=LIMIT_MAX);
+    // Names are kept composed, whichever way a keyboard or a file system writes an accent.
+    query.text = Q.read(&mut asked).map(|text| text.nfc().collect());
+    query.submitted_by = SUBMITTED_BY.read(&mut asked).map(str::to_owned);
+    query.submitted_after = SUBMITTED_AFTER.read(&mut asked);
+    query.submitted_before = SUBMITTED_BEFORE.read(&mut asked);
+    query.limit = LIMIT.read(&mut asked);
     let filters = json!([
         query.statuses,
         query.text,
@@ -97,13 +106,13 @@ fn query(call: &Call) -> Result<(ListQuery, String), Refusal> {
         query.submitted_by
     ]);
     let filters = sha256_hex(filters.to_string())[..16].to_owned();
-    if let Some(cursor) = parameters.text("cursor") {
+    if let Some(cursor) = CURSOR.read_as_sent(&mut asked) {
         query.after = read_cursor(cursor, &filters);
         if query.after.is_none() {
-            parameters.fault("cursor", "does not belong to these filters; start again without it");
+            asked.fault(CURSOR.name, "does not belong to these filters; start again without it");
         }
     }
-    parameters.check()?;
+    asked.check()?;
     Ok((query, filters))
 }
 
@@ -121,7 +130,7 @@ fn read_cursor(cursor: &str, filters: &str) -> Option<Position> {
 
 fn next_page(call: &Call, cursor: &str) -> String {
     let mut next = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in call.query() {
+    for (name, value) in &call.message.query {
         if name != "cursor" && name != "code" {
             next.append_pair(name, value);
         }

@@ -1,20 +1,24 @@
-//! The doors from inside: each file is the twin of a folder in `functions/`. The Functions host calls in two ways,
-//! and every door answers to both: the plain request under `/api`, and the envelope at `POST /<function>`, which
-//! is never answered with an empty body.
+//! The functions from inside: each file named like a folder of `functions/` is its twin and states the function once. The
+//! Functions host calls in two ways, and every function answers to both: the plain request under `/api`, and the envelope
+//! at `POST /<function>`, which is never answered with an empty body.
 
-mod asked;
 mod call;
 mod cancel;
 mod docs;
 mod envelope;
 mod execute;
 mod execute_poison;
+mod function;
 mod health;
 mod list;
+mod openapi;
+mod parameter;
 mod reconcile;
 mod record;
 mod reply;
 mod results;
+mod run_request;
+mod schema;
 mod signals;
 mod status;
 mod submit;
@@ -22,128 +26,163 @@ mod sweep;
 mod sync_signals;
 mod validate;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
+use bytes::Buf;
+use futures_util::{FutureExt, Stream};
+use serde_json::Value;
 use tracing::Instrument;
+use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::filters::path::FullPath;
-use warp::http::HeaderMap;
+use warp::http::{HeaderMap, Method};
 use warp::reply::Response;
-use warp::{Filter, Rejection};
 
-use self::call::{Call, invocation_of};
+use self::call::{BODY_MAX, Body, Call, Message, collect, invocation_of};
+use self::function::{Function, Operation, PREFIX, Placeholders, segments};
 use self::reply::{Code, Reply};
 use crate::work::App;
 
+/// Every function of the app. A new one is its file, its folder and a line here.
+const FUNCTIONS: [&Function; 14] = [
+    &cancel::FUNCTION,
+    &docs::FUNCTION,
+    &execute::FUNCTION,
+    &execute_poison::FUNCTION,
+    &health::FUNCTION,
+    &list::FUNCTION,
+    &reconcile::FUNCTION,
+    &results::FUNCTION,
+    &signals::FUNCTION,
+    &status::FUNCTION,
+    &submit::FUNCTION,
+    &sweep::FUNCTION,
+    &sync_signals::FUNCTION,
+    &validate::FUNCTION,
+];
+
+/// The `function.json` of each function, by its name.
+pub fn function_files() -> Vec<(&'static str, Value)> {
+    FUNCTIONS.iter().map(|function| (function.name, function.json())).collect()
+}
+
 /// All routes of the custom handler. Every request gets an answer with a body, also one that fits no route.
 pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
-    let plain = cancel::route(app)
-        .or(docs::route(app))
-        .unify()
-        .or(health::route(app))
-        .unify()
-        .or(list::route(app))
-        .unify()
-        .or(results::route(app))
-        .unify()
-        .or(signals::route(app))
-        .unify()
-        .or(status::route(app))
-        .unify()
-        .or(submit::route(app))
-        .unify()
-        .or(validate::route(app))
-        .unify()
-        .map(Reply::into_plain);
-    let envelopes = envelope::http("cancel", app, cancel::answer)
-        .or(envelope::http("docs", app, docs::answer_call))
-        .unify()
-        .or(envelope::http("health", app, health::answer))
-        .unify()
-        .or(envelope::http("list", app, list::answer))
-        .unify()
-        .or(envelope::http("results", app, results::answer))
-        .unify()
-        .or(envelope::http("signals", app, signals::answer))
-        .unify()
-        .or(envelope::http("status", app, status::answer))
-        .unify()
-        .or(envelope::http("submit", app, submit::answer))
-        .unify()
-        .or(envelope::http("validate", app, validate::answer))
-        .unify()
-        .or(envelope::trigger("execute", app, execute::answer))
-        .unify()
-        .or(envelope::trigger("execute_poison", app, execute_poison::answer))
-        .unify()
-        .or(envelope::trigger("reconcile", app, reconcile::answer))
-        .unify()
-        .or(envelope::trigger("sync_signals", app, sync_signals::answer))
-        .unify()
-        .or(envelope::trigger("sweep", app, sweep::answer))
-        .unify();
-    // The host asks for `/` until anything answers, and pings it later.
-    let ready = warp::path::end()
-        .and(warp::get())
-        .map(|| Reply::ok(serde_json::json!({ "status": "ok" })).into_plain());
-    let elsewhere = warp::path::full().and(warp::header::headers_cloned());
-    let elsewhere = elsewhere.map(|path: FullPath, headers| nowhere(path.as_str(), &headers));
-    ready.or(plain).unify().or(envelopes).unify().or(elsewhere).unify().boxed()
-}
-
-/// The answer to what fits no route.
-fn nowhere(path: &str, headers: &HeaderMap) -> Response {
-    let reply = match docs::methods(path) {
-        Some(methods) => Reply::method_not_allowed(&methods),
-        None => Reply::problem(Code::NotFound, "there is nothing at this address"),
-    };
-    reply.of(&invocation_of(headers)).into_plain()
-}
-
-/// A route of the plain mode: an HTTP function called as `/api/...`.
-fn plain<F, A, Fut>(function: &'static str, app: &App, route: F, answer: A) -> BoxedFilter<(Reply,)>
-where
-    F: Filter<Extract = (Call,), Error = Rejection> + Clone + Send + Sync + 'static,
-    A: Fn(App, Call) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Reply> + Send + 'static,
-{
     let app = app.clone();
-    route
-        .then(move |call: Call| {
-            let invocation = call.invocation.clone();
-            invoked(function, invocation, admitted(function, app.clone(), call, answer.clone()))
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::method()
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(move |method: Method, path: FullPath, query: String, headers: HeaderMap, body| {
+            let app = app.clone();
+            async move { answer(app, &method, path.as_str(), &query, headers, body).await }
         })
         .boxed()
 }
 
-/// Functions that answer however busy the process is.
-const ALWAYS_ANSWERED: [&str; 2] = ["docs", "health"];
+/// The answer to any request.
+async fn answer<B: Buf>(
+    app: App,
+    method: &Method,
+    path: &str,
+    query: &str,
+    headers: HeaderMap,
+    body: impl Stream<Item = Result<B, warp::Error>>,
+) -> Response {
+    // The host asks for `/` until anything answers, and pings it later.
+    if method == Method::GET && path == "/" {
+        return Reply::ok(serde_json::json!({ "status": "ok" })).into_plain();
+    }
+    let segments = segments(path);
+    if let [name] = segments.as_slice()
+        && method == Method::POST
+        && let Some(function) = FUNCTIONS.into_iter().find(|function| function.name == name)
+    {
+        return envelope::answer(function, app, &headers, body).await;
+    }
+    let invocation = invocation_of(&headers);
+    let Some((function, operation, placeholders)) = find(method, &segments) else {
+        return nowhere(&segments).naming(&invocation).into_plain();
+    };
+    let message = Message {
+        invocation,
+        is_head: method == Method::HEAD,
+        query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+        headers,
+        body: Body::of(collect(body, BODY_MAX).await),
+        is_enveloped: false,
+    };
+    handle(app, function, Call { operation, placeholders, message }).await.into_plain()
+}
 
-/// Answers a call of an HTTP function, unless so many are being answered that this one would only wait.
-async fn admitted<A, Fut>(function: &'static str, app: App, call: Call, answer: A) -> Reply
-where
-    A: Fn(App, Call) -> Fut,
-    Fut: Future<Output = Reply>,
-{
-    if ALWAYS_ANSWERED.contains(&function) {
-        return answer(app, call).await;
-    }
-    match Arc::clone(&app.admission).try_acquire_owned() {
-        Ok(_permit) => answer(app, call).await,
-        Err(_) => Reply::problem(Code::TooManyRequests, "this instance is busy; try again"),
-    }
+/// The operation that a plain request calls.
+fn find(
+    method: &Method,
+    segments: &[String],
+) -> Option<(&'static Function, &'static Operation, Placeholders)> {
+    let path = below_prefix(segments)?;
+    FUNCTIONS.into_iter().find_map(|function| {
+        let (operation, placeholders) = find_in(function, method.as_str(), path)?;
+        Some((function, operation, placeholders))
+    })
+}
+
+/// The operation of a function that takes this method at this path below the route prefix.
+fn find_in(function: &Function, method: &str, path: &[String]) -> Option<(&'static Operation, Placeholders)> {
+    function
+        .operations()
+        .iter()
+        .filter(|operation| operation.method.names().contains(&method))
+        .find_map(|operation| Some((*operation, operation.matches(path)?)))
+}
+
+/// The answer to what fits no operation: 405 if another method would, of the address that is meant most exactly.
+fn nowhere(segments: &[String]) -> Reply {
+    let all = FUNCTIONS.into_iter().flat_map(Function::operations);
+    let path = below_prefix(segments).unwrap_or_default();
+    let matching: Vec<(&Operation, usize)> =
+        all.filter_map(|operation| Some((*operation, operation.matches(path)?.len()))).collect();
+    let Some((meant, _)) = matching.iter().min_by_key(|(_, placeholders)| placeholders) else {
+        return Reply::problem(Code::NotFound, "there is nothing at this address");
+    };
+    let there = matching.iter().filter(|(operation, _)| operation.path == meant.path);
+    let methods: BTreeSet<&str> =
+        there.flat_map(|(operation, _)| operation.method.names()).copied().collect();
+    Reply::method_not_allowed(&methods.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// The path below the route prefix.
+fn below_prefix(segments: &[String]) -> Option<&[String]> {
+    let (prefix, path) = segments.split_first()?;
+    prefix.eq_ignore_ascii_case(PREFIX).then_some(path)
+}
+
+/// Answers a call, unless so many are being answered that this one would only wait.
+async fn handle(app: App, function: &Function, call: Call) -> Reply {
+    let invocation = call.message.invocation.clone();
+    let answering = async {
+        let _permit = match Arc::clone(&app.admission).try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) if function.is_anonymous() => None,
+            Err(_) => return Reply::problem(Code::TooManyRequests, "this instance is busy; try again"),
+        };
+        (call.operation.handler)(app, call).await.unwrap_or_else(|refusal| *refusal)
+    };
+    guarded(function.name, &invocation, answering).await
 }
 
 /// Waits for an answer in a span of its own; a panic becomes an answer too.
-async fn invoked(function: &'static str, invocation: String, answer: impl Future<Output = Reply>) -> Reply {
+async fn guarded(function: &'static str, invocation: &str, answer: impl Future<Output = Reply>) -> Reply {
     let span = tracing::info_span!("invocation", function, invocation.id = %invocation);
     let answered = AssertUnwindSafe(answer).catch_unwind().instrument(span.clone());
     let reply = answered.await.unwrap_or_else(|_| {
         span.in_scope(|| tracing::error!("the handler panicked"));
         Reply::bug()
     });
-    reply.of(&invocation)
+    reply.naming(invocation)
 }

@@ -1,11 +1,21 @@
 //! Timer: repairs what is overdue, and has the host wake executors for what waits.
 
 use super::envelope::{Outcome, Triggered};
+use super::function::{Function, Trigger};
 use crate::work::App;
 use crate::work::execute::chain;
 use crate::work::reconcile::{measure, reconcile};
 
-pub(super) async fn answer(app: App, _: Triggered) -> Outcome {
+pub(super) const FUNCTION: Function = Function {
+    name: "reconcile",
+    trigger: Trigger::Timer {
+        schedule: "%RECONCILE_SCHEDULE%",
+        handler: |app, call| Box::pin(reconciled(app, call)),
+    },
+    announces: true,
+};
+
+async fn reconciled(app: App, _: Triggered) -> Outcome {
     let reconciled = reconcile(&app).await;
     // What cannot be measured is still repaired.
     if let Err(error) = measure(&app).await {

@@ -5,10 +5,15 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::function::AnswerHeader;
 use crate::run::{Location, Publication, Reason, Run, RunId, RunState, Status};
 
 /// Seconds after which a watcher may look again.
 pub(super) const POLL_SECONDS: u64 = 1;
+
+/// The header that says so.
+pub(super) const RETRY_AFTER_POLL: AnswerHeader =
+    AnswerHeader::whole("Retry-After", "Seconds until it is worth looking again, while the run is not final");
 
 /// One execution of a config. What is not known yet is null.
 #[derive(Serialize, ToSchema)]

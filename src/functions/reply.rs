@@ -39,6 +39,11 @@ macro_rules! codes {
                 match self { $(Self::$name => StatusCode::$status,)* }
             }
 
+            /// Whether the same call may succeed a little later; the answer says when.
+            pub(super) fn is_worth_repeating(self) -> bool {
+                matches!(self, Self::TooManyRequests | Self::StoreUnavailable)
+            }
+
             /// What all problems of this code have in common.
             pub(super) fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)* }
@@ -49,11 +54,13 @@ macro_rules! codes {
 
 codes! {
     MalformedRequest = "malformed_request", BAD_REQUEST, "The request cannot be read";
+    BodyMissing = "body_missing", BAD_REQUEST, "There is no body";
     InvalidParameter = "invalid_parameter", BAD_REQUEST, "A parameter is invalid";
     InvalidConfig = "invalid_config", BAD_REQUEST, "The config is invalid";
     NotFound = "not_found", NOT_FOUND, "Nothing here";
     RunNotFound = "run_not_found", NOT_FOUND, "No such run";
     ArtifactNotFound = "artifact_not_found", NOT_FOUND, "No such artifact";
+    NoTradingDay = "no_trading_day", NOT_FOUND, "Not a trading day of the run";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     RunNotCompleted = "run_not_completed", CONFLICT, "The run has no results";
     RunFinished = "run_finished", CONFLICT, "The run has ended";
@@ -63,7 +70,7 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The media type is not supported";
     RangeNotSatisfiable = "range_not_satisfiable", RANGE_NOT_SATISFIABLE, "The range lies outside the file";
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "The idempotency key was used before";
-    SignalsUnavailable = "signals_unavailable", SERVICE_UNAVAILABLE, "Signals are not served here";
+    SignalsUnavailable = "signals_unavailable", NOT_IMPLEMENTED, "Signals are not served here";
     TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "Too many requests at once";
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, "A store does not answer";
     InternalError = "internal_error", INTERNAL_SERVER_ERROR, "Something is wrong with this program";
@@ -183,6 +190,11 @@ impl Reply {
         Self::refusal(code, detail.into(), Vec::new(), None)
     }
 
+    /// 413.
+    pub(super) fn body_too_large(bytes_max: usize) -> Self {
+        Self::problem(Code::BodyTooLarge, format!("the body has more than {bytes_max} bytes"))
+    }
+
     /// A refusal that lists every fault.
     pub(super) fn faults(code: Code, faults: &[Fault]) -> Self {
         let first = faults.first().map(ToString::to_string).unwrap_or_default();
@@ -268,7 +280,7 @@ impl Reply {
     }
 
     /// Names the invocation in a refusal.
-    pub(super) fn of(mut self, invocation: &str) -> Self {
+    pub(super) fn naming(mut self, invocation: &str) -> Self {
         if let Body::Problem(problem) = &mut self.body {
             problem.instance = Some(format!("urn:uuid:{invocation}"));
         }

@@ -1,32 +1,28 @@
 //! `GET /api/backtests/{run_id}/…`: what a run left behind. The row says where; without a completed row there is
 //! nothing to find, whatever lies in the store.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use utoipa::ToSchema;
-use warp::Filter;
-use warp::filters::BoxedFilter;
+use serde_json::{Value, json};
+use utoipa::{PartialSchema as _, ToSchema};
 use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, ETAG};
 
-use super::call::{Call, call, reads};
+use super::call::{Call, RUN_ID};
+use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation};
+use super::parameter::{Day, Flag, Header, PathPart, Whole};
 use super::record::RunSummary;
 use super::reply::{Code, Refusal, Reply};
-use super::status::{describe, find};
-use crate::run::{Publication, Run, RunEvent, RunId, RunState};
+use super::schema::{Schemas, Shape};
+use super::status::{GET_RUN_STATUS, find};
+use crate::run::{Publication, Run, RunEvent, RunState};
 use crate::store::blob::Link;
 use crate::work::execute::chain;
 use crate::work::files::{MANIFEST, content_type};
 use crate::work::results::{self, DailyPoint, Positions, ResultError, RollingPoint, Series, TradesPage};
 use crate::work::{App, sha256_hex};
-
-/// Points of a series, unless the caller says.
-const POINTS: usize = 5000;
-/// Points that a caller may ask for.
-const POINTS_ALLOWED: RangeInclusive<usize> = 50..=200_000;
 
 /// How long a link to a file is good.
 const LINK_LIFETIME: Duration = Duration::from_secs(300);
@@ -35,48 +31,61 @@ const LINK_LIFETIME: Duration = Duration::from_secs(300);
 const PAGE_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";
 
-pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
-    let route = warp::path("api")
-        .and(warp::path("backtests"))
-        .and(warp::path::param())
-        .and(warp::path::tail())
-        .and(reads())
-        .and(call())
-        .map(|run_id: String, result: warp::path::Tail, call: Call| {
-            call.with("run_id", &run_id).with("result", result.as_str())
-        });
-    super::plain("results", app, route, answer)
-}
+pub(super) const FUNCTION: Function = Function::http(
+    "results",
+    // Without the constraint it would also match a bare id, and come before `status` in the alphabet.
+    "backtests/{run_id}/{*result:minlength(1)}",
+    &[
+        &GET_RUN_STATUS,
+        &LIST_RUN_EVENTS,
+        &GET_SUMMARY,
+        &GET_DAILY_METRICS,
+        &GET_ROLLING_METRICS,
+        &LIST_TRADES,
+        &GET_POSITIONS,
+        &LIST_ARTIFACTS,
+        &GET_ARTIFACT,
+        &GET_REPORT,
+    ],
+);
 
-pub(super) async fn answer(app: App, call: Call) -> Reply {
-    let answered = async {
-        let result = call.params.get("result").map_or("", String::as_str).trim_end_matches('/');
-        if result == "cancel" {
-            return Err(Reply::method_not_allowed("POST").into());
-        }
-        let run = find(&app, &call).await?;
-        match result {
-            // The host's catch-all also matches nothing, and then this function comes before `status` in the alphabet.
-            "" | "status" => {
-                call.parameters(&[]).check()?;
-                describe(&run, &call)
-            }
-            "events" => events(&app, &run, &call).await,
-            "summary" => summary(&run, &call),
-            "metrics/timeseries" => timeseries(&app, &run, &call).await,
-            "metrics/rolling" => rolling(&app, &run, &call).await,
-            "trades" => trades(&app, &run, &call).await,
-            "positions" => positions(&app, &run, &call).await,
-            "artifacts" => artifacts(&app, &run, &call).await,
-            "report" => report(&app, &run, &call).await,
-            _ => match result.strip_prefix("artifacts/") {
-                Some(name) => artifact(&app, &run, name, &call).await,
-                None => Err(Reply::problem(Code::NotFound, format!("a run has no '{result}'")).into()),
-            },
-        }
-    };
-    answered.await.unwrap_or_else(|refusal: Refusal| *refusal)
-}
+/// What every result may be refused with.
+const RESULT_REFUSALS: [Code; 5] = [
+    Code::InvalidParameter,
+    Code::RunNotFound,
+    Code::RunNotCompleted,
+    Code::PreconditionFailed,
+    Code::StoreUnavailable,
+];
+/// What a table may be refused with, which a config can switch off.
+const TABLE_REFUSALS: [Code; 6] = [
+    Code::InvalidParameter,
+    Code::RunNotFound,
+    Code::ArtifactNotFound,
+    Code::RunNotCompleted,
+    Code::PreconditionFailed,
+    Code::StoreUnavailable,
+];
+/// What a file may be refused with.
+const FILE_REFUSALS: [Code; 7] = [
+    Code::InvalidParameter,
+    Code::RunNotFound,
+    Code::ArtifactNotFound,
+    Code::RunNotCompleted,
+    Code::PreconditionFailed,
+    Code::RangeNotSatisfiable,
+    Code::StoreUnavailable,
+];
+
+/// What is published never changes.
+const NEVER_CHANGES: AnswerHeader = AnswerHeader::text("ETag", "Never changes");
+
+const MAX_POINTS: Whole = Whole {
+    name: "max_points",
+    description: "Never more points than this, evenly spread, the last one kept",
+    default: 5000,
+    allowed: 50..=200_000,
+};
 
 /// The history of a run.
 #[derive(Serialize, ToSchema)]
@@ -85,121 +94,199 @@ pub(super) struct Events {
     events: Vec<RunEvent>,
 }
 
-/// The history of a run
-#[utoipa::path(
-    get, path = "/api/backtests/{run_id}/events", operation_id = "events", tag = "runs",
-    params(("run_id" = RunId, Path, description = "The run")),
-    responses((status = 200, description = "Every transition so far", body = Events)),
-)]
-async fn events(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
-    call.parameters(&[]).check()?;
+const LIST_RUN_EVENTS: Operation = Operation {
+    id: "listRunEvents",
+    method: Method::Get,
+    path: "backtests/{run_id}/events",
+    tag: "runs",
+    summary: "The history of a run",
+    description: "",
+    parameters: &[&RUN_ID],
+    bodies: &[],
+    answers: &[Answer::document(200, "Every transition so far", &[Content::json(Shape::of::<Events>())])],
+    refusals: &[Code::InvalidParameter, Code::RunNotFound, Code::StoreUnavailable],
+    handler: |app, call| Box::pin(events(app, call)),
+};
+
+async fn events(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    call.query().check()?;
     match app.runs.events(&run.id).await {
         Ok(events) => Ok(Reply::ok(&Events { events })),
         Err(error) => Err(Reply::store(&error).into()),
     }
 }
 
-/// The figures of a completed run
-#[utoipa::path(
-    get, path = "/api/backtests/{run_id}/summary", operation_id = "summary", tag = "results",
-    params(("run_id" = RunId, Path, description = "The run")),
-    responses(
-        (status = 200, description = "Its figures", body = RunSummary, headers(("ETag" = String, description = "Never changes"))),
-        (status = 304, description = "The caller has it"),
-    ),
-)]
-fn summary(run: &Run, call: &Call) -> Result<Reply, Refusal> {
-    let published = publication(run)?;
-    call.parameters(&[]).check()?;
-    let etag = etag(published, call);
-    if let Some(known) = known(call, &etag)? {
+const GET_SUMMARY: Operation = Operation {
+    id: "getSummary",
+    method: Method::Get,
+    path: "backtests/{run_id}/summary",
+    tag: "results",
+    summary: "The figures of a completed run",
+    description: "",
+    parameters: &[&RUN_ID],
+    bodies: &[],
+    answers: &[
+        Answer::document(200, "Its figures", &[Content::json(Shape::of::<RunSummary>())])
+            .with(&[NEVER_CHANGES]),
+        Answer::NOT_MODIFIED,
+    ],
+    refusals: &RESULT_REFUSALS,
+    handler: |app, call| Box::pin(summary(app, call)),
+};
+
+async fn summary(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    let published = publication(&run)?;
+    call.query().check()?;
+    let etag = etag(published, &call);
+    if let Some(known) = known(&call, &etag)? {
         return Ok(known);
     }
     Ok(lasting(Reply::ok(&published.summary), &etag))
 }
 
-/// Daily measures
-#[utoipa::path(
-    get, path = "/api/backtests/{run_id}/metrics/timeseries", operation_id = "timeseries", tag = "results",
-    params(
-        ("run_id" = RunId, Path, description = "The run"),
-        ("max_points" = Option<usize>, Query, description = "Never more points than this, evenly spread, the last one kept; 5000 without it", minimum = 50, maximum = 200_000),
-    ),
-    responses(
-        (status = 200, description = "Points, oldest first", body = inline(Series<DailyPoint>), headers(("ETag" = String, description = "Never changes"))),
-        (status = 304, description = "The caller has it"),
-    ),
-)]
-async fn timeseries(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
-    let published = publication(run)?;
-    let mut parameters = call.parameters(&["max_points"]);
-    let max_points = parameters.whole("max_points", POINTS, POINTS_ALLOWED);
-    parameters.check()?;
-    table(published, call, results::timeseries(app, published, max_points)).await
+/// The schema of a series, under a name for its points: JSON Schema has no types with parameters.
+fn series<Point: ToSchema>(name: &str, schemas: &mut Schemas) -> Value {
+    // The series refers to it.
+    schemas.reference(&Shape::of::<Point>());
+    schemas.answered(name, &Series::<Point>::schema())
 }
 
-/// Measures over a moving window
-#[utoipa::path(
-    get, path = "/api/backtests/{run_id}/metrics/rolling", operation_id = "rolling", tag = "results",
-    params(
-        ("run_id" = RunId, Path, description = "The run"),
-        ("window_days" = Option<usize>, Query, description = "Trading days of the window; 63 without it", minimum = 2, maximum = 2000),
-        ("max_points" = Option<usize>, Query, description = "Never more points than this, evenly spread, the last one kept; 5000 without it", minimum = 50, maximum = 200_000),
-    ),
-    responses(
-        (status = 200, description = "Points, oldest first", body = inline(Series<RollingPoint>), headers(("ETag" = String, description = "Never changes"))),
-        (status = 304, description = "The caller has it"),
-    ),
-)]
-async fn rolling(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
-    let published = publication(run)?;
-    let mut parameters = call.parameters(&["window_days", "max_points"]);
-    let window_days = parameters.whole("window_days", 63, 2..=2000);
-    let max_points = parameters.whole("max_points", POINTS, POINTS_ALLOWED);
-    parameters.check()?;
-    table(published, call, results::rolled(app, published, window_days, max_points)).await
+const GET_DAILY_METRICS: Operation = Operation {
+    id: "getDailyMetrics",
+    method: Method::Get,
+    path: "backtests/{run_id}/metrics/timeseries",
+    tag: "results",
+    summary: "Daily measures",
+    description: "",
+    parameters: &[&RUN_ID, &MAX_POINTS],
+    bodies: &[],
+    answers: &[
+        Answer::document(
+            200,
+            "Points, oldest first",
+            &[Content::json(Shape::Composed(|schemas| series::<DailyPoint>("DailySeries", schemas)))],
+        )
+        .with(&[NEVER_CHANGES]),
+        Answer::NOT_MODIFIED,
+    ],
+    refusals: &TABLE_REFUSALS,
+    handler: |app, call| Box::pin(timeseries(app, call)),
+};
+
+async fn timeseries(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    let published = publication(&run)?;
+    let mut query = call.query();
+    let max_points = MAX_POINTS.read(&mut query);
+    query.check()?;
+    table(published, &call, results::timeseries(&app, published, max_points)).await
 }
 
-/// Fills
-#[utoipa::path(
-    get, path = "/api/backtests/{run_id}/trades", operation_id = "trades", tag = "results",
-    params(
-        ("run_id" = RunId, Path, description = "The run"),
-        ("limit" = Option<usize>, Query, description = "Fills of a page; 1000 without it", minimum = 1, maximum = 10_000),
-        ("offset" = Option<usize>, Query, description = "Fills before the page", minimum = 0, maximum = 1_000_000_000),
-    ),
-    responses(
-        (status = 200, description = "Fills in the order of execution", body = TradesPage, headers(("ETag" = String, description = "Never changes"))),
-        (status = 304, description = "The caller has it"),
-    ),
-)]
-async fn trades(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
-    let published = publication(run)?;
-    let mut parameters = call.parameters(&["limit", "offset"]);
-    let limit = parameters.whole("limit", 1000, 1..=10_000);
-    let offset = parameters.whole("offset", 0, 0..=1_000_000_000);
-    parameters.check()?;
-    table(published, call, results::trades(app, published, limit, offset)).await
+const WINDOW_DAYS: Whole =
+    Whole { name: "window_days", description: "Trading days of the window", default: 63, allowed: 2..=2000 };
+
+const GET_ROLLING_METRICS: Operation = Operation {
+    id: "getRollingMetrics",
+    method: Method::Get,
+    path: "backtests/{run_id}/metrics/rolling",
+    tag: "results",
+    summary: "Measures over a moving window",
+    description: "",
+    parameters: &[&RUN_ID, &WINDOW_DAYS, &MAX_POINTS],
+    bodies: &[],
+    answers: &[
+        Answer::document(
+            200,
+            "Points, oldest first",
+            &[Content::json(Shape::Composed(|schemas| series::<RollingPoint>("RollingSeries", schemas)))],
+        )
+        .with(&[NEVER_CHANGES]),
+        Answer::NOT_MODIFIED,
+    ],
+    refusals: &TABLE_REFUSALS,
+    handler: |app, call| Box::pin(rolling(app, call)),
+};
+
+async fn rolling(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    let published = publication(&run)?;
+    let mut query = call.query();
+    let window_days = WINDOW_DAYS.read(&mut query);
+    let max_points = MAX_POINTS.read(&mut query);
+    query.check()?;
+    table(published, &call, results::rolled(&app, published, window_days, max_points)).await
 }
 
-/// Holdings at the close of a day
-#[utoipa::path(
-    get, path = "/api/backtests/{run_id}/positions", operation_id = "positions", tag = "results",
-    params(
-        ("run_id" = RunId, Path, description = "The run"),
-        ("date" = Option<chrono::NaiveDate>, Query, description = "The day; without it the last on which anything was held"),
-    ),
-    responses(
-        (status = 200, description = "Holdings", body = Positions, headers(("ETag" = String, description = "Never changes"))),
-        (status = 304, description = "The caller has it"),
-    ),
-)]
-async fn positions(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
-    let published = publication(run)?;
-    let mut parameters = call.parameters(&["date"]);
-    let date = parameters.date("date");
-    parameters.check()?;
-    table(published, call, results::positions(app, published, date)).await
+const LIMIT: Whole =
+    Whole { name: "limit", description: "Fills of a page", default: 1000, allowed: 1..=10_000 };
+const OFFSET: Whole =
+    Whole { name: "offset", description: "Fills before the page", default: 0, allowed: 0..=1_000_000_000 };
+
+const LIST_TRADES: Operation = Operation {
+    id: "listTrades",
+    method: Method::Get,
+    path: "backtests/{run_id}/trades",
+    tag: "results",
+    summary: "Fills",
+    description: "",
+    parameters: &[&RUN_ID, &LIMIT, &OFFSET],
+    bodies: &[],
+    answers: &[
+        Answer::document(200, "Fills in the order of execution", &[Content::json(Shape::of::<TradesPage>())])
+            .with(&[NEVER_CHANGES]),
+        Answer::NOT_MODIFIED,
+    ],
+    refusals: &TABLE_REFUSALS,
+    handler: |app, call| Box::pin(trades(app, call)),
+};
+
+async fn trades(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    let published = publication(&run)?;
+    let mut query = call.query();
+    let limit = LIMIT.read(&mut query);
+    let offset = OFFSET.read(&mut query);
+    query.check()?;
+    table(published, &call, results::trades(&app, published, limit, offset)).await
+}
+
+const DATE: Day =
+    Day { name: "date", description: "A trading day; without it the last on which anything was held" };
+
+const GET_POSITIONS: Operation = Operation {
+    id: "getPositions",
+    method: Method::Get,
+    path: "backtests/{run_id}/positions",
+    tag: "results",
+    summary: "Holdings at the close of a day",
+    description: "",
+    parameters: &[&RUN_ID, &DATE],
+    bodies: &[],
+    answers: &[
+        Answer::document(200, "Holdings", &[Content::json(Shape::of::<Positions>())]).with(&[NEVER_CHANGES]),
+        Answer::NOT_MODIFIED,
+    ],
+    refusals: &[
+        Code::InvalidParameter,
+        Code::RunNotFound,
+        Code::ArtifactNotFound,
+        Code::NoTradingDay,
+        Code::RunNotCompleted,
+        Code::PreconditionFailed,
+        Code::StoreUnavailable,
+    ],
+    handler: |app, call| Box::pin(positions(app, call)),
+};
+
+async fn positions(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    let published = publication(&run)?;
+    let mut query = call.query();
+    let date = DATE.read(&mut query);
+    query.check()?;
+    table(published, &call, results::positions(&app, published, date)).await
 }
 
 /// A result that is read from a table, unless the caller has it already.
@@ -208,14 +295,17 @@ async fn table<T: Serialize>(
     call: &Call,
     read: impl Future<Output = Result<T, ResultError>>,
 ) -> Result<Reply, Refusal> {
-    let etag = etag(published, call);
-    if let Some(known) = known(call, &etag)? {
+    let etag = etag(published, &call);
+    if let Some(known) = known(&call, &etag)? {
         return Ok(known);
     }
     match read.await {
         Ok(result) => Ok(lasting(Reply::ok(&result), &etag)),
         Err(error @ ResultError::NotKept { .. }) => {
             Err(Reply::problem(Code::ArtifactNotFound, error.to_string()).into())
+        }
+        Err(error @ ResultError::NoTradingDay { .. }) => {
+            Err(Reply::problem(Code::NoTradingDay, error.to_string()).into())
         }
         Err(error) => Err(Reply::result(&error).into()),
     }
@@ -234,9 +324,9 @@ fn publication(run: &Run) -> Result<&Publication, Refusal> {
 
 /// Names a result of a publication: what it is and how it was asked for.
 fn etag(published: &Publication, call: &Call) -> String {
-    let result = call.params.get("result");
-    let asked = json!([published.manifest_sha256, env!("CARGO_PKG_VERSION"), result, call.query()]);
-    format!("\"{}\"", &sha256_hex(asked.to_string())[..24])
+    let asked =
+        (&published.manifest_sha256, env!("CARGO_PKG_VERSION"), call.operation.id, &call.message.query);
+    format!("\"{}\"", &sha256_hex(json!(asked).to_string())[..24])
 }
 
 /// The answer to somebody who has it already.
@@ -270,29 +360,37 @@ struct ListedArtifact {
     content_type: String,
 }
 
-/// The bytes of a file.
-#[derive(ToSchema)]
-#[schema(value_type = Value)]
-#[expect(dead_code, reason = "describes what is streamed")]
-pub(super) struct Content(Vec<u8>);
+const LIST_ARTIFACTS: Operation = Operation {
+    id: "listArtifacts",
+    method: Method::Get,
+    path: "backtests/{run_id}/artifacts",
+    tag: "results",
+    summary: "List the files of a run",
+    description: "",
+    parameters: &[&RUN_ID],
+    bodies: &[],
+    answers: &[
+        Answer::document(
+            200,
+            "Every file but the manifest itself",
+            &[Content::json(Shape::of::<Artifacts>())],
+        )
+        .with(&[NEVER_CHANGES]),
+        Answer::NOT_MODIFIED,
+    ],
+    refusals: &RESULT_REFUSALS,
+    handler: |app, call| Box::pin(artifacts(app, call)),
+};
 
-/// List the files of a run
-#[utoipa::path(
-    get, path = "/api/backtests/{run_id}/artifacts", operation_id = "artifacts", tag = "results",
-    params(("run_id" = RunId, Path, description = "The run")),
-    responses(
-        (status = 200, description = "Every file but the manifest itself", body = Artifacts, headers(("ETag" = String, description = "Never changes"))),
-        (status = 304, description = "The caller has it"),
-    ),
-)]
-async fn artifacts(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
-    let published = publication(run)?;
-    call.parameters(&[]).check()?;
-    let etag = etag(published, call);
-    if let Some(known) = known(call, &etag)? {
+async fn artifacts(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    let published = publication(&run)?;
+    call.query().check()?;
+    let etag = etag(published, &call);
+    if let Some(known) = known(&call, &etag)? {
         return Ok(known);
     }
-    Ok(lasting(Reply::ok(&Artifacts { artifacts: listed(app, published).await? }), &etag))
+    Ok(lasting(Reply::ok(&Artifacts { artifacts: listed(&app, published).await? }), &etag))
 }
 
 /// The manifest's list of files.
@@ -324,53 +422,90 @@ async fn size_of(app: &App, published: &Publication, name: &str) -> Result<u64, 
     }
 }
 
-/// The page for people
-#[utoipa::path(
-    get, path = "/api/backtests/{run_id}/report", operation_id = "report", tag = "results",
-    params(("run_id" = RunId, Path, description = "The run"), ("Range" = Option<String>, Header, description = "Part of it, `bytes=0-1023`")),
-    responses(
-        (status = 200, description = "One self-contained page", body = String, content_type = "text/html", headers(("ETag" = String, description = "Never changes"))),
-        (status = 206, description = "The part of it that was asked for", body = String, content_type = "text/html"),
-        (status = 304, description = "The caller has it"),
-    ),
-)]
-async fn report(app: &App, run: &Run, call: &Call) -> Result<Reply, Refusal> {
-    let published = publication(run)?;
-    call.parameters(&[]).check()?;
-    file(app, published, "report.html", false, call).await
+const RANGE: Header = Header { name: "Range", description: "Part of it, `bytes=0-1023`", length: None };
+const ACCEPT_RANGES: AnswerHeader = AnswerHeader::text("Accept-Ranges", "`bytes`");
+const CONTENT_RANGE_OF_PART: AnswerHeader = AnswerHeader::text("Content-Range", "Which part");
+const HASH: AnswerHeader = AnswerHeader::text("ETag", "SHA-256 of the content");
+const HTML: Content = Content { media_type: "text/html", shape: Shape::BINARY, example: None };
+/// Generators of clients know the first as bytes; the answer has the media type of the file.
+const BYTES: [Content; 2] = [
+    Content { media_type: "application/octet-stream", shape: Shape::BINARY, example: None },
+    Content { media_type: "*/*", shape: Shape::BINARY, example: None },
+];
+
+const GET_REPORT: Operation = Operation {
+    id: "getReport",
+    method: Method::Get,
+    path: "backtests/{run_id}/report",
+    tag: "results",
+    summary: "The page for people",
+    description: "",
+    parameters: &[&RUN_ID, &RANGE],
+    bodies: &[],
+    answers: &[
+        Answer::document(200, "One self-contained page", &[HTML]).with(&[HASH, ACCEPT_RANGES]),
+        Answer::document(206, "The part of it that was asked for", &[HTML]).with(&[CONTENT_RANGE_OF_PART]),
+        Answer::NOT_MODIFIED,
+    ],
+    refusals: &FILE_REFUSALS,
+    handler: |app, call| Box::pin(report(app, call)),
+};
+
+async fn report(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    let published = publication(&run)?;
+    call.query().check()?;
+    file(&app, published, "report.html", false, &call).await
 }
 
-/// One file of a run
-///
-/// Names may have slashes. Any of the media types that the list of files names. A link is followed without the function
-/// key.
-#[utoipa::path(
-    get, path = "/api/backtests/{run_id}/artifacts/{name}", operation_id = "artifact", tag = "results",
-    params(
-        ("run_id" = RunId, Path, description = "The run"),
-        ("name" = String, Path, description = "Name in the list of files", example = "trades.csv"),
-        ("redirect" = Option<bool>, Query, description = "Whether a link to the file in the storage account may be the answer; without links, its bytes are"),
-        ("Range" = Option<String>, Header, description = "Part of it, `bytes=0-1023`"),
-    ),
-    responses(
-        (status = 200, description = "Its bytes", content((inline(Content) = "*/*")), headers(
-            ("ETag" = String, description = "SHA-256 of the content"), ("Accept-Ranges" = String, description = "`bytes`"))),
-        (status = 206, description = "The part of it that was asked for", content((inline(Content) = "*/*")),
-            headers(("Content-Range" = String, description = "Which part"))),
-        (status = 302, description = "The file in the storage account; a link that is good for five minutes, to read this file alone",
-            headers(("Location" = String, description = "The link. Whoever has it can read the file: treat it as a secret"))),
-        (status = 304, description = "The caller has it"),
-    ),
-)]
-async fn artifact(app: &App, run: &Run, name: &str, call: &Call) -> Result<Reply, Refusal> {
-    let published = publication(run)?;
-    let mut parameters = call.parameters(&["redirect"]);
-    let redirect = parameters.text("redirect");
-    if redirect.is_some_and(|text| !matches!(text, "true" | "false")) {
-        parameters.fault("redirect", "must be true or false");
-    }
-    parameters.check()?;
-    file(app, published, name, redirect == Some("true") && call.may_be_redirected(), call).await
+const NAME: PathPart =
+    PathPart { name: "name", description: "Name in the list of files", shape: Shape::Plain(file_name) };
+const REDIRECT: Flag = Flag {
+    name: "redirect",
+    description: "Whether a link to the file in the storage account may be the answer; without links, its bytes are",
+};
+
+fn file_name() -> Value {
+    json!({ "type": "string", "example": "trades.csv" })
+}
+
+const GET_ARTIFACT: Operation = Operation {
+    id: "getArtifact",
+    method: Method::Get,
+    path: "backtests/{run_id}/artifacts/{*name}",
+    tag: "results",
+    summary: "One file of a run",
+    description: "Names may have slashes. The answer has the media type that the list of files names; to a client it is \
+                  bytes, whatever they are. A link is followed without the function key.",
+    parameters: &[&RUN_ID, &NAME, &REDIRECT, &RANGE],
+    bodies: &[],
+    answers: &[
+        Answer::document(200, "Its bytes", &BYTES).with(&[HASH, ACCEPT_RANGES]),
+        Answer::document(206, "The part of it that was asked for", &BYTES).with(&[CONTENT_RANGE_OF_PART]),
+        Answer::document(
+            302,
+            "The file in the storage account; a link that is good for five minutes, to read this file alone",
+            &[],
+        )
+        .with(&[AnswerHeader::text(
+            "Location",
+            "The link. Whoever has it can read the file: treat it as a secret",
+        )]),
+        Answer::NOT_MODIFIED,
+    ],
+    refusals: &FILE_REFUSALS,
+    handler: |app, call| Box::pin(artifact(app, call)),
+};
+
+async fn artifact(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    let published = publication(&run)?;
+    let mut query = call.query();
+    let redirect = REDIRECT.read(&mut query);
+    query.check()?;
+    // An envelope must not be answered so.
+    let redirect = redirect && !call.message.is_enveloped;
+    file(&app, published, call.placeholder(NAME.name), redirect, &call).await
 }
 
 /// One file, or the part of it that is asked for, as it comes from the store.
@@ -381,25 +516,27 @@ async fn file(
     redirect: bool,
     call: &Call,
 ) -> Result<Reply, Refusal> {
-    let files = listed(app, published).await?;
+    let files = listed(&app, published).await?;
     let hash = match files.into_iter().find(|file| file.name == name) {
         Some(file) => file.sha256,
         None if name == MANIFEST => published.manifest_sha256.clone(),
         None => return Err(unknown_artifact(name)),
     };
     let etag = format!("\"{hash}\"");
-    if let Some(known) = known(call, &etag)? {
+    if let Some(known) = known(&call, &etag)? {
         return Ok(known);
     }
     if redirect && let Some(link) = link(app, published, name).await {
         return Ok(Reply::elsewhere(&link));
     }
     let size = size_of(app, published, name).await?;
-    let range = match call.header("range").filter(|_| call.header("if-range").is_none_or(|tag| tag == etag)) {
+    // RFC 9110 defines ranges for GET alone, and lets them count only for the state that the caller has.
+    let counts = !call.message.is_head && call.header("if-range").is_none_or(|tag| tag == etag);
+    let range = match call.header("range").filter(|_| counts) {
         Some(header) => match parse_range(header, size) {
-            Asked::Part(range) => Some(range),
-            Asked::Whole => None,
-            Asked::Outside => {
+            Requested::Part(range) => Some(range),
+            Requested::Whole => None,
+            Requested::Outside => {
                 let reply = Reply::problem(Code::RangeNotSatisfiable, format!("the file has {size} bytes"));
                 return Err(reply.with(CONTENT_RANGE, &format!("bytes */{size}")).into());
             }
@@ -409,7 +546,7 @@ async fn file(
     let partial = range.as_ref().map(|range| format!("bytes {}-{}/{size}", range.start, range.end - 1));
     let range = range.unwrap_or(0..size);
     let length = range.end - range.start;
-    let content = if call.is_head {
+    let content = if call.message.is_head {
         futures_util::stream::empty().boxed()
     } else {
         let content = app.artifacts.read(&published.location, name, range).await;
@@ -433,23 +570,24 @@ async fn link(app: &App, published: &Publication, name: &str) -> Option<Link> {
     }
 }
 
-enum Asked {
+/// What a `Range` asks for.
+enum Requested {
     Whole,
     Part(Range<u64>),
     Outside,
 }
 
 /// One range of bytes; several, or another unit, are answered with the whole file, as RFC 9110 allows.
-fn parse_range(header: &str, size: u64) -> Asked {
+fn parse_range(header: &str, size: u64) -> Requested {
     let Some((first, last)) = header.strip_prefix("bytes=").and_then(|range| range.trim().split_once('-'))
     else {
-        return Asked::Whole;
+        return Requested::Whole;
     };
     let range = match (first.parse::<u64>(), last.parse::<u64>()) {
         (Ok(first), Ok(last)) if first <= last => first..last.saturating_add(1).min(size),
         (Ok(first), Err(_)) if last.is_empty() => first..size,
         (Err(_), Ok(suffix)) if first.is_empty() && suffix > 0 => size.saturating_sub(suffix)..size,
-        _ => return Asked::Whole,
+        _ => return Requested::Whole,
     };
-    if range.start < range.end { Asked::Part(range) } else { Asked::Outside }
+    if range.start < range.end { Requested::Part(range) } else { Requested::Outside }
 }

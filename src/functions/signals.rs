@@ -7,40 +7,39 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-use warp::Filter;
-use warp::filters::BoxedFilter;
 
-use super::call::{Call, call, reads};
+use super::call::Call;
+use super::function::{Answer, Content, Function, Method, Operation};
+use super::parameter::{Day, Texts, Whole};
 use super::reply::{Code, Refusal, Reply};
+use super::schema::Shape;
 use crate::signal::YearMonth;
 use crate::store::pg::PgError;
 use crate::store::signals::postgres::{Composite, PostgresSignals, Ranking};
 use crate::work::App;
 use crate::work::execute::chain;
-use crate::work::sync::{Asked, Due, look};
+use crate::work::sync::{self, Due, look};
 
-const LIMIT_DEFAULT: usize = 100;
-const LIMIT_MAX: usize = 10_000;
+pub(super) const FUNCTION: Function = Function::http(
+    "signals",
+    "signals/{*view}",
+    &[&LIST_COMPOSITE_SIGNALS, &LIST_RANKING_SIGNALS, &GET_SIGNAL_SYNC],
+);
 
-pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
-    let route = warp::path("api")
-        .and(warp::path("signals"))
-        .and(warp::path::tail())
-        .and(reads())
-        .and(call())
-        .map(|view: warp::path::Tail, call: Call| call.with("view", view.as_str()));
-    super::plain("signals", app, route, answer)
-}
+const REFUSALS: [Code; 3] = [Code::InvalidParameter, Code::SignalsUnavailable, Code::StoreUnavailable];
 
-pub(super) async fn answer(app: App, call: Call) -> Reply {
-    let answered = match call.params.get("view").map_or("", String::as_str).trim_end_matches('/') {
-        "composite" => composite(&app, &call).await,
-        "ranking" => ranking(&app, &call).await,
-        "sync" => synced(&app, &call).await,
-        _ => return Reply::problem(Code::NotFound, "there are composite, ranking and sync"),
-    };
-    answered.unwrap_or_else(|refusal: Refusal| *refusal)
-}
+const DATE: Day = Day { name: "date", description: "The day; the newest without it" };
+const SYMBOL: Texts = Texts {
+    name: "symbol",
+    description: "Only these; may be repeated or joined by commas",
+    item: Shape::TEXT,
+};
+const STRATEGY: Texts = Texts {
+    name: "strategy",
+    description: "Only these; may be repeated or joined by commas",
+    item: Shape::TEXT,
+};
+const LIMIT: Whole = Whole { name: "limit", description: "Rows", default: 100, allowed: 1..=10_000 };
 
 /// Composites of a day.
 #[derive(Serialize, ToSchema)]
@@ -48,7 +47,6 @@ struct CompositePage {
     /// The day; null if there is none.
     date: Option<NaiveDate>,
     /// Best first.
-    #[schema(value_type = Vec<Object>)]
     signals: Vec<Composite>,
     /// Whether there are more than `limit`.
     truncated: bool,
@@ -60,7 +58,6 @@ struct RankingPage {
     /// The day; null if there is none.
     date: Option<NaiveDate>,
     /// By strategy and rank.
-    #[schema(value_type = Vec<Object>)]
     signals: Vec<Ranking>,
     /// Whether there are more than `limit`.
     truncated: bool,
@@ -77,54 +74,74 @@ struct SyncPage {
     lake: Value,
 }
 
-/// Composite signals of a day
-#[utoipa::path(
-    get, path = "/api/signals/composite", operation_id = "composite_signals", tag = "signals",
-    params(
-        ("date" = Option<NaiveDate>, Query, description = "The day; the newest without it"),
-        ("symbol" = Option<Vec<String>>, Query, description = "Only these; may be repeated or joined by commas", style = Form, explode),
-        ("limit" = Option<usize>, Query, description = "Rows; 100 without it", minimum = 1, maximum = 10_000),
-    ),
-    responses((status = 200, description = "Composites, best first", body = CompositePage)),
-)]
-pub(super) async fn composite(app: &App, call: &Call) -> Result<Reply, Refusal> {
-    let Query { date, symbols, limit, .. } = Query::read(call, &["date", "symbol", "limit"])?;
+const LIST_COMPOSITE_SIGNALS: Operation = Operation {
+    id: "listCompositeSignals",
+    method: Method::Get,
+    path: "signals/composite",
+    tag: "signals",
+    summary: "Composite signals of a day",
+    description: "",
+    parameters: &[&DATE, &SYMBOL, &LIMIT],
+    bodies: &[],
+    answers: &[Answer::document(
+        200,
+        "Composites, best first",
+        &[Content::json(Shape::of::<CompositePage>())],
+    )],
+    refusals: &REFUSALS,
+    handler: |app, call| Box::pin(composite(app, call)),
+};
+
+async fn composite(app: App, call: Call) -> Result<Reply, Refusal> {
+    let Filters { date, symbols, limit, .. } = Filters::read(&call)?;
     // One more tells whether there are more.
-    let read = postgres(app)?.composites(date, symbols.as_deref(), limit + 1).await;
+    let read = postgres(&app)?.composites(date, symbols.as_deref(), limit + 1).await;
     let (signals, truncated) = cut(read.map_err(|error| unavailable(&error))?, limit);
     let date = signals.first().map(|row| row.date).or(date);
     Ok(Reply::ok(CompositePage { date, signals, truncated }))
 }
 
-/// Ranking signals of a day
-#[utoipa::path(
-    get, path = "/api/signals/ranking", operation_id = "ranking_signals", tag = "signals",
-    params(
-        ("date" = Option<NaiveDate>, Query, description = "The day; the newest without it"),
-        ("symbol" = Option<Vec<String>>, Query, description = "Only these; may be repeated or joined by commas", style = Form, explode),
-        ("strategy" = Option<Vec<String>>, Query, description = "Only these; may be repeated or joined by commas", style = Form, explode),
-        ("limit" = Option<usize>, Query, description = "Rows; 100 without it", minimum = 1, maximum = 10_000),
-    ),
-    responses((status = 200, description = "Ranking signals", body = RankingPage)),
-)]
-pub(super) async fn ranking(app: &App, call: &Call) -> Result<Reply, Refusal> {
-    let query = Query::read(call, &["date", "symbol", "strategy", "limit"])?;
-    let Query { date, symbols, strategies, limit } = query;
-    let read = postgres(app)?.rankings(date, symbols.as_deref(), strategies.as_deref(), limit + 1).await;
+const LIST_RANKING_SIGNALS: Operation = Operation {
+    id: "listRankingSignals",
+    method: Method::Get,
+    path: "signals/ranking",
+    tag: "signals",
+    summary: "Ranking signals of a day",
+    description: "",
+    parameters: &[&DATE, &SYMBOL, &STRATEGY, &LIMIT],
+    bodies: &[],
+    answers: &[Answer::document(200, "Ranking signals", &[Content::json(Shape::of::<RankingPage>())])],
+    refusals: &REFUSALS,
+    handler: |app, call| Box::pin(ranking(app, call)),
+};
+
+async fn ranking(app: App, call: Call) -> Result<Reply, Refusal> {
+    let filters = Filters::read(&call)?;
+    let Filters { date, symbols, strategies, limit } = filters;
+    let read = postgres(&app)?.rankings(date, symbols.as_deref(), strategies.as_deref(), limit + 1).await;
     let (signals, truncated) = cut(read.map_err(|error| unavailable(&error))?, limit);
     let date = signals.first().map(|row| row.date).or(date);
     Ok(Reply::ok(RankingPage { date, signals, truncated }))
 }
 
-/// How far each month of signals is synced
-#[utoipa::path(
-    get, path = "/api/signals/sync", operation_id = "signal_sync", tag = "signals",
-    responses((status = 200, description = "Months, newest first", body = SyncPage)),
-)]
-pub(super) async fn synced(app: &App, call: &Call) -> Result<Reply, Refusal> {
-    call.parameters(&[]).check()?;
-    let states = postgres(app)?.states().await.map_err(|error| unavailable(&error))?;
-    let (lake, behind) = match look(&app.signals, &Asked::default()).await {
+const GET_SIGNAL_SYNC: Operation = Operation {
+    id: "getSignalSync",
+    method: Method::Get,
+    path: "signals/sync",
+    tag: "signals",
+    summary: "How far each month of signals is synced",
+    description: "",
+    parameters: &[],
+    bodies: &[],
+    answers: &[Answer::document(200, "Months, newest first", &[Content::json(Shape::of::<SyncPage>())])],
+    refusals: &REFUSALS,
+    handler: |app, call| Box::pin(synced(app, call)),
+};
+
+async fn synced(app: App, call: Call) -> Result<Reply, Refusal> {
+    call.query().check()?;
+    let states = postgres(&app)?.states().await.map_err(|error| unavailable(&error))?;
+    let (lake, behind) = match look(&app.signals, &sync::Asked::default()).await {
         Ok(looked) => (json!({ "state": "ok", "versions": looked.versions }), Some(looked.due)),
         Err(error) => {
             tracing::warn!(error = chain(&error), "could not look at the signals of the lake");
@@ -150,24 +167,25 @@ pub(super) async fn synced(app: &App, call: &Call) -> Result<Reply, Refusal> {
     Ok(Reply::ok(SyncPage { months, lake }))
 }
 
-struct Query {
+/// Which rows are wanted.
+struct Filters {
     date: Option<NaiveDate>,
     symbols: Option<Vec<String>>,
     strategies: Option<Vec<String>>,
     limit: i64,
 }
 
-impl Query {
-    fn read(call: &Call, known: &'static [&'static str]) -> Result<Self, Refusal> {
-        let mut parameters = call.parameters(known);
-        let date = parameters.date("date");
-        let limit = parameters.whole("limit", LIMIT_DEFAULT, 1..=LIMIT_MAX);
-        let texts = |name| {
-            let texts: Vec<String> = parameters.texts(name).map(str::to_owned).collect();
+impl Filters {
+    /// A parameter that the operation does not have is a fault of the query, and is none here.
+    fn read(call: &Call) -> Result<Self, Refusal> {
+        let mut query = call.query();
+        let (date, limit) = (DATE.read(&mut query), LIMIT.read(&mut query));
+        let some = |texts: &Texts| {
+            let texts: Vec<String> = texts.read(&query).map(str::to_owned).collect();
             (!texts.is_empty()).then_some(texts)
         };
-        let (symbols, strategies) = (texts("symbol"), texts("strategy"));
-        parameters.check()?;
+        let (symbols, strategies) = (some(&SYMBOL), some(&STRATEGY));
+        query.check()?;
         Ok(Self { date, symbols, strategies, limit: i64::try_from(limit).unwrap_or(i64::MAX - 1) })
     }
 }

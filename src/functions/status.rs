@@ -1,43 +1,49 @@
 //! `GET /api/backtests/{run_id}`: one run, cheap to ask again.
 
-use warp::Filter;
-use warp::filters::BoxedFilter;
 use warp::http::header::{CACHE_CONTROL, ETAG, RETRY_AFTER};
 
-use super::call::{Call, call, reads, unknown_run};
-use super::record::{POLL_SECONDS, RunRecord, record};
-use super::reply::{Refusal, Reply, written};
-use crate::run::{Run, RunId};
+use super::call::{Call, RUN_ID, unknown_run};
+use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation};
+use super::parameter::Header;
+use super::record::{POLL_SECONDS, RETRY_AFTER_POLL, RunRecord, record};
+use super::reply::{Code, Refusal, Reply, written};
+use super::schema::Shape;
+use crate::run::Run;
 use crate::work::{App, sha256_hex};
 
-pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
-    let route = warp::path!("api" / "backtests" / String)
-        .and(reads())
-        .and(call())
-        .map(|run_id: String, call: Call| call.with("run_id", &run_id));
-    super::plain("status", app, route, answer)
+pub(super) const FUNCTION: Function = Function::http("status", "backtests/{run_id}", &[&GET_RUN]);
+
+pub(super) const GET_RUN: Operation = Operation {
+    id: "getRun",
+    method: Method::Get,
+    path: "backtests/{run_id}",
+    tag: "runs",
+    summary: "One run",
+    description: "",
+    parameters: &[&RUN_ID, &IF_NONE_MATCH],
+    bodies: &[],
+    answers: &[
+        Answer::document(200, "Its record", &[Content::json(Shape::of::<RunRecord<'_>>())])
+            .with(&[AnswerHeader::text("ETag", "Names this state of the record"), RETRY_AFTER_POLL]),
+        Answer::NOT_MODIFIED,
+    ],
+    refusals: &[Code::InvalidParameter, Code::RunNotFound, Code::PreconditionFailed, Code::StoreUnavailable],
+    handler: |app, call| Box::pin(status(app, call)),
+};
+
+/// The same at the address that names the result.
+pub(super) const GET_RUN_STATUS: Operation =
+    Operation { id: "getRunStatus", path: "backtests/{run_id}/status", ..GET_RUN };
+
+const IF_NONE_MATCH: Header =
+    Header { name: "If-None-Match", description: "`ETag` of the record that the caller has", length: None };
+
+async fn status(app: App, call: Call) -> Result<Reply, Refusal> {
+    call.query().check()?;
+    describe(&find(&app, &call).await?, &call)
 }
 
-/// One run
-#[utoipa::path(
-    get, path = "/api/backtests/{run_id}", operation_id = "status", tag = "runs",
-    params(("run_id" = RunId, Path, description = "The run"), ("If-None-Match" = Option<String>, Header, description = "`ETag` of the record that the caller has")),
-    responses(
-        (status = 200, description = "Its record", body = RunRecord, headers(
-            ("ETag" = String, description = "Names this state of the record"),
-            ("Retry-After" = u64, description = "Seconds until it is worth looking again, while the run is not final"))),
-        (status = 304, description = "The caller has the record of now"),
-    ),
-)]
-pub(super) async fn answer(app: App, call: Call) -> Reply {
-    let described = async {
-        call.parameters(&[]).check()?;
-        describe(&find(&app, &call).await?, &call)
-    };
-    described.await.unwrap_or_else(|refusal| *refusal)
-}
-
-/// The run that the route names.
+/// The run that the path names.
 pub(super) async fn find(app: &App, call: &Call) -> Result<Run, Refusal> {
     let id = call.run_id()?;
     match app.runs.get(&id).await {
@@ -48,7 +54,7 @@ pub(super) async fn find(app: &App, call: &Call) -> Result<Run, Refusal> {
 }
 
 /// The run's record, unless the caller has it already.
-pub(super) fn describe(run: &Run, call: &Call) -> Result<Reply, Refusal> {
+fn describe(run: &Run, call: &Call) -> Result<Reply, Refusal> {
     let record = record(run);
     let etag = etag(&record);
     call.must_match(&etag)?;

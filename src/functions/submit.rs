@@ -1,51 +1,68 @@
-//! `POST /api/backtests`: a config becomes a run. The host calls this door by envelope, because the wake-up
+//! `POST /api/backtests`: a config becomes a run. The host calls this function by envelope, because the wake-up
 //! message is one of its outputs; called plainly, the run waits until reconcile announces it.
 
-use warp::Filter;
-use warp::filters::BoxedFilter;
+use std::ops::RangeInclusive;
+
 use warp::http::header::{LOCATION, RETRY_AFTER};
 
-use super::asked::{Asked, RunRequest, asked};
-use super::call::{Call, call};
-use super::record::{POLL_SECONDS, RunRecord, path, record};
+use super::call::Call;
+use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation};
+use super::parameter::Header;
+use super::record::{POLL_SECONDS, RETRY_AFTER_POLL, RunRecord, path, record};
 use super::reply::{Code, Refusal, Reply};
+use super::run_request::{self, RunRequest};
+use super::schema::Shape;
 use crate::engine::config::Fault;
 use crate::run::Wake;
 use crate::work::App;
 use crate::work::submit::{Request, SubmitError, Submitted, submit};
 
+pub(super) const FUNCTION: Function = Function::http("submit", "backtests", &[&SUBMIT_RUN]).announcing();
+
+const SUBMIT_RUN: Operation = Operation {
+    id: "submitRun",
+    method: Method::Post,
+    path: "backtests",
+    tag: "runs",
+    summary: "Submit a backtest",
+    description: "A config that cannot be run is refused with every fault of it, and nothing is stored.",
+    parameters: &[&IDEMPOTENCY_KEY],
+    bodies: &run_request::BODIES,
+    answers: &[
+        Answer::document(202, "Stored; it will be executed", &[Content::json(Shape::of::<RunRecord<'_>>())])
+            .with(&[LOCATION_OF_RUN, RETRY_AFTER_POLL]),
+        Answer::document(
+            200,
+            "The run of the same key and body, as it is now",
+            &[Content::json(Shape::of::<RunRecord<'_>>())],
+        )
+        .with(&[LOCATION_OF_RUN, RETRY_AFTER_POLL]),
+    ],
+    refusals: &[
+        Code::MalformedRequest,
+        Code::InvalidParameter,
+        Code::InvalidConfig,
+        Code::RunIdTaken,
+        Code::BodyTooLarge,
+        Code::UnsupportedMediaType,
+        Code::IdempotencyKeyReused,
+        Code::StoreUnavailable,
+    ],
+    handler: |app, call| Box::pin(submitted(app, call)),
+};
+
 /// Characters that an idempotency key may have.
-const KEY_MAX: usize = 255;
+const KEY_LENGTH: RangeInclusive<usize> = 1..=255;
+const IDEMPOTENCY_KEY: Header = Header {
+    name: "Idempotency-Key",
+    description: "The same key and body give the same run, however often they are sent",
+    length: Some(KEY_LENGTH),
+};
+const LOCATION_OF_RUN: AnswerHeader = AnswerHeader::text("Location", "Address of the run");
 
-pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
-    super::plain("submit", app, warp::path!("api" / "backtests").and(warp::post()).and(call()), answer)
-}
-
-/// Submit a backtest
-///
-/// A config that cannot be run is refused with every fault of it, and nothing is stored.
-#[utoipa::path(
-    post, path = "/api/backtests", operation_id = "submit", tag = "runs",
-    params(
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same run, however often they are sent", min_length = 1, max_length = 255),
-    ),
-    request_body(content(
-        (RunRequest = "application/json"),
-        (String = "application/yaml", example = "start_date: 2005-01-03\nend_date: 2013-03-01\nuniverse: {symbols: [AAPL, MSFT]}\nstrategy: {class: BuyAndHoldStrategy}\n"),
-    )),
-    responses(
-        (status = 202, description = "Stored; somebody will execute it", body = RunRecord,
-            headers(("Location" = String, description = "Address of the run"), ("Retry-After" = u64, description = "Seconds until it is worth looking"))),
-        (status = 200, description = "The run of the same key and body, as it is now", body = RunRecord,
-            headers(("Location" = String, description = "Address of the run"), ("Retry-After" = u64, description = "Seconds until it is worth looking"))),
-    ),
-)]
-pub(super) async fn answer(app: App, call: Call) -> Reply {
-    let request = match request(&call) {
-        Ok(request) => request,
-        Err(refusal) => return *refusal,
-    };
-    match submit(&app, request).await {
+async fn submitted(app: App, call: Call) -> Result<Reply, Refusal> {
+    let request = request(&call).await?;
+    Ok(match submit(&app, request).await {
         Ok(Submitted { run, created, announce }) => {
             let body = record(&run);
             let reply = if created { Reply::accepted(&body) } else { Reply::ok(&body) };
@@ -59,7 +76,7 @@ pub(super) async fn answer(app: App, call: Call) -> Reply {
         ),
         Err(SubmitError::IdTaken(id)) => Reply::problem(Code::RunIdTaken, format!("run id '{id}' is taken")),
         Err(SubmitError::Store(error)) => Reply::store(&error),
-    }
+    })
 }
 
 /// The caller's name; only the platform can set this header.
@@ -73,13 +90,13 @@ fn is_traceparent(text: &str) -> bool {
     text.split('-').map(str::len).eq([2, 32, 16, 2]) && text.split('-').all(is_hex)
 }
 
-fn request(call: &Call) -> Result<Request, Refusal> {
-    call.parameters(&[]).check()?;
-    let Asked { config, run_id, parent_run_id } = asked(call)?;
-    let idempotency_key = call.deciding_header("Idempotency-Key")?.map(str::to_owned);
-    if idempotency_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_MAX) {
-        let message = format!("must have 1 to {KEY_MAX} characters");
-        let faults = [Fault { path: "Idempotency-Key".into(), message }];
+async fn request(call: &Call) -> Result<Request, Refusal> {
+    call.query().check()?;
+    let RunRequest { config, run_id, parent_run_id } = RunRequest::read(call).await?;
+    let idempotency_key = call.deciding_header(IDEMPOTENCY_KEY.name)?.map(str::to_owned);
+    if idempotency_key.as_ref().is_some_and(|key| !KEY_LENGTH.contains(&key.len())) {
+        let message = format!("must have {} to {} characters", KEY_LENGTH.start(), KEY_LENGTH.end());
+        let faults = [Fault { path: IDEMPOTENCY_KEY.name.into(), message }];
         return Err(Reply::faults(Code::InvalidParameter, &faults).into());
     }
     Ok(Request {
@@ -89,6 +106,6 @@ fn request(call: &Call) -> Result<Request, Refusal> {
         idempotency_key,
         submitted_by: caller(call),
         traceparent: call.header("traceparent").filter(|text| is_traceparent(text)).map(str::to_owned),
-        announces: call.can_announce,
+        announces: call.message.is_enveloped,
     })
 }

@@ -1,10 +1,17 @@
 //! Timer, once a day: removes what lost executors left behind.
 
 use super::envelope::{Outcome, Triggered};
+use super::function::{Function, Trigger};
 use crate::work::App;
 use crate::work::execute::chain;
 
-pub(super) async fn answer(app: App, _: Triggered) -> Outcome {
+pub(super) const FUNCTION: Function = Function {
+    name: "sweep",
+    trigger: Trigger::Timer { schedule: "0 30 3 * * *", handler: |app, call| Box::pin(swept(app, call)) },
+    announces: false,
+};
+
+async fn swept(app: App, _: Triggered) -> Outcome {
     match crate::work::sweep::sweep(&app).await {
         Ok(removed) => {
             tracing::info!(removed, "swept the artifacts");

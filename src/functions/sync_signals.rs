@@ -1,11 +1,21 @@
 //! Timer: brings the signals of every month that is behind up to date, in the lake and in Postgres.
 
 use super::envelope::{Outcome, Triggered};
+use super::function::{Function, Trigger};
 use crate::work::App;
 use crate::work::execute::chain;
 use crate::work::sync::{Asked, sync};
 
-pub(super) async fn answer(app: App, _: Triggered) -> Outcome {
+pub(super) const FUNCTION: Function = Function {
+    name: "sync_signals",
+    trigger: Trigger::Timer {
+        schedule: "%SIGNAL_SYNC_SCHEDULE%",
+        handler: |app, call| Box::pin(synced(app, call)),
+    },
+    announces: false,
+};
+
+async fn synced(app: App, _: Triggered) -> Outcome {
     let signals = &app.signals;
     match sync(signals, &app.data, &Asked::default(), &mut |_, _, _| ()).await {
         Ok(report) => match report.failure(signals.terms.write_required) {

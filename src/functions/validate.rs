@@ -1,39 +1,46 @@
 //! `POST /api/backtests/validate`: what would become of a config, and every fault of it. Nothing is stored.
 
-use warp::Filter;
-use warp::filters::BoxedFilter;
-
-use super::asked::{RunRequest, asked};
-use super::call::{Call, call};
+use super::call::Call;
+use super::function::{Answer, Content, Function, Method, Operation};
 use super::reply::{Code, Refusal, Reply};
+use super::run_request::{self, RunRequest};
+use super::schema::Shape;
 use crate::work::App;
 use crate::work::validate::{ValidateError, Validated, validate};
 
-pub(super) fn route(app: &App) -> BoxedFilter<(Reply,)> {
-    let route = warp::path!("api" / "backtests" / "validate").and(warp::post()).and(call());
-    super::plain("validate", app, route, answer)
-}
+pub(super) const FUNCTION: Function = Function::http("validate", "backtests/validate", &[&VALIDATE_CONFIG]);
 
-/// Check a config
-///
-/// Takes what submit takes and stores nothing. The answer shows every field with its default.
-#[utoipa::path(
-    post, path = "/api/backtests/validate", operation_id = "validate", tag = "runs",
-    request_body(content(
-        (RunRequest = "application/json"),
-        (String = "application/yaml"),
-    )),
-    responses((status = 200, description = "It can be run, and this is what would be", body = Validated)),
-)]
-pub(super) async fn answer(app: App, call: Call) -> Reply {
-    let answered = async {
-        call.parameters(&[]).check()?;
-        let asked = asked(&call)?;
-        match validate(&app, &asked.config).await {
-            Ok(validated) => Ok(Reply::ok(&validated)),
-            Err(ValidateError::Invalid(faults)) => Err(Reply::faults(Code::InvalidConfig, &faults).into()),
-            Err(ValidateError::Data(error)) => Err(Reply::data(&error).into()),
-        }
-    };
-    answered.await.unwrap_or_else(|refusal: Refusal| *refusal)
+const VALIDATE_CONFIG: Operation = Operation {
+    id: "validateConfig",
+    method: Method::Post,
+    path: "backtests/validate",
+    tag: "runs",
+    summary: "Check a config",
+    description: "Takes what submit takes and stores nothing. The answer shows every field with its default.",
+    parameters: &[],
+    bodies: &run_request::BODIES,
+    answers: &[Answer::document(
+        200,
+        "It can be run, and this is what would be",
+        &[Content::json(Shape::of::<Validated>())],
+    )],
+    refusals: &[
+        Code::MalformedRequest,
+        Code::InvalidParameter,
+        Code::InvalidConfig,
+        Code::BodyTooLarge,
+        Code::UnsupportedMediaType,
+        Code::StoreUnavailable,
+    ],
+    handler: |app, call| Box::pin(validated(app, call)),
+};
+
+async fn validated(app: App, call: Call) -> Result<Reply, Refusal> {
+    call.query().check()?;
+    let request = RunRequest::read(&call).await?;
+    match validate(&app, &request.config).await {
+        Ok(validated) => Ok(Reply::ok(&validated)),
+        Err(ValidateError::Invalid(faults)) => Err(Reply::faults(Code::InvalidConfig, &faults).into()),
+        Err(ValidateError::Data(error)) => Err(Reply::data(&error).into()),
+    }
 }

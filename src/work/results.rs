@@ -30,6 +30,16 @@ pub enum ResultError {
         /// The switch of the config.
         switch: &'static str,
     },
+    /// The day that was asked for is none of the run.
+    #[error("{date} is not a trading day of this run{}", nearest(.before, .after))]
+    NoTradingDay {
+        /// The day.
+        date: NaiveDate,
+        /// The trading day before it.
+        before: Option<NaiveDate>,
+        /// The trading day after it.
+        after: Option<NaiveDate>,
+    },
     /// The table cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -48,6 +58,15 @@ impl ResultError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Read(error) if error.is_retryable())
+    }
+}
+
+fn nearest(before: &Option<NaiveDate>, after: &Option<NaiveDate>) -> String {
+    match (before, after) {
+        (Some(before), Some(after)) => format!("; the nearest are {before} and {after}"),
+        (Some(day), None) => format!("; the last is {day}"),
+        (None, Some(day)) => format!("; the first is {day}"),
+        (None, None) => String::new(),
     }
 }
 
@@ -90,7 +109,7 @@ pub struct TradesPage {
 pub struct Positions {
     /// The day; null when the run never held anything and none was asked for.
     pub date: Option<NaiveDate>,
-    /// Empty when nothing was held, and on days without trading.
+    /// Empty when nothing was held.
     pub positions: Vec<Position>,
 }
 
@@ -271,18 +290,40 @@ pub async fn trades(
     Ok(TradesPage { trades, total: table.rows(), limit, offset })
 }
 
-/// What was held at the close of `date`, or of the last day on which anything was held.
+/// What was held at the close of `date`, or of the last day on which anything was held. A day on which there was no trading
+/// is refused, as far as the run kept its days.
 pub async fn positions(
     app: &App,
     of: &Publication,
     date: Option<NaiveDate>,
 ) -> Result<Positions, ResultError> {
     let table = open(app, of, &POSITIONS).await?;
-    let Some(date) = date.or_else(|| table.last("date")) else {
+    let Some(day) = date.or_else(|| table.last("date")) else {
         return Ok(Positions { date: None, positions: Vec::new() });
     };
-    let positions = read(&POSITIONS, &table.on("date", date).await?, Position::read)?;
-    Ok(Positions { date: Some(date), positions })
+    let positions = read(&POSITIONS, &table.on("date", day).await?, Position::read)?;
+    if positions.is_empty() && date.is_some() {
+        must_be_traded(app, of, day).await?;
+    }
+    Ok(Positions { date: Some(day), positions })
+}
+
+/// Refuses a day that is not among the days of the run. A run that kept no daily measures does not say which these were.
+async fn must_be_traded(app: &App, of: &Publication, date: NaiveDate) -> Result<(), ResultError> {
+    let table = match open(app, of, &DAILY).await {
+        Ok(table) => table,
+        Err(ResultError::NotKept { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let days = read(&DAILY, &table.page(0, table.rows()).await?, DailyPoint::read)?;
+    match days.binary_search_by_key(&date, |day| day.date) {
+        Ok(_) => Ok(()),
+        Err(place) => {
+            let before = place.checked_sub(1).map(|place| days[place].date);
+            let after = days.get(place).map(|day| day.date);
+            Err(ResultError::NoTradingDay { date, before, after })
+        }
+    }
 }
 
 async fn open(app: &App, of: &Publication, kept: &Kept) -> Result<PublishedTable, ResultError> {

@@ -2,6 +2,7 @@
 //! that can be wrong with a config is found here, all at once, before anything is stored.
 
 use serde_json::{Value, json};
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::{App, ENGINE_TARGET, ENGINE_VERSION, document, sha256_hex};
 use crate::engine::config::{BacktestConfig, Fault, Symbols};
@@ -87,7 +88,8 @@ pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitErro
     let new = NewRun {
         id: id.clone(),
         submission: Submission {
-            run_name: config.run_name.clone(),
+            // The column that is searched; the config keeps its name as it was sent.
+            run_name: config.run_name.as_deref().map(|name| name.nfc().collect()),
             start_date: config.start_date.to_string(),
             end_date: config.end_date.to_string(),
             config_json: request.config.to_string(),

@@ -148,8 +148,18 @@ async fn trades_come_in_pages_and_positions_by_day() {
     let last = handler.get("/api/backtests/r/positions").await.json();
     assert_eq!(last["date"], *dates.last().unwrap());
     assert!(!rows(&last, "positions").is_empty());
-    let sunday = handler.get("/api/backtests/r/positions?date=2008-10-12").await.json();
-    assert_eq!(sunday["positions"], json!([]));
+    for (day, nearest) in [
+        ("2008-10-12", "2008-10-10 and 2008-10-13"),
+        ("1999-01-01", "the first is 2006-01-03"),
+        ("2030-01-01", "the last is 2009-12-31"),
+    ] {
+        let answer = handler.get(&format!("/api/backtests/r/positions?date={day}")).await;
+        assert_eq!(code(&answer), (404, "no_trading_day".into()), "{day}");
+        assert!(answer.json()["detail"].as_str().unwrap().contains(nearest), "{}", answer.json());
+    }
+    // A trading day on which nothing was held: no momentum is known in the first months of a run.
+    let idle = handler.get("/api/backtests/r/positions?date=2006-01-03").await;
+    assert_eq!(idle.status.as_u16(), 200, "{}", idle.json());
     for wrong in ["yesterday", "2008-1-1", "2008-02-30", ""] {
         let answer = handler.get(&format!("/api/backtests/r/positions?date={wrong}")).await;
         assert_eq!(code(&answer), (400, "invalid_parameter".into()), "{wrong}");
@@ -223,6 +233,9 @@ async fn what_is_known_is_not_sent_again_and_what_has_moved_is_not_touched() {
         let first = handler.send(handler.http.get(&url)).await;
         let etag = first.header("etag").to_owned();
         assert!(etag.starts_with('"') && first.header("cache-control").contains("immutable"), "{result}");
+        // A comparison that only saves sending takes weak tags; one that decides does not.
+        let weak = handler.send(handler.http.get(&url).header("if-match", format!("W/{etag}"))).await;
+        assert_eq!(code(&weak), (412, "precondition_failed".into()), "{result}");
         let again =
             handler.send(handler.http.get(&url).header("if-none-match", format!("\"x\", W/{etag}"))).await;
         assert_eq!(
@@ -433,6 +446,8 @@ async fn a_wrong_method_is_told_the_right_one() {
         (Method::PUT, "/api/backtests/r/artifacts/legs/a/weights.csv", "GET, HEAD"),
         (Method::POST, "/api/openapi.json", "GET, HEAD"),
         (Method::DELETE, "/api/healthz", "GET, HEAD"),
+        (Method::DELETE, "/API/Backtests/", "GET, HEAD, POST"),
+        (Method::DELETE, "/api/backtests/validate", "POST"),
     ] {
         let answer = handler.call(method.clone(), path, None).await;
         assert_eq!(code(&answer), (405, "method_not_allowed".into()), "{method} {path}");
@@ -451,14 +466,13 @@ async fn head_is_answered_as_get_without_the_body() {
     let reading: Vec<&String> =
         paths.iter().filter(|(_, item)| item["get"].is_object()).map(|(path, _)| path).collect();
     assert!(reading.len() >= 17, "{reading:?}");
+    assert!(reading.contains(&&"/api/backtests/{run_id}/status".to_owned()));
     // Through the host too, whose functions name their methods.
     for base in [&handler.url, &dev.url] {
         for path in &reading {
             let path = path.replace("{run_id}", "r").replace("{name}", "trades.csv");
             let send = async |method: Method| {
-                handler
-                    .send(handler.http.request(method, format!("{base}{path}")).header("range", "bytes=2-5"))
-                    .await
+                handler.send(handler.http.request(method, format!("{base}{path}"))).await
             };
             let (get, head) = (send(Method::GET).await, send(Method::HEAD).await);
             assert_eq!((get.status, head.body.len()), (head.status, 0), "{base}{path}");
@@ -473,6 +487,14 @@ async fn head_is_answered_as_get_without_the_body() {
             assert_eq!(kept(&get), kept(&head), "{base}{path}");
         }
     }
+    // Only for GET does RFC 9110 say what a range means.
+    let url = format!("{}/api/backtests/r/artifacts/trades.csv", handler.url);
+    let whole = handler.send(handler.http.get(&url)).await;
+    let head = handler.send(handler.http.head(&url).header("range", "bytes=2-5")).await;
+    assert_eq!(
+        (head.status.as_u16(), head.header("content-length")),
+        (200, whole.body.len().to_string().as_str())
+    );
     assert_eq!(handler.call(Method::HEAD, "/api/backtests/none", None).await.status.as_u16(), 404);
     assert_eq!(handler.call(Method::HEAD, "/api/backtests/r/cancel", None).await.status.as_u16(), 405);
     let request = json!({ "req": { "Method": "HEAD", "Query": {}, "Headers": {},
@@ -500,6 +522,126 @@ async fn the_document_is_the_one_that_is_published() {
         "docs/openapi.json is not what the handler serves; look at the difference after\n  \
          RENEW=1 cargo test --locked --test suite -- api::the_document_is_the_one_that_is_published"
     );
+}
+
+#[tokio::test]
+async fn the_schema_of_a_config_is_the_one_that_is_published() {
+    let home = Home::empty();
+    let handler = home.handler(&[]).await;
+    let served = handler.get("/api/config.schema.json").await.json();
+    let served = serde_json::to_string_pretty(&served).unwrap() + "\n";
+    let file = project("docs/config.schema.json");
+    if std::env::var_os("RENEW").is_some() {
+        std::fs::write(&file, &served).unwrap();
+    }
+    let published = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(served == published, "docs/config.schema.json is old; RENEW=1 writes it");
+    for example in std::fs::read_dir(project("examples")).unwrap() {
+        let path = example.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let first = text.lines().next().unwrap();
+            assert_eq!(
+                first,
+                "# yaml-language-server: $schema=../docs/config.schema.json",
+                "{}",
+                path.display()
+            );
+        }
+    }
+}
+
+/// The folders of `functions/` hold what the functions state; `RENEW=1` writes them.
+#[test]
+fn the_files_of_the_host_are_what_the_functions_state() {
+    let stated = backtest_functions::functions::function_files();
+    for (name, file) in &stated {
+        let path = project(&format!("functions/{name}/function.json"));
+        let expected = serde_json::to_string_pretty(file).unwrap() + "\n";
+        if std::env::var_os("RENEW").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &expected).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(found, expected, "{} is not what src/functions/{name}.rs states", path.display());
+    }
+    let folders = std::fs::read_dir(project("functions")).unwrap();
+    let folders: BTreeSet<String> =
+        folders.map(|folder| folder.unwrap().file_name().into_string().unwrap()).collect();
+    let names: BTreeSet<String> = stated.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(folders, names, "each folder has a function, and each function a folder");
+}
+
+/// Generators of clients make useless types of some schemas: of objects without fields, of alternatives to null beside a
+/// text, of bytes without a format, of names with underscores.
+#[tokio::test]
+async fn the_document_has_nothing_that_generators_stumble_over() {
+    fn look(place: &str, schema: &Value, wrong: &mut Vec<String>) {
+        if let Some(fields) = schema.as_object() {
+            let is = |kind: &str| {
+                schema["type"] == kind
+                    || schema["type"].as_array().is_some_and(|all| all.contains(&json!(kind)))
+            };
+            if is("object")
+                && !fields.contains_key("properties")
+                && !fields.contains_key("additionalProperties")
+            {
+                wrong.push(format!("{place}: an object of which nothing is said"));
+            }
+            if let Some([first, second]) = schema["oneOf"].as_array().map(Vec::as_slice)
+                && [first, second].iter().any(|one| one["type"] == "null")
+                && [first, second].iter().any(|one| one["$ref"] == "#/components/schemas/RunId")
+            {
+                wrong.push(format!("{place}: a text or null as an alternative"));
+            }
+            fields.iter().for_each(|(name, part)| look(&format!("{place}/{name}"), part, wrong));
+        } else if let Some(parts) = schema.as_array() {
+            parts.iter().for_each(|part| look(place, part, wrong));
+        }
+    }
+    let document = document().await;
+    let mut wrong = Vec::new();
+    look("", &document, &mut wrong);
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let mut used = Vec::new();
+    names_below(&document, schemas, &mut used);
+    assert_eq!(used.len(), schemas.len(), "each schema is referred to");
+    let config = project("docs/config.schema.json");
+    let config: Value = serde_json::from_str(&std::fs::read_to_string(config).unwrap()).unwrap();
+    for (name, definition) in config["$defs"].as_object().unwrap() {
+        // Two schemas of one name would be one.
+        assert_eq!(schemas[name]["description"], definition["description"], "{name}");
+    }
+    let mut ids = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for operation in item.as_object().unwrap().values() {
+            let id = operation["operationId"].as_str().unwrap();
+            let is_camel =
+                id.starts_with(|c: char| c.is_ascii_lowercase()) && id.chars().all(char::is_alphanumeric);
+            if !is_camel || !ids.insert(id.to_owned()) {
+                wrong.push(format!("{path}: {id} is not in camel case, or stands twice"));
+            }
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let schema = &parameter["schema"];
+                let counts = ["integer", "number", "boolean"].iter().any(|kind| schema["type"] == *kind);
+                if parameter["in"] == "query" && counts && schema.get("default").is_none() {
+                    wrong.push(format!("{path}: {} has no default", parameter["name"]));
+                }
+            }
+        }
+    }
+    let record = &document["components"]["schemas"]["RunRecord"]["properties"];
+    assert_eq!(record["parent_run_id"]["type"], json!(["string", "null"]), "{}", record["parent_run_id"]);
+    let problem = &document["components"]["schemas"]["Problem"]["properties"];
+    assert_eq!(problem["detail"]["x-ms-primary-error-message"], true);
+    for (file, media) in [("artifacts/{name}", "application/octet-stream"), ("report", "text/html")] {
+        let answers = &document["paths"][format!("/api/backtests/{{run_id}}/{file}")]["get"]["responses"];
+        assert_eq!(
+            answers["200"]["content"][media]["schema"],
+            json!({ "type": "string", "format": "binary" })
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Routes of the HTTP functions, with their methods in capitals.
@@ -572,10 +714,30 @@ async fn every_route_is_documented_and_every_documented_path_has_a_route() {
         let anonymous = operation["security"] == json!([{}]);
         assert_eq!(
             anonymous,
-            ["/api/healthz", "/api/readyz", "/api/openapi.json"].contains(&path.as_str()),
+            ["/api/healthz", "/api/readyz", "/api/openapi.json", "/api/config.schema.json"]
+                .contains(&path.as_str()),
             "{path}"
         );
         assert!(anonymous || operation["responses"]["429"].is_object(), "{method} {path} has no refusals");
+    }
+}
+
+/// Names of the schemas that one refers to, and that those refer to.
+fn names_below(schema: &Value, schemas: &serde_json::Map<String, Value>, found: &mut Vec<String>) {
+    match schema {
+        Value::Object(parts) => {
+            if let Some(reference) = parts.get("$ref").and_then(Value::as_str) {
+                let name = reference.strip_prefix("#/components/schemas/").unwrap().to_owned();
+                let of = schemas.get(&name).unwrap_or_else(|| panic!("{reference} leads nowhere"));
+                if !found.contains(&name) {
+                    found.push(name);
+                    names_below(of, schemas, found);
+                }
+            }
+            parts.values().for_each(|part| names_below(part, schemas, found));
+        }
+        Value::Array(parts) => parts.iter().for_each(|part| names_below(part, schemas, found)),
+        _ => {}
     }
 }
 
@@ -604,10 +766,16 @@ async fn what_may_be_null_in_an_answer_is_always_there() {
     let mut document = document().await;
     let schemas = document["components"]["schemas"].as_object_mut().unwrap();
     // A request may leave out what it may set to null.
-    for asked in ["Config", "WithConfig", "WithYaml"] {
+    let mut in_configs = Vec::new();
+    names_below(&schemas["RunRequest"].clone(), schemas, &mut in_configs);
+    assert!(in_configs.len() > 20, "{in_configs:?}");
+    for name in ["Config", "WithConfig", "WithYaml"] {
         let mut fields = Vec::new();
-        nullable(&schemas.remove(asked).unwrap(), &mut fields);
-        assert!(!fields.is_empty() && fields.iter().all(|(_, there)| !there), "{asked}: {fields:?}");
+        nullable(&schemas[name], &mut fields);
+        assert!(!fields.is_empty() && fields.iter().all(|(_, there)| !there), "{name}: {fields:?}");
+    }
+    for name in in_configs {
+        schemas.remove(&name);
     }
     let mut fields = Vec::new();
     nullable(&document, &mut fields);

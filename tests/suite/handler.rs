@@ -182,7 +182,6 @@ async fn both_modes_give_the_same_answer() {
         ),
         ("list", "/api/backtests?limit=0", json!({ "limit": "0" }), json!({})),
         ("results", "/api/backtests/r/artifacts", json!({}), json!({ "run_id": "r", "result": "artifacts" })),
-        ("results", "/api/backtests/r", json!({}), json!({ "run_id": "r", "result": null })),
         (
             "results",
             "/api/backtests/r/trades?limit=3",
@@ -206,7 +205,10 @@ async fn both_modes_give_the_same_answer() {
         ("results", "/api/backtests/r/events", json!({}), json!({ "run_id": "r", "result": "events" })),
         ("health", "/api/readyz", json!({}), json!({ "probe": "readyz" })),
         ("health", "/api/healthz", json!({}), json!({ "probe": "healthz" })),
-        ("docs", "/api/openapi.json", json!({}), json!({})),
+        ("results", "/api/backtests/r/status", json!({}), json!({ "run_id": "r", "result": "status" })),
+        ("results", "/api/backtests/r/nothing", json!({}), json!({ "run_id": "r", "result": "nothing" })),
+        ("docs", "/api/openapi.json", json!({}), json!({ "document": "openapi.json" })),
+        ("docs", "/api/config.schema.json", json!({}), json!({ "document": "config.schema.json" })),
     ] {
         let plain = handler.get(path).await;
         let request = json!({ "req": {
@@ -305,6 +307,209 @@ async fn bad_requests_are_refused_with_their_code() {
         (400, "invalid_parameter".into())
     );
     assert_eq!(code(&handler.get("/api/backtests?cursor=x").await), (400, "invalid_parameter".into()));
+}
+
+/// What arrived instead of a document is said by its own name, with what to send.
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_refused_by_what_it_is() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let send = async |content_type: &str, encoding: &str, body: Vec<u8>| {
+        let request = handler.http.post(format!("{}/api/backtests/validate", handler.url));
+        let request = request.header("content-type", content_type).header("content-encoding", encoding);
+        let answer = handler.send(request.body(body)).await;
+        (code(&answer), answer.json()["detail"].as_str().unwrap().to_owned())
+    };
+    let utf_16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (content_type, encoding, body, expected, told) in [
+        ("application/json", "identity", Vec::new(), (400, "body_missing"), "is empty"),
+        ("application/yaml", "identity", b" \n".to_vec(), (400, "body_missing"), "is empty"),
+        ("application/json", "gzip", b"{}".to_vec(), (415, "unsupported_media_type"), "compressed"),
+        (
+            "application/json",
+            "identity",
+            b"\x1f\x8b\x08".to_vec(),
+            (415, "unsupported_media_type"),
+            "compressed",
+        ),
+        ("application/json", "identity", utf_16, (415, "unsupported_media_type"), "UTF-16"),
+        (
+            "application/json",
+            "identity",
+            b"{\"config\":\"\xe9\"}".to_vec(),
+            (400, "malformed_request"),
+            "not UTF-8",
+        ),
+        (
+            "application/json",
+            "identity",
+            b"{\n \"config\": nil}".to_vec(),
+            (400, "malformed_request"),
+            "line 2, column",
+        ),
+        (
+            "application/json",
+            "identity",
+            b"{\"config\": {".to_vec(),
+            (400, "malformed_request"),
+            "ends too early",
+        ),
+        (
+            "application/yaml",
+            "identity",
+            b"a: 1\na: 2".to_vec(),
+            (400, "malformed_request"),
+            "line 2, column 1: key 'a' stands twice",
+        ),
+        (
+            "application/yaml",
+            "identity",
+            b"a: !secret x".to_vec(),
+            (400, "malformed_request"),
+            "the tag '!secret' is not known",
+        ),
+        ("application/yaml", "identity", b"a: *b".to_vec(), (400, "malformed_request"), "line 1, column"),
+        (
+            "application/yaml",
+            "identity",
+            b"a: 1\n---\nb: 2".to_vec(),
+            (400, "malformed_request"),
+            "several documents",
+        ),
+        (
+            "application/yaml",
+            "identity",
+            "- ".repeat(70).into_bytes(),
+            (400, "malformed_request"),
+            "64 levels",
+        ),
+        (
+            "application/json",
+            "identity",
+            "[".repeat(70).into_bytes(),
+            (400, "malformed_request"),
+            "64 levels",
+        ),
+        (
+            "application/json",
+            "identity",
+            "[1,".repeat(220_000).into_bytes(),
+            (400, "malformed_request"),
+            "64 levels",
+        ),
+        (
+            "application/json",
+            "identity",
+            format!("[{}1]", "1,".repeat(220_000)).into_bytes(),
+            (400, "malformed_request"),
+            "200000 values",
+        ),
+    ] {
+        let ((status, name), detail) = send(content_type, encoding, body).await;
+        assert_eq!((status, name.as_str()), expected, "{detail}");
+        assert!(detail.contains(told), "{told}: {detail}");
+        assert!(!detail.contains("Options") && !detail.contains("::"), "{detail}");
+    }
+
+    // The host makes an empty text of a body that comes in chunks.
+    let lost = json!({ "req": { "Method": "POST", "Query": {}, "Params": {}, "Body": "",
+        "Headers": { "Content-Type": ["application/json"], "Transfer-Encoding": ["chunked"] } } });
+    let answer = handler.envelope("submit", &lost).await.json()["Outputs"]["res"].clone();
+    assert_eq!((&answer["statusCode"], &answer["body"]["code"]), (&json!(400), &json!("body_missing")));
+    assert!(answer["body"]["detail"].as_str().unwrap().contains("Content-Length"), "{answer}");
+}
+
+/// What stands around a config, as other programs write it.
+#[tokio::test]
+async fn what_is_empty_around_a_config_counts_as_left_out() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let yaml = serde_json::to_string(&momentum()).unwrap();
+    for (body, accepted) in [
+        (json!({ "config": momentum(), "config_yaml": null, "run_id": "" }), true),
+        (json!({ "config": momentum(), "config_yaml": "", "strict": true }), true),
+        (json!({ "config": {}, "config_yaml": yaml, "parent_run_id": null }), true),
+        (json!({ "config": null, "config_yaml": yaml, "strict": null }), true),
+        (json!({ "config": momentum(), "config_yaml": yaml }), false),
+        (json!({ "config": {}, "config_yaml": "" }), false),
+        (json!({ "config": null, "config_yaml": null }), false),
+        (json!({ "config": momentum(), "strict": false }), false),
+        (json!({ "config": momentum(), "stricter": true }), false),
+    ] {
+        let answer = handler.post("/api/backtests", &body).await;
+        if accepted {
+            assert_eq!(answer.status.as_u16(), 202, "{body}: {}", answer.json());
+            assert!(answer.json()["run_id"].as_str().unwrap().starts_with("RUN"), "{body}");
+        } else {
+            assert_eq!(code(&answer), (400, "malformed_request".into()), "{body}");
+        }
+    }
+    let marked = |text: String| format!("\u{feff}{text}");
+    for (content_type, body) in [
+        ("application/json", marked(json!({ "config": momentum() }).to_string())),
+        ("application/json", json!({ "config_yaml": marked(yaml.clone()) }).to_string()),
+        ("application/yaml", marked(yaml.clone())),
+    ] {
+        for path in ["/api/backtests", "/api/backtests/validate"] {
+            let request = handler.http.post(format!("{}{path}", handler.url));
+            let answer = handler.send(request.header("content-type", content_type).body(body.clone())).await;
+            assert!(answer.status.is_success(), "{path} {content_type}: {}", answer.json());
+        }
+    }
+}
+
+/// The host compares fixed words of a route without their case, so a request in capitals reaches us as it was written.
+#[tokio::test]
+async fn words_of_a_path_may_be_in_any_case_and_names_may_not() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    completed(&handler, "Run-1", momentum()).await;
+    for path in
+        ["/API/BACKTESTS", "/api/Backtests/Run-1/", "/Api/backtests/Run-1/Metrics/TimeSeries", "/api/HEALTHZ"]
+    {
+        assert_eq!(handler.get(path).await.status.as_u16(), 200, "{path}");
+    }
+    assert_eq!(code(&handler.get("/api/backtests/run-1").await), (404, "run_not_found".into()));
+    let file = handler.get("/api/backtests/Run-1/artifacts/TRADES.csv").await;
+    assert_eq!(code(&file), (404, "artifact_not_found".into()));
+    for path in
+        ["/api", "/api//backtests", "/backtests", "/api/backtests//summary", "/api/backtests/Run-1/nothing"]
+    {
+        assert_eq!(code(&handler.get(path).await), (404, "not_found".into()), "{path}");
+    }
+}
+
+/// Times as other programs write them, and names as other keyboards do.
+#[tokio::test]
+async fn filters_take_times_and_accents_in_every_spelling() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let mut config = momentum();
+    // Decomposed, as names of files are on some systems.
+    config["run_name"] = json!("cafe\u{301} one");
+    handler.submit(&json!({ "config": config, "run_id": "r" })).await;
+    let found = async |name: &str, value: &str| {
+        let request = handler.http.get(format!("{}/api/backtests", handler.url)).query(&[(name, value)]);
+        let answer = handler.send(request).await;
+        assert_eq!(answer.status.as_u16(), 200, "{value}: {}", answer.json());
+        answer.json()["runs"].as_array().unwrap().len()
+    };
+    for text in ["caf\u{e9}", "cafe\u{301}"] {
+        assert_eq!(found("q", text).await, 1, "{text}");
+    }
+    for time in [
+        "2025-11-29 00:00:00+00:00",
+        "2025-11-29 00:00:00 00:00",
+        "2025-11-29T00:00:00Z",
+        "2025-11-29 00:00:00.5Z",
+    ] {
+        assert_eq!(found("submitted_after", time).await, 1, "{time}");
+    }
+    for wrong in ["2025-11-29", "2025-11-29 00:00:00", "yesterday", "\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}"] {
+        let request = handler.http.get(format!("{}/api/backtests", handler.url));
+        let answer = handler.send(request.query(&[("submitted_after", wrong)])).await;
+        assert_eq!(code(&answer), (400, "invalid_parameter".into()), "{wrong}");
+    }
 }
 
 #[tokio::test]

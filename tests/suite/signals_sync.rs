@@ -682,7 +682,7 @@ async fn signals_are_served() {
     let refused = without.get("/api/signals/sync").await;
     assert_eq!(
         (refused.status.as_u16(), refused.json()["code"].clone()),
-        (503, json!("signals_unavailable"))
+        (501, json!("signals_unavailable"))
     );
     // The same answer by envelope.
     let request = json!({ "req": { "Method": "GET", "Query": { "limit": "1" }, "Params": { "view": "composite" },

@@ -219,7 +219,8 @@ impl Percentile {
 }
 
 /// A row as it is served.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = CompositeSignal)]
 #[expect(missing_docs, reason = "the columns of the table, under their names")]
 pub struct Composite {
     pub date: NaiveDate,
@@ -253,7 +254,8 @@ impl Composite {
 }
 
 /// A row as it is served.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = RankingSignal)]
 #[expect(missing_docs, reason = "the columns of the table, under their names")]
 pub struct Ranking {
     pub date: NaiveDate,

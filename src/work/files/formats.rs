@@ -66,8 +66,8 @@ impl Column {
         }
         match self {
             Self::Dates(values) => values[row].to_string(),
-            Self::Texts(values) => values[row].clone(),
-            Self::Names(values, names) => names[values[row] as usize].clone(),
+            Self::Texts(values) => inert(&values[row]),
+            Self::Names(values, names) => inert(&names[values[row] as usize]),
             Self::Numbers(values) => text(values[row].as_ref()),
             Self::Integers(values) => text(values[row].as_ref()),
             Self::Flags(values) => text(values[row].as_ref()),
@@ -92,6 +92,13 @@ impl Column {
             Self::Flags(values) => Arc::new(BooleanArray::from(values.clone())),
         })
     }
+}
+
+/// A text that no spreadsheet takes for a formula: names of runs and symbols come from anywhere, and CSV is what people open.
+/// Parquet and JSON have it as it is.
+fn inert(text: &str) -> String {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if is_formula { format!("'{text}") } else { text.to_owned() }
 }
 
 /// Files that are being made.
