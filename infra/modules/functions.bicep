@@ -86,6 +86,7 @@ var settings = {
   BACKTEST_MAX_ATTEMPTS: string(maxAttempts)
   BACKTEST_MAX_REQUESTS: string(maxRequests)
   BACKTEST_RUN_TIMEOUT_SECONDS: string(runTimeoutSeconds)
+  BACKTEST_TRUST_PRINCIPAL_HEADER: empty(authClientId) ? 'false' : 'true'
   FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: string(bodyBytesMax)
   POSTGRES_DSN: usesPostgres ? (passwordAuth ? dsnReference : tokenDsn) : ''
   POSTGRES_AUTH: usesPostgres && !passwordAuth ? 'entra' : ''

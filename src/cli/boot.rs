@@ -47,6 +47,7 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
             max_attempts: settings.max_attempts,
             timeout: settings.run_timeout,
         },
+        trusts_principal: settings.trusts_principal,
         admission: Arc::new(Semaphore::new(settings.max_requests)),
     })
 }

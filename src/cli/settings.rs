@@ -96,6 +96,9 @@ pub struct Settings {
     pub allow_local_data: bool,
     /// Below which folders; empty means anywhere.
     pub allowed_data_dirs: Vec<PathBuf>,
+    /// Whether the header with a caller's name is believed. Only true where the platform signs callers in: it sets the header
+    /// then, and nobody else can.
+    pub trusts_principal: bool,
     /// Length of a lease.
     pub lease: Duration,
     /// Claims before a run fails.
@@ -149,6 +152,7 @@ impl Settings {
             identity: read.identity(),
             runs_dir,
             allow_local_data: read.flag("BACKTEST_ALLOW_LOCAL_DATA"),
+            trusts_principal: read.flag("BACKTEST_TRUST_PRINCIPAL_HEADER"),
             allowed_data_dirs: read
                 .list("BACKTEST_ALLOWED_DATA_DIRS")
                 .into_iter()

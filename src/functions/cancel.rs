@@ -58,7 +58,7 @@ async fn cancel(app: App, call: Call) -> Result<Reply, Refusal> {
     if call.deciding_header("If-Match")?.is_some() {
         call.must_match(&etag(&record(&find(&app, &call).await?)))?;
     }
-    let actor = caller(&call).unwrap_or_else(|| "api".to_owned());
+    let actor = caller(&app, &call).unwrap_or_else(|| "api".to_owned());
     Ok(match app.runs.request_cancel(&id, &actor).await {
         Ok(Cancel::Canceled(run)) => {
             metrics::RUNS_ENDED.one(Status::Canceled.as_str());

@@ -61,7 +61,7 @@ const IDEMPOTENCY_KEY: Header = Header {
 const LOCATION_OF_RUN: AnswerHeader = AnswerHeader::text("Location", "Address of the run");
 
 async fn submitted(app: App, call: Call) -> Result<Reply, Refusal> {
-    let request = request(&call).await?;
+    let request = request(&app, &call).await?;
     Ok(match submit(&app, request).await {
         Ok(Submitted { run, created, announce }) => {
             let body = record(&run);
@@ -79,9 +79,16 @@ async fn submitted(app: App, call: Call) -> Result<Reply, Refusal> {
     })
 }
 
-/// The caller's name; only the platform can set this header.
-pub(super) fn caller(call: &Call) -> Option<String> {
-    call.header("x-ms-client-principal-name").map(str::to_owned)
+/// Characters that a caller's name may have.
+const CALLER_MAX: usize = 200;
+
+/// The caller's name, where the platform signs callers in and so says it. Elsewhere everyone could write this header.
+pub(super) fn caller(app: &App, call: &Call) -> Option<String> {
+    let mut values = call.message.headers.get_all("x-ms-client-principal-name").iter();
+    let (Some(value), None, true) = (values.next(), values.next(), app.trusts_principal) else { return None };
+    let name = std::str::from_utf8(value.as_bytes()).ok()?;
+    let is_name = (1..=CALLER_MAX).contains(&name.chars().count()) && !name.contains(char::is_control);
+    is_name.then(|| name.to_owned())
 }
 
 /// Whether a text is a trace context as W3C writes it. One that is none counts as absent, as the standard wants it.
@@ -90,7 +97,7 @@ fn is_traceparent(text: &str) -> bool {
     text.split('-').map(str::len).eq([2, 32, 16, 2]) && text.split('-').all(is_hex)
 }
 
-async fn request(call: &Call) -> Result<Request, Refusal> {
+async fn request(app: &App, call: &Call) -> Result<Request, Refusal> {
     call.query().check()?;
     let RunRequest { config, run_id, parent_run_id } = RunRequest::read(call).await?;
     let idempotency_key = call.deciding_header(IDEMPOTENCY_KEY.name)?.map(str::to_owned);
@@ -104,7 +111,7 @@ async fn request(call: &Call) -> Result<Request, Refusal> {
         run_id,
         parent_run_id,
         idempotency_key,
-        submitted_by: caller(call),
+        submitted_by: caller(app, call),
         traceparent: call.header("traceparent").filter(|text| is_traceparent(text)).map(str::to_owned),
         announces: call.message.is_enveloped,
     })

@@ -47,6 +47,8 @@ pub struct App {
     pub signals: Arc<sync::SignalSync>,
     /// Terms of executions.
     pub terms: ExecutionTerms,
+    /// Whether the platform's word on who calls is believed: it is only the platform's where callers sign in.
+    pub trusts_principal: bool,
     /// Requests that may be answered at once; one too many is refused instead of waiting.
     pub admission: Arc<Semaphore>,
 }

@@ -419,6 +419,40 @@ async fn a_body_that_cannot_be_read_is_refused_by_what_it_is() {
     assert!(answer["body"]["detail"].as_str().unwrap().contains("Content-Length"), "{answer}");
 }
 
+/// Anyone can write the header of the platform's sign-in, so it counts only where the platform writes it.
+#[tokio::test]
+async fn who_submits_is_believed_only_of_the_platform() {
+    let home = Home::with_prices();
+    let submitted_by = async |handler: &Handler, names: &[&[u8]]| {
+        let mut request = handler.http.post(format!("{}/api/backtests", handler.url));
+        for name in names {
+            request = request.header("x-ms-client-principal-name", HeaderValue::from_bytes(name).unwrap());
+        }
+        let answer = handler.send(request.json(&json!({ "config": momentum() }))).await;
+        assert_eq!(answer.status.as_u16(), 202, "{}", answer.json());
+        answer.json()["submitted_by"].clone()
+    };
+    let anyone = home.handler(&[]).await;
+    assert_eq!(submitted_by(&anyone, &[b"ada@example.com"]).await, Value::Null);
+    let signed_in = home.handler(&[("BACKTEST_TRUST_PRINCIPAL_HEADER", "true")]).await;
+    let long = "\u{e9}".repeat(200);
+    for (name, expected) in [
+        ("ada@example.com", json!("ada@example.com")),
+        ("Zo\u{eb}", json!("Zo\u{eb}")),
+        (long.as_str(), json!(long)),
+        (format!("{long}x").as_str(), Value::Null),
+        ("", Value::Null),
+    ] {
+        assert_eq!(submitted_by(&signed_in, &[name.as_bytes()]).await, expected);
+    }
+    assert_eq!(submitted_by(&signed_in, &[b"Zo\xeb"]).await, Value::Null, "that is not UTF-8");
+    assert_eq!(
+        submitted_by(&signed_in, &[b"ada", b"bob"]).await,
+        Value::Null,
+        "one of them is not the platform's"
+    );
+}
+
 /// What stands around a config, as other programs write it.
 #[tokio::test]
 async fn what_is_empty_around_a_config_counts_as_left_out() {

@@ -32,6 +32,7 @@ fn app(folder: &std::path::Path, artifacts: Artifacts) -> App {
         artifacts: Arc::new(artifacts),
         clock: Arc::new(SystemClock),
         signals: Arc::new(SignalSync { lake: None, postgres: None, terms: SyncTerms::default() }),
+        trusts_principal: false,
         admission: Arc::new(tokio::sync::Semaphore::new(1)),
         terms: ExecutionTerms {
             instance: "test".into(),

@@ -377,6 +377,7 @@ fn app(home: &Home, dsn: &str, blobs: Option<&Storage>) -> App {
             max_attempts: ATTEMPTS_ABORTING,
             timeout: Duration::from_secs(60),
         },
+        trusts_principal: false,
         admission: Arc::new(tokio::sync::Semaphore::new(1)),
     }
 }
