@@ -1,6 +1,9 @@
 # The two commands of the README are `make demo` and `make test`.
 
-.PHONY: demo demo-postgres test chaos check bench peers azurite infra-check infra-checkov sbom
+help: ## show what there is to make
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1 \2/p' $(firstword $(MAKEFILE_LIST)) | while read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+
+.PHONY: help demo demo-postgres test chaos check bench peers azurite infra-check infra-checkov sbom
 
 demo: ## fill a lake with real prices, start a local Functions host, submit a backtest and show the result
 	@echo "building backtests (the first time takes some minutes) ..."

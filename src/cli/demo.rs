@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::client::{Client, id_of};
-use super::run::print_summary;
+use super::service::{Client, id_of};
 use super::settings::{ClientSettings, environment, log_filter};
+use super::summary::print_summary;
 use super::throwaway::Server;
 use super::{CliError, dev, lake, say, telemetry};
 use crate::clock::Timestamp;
@@ -73,17 +73,17 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         say(format_args!("host: {url}"));
         let client = Client::at("--port", &url, ClientSettings::from(&environment))?;
         let submitted = client.submit(&config, None, None).await?;
-        say(format_args!("submitted {CONFIG} as {}", id_of(&submitted)));
-        let run = client.watch(id_of(&submitted)).await?;
+        let id = id_of(&submitted)?;
+        say(format_args!("submitted {CONFIG} as {id}"));
+        let run = client.watch(&id).await?;
         if run["status"] != "completed" {
             let why = run["error"].as_str().unwrap_or("no reason given");
             return Err(CliError::failed(format!("the demo's run did not complete: {why}")));
         }
-        print_summary(&run["summary"]);
         say(format_args!("files: {}", run["output_dir"].as_str().unwrap_or_default()));
-        say(format_args!("report: {url}/api/backtests/{}/report", id_of(&run)));
+        print_summary(&run["summary"], Some(&client.report_place(id.as_str())));
         if let Some(server) = &server {
-            show_rows(server, id_of(&run)).await?;
+            show_rows(server, id.as_str()).await?;
         }
         if !args.once {
             if let Some(server) = &server {

@@ -21,7 +21,7 @@ pub(super) struct Args {
     lake: Option<String>,
     /// How the answer is printed.
     #[arg(long, value_enum, default_value = "table", global = true)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 #[derive(Debug, clap::Subcommand)]

@@ -15,12 +15,16 @@ mod migrate;
 mod progress;
 mod run;
 mod serve;
+mod service;
+mod summary;
 mod sync;
+mod table;
 
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use clap::{CommandFactory as _, Parser};
+use serde_json::{Value, json};
 
 use crate::engine::config::Fault;
 use crate::work::execute::chain;
@@ -50,6 +54,7 @@ enum Command {
     Cancel(client::CancelArgs),
     Fetch(client::FetchArgs),
     Summary(client::SummaryArgs),
+    Report(client::ReportArgs),
     Metrics(client::MetricsArgs),
     Trades(client::TradesArgs),
     Positions(client::PositionsArgs),
@@ -58,6 +63,33 @@ enum Command {
     Lake(lake::Args),
     Sync(sync::Args),
     Migrate(migrate::Args),
+}
+
+impl Command {
+    /// How the answer of this command is printed; commands that have no such choice print for people.
+    fn output(&self) -> Output {
+        match self {
+            Self::Run(args) => args.output,
+            Self::Submit(args) => args.service.output,
+            Self::Validate(args) => args.service.output,
+            Self::Status(args) => args.service.output,
+            Self::List(args) => args.service.output,
+            Self::Watch(args) => args.service.output,
+            Self::Cancel(args) => args.service.output,
+            Self::Fetch(args) => args.service.output,
+            Self::Summary(args) => args.service.output,
+            Self::Report(args) => args.service.output,
+            Self::Metrics(args) => args.service.output,
+            Self::Trades(args) => args.service.output,
+            Self::Positions(args) => args.service.output,
+            Self::Events(args) => args.service.output,
+            Self::Lake(args) => args.output,
+            Self::Sync(args) => args.output,
+            Self::Serve(_) | Self::Dev(_) | Self::Demo(_) | Self::Completions(_) | Self::Migrate(_) => {
+                Output::Table
+            }
+        }
+    }
 }
 
 /// Print the completions of a shell, for example `backtests completions bash > /etc/bash_completion.d/backtests`,
@@ -83,6 +115,7 @@ pub fn main() -> ExitCode {
     // Two parts of the tree bring a TLS provider each; without a choice the first connection panics.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = Cli::parse();
+    let output = cli.command.output();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // Stated, so that the limit on nested documents holds whatever the environment says of stacks.
     let runtime = match runtime.thread_stack_size(STACK_BYTES).enable_all().build() {
@@ -103,6 +136,7 @@ pub fn main() -> ExitCode {
             Command::Cancel(args) => client::cancel(args).await,
             Command::Fetch(args) => client::fetch(args).await,
             Command::Summary(args) => client::summary(args).await,
+            Command::Report(args) => client::report(args).await,
             Command::Metrics(args) => client::metrics(args).await,
             Command::Trades(args) => client::trades(args).await,
             Command::Positions(args) => client::positions(args).await,
@@ -120,13 +154,18 @@ pub fn main() -> ExitCode {
     let said = UNSAID.get().map_or(Ok(()), |error| Err(CliError::because("write the answer", error)));
     match done.and(said) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report(&error),
+        Err(error) => {
+            if let (Output::Json, Some(document)) = (output, error.document()) {
+                say(format_args!("{document:#}"));
+            }
+            report(&error)
+        }
     }
 }
 
 #[expect(clippy::print_stderr, reason = "the one place where a command says why it failed")]
 fn report(error: &CliError) -> ExitCode {
-    eprintln!("error: {}", error.message);
+    eprintln!("error: {}", table::harmless(&error.message));
     ExitCode::from(error.exit)
 }
 
@@ -135,6 +174,18 @@ fn report(error: &CliError) -> ExitCode {
 struct CliError {
     message: String,
     exit: u8,
+    said: Said,
+}
+
+/// What stdout has, or gets, of an error for programs.
+#[derive(Debug)]
+enum Said {
+    /// A problem document that is made of the message.
+    OwnWords,
+    /// The problem document that the service sent.
+    Document(Box<Value>),
+    /// The answer of the command is there already and tells it.
+    Already,
 }
 
 impl CliError {
@@ -144,11 +195,11 @@ impl CliError {
     const STRATEGY: u8 = 4;
 
     fn failed(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit: Self::FAILED }
+        Self { message: message.into(), exit: Self::FAILED, said: Said::OwnWords }
     }
 
     fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit: Self::USAGE }
+        Self { exit: Self::USAGE, ..Self::failed(message) }
     }
 
     /// What was being done, and the whole chain of causes.
@@ -160,11 +211,40 @@ impl CliError {
         Self { exit, ..self }
     }
 
+    /// With the problem document that the service sent.
+    fn with_document(self, document: Value) -> Self {
+        Self { said: Said::Document(Box::new(document)), ..self }
+    }
+
+    /// With nothing more to say on stdout.
+    fn with_answer_given(self) -> Self {
+        Self { said: Said::Already, ..self }
+    }
+
+    /// The problem document for programs, in the words of RFC 9457 and of the service.
+    fn document(&self) -> Option<Value> {
+        let (code, title) = match self.exit {
+            Self::USAGE => ("usage", "Wrong usage or an invalid config"),
+            Self::DATA => ("unusable_data", "The data cannot be used"),
+            Self::STRATEGY => ("strategy_failed", "The strategy cannot decide on this data"),
+            _ => ("failed", "It did not work"),
+        };
+        match &self.said {
+            Said::Already => None,
+            Said::Document(document) => Some((**document).clone()),
+            Said::OwnWords => Some(json!({ "code": code, "title": title, "detail": self.message })),
+        }
+    }
+
     /// Every fault of a config, one a line.
     fn invalid_config(place: &str, faults: &[Fault]) -> Self {
         let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
         let count = if faults.len() == 1 { "a fault".to_owned() } else { format!("{} faults", faults.len()) };
-        Self::usage(format!("{place} has {count}:{lines}"))
+        let message = format!("{place} has {count}:{lines}");
+        let document = json!({
+            "code": "invalid_config", "title": "The config is invalid", "detail": message, "errors": faults,
+        });
+        Self::usage(message).with_document(document)
     }
 }
 
@@ -187,7 +267,7 @@ enum Output {
 /// end.
 fn say(line: impl std::fmt::Display) {
     use std::io::Write as _;
-    match writeln!(std::io::stdout(), "{line}") {
+    match writeln!(std::io::stdout(), "{}", table::harmless(&line.to_string())) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             // Of several failures the first is told.
             let _ = UNSAID.set(error);

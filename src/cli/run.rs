@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::settings::{Settings, environment, log_filter};
+use super::summary::{REPORT, print_summary, show};
+use super::table::{self, Column, number, percent};
 use super::{CliError, Output, boot, say, telemetry};
 use crate::engine::{BacktestConfig, Market};
 use crate::run::RunId;
@@ -53,9 +55,12 @@ pub(super) struct Args {
     /// Root of the lake [default: BACKTEST_LAKE].
     #[arg(long, value_name = "DIR")]
     lake: Option<String>,
+    /// Show the report in the browser; of several runs, that of the best.
+    #[arg(long, conflicts_with = "results_only")]
+    open: bool,
     /// How the summary is printed.
     #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    pub(super) output: Output,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
@@ -73,20 +78,40 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let markets = load(&data, &jobs).await?;
     let (done, failed) = tokio::task::block_in_place(|| work(&args, &jobs, &markets, progress))?;
 
+    let report = done.first().filter(|_| !args.results_only).and_then(|best| page_of(best, &jobs));
+    let answered = several || !done.is_empty();
     match (args.output, several) {
-        (Output::Json, false) => say(format_args!("{:#}", done.first().unwrap_or(&Value::Null))),
+        (Output::Json, false) => done.iter().for_each(|summary| say(format_args!("{summary:#}"))),
         (Output::Json, true) => say(format_args!("{:#}", Value::Array(done))),
-        (Output::Table, false) => done.iter().for_each(print_summary),
+        (Output::Table, false) => {
+            let place = report.as_ref().map(|page| page.display().to_string());
+            done.iter().for_each(|summary| print_summary(summary, place.as_deref()));
+        }
         (Output::Table, true) => print_results(&done),
     }
-    all_or((), &failed)
+    if let (Some(page), true) = (report, args.open) {
+        show(&page).await?;
+    }
+    // Beside an answer on stdout there is no room for a second document.
+    all_or((), failed).map_err(|error| if answered { error.with_answer_given() } else { error })
+}
+
+/// The report of a run, where its job put it.
+fn page_of(summary: &Value, jobs: &[Job]) -> Option<PathBuf> {
+    let job = jobs.iter().find(|job| summary["run_id"] == job.run_id.as_str())?;
+    Some(job.root.join(job.run_id.as_str()).join(REPORT))
 }
 
 /// Everything, unless something failed: then all of that, with the exit code of the first.
-fn all_or<T>(everything: T, failed: &[CliError]) -> Result<T, CliError> {
-    let Some(first) = failed.first() else { return Ok(everything) };
-    let messages: Vec<&str> = failed.iter().map(|error| error.message.as_str()).collect();
-    Err(CliError::failed(messages.join("\n")).with_exit(first.exit))
+fn all_or<T>(everything: T, mut failed: Vec<CliError>) -> Result<T, CliError> {
+    match &failed[..] {
+        [] => Ok(everything),
+        [_] => failed.pop().map_or(Ok(everything), Err),
+        [first, ..] => {
+            let messages: Vec<&str> = failed.iter().map(|error| error.message.as_str()).collect();
+            Err(CliError::failed(messages.join("\n")).with_exit(first.exit))
+        }
+    }
 }
 
 /// One backtest to run.
@@ -123,7 +148,7 @@ fn jobs(args: &Args, data: &MarketData) -> Result<Vec<Job>, CliError> {
             Err(error) => faults.push(error),
         }
     }
-    all_or(jobs, &faults)
+    all_or(jobs, faults)
 }
 
 /// What one file asks for. Of several jobs, `before` came earlier.
@@ -388,46 +413,24 @@ fn compute_error(label: &str, error: &ComputeError) -> CliError {
     CliError::failed(format!("{label}: {}", crate::work::execute::chain(error))).with_exit(exit)
 }
 
-fn percent(value: &Value) -> String {
-    value.as_f64().map_or_else(|| "-".to_owned(), |share| format!("{:.2} %", 100.0 * share))
-}
-
-fn number(value: &Value) -> String {
-    value.as_f64().map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
-}
-
 fn print_results(summaries: &[Value]) {
-    say(format_args!(
-        "{:>9} {:>12} {:>9} {:>9} {:>7}  config",
-        "Sharpe", "return", "p.a.", "drawdown", "trades"
-    ));
-    for summary in summaries {
-        let (sharpe, total) = (number(&summary["sharpe_ratio"]), percent(&summary["total_return"]));
-        let (annual, fall) = (percent(&summary["annualized_return"]), percent(&summary["max_drawdown"]));
-        let (trades, label) = (&summary["trades"], summary["config"].as_str().unwrap_or_default());
-        say(format_args!("{sharpe:>9} {total:>12} {annual:>9} {fall:>9} {trades:>7}  {label}"));
-    }
-}
-
-/// The figures that a person looks at first.
-pub(super) fn print_summary(summary: &Value) {
-    let text = |name: &str| summary[name].as_str().unwrap_or("-").to_owned();
-    let rows = [
-        ("run", text("run_id")),
-        ("name", text("run_name")),
-        ("period", format!("{} to {}", text("start_date"), text("end_date"))),
-        ("final equity", number(&summary["final_equity"])),
-        ("total return", percent(&summary["total_return"])),
-        ("annualized return", percent(&summary["annualized_return"])),
-        ("annualized volatility", percent(&summary["annualized_volatility"])),
-        ("Sharpe ratio", number(&summary["sharpe_ratio"])),
-        ("max drawdown", percent(&summary["max_drawdown"])),
-        ("trades", summary["trades"].as_u64().map_or_else(|| "-".to_owned(), |count| count.to_string())),
+    let columns = [
+        Column::number("Sharpe"),
+        Column::number("return"),
+        Column::number("p.a."),
+        Column::number("drawdown"),
+        Column::number("trades"),
+        Column::text("config"),
     ];
-    for (name, value) in rows {
-        say(format_args!("{name:<22} {value:>28}"));
-    }
-    for warning in summary["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        say(format_args!("warning: {warning}"));
-    }
+    let row = |summary: &Value| {
+        vec![
+            number(&summary["sharpe_ratio"]),
+            percent(&summary["total_return"]),
+            percent(&summary["annualized_return"]),
+            percent(&summary["max_drawdown"]),
+            summary["trades"].to_string(),
+            summary["config"].as_str().unwrap_or_default().to_owned(),
+        ]
+    };
+    table::print(&columns, &summaries.iter().map(row).collect::<Vec<_>>());
 }

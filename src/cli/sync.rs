@@ -38,7 +38,7 @@ pub(super) struct Args {
     lake: Option<String>,
     /// How the answer is printed.
     #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    pub(super) output: Output,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), CliError> {

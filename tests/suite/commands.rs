@@ -1,6 +1,7 @@
 //! The commands, as a person gives them.
 
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -129,69 +130,6 @@ fn a_config_that_fails_is_named_and_keeps_no_other_from_its_result() {
 }
 
 #[test]
-fn watch_stays_with_a_service_that_is_busy_for_a_while() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = std::thread::spawn(move || {
-        let run = r#"{"run_id":"r","status":"completed"}"#;
-        for (status, body) in [("503 Busy", ""), ("429 Busy", ""), ("200 OK", run)] {
-            let (mut stream, _) = listener.accept().unwrap();
-            BufReader::new(&stream).read_line(&mut String::new()).unwrap();
-            let head = format!("HTTP/1.1 {status}\r\nretry-after: 1\r\ncontent-length: {}", body.len());
-            write!(stream, "{head}\r\nconnection: close\r\n\r\n{body}").unwrap();
-        }
-    });
-    let said = run_well(&["watch", "r", "--url", &url], Path::new("."));
-    server.join().unwrap();
-    assert!(said.contains("completed"), "{said}");
-}
-
-/// An answer is only as good as who gives it: a name that leads elsewhere, a file that is cut or another one.
-#[test]
-fn fetch_keeps_to_its_folder_and_to_whole_files() {
-    let home = Home::empty();
-    let fetch = |listed: &str, sent: &str| {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (listed, sent) = (format!(r#"{{"artifacts":[{listed}]}}"#), sent.to_owned());
-        let server = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut line = String::new();
-                BufReader::new(&stream).read_line(&mut line).unwrap();
-                let (body, length) = match line.as_str() {
-                    "stop" => return,
-                    _ if line.contains("/artifacts ") => (&listed, listed.len()),
-                    _ => (&sent, 9),
-                };
-                let _ = write!(
-                    stream,
-                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-                );
-            }
-        });
-        let output = run(&["fetch", "r", "--url", &url, "--out", "got"], home.path());
-        std::net::TcpStream::connect(url.trim_start_matches("http://")).unwrap().write_all(b"stop").unwrap();
-        server.join().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-    };
-    for name in ["../out.csv", "/tmp/out.csv", "a/../../out.csv", ""] {
-        let (code, said) = fetch(&format!(r#"{{"name":"{name}"}}"#), "123456789");
-        assert!(code == Some(1) && said.contains("under the name"), "{name}: {said}");
-    }
-    let sha256 = "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225";
-    let file = format!(r#"{{"name":"a.csv","sha256":"{sha256}"}}"#);
-    let (code, said) = fetch(&file, "1234");
-    assert_eq!(code, Some(1), "a cut file: {said}");
-    let (_, said) = fetch(&file, "987654321");
-    assert!(said.contains("a.csv is not what the manifest says"), "{said}");
-    let left: Vec<_> = std::fs::read_dir(home.path().join("got/r")).unwrap().collect();
-    assert!(left.is_empty() && !home.path().join("out.csv").exists(), "{left:?}");
-    fetch(&file, "123456789");
-    assert_eq!(std::fs::read(home.path().join("got/r/a.csv")).unwrap(), b"123456789");
-}
-
-#[test]
 fn a_run_without_a_service_gives_its_files_and_summary() {
     let home = Home::with_prices();
     let (config, lake) = (project("examples/momentum.yaml"), home.lake());
@@ -316,6 +254,7 @@ fn every_command_explains_itself() {
         "fetch",
         "validate",
         "summary",
+        "report",
         "metrics",
         "trades",
         "positions",
@@ -369,6 +308,45 @@ async fn every_call_of_the_service_has_its_command() {
     assert!(as_table("positions r").contains("at the close of"));
     assert_eq!(as_json("events r")["events"][2]["event"], "completed");
     assert!(as_table("events r").contains("claimed"));
+
+    // A run is named in short, its report is named at the end and shown when asked for.
+    assert_eq!(as_json("status @latest")["run_id"], "r");
+    let address = format!("report: {}/api/backtests/r/report", dev.url);
+    assert!(as_table("summary r").contains(&address));
+    for call in
+        ["metrics r --max-points 50", "metrics r --rolling 20", "trades r", "positions r", "events r", "list"]
+    {
+        let table = as_table(call);
+        assert!(
+            table.lines().all(|line| line.chars().count() <= 80 || line.contains("not shown:")),
+            "{call}:\n{table}"
+        );
+    }
+    let browser = home.path().join("xdg-open");
+    std::fs::write(&browser, "#!/bin/sh\ncp \"$1\" shown.html\n").unwrap();
+    std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let opened = program()
+        .args(["report", "r", "--open", "--url", &dev.url])
+        .current_dir(home.path())
+        .env("PATH", format!("{}:/usr/bin:/bin", home.path().display()))
+        .output()
+        .unwrap();
+    assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
+    let shown = std::fs::read(home.path().join("shown.html")).unwrap();
+    assert_eq!(shown, std::fs::read(home.path().join("r/report.html")).unwrap());
+
+    // A config may come through a pipe.
+    let config = std::fs::File::open(home.path().join("examples/momentum.yaml")).unwrap();
+    let piped = program()
+        .args(["submit", "-", "--run-id", "piped", "--watch", "--url", &dev.url])
+        .current_dir(home.path())
+        .stdin(config)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&piped.stdout);
+    for line in ["benchmark return", "Sortino ratio", "average daily turnover", "costs", "report: "] {
+        assert!(said.contains(line), "{line} is not in {said}");
+    }
 
     let exits = |arguments: &str| {
         let arguments = command(arguments);

@@ -75,6 +75,8 @@ mod devhost;
 /// The page that a run leaves behind, also in a browser where there is one.
 mod report_page;
 
+/// The client commands against services that are elsewhere, closed, gone or hostile.
+mod client;
 /// The commands, as a person gives them.
 mod commands;
 
