@@ -41,6 +41,7 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
         artifacts: Arc::new(artifacts(settings, account)?),
         clock: Arc::new(SystemClock),
         signals: Arc::new(signals),
+        attempts: Arc::default(),
         terms: ExecutionTerms {
             instance: settings.instance.clone(),
             lease: settings.lease,

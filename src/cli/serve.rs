@@ -1,6 +1,7 @@
 //! `backtests serve`: the custom handler that the Functions host starts and calls over loopback.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
@@ -8,6 +9,12 @@ use super::exporter::Exporter;
 use super::settings::{Settings, environment, log_filter};
 use super::{CliError, boot, telemetry};
 use crate::functions;
+
+/// How often the host is looked for.
+const HOST_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Longest wait for runs to be given back.
+const GIVE_BACK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Run the custom handler: what host.json starts. It listens on 127.0.0.1, on the port of
 /// FUNCTIONS_CUSTOMHANDLER_PORT, and answers both calling modes of the host.
@@ -32,17 +39,39 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         .await
         .map_err(|error| CliError::because(format!("listen on port {port}"), error))?;
     tracing::info!(port, instance = settings.instance, "listening on port {port}");
-    // The host ends us with SIGKILL, so there is no graceful way out to offer; others ask first, and nothing is lost when
-    // their answer is only what was counted.
     tokio::spawn(exporter.clone().run(settings.instance.clone()));
-    tokio::select! {
-        () = warp::serve(functions::routes(&app)).incoming(listener).run() => Ok(()),
-        () = asked_to_stop() => {
-            exporter.tell(&settings.instance);
-            // As a shell says it of a process that the signal ended.
-            std::process::exit(128 + 15);
+    // The host ends us with SIGKILL and no word. Whoever asks first, or leaves us behind, gets the runs back at once instead
+    // of when their leases are over.
+    let why = tokio::select! {
+        () = warp::serve(functions::routes(&app)).incoming(listener).run() => return Ok(()),
+        () = asked_to_stop() => "was asked to stop",
+        // Started by hand there is no host to lose.
+        () = left_behind(), if settings.handler_port.is_some() => "was left behind by its host",
+    };
+    let (running, left) = app.attempts.give_back(GIVE_BACK_PATIENCE).await;
+    tracing::warn!(
+        running,
+        left,
+        "this handler {why}; of {running} runs under way {} were given back",
+        running - left
+    );
+    exporter.tell(&settings.instance);
+    // As a shell says it of a process that the signal ended.
+    std::process::exit(128 + 15);
+}
+
+/// Returns when the process that started this one is gone.
+async fn left_behind() {
+    #[cfg(unix)]
+    {
+        let host = std::os::unix::process::parent_id();
+        while std::os::unix::process::parent_id() == host {
+            tokio::time::sleep(HOST_INTERVAL).await;
         }
+        return;
     }
+    #[cfg(not(unix))]
+    std::future::pending::<()>().await;
 }
 
 /// Returns when somebody sends SIGTERM.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::compute::{ComputeError, Computed, compute};
 use super::facts::Facts;
@@ -39,7 +40,20 @@ pub enum Executed {
 }
 
 /// Executes the run if it can be claimed; `invocation` names the caller in the lease.
+///
+/// A caller who hangs up does not take the attempt along: the run would stay claimed by nobody until its lease is over.
 pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed, StoreError> {
+    let (app, id, invocation) = (app.clone(), id.clone(), invocation.to_owned());
+    let attempt = async move { attempt(&app, &id, &invocation).await };
+    match tokio::spawn(attempt.in_current_span()).await {
+        Ok(executed) => executed,
+        // Nobody aborts the task, so it panicked; the door that called answers for that.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+async fn attempt(app: &App, id: &RunId, invocation: &str) -> Result<Executed, StoreError> {
+    let _present = app.attempts.enter();
     let claimant = Claimant {
         owner: format!("{}/{invocation}/{}", app.terms.instance, uuid::Uuid::new_v4().simple()),
         lease: app.terms.lease,
@@ -88,6 +102,11 @@ pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed
         Err(Stopped::Asked(Stop::TimedOut)) => Ending::Fail {
             reason: Reason::Timeout,
             error: format!("the run used up its wall time of {} s", app.terms.timeout.as_secs_f64()),
+        },
+        Err(Stopped::Asked(Stop::Leaving)) => Ending::RetryLater {
+            reason: Reason::LeaseLost,
+            error: "the executor had to go and gave the run back".to_owned(),
+            delay: Duration::ZERO,
         },
         Err(Stopped::Failed { reason, error, retry: false }) => Ending::Fail { reason, error },
         Err(Stopped::Failed { reason, error, retry: true }) => {
@@ -139,6 +158,8 @@ enum Stop {
     },
     Canceled,
     TimedOut,
+    /// This process must go.
+    Leaving,
 }
 
 /// What a beat says when another executor holds the run.
@@ -342,7 +363,10 @@ async fn beat(
     let mut pause = Duration::from_secs(1).min(longest);
     loop {
         let wake = (Instant::now() + jittered(pause)).min(deadline);
-        tokio::time::sleep_until(wake).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(wake) => (),
+            () = app.attempts.told_to_leave() => return order(Stop::Leaving),
+        }
         if Instant::now() >= deadline {
             return order(Stop::TimedOut);
         }

@@ -1,6 +1,7 @@
 //! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile, sync (and rank, its
 //! optional producer), sweep. Nothing here knows HTTP, reads the environment or builds a client.
 
+pub mod attempts;
 pub mod compute;
 pub mod document;
 pub mod execute;
@@ -45,6 +46,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Ranking signals.
     pub signals: Arc<sync::SignalSync>,
+    /// Attempts under way.
+    pub attempts: Arc<attempts::Attempts>,
     /// Terms of executions.
     pub terms: ExecutionTerms,
     /// Whether the platform's word on who calls is believed: it is only the platform's where callers sign in.

@@ -33,6 +33,7 @@ fn app(folder: &std::path::Path, artifacts: Artifacts) -> App {
         clock: Arc::new(SystemClock),
         signals: Arc::new(SignalSync { lake: None, postgres: None, terms: SyncTerms::default() }),
         trusts_principal: false,
+        attempts: Arc::default(),
         admission: Arc::new(tokio::sync::Semaphore::new(1)),
         terms: ExecutionTerms {
             instance: "test".into(),

@@ -378,6 +378,7 @@ fn app(home: &Home, dsn: &str, blobs: Option<&Storage>) -> App {
             timeout: Duration::from_secs(60),
         },
         trusts_principal: false,
+        attempts: Arc::default(),
         admission: Arc::new(tokio::sync::Semaphore::new(1)),
     }
 }
