@@ -24,12 +24,12 @@ const CONFIG: &str = "examples/momentum.yaml";
 /// print the result. The host is left running.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Port of the local host; 0 takes a free one.
-    #[arg(long, default_value_t = 7071)]
-    port: u16,
-    /// Folder with host.json and examples/.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    app_root: PathBuf,
+    /// Port of the local host; 0 takes a free one [default: as of `backtests dev`].
+    #[arg(long)]
+    port: Option<u16>,
+    /// Folder with host.json and examples/ [default: this one if it has a host.json, else what this program carries along].
+    #[arg(long, value_name = "DIR")]
+    app_root: Option<PathBuf>,
     /// Stop the host when the result is there.
     #[arg(long)]
     once: bool,
@@ -41,7 +41,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let environment = environment();
     telemetry::command(log_filter(&environment));
-    let mut options = dev::options(&args.app_root, args.port)?;
+    let mut options = dev::options(args.app_root.as_deref(), args.port)?;
     let root = options.app_root.clone();
     let lake = options.settings.get("BACKTEST_LAKE").cloned().unwrap_or_default();
     let lake = environment.get("BACKTEST_LAKE").cloned().unwrap_or(lake);

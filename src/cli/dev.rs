@@ -5,18 +5,23 @@ use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::settings::{environment, log_filter};
 use super::throwaway::Server;
-use super::{CliError, say, telemetry};
-use crate::devhost::{self, Host, Options};
+use super::{CliError, embedded, say, telemetry};
+use crate::devhost::guard::Cors;
+use crate::devhost::{self, Host, HostError, Options};
 use crate::store::migrations;
 use crate::store::pg::Database;
 
 /// Folder below the app root where a local host keeps what it must remember.
 const HOME: &str = ".backtests";
+
+/// Longest wait for running messages after SIGTERM, as of the real host.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Run the function set on this machine: HTTP, queue and timers, as the Functions host would.
 ///
@@ -25,12 +30,15 @@ const HOME: &str = ".backtests";
 /// .backtests/ in the app root. Settings come from the environment, then from local.settings.json.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Port of the public address; 0 takes a free one.
-    #[arg(long, default_value_t = 7071)]
-    port: u16,
-    /// Folder with host.json.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    app_root: PathBuf,
+    /// Port of the public address; 0 takes a free one [default: Host.LocalHttpPort of local.settings.json, else 7071].
+    #[arg(long)]
+    port: Option<u16>,
+    /// Origins whose pages may call, joined by commas; * is all [default: Host.CORS of local.settings.json, else none].
+    #[arg(long, value_name = "ORIGINS", value_parser = cors)]
+    cors: Option<Cors>,
+    /// Folder with host.json [default: this one if it has a host.json, else the functions that this program carries along].
+    #[arg(long, value_name = "DIR")]
+    app_root: Option<PathBuf>,
     /// Ask for function keys, as the service on Azure does; they are made at the first start, in
     /// .backtests/host/keys.json.
     #[arg(long)]
@@ -48,8 +56,9 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
-    telemetry::service(log_filter(&environment()));
-    let mut options = options(&args.app_root, args.port)?;
+    telemetry::host(log_filter(&environment()));
+    let mut options = options(args.app_root.as_deref(), args.port)?;
+    options.cors = args.cors;
     options.enable_auth = args.enable_auth;
     options.strict = args.strict;
     options.watch = args.watch;
@@ -58,12 +67,17 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         false => None,
     };
     with_host(options, async |_| {
+        tracing::info!("Ctrl-C stops this host");
         if let Some(server) = &server {
             say_where(server);
         }
         Ok(true)
     })
     .await
+}
+
+fn cors(text: &str) -> Result<Cors, String> {
+    Cors::parse(text, false)
 }
 
 /// Starts a throw-away Postgres with the schema of this version, and has the handler keep its runs there.
@@ -95,13 +109,21 @@ pub(super) fn say_where(server: &Server) {
     ));
 }
 
-/// What a local host needs to run this program from `app_root`.
-pub(super) fn options(app_root: &Path, port: u16) -> Result<Options, CliError> {
-    let root = app_root
+/// What a local host needs to run this program from `app_root`, or from what it carries along where there is none.
+pub(super) fn options(app_root: Option<&Path>, port: Option<u16>) -> Result<Options, CliError> {
+    let named = app_root.unwrap_or(Path::new("."));
+    let here = named
         .canonicalize()
-        .map_err(|error| CliError::because(format!("find the app root {}", app_root.display()), error))?;
+        .map_err(|error| CliError::because(format!("find the app root {}", named.display()), error))?;
     let program = std::env::current_exe().map_err(|error| CliError::because("find this program", error))?;
-    let home = root.join(HOME);
+    let home = here.join(HOME);
+    let carried = app_root.is_none() && !here.join("host.json").exists();
+    let root = if carried { home.join("app") } else { here.clone() };
+    if carried {
+        embedded::unpack(&root).map_err(|error| {
+            CliError::because(format!("write the functions into {}", root.display()), error)
+        })?;
+    }
     let at = |name: &str| home.join(name).display().to_string();
     // A lake without tables is one that nothing was imported into yet; one without a folder is a mistake.
     std::fs::create_dir_all(home.join("lake"))
@@ -117,6 +139,7 @@ pub(super) fn options(app_root: &Path, port: u16) -> Result<Options, CliError> {
     .into();
     Ok(Options {
         executable: Some(program),
+        local_settings: here.join("local.settings.json"),
         port,
         state_dir: home.join("host"),
         settings,
@@ -133,30 +156,67 @@ pub(super) async fn with_host(
 ) -> Result<(), CliError> {
     // Before there is a handler, so that no signal leaves one behind.
     let mut told = pin!(told_to_stop());
-    let host =
-        devhost::start(options).await.map_err(|error| CliError::because("start the local host", error))?;
+    let host = devhost::start(options).await.map_err(|error| {
+        let next = match error {
+            HostError::PublicPort { .. } => "; --port chooses another, 0 takes a free one",
+            HostError::InUse { .. } => "; use that one, or end it first",
+            _ => "",
+        };
+        let why = CliError::because("start the local host", error);
+        CliError::failed(format!("{}{next}", why.message))
+    })?;
     let worked = tokio::select! {
         worked = work(&host) => worked,
-        () = &mut told => Err(CliError::failed("interrupted")),
+        _ = &mut told => Err(CliError::failed("interrupted")),
     };
     let ended = match worked {
         Ok(true) => tokio::select! {
             reason = host.wait() => Err(CliError::failed(format!("the local host ended: {reason}"))),
-            () = &mut told => Ok(()),
+            kind = &mut told => {
+                if kind == SignalKind::terminate() {
+                    drain(&host).await;
+                }
+                Ok(())
+            }
         },
         Ok(false) => Ok(()),
         Err(error) => Err(error),
     };
+    tracing::info!(
+        "stopping: the handler is killed; runs and messages are kept, and what was under way is taken up again at the next \
+         start"
+    );
     host.stop().await;
     ended
 }
 
-/// Ctrl-C, a closed terminal, or whoever supervises this process. Listens from the call on.
-fn told_to_stop() -> impl Future<Output = ()> {
+/// Gives running messages the time that the real host gives them.
+async fn drain(host: &Host) {
+    let running = host.messages_running();
+    if running == 0 {
+        return;
+    }
+    tracing::info!(
+        "terminated: waiting up to {} s for {running} running message(s); Ctrl-C does not wait",
+        DRAIN.as_secs()
+    );
+    tokio::select! {
+        left = host.drain(DRAIN) => match left {
+            0 => (),
+            left => tracing::warn!("{left} message(s) did not end in time"),
+        },
+        _ = told_to_stop() => (),
+    }
+}
+
+/// Ctrl-C, a closed terminal, or whoever supervises this process: which of them. Listens from the call on.
+fn told_to_stop() -> impl Future<Output = SignalKind> {
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
-    poll_fn(move |context| match signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| Some((kind, signal(kind).ok()?))).collect();
+    poll_fn(move |context| {
+        let told = signals
+            .iter_mut()
+            .find_map(|(kind, signal)| signal.poll_recv(context).is_ready().then_some(*kind));
+        told.map_or(Poll::Pending, Poll::Ready)
     })
 }

@@ -8,8 +8,8 @@ pub mod throwaway;
 mod client;
 mod demo;
 mod dev;
+mod embedded;
 mod exporter;
-
 mod lake;
 mod migrate;
 mod progress;
@@ -45,6 +45,7 @@ enum Command {
     Serve(serve::Args),
     Dev(dev::Args),
     Demo(demo::Args),
+    Init(embedded::InitArgs),
     Run(run::Args),
     Submit(client::SubmitArgs),
     Validate(client::ValidateArgs),
@@ -85,9 +86,12 @@ impl Command {
             Self::Events(args) => args.service.output,
             Self::Lake(args) => args.output,
             Self::Sync(args) => args.output,
-            Self::Serve(_) | Self::Dev(_) | Self::Demo(_) | Self::Completions(_) | Self::Migrate(_) => {
-                Output::Table
-            }
+            Self::Serve(_)
+            | Self::Dev(_)
+            | Self::Demo(_)
+            | Self::Init(_)
+            | Self::Completions(_)
+            | Self::Migrate(_) => Output::Table,
         }
     }
 }
@@ -127,6 +131,7 @@ pub fn main() -> ExitCode {
             Command::Serve(args) => serve::run(args).await,
             Command::Dev(args) => dev::run(args).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Init(args) => embedded::init(&args),
             Command::Run(args) => run::run(args).await,
             Command::Submit(args) => client::submit(args).await,
             Command::Validate(args) => client::validate(args).await,

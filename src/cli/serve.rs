@@ -1,6 +1,7 @@
 //! `backtests serve`: the custom handler that the Functions host starts and calls over loopback.
 
 use std::net::Ipv4Addr;
+use std::os::unix::process::parent_id;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -62,16 +63,10 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
 
 /// Returns when the process that started this one is gone.
 async fn left_behind() {
-    #[cfg(unix)]
-    {
-        let host = std::os::unix::process::parent_id();
-        while std::os::unix::process::parent_id() == host {
-            tokio::time::sleep(HOST_INTERVAL).await;
-        }
-        return;
+    let host = parent_id();
+    while parent_id() == host {
+        tokio::time::sleep(HOST_INTERVAL).await;
     }
-    #[cfg(not(unix))]
-    std::future::pending::<()>().await;
 }
 
 /// Returns when somebody sends SIGTERM.

@@ -210,7 +210,8 @@ impl Client {
     fn moved(&self, target: &Url) -> CliError {
         let mut target = target.clone();
         // A query may be a secret of whoever is redirected.
-        (target.set_query(None), target.set_fragment(None));
+        target.set_query(None);
+        target.set_fragment(None);
         let place = target.path().find(self.base.path()).map(|at| target.path()[..at].to_owned());
         let known = place.is_some();
         if let Some(place) = place {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Options;
+use super::guard::Cors;
 use super::ncrontab::{Schedule, parse_time_span};
 use super::queue::is_queue_name;
 use super::route::Route;
@@ -40,6 +41,12 @@ pub struct App {
     pub environment: BTreeMap<String, String>,
     /// Largest request body in bytes.
     pub body_bytes_max: u64,
+    /// Other sites that may call.
+    pub cors: Cors,
+    /// `Host.LocalHttpPort` of the local settings.
+    pub local_port: Option<u16>,
+    /// What stands in the local settings and has no effect here, one sentence each.
+    pub without_effect: Vec<String>,
 }
 
 /// The command line of the handler, all `%X%` replaced.
@@ -190,8 +197,8 @@ impl App {
         let mut reader =
             Reader { root: options.app_root.clone(), faults: Vec::new(), settings: Settings::default() };
         let host_json = reader.object(&options.app_root.join("host.json")).unwrap_or_default();
-        let local_values = reader.local_settings(&options.app_root.join("local.settings.json"));
-        reader.settings = Settings::merge([&options.settings, &local_values, &options.environment]);
+        let local = reader.local_settings(&options.local_settings);
+        reader.settings = Settings::merge([&options.settings, &local.values, &options.environment]);
         let host = reader.host(&host_json);
         let handler = reader.handler(options, &host);
         let queues = reader.queues(&host, options.strict);
@@ -218,6 +225,9 @@ impl App {
             queues,
             functions,
             body_bytes_max: reader.body_limit(),
+            cors: options.cors.clone().unwrap_or(local.cors),
+            local_port: local.port,
+            without_effect: local.without_effect,
             environment: reader.settings.0,
         };
         if reader.faults.is_empty() { Ok(app) } else { Err(AppError(reader.faults)) }
@@ -327,6 +337,15 @@ impl HostJson {
     }
 }
 
+/// `local.settings.json`, which only local hosts read.
+#[derive(Default)]
+struct LocalSettings {
+    values: BTreeMap<String, String>,
+    port: Option<u16>,
+    cors: Cors,
+    without_effect: Vec<String>,
+}
+
 /// Collects faults while reading; every method goes on after a fault.
 struct Reader {
     root: PathBuf,
@@ -340,7 +359,13 @@ impl Reader {
     }
 
     fn name_of(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+        let inside = path.strip_prefix(&self.root).ok();
+        let beside = path.file_name().map(Path::new);
+        inside
+            .or(beside.filter(|_| path.ends_with("local.settings.json")))
+            .unwrap_or(path)
+            .display()
+            .to_string()
     }
 
     /// A JSON object from a file; comments are allowed, as the host allows them.
@@ -366,16 +391,17 @@ impl Reader {
         }
     }
 
-    fn local_settings(&mut self, path: &Path) -> BTreeMap<String, String> {
+    fn local_settings(&mut self, path: &Path) -> LocalSettings {
+        let mut local = LocalSettings::default();
         if !path.exists() {
-            return BTreeMap::new();
+            return local;
         }
         let file = self.name_of(path);
-        let Some(object) = self.object(path) else { return BTreeMap::new() };
+        let Some(object) = self.object(path) else { return local };
         if object.get("IsEncrypted").and_then(Value::as_bool) == Some(true) {
             self.fault(&file, "IsEncrypted", "encrypted settings cannot be read here; decrypt the file");
         }
-        let mut values = BTreeMap::new();
+        let values = &mut local.values;
         match object.get("Values") {
             Some(Value::Object(entries)) => {
                 for (name, value) in entries {
@@ -391,7 +417,46 @@ impl Reader {
             None => (),
             Some(_) => self.fault(&file, "Values", "must be an object"),
         }
-        values
+        match object.get("Host") {
+            Some(Value::Object(entries)) => self.local_host(&file, entries, &mut local),
+            None | Some(Value::Null) => (),
+            Some(_) => self.fault(&file, "Host", "must be an object"),
+        }
+        let others = object.keys().filter(|name| !["IsEncrypted", "Values", "Host"].contains(&name.as_str()));
+        local.without_effect.extend(others.map(|name| format!("{file}: {name} has no effect here")));
+        local
+    }
+
+    /// Section `Host`: what the tools of the real host take from it.
+    fn local_host(
+        &mut self,
+        file: &str,
+        entries: &serde_json::Map<String, Value>,
+        local: &mut LocalSettings,
+    ) {
+        let (mut origins, mut credentials) = ("", false);
+        for (name, value) in entries {
+            let path = format!("Host.{name}");
+            match (name.to_ascii_lowercase().as_str(), value) {
+                (_, Value::Null) => (),
+                ("localhttpport", value) => {
+                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    local.port = text.parse().ok().filter(|port| *port > 0);
+                    if local.port.is_none() {
+                        self.fault(file, &path, format!("`{text}` is no port from 1 to 65535"));
+                    }
+                }
+                ("cors", Value::String(text)) => origins = text,
+                ("cors", _) => self.fault(file, &path, "must be origins in one string, joined by commas"),
+                ("corscredentials", Value::Bool(flag)) => credentials = *flag,
+                ("corscredentials", _) => self.fault(file, &path, "must be true or false"),
+                _ => local.without_effect.push(format!("{file}: {path} has no effect here")),
+            }
+        }
+        match Cors::parse(origins, credentials) {
+            Ok(cors) => local.cors = cors,
+            Err(why) => self.fault(file, "Host.CORS", why),
+        }
     }
 
     fn host(&mut self, object: &serde_json::Map<String, Value>) -> HostJson {

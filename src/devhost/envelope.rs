@@ -181,14 +181,12 @@ impl Envelope {
                 "RoleClaimType": "http://schemas.microsoft.com/ws/2008/06/identity/claims/role" }],
         });
         let mut metadata = Metadata::default();
-        metadata.set("Query", described["Query"].clone());
+        // Here the last value of a name counts, while the request has them all.
+        let last: Map<String, Value> =
+            request.query.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        metadata.set("Query", Value::Object(last));
         metadata.set("Headers", flat_headers);
         metadata.set("sys", sys(function));
-        for (name, value) in &request.parameters {
-            if let Some(value) = value {
-                metadata.set(name, text(value));
-            }
-        }
         for (name, value) in request.query.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("code")) {
             metadata.set(name, text(value));
         }
@@ -200,9 +198,15 @@ impl Envelope {
             if raw {
                 described["Body"] = json!(STANDARD.encode(body));
             } else {
-                let content = String::from_utf8_lossy(body);
+                let content = decoded(body);
                 metadata.absorb(&content);
                 described["Body"] = json!(content);
+            }
+        }
+        // A route parameter goes before a property of the body that has its name.
+        for (name, value) in &request.parameters {
+            if let Some(value) = value {
+                metadata.set(name, text(value));
             }
         }
         Envelope { data: Map::from_iter([(binding.to_owned(), described)]), metadata: metadata.finish() }
@@ -231,7 +235,7 @@ impl Metadata {
             match value {
                 Value::Null | Value::Array(_) => (),
                 Value::Object(_) => self.set(name, value.clone()),
-                Value::String(word) => self.set(name, text(word)),
+                Value::String(word) => self.set(name, text(&bound(word))),
                 Value::Bool(flag) => self.set(name, text(if *flag { "True" } else { "False" })),
                 Value::Number(number) => self.set(name, text(&number.to_string())),
             }
@@ -247,6 +251,33 @@ impl Metadata {
 /// Text as a JSON string literal inside a JSON string.
 fn text(value: &str) -> Value {
     json!(json!(value).to_string())
+}
+
+/// A property of a message as .NET prints it: what looks like a moment has become one, and loses its form.
+fn bound(word: &str) -> String {
+    let form = "%m/%d/%Y %H:%M:%S";
+    if word.as_bytes().get(10) != Some(&b'T') {
+        return word.to_owned();
+    }
+    match (DateTime::parse_from_rfc3339(word), word.parse::<chrono::NaiveDateTime>()) {
+        (Ok(moment), _) => moment.to_utc().format(form).to_string(),
+        (Err(_), Ok(moment)) => moment.format(form).to_string(),
+        (Err(_), Err(_)) => word.to_owned(),
+    }
+}
+
+/// The text of a body, whose byte order mark says how it is written; UTF-8 without one.
+fn decoded(body: &[u8]) -> String {
+    let wide = |bytes: &[u8], read: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.as_chunks().0.iter().map(|pair| read(*pair)).collect();
+        String::from_utf16_lossy(&units)
+    };
+    match body {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
+        plain => String::from_utf8_lossy(plain).into_owned(),
+    }
 }
 
 fn sys(function: &str) -> Value {
@@ -338,34 +369,47 @@ impl Answer {
     /// The response for the HTTP output of that name.
     pub fn http(&self, binding: &str) -> Result<HttpAnswer, AnswerError> {
         let fault = |why: &str| AnswerError::Output { name: binding.to_owned(), why: why.to_owned() };
-        let entries = match self.output(binding) {
-            None if self.outputs.is_none() => {
-                return Ok(HttpAnswer { status: 200, headers: Vec::new(), body: Vec::new() });
-            }
-            None => {
-                let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
-                return Ok(HttpAnswer { status: 200, headers, body: b"{}".to_vec() });
-            }
-            Some(Value::Object(entries)) => entries,
-            Some(_) => return Err(fault("must be a JSON object with `statusCode`, `headers` and `body`")),
+        let text = |body: Vec<u8>| {
+            let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
+            HttpAnswer { status: 200, headers, body }
+        };
+        let nothing = HttpAnswer { status: 204, headers: Vec::new(), body: Vec::new() };
+        let entries = match (binding, &self.outputs) {
+            ("$return", _) => match &self.return_value {
+                Value::Null => return Ok(nothing),
+                Value::Object(entries) => entries,
+                // Like every text of an answer, it is taken for base64 if it can be.
+                Value::String(word) => {
+                    return Ok(text(from_base64(word).unwrap_or_else(|| word.clone().into_bytes())));
+                }
+                other => return Ok(text(other.to_string().into_bytes())),
+            },
+            (_, None) => return Ok(nothing),
+            (_, Some(outputs)) => match outputs.get(binding) {
+                None => return Ok(text(b"{}".to_vec())),
+                Some(Value::Object(entries)) => entries,
+                Some(_) => {
+                    return Err(fault("must be a JSON object with `statusCode`, `headers` and `body`"));
+                }
+            },
         };
         let field = |name: &str| {
             let found = entries.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
             found.map(|(_, value)| value).filter(|value| !value.is_null())
         };
-        let status = match field("statusCode").or_else(|| field("status")) {
-            None => 200,
-            Some(value) => {
-                let number = plain_text(value).parse::<u16>().ok();
-                number
-                    .filter(|status| (100..1000).contains(status))
-                    .ok_or_else(|| fault("`statusCode` is no status"))?
-            }
-        };
+        // One that cannot be used counts as none.
+        let status = field("statusCode").and_then(|value| plain_text(value).parse::<u16>().ok());
+        let status = status.filter(|status| (100..1000).contains(status)).unwrap_or(200);
         let mut headers = Pairs::new();
         match field("headers") {
             Some(Value::Object(entries)) => {
-                headers.extend(entries.iter().map(|(name, value)| (name.clone(), plain_text(value))));
+                for (name, value) in entries {
+                    let text = plain_text(value);
+                    if value.is_array() || value.is_object() || !text.is_ascii() {
+                        return Err(fault(&format!("header `{name}` must be text of ASCII characters")));
+                    }
+                    headers.push((name.clone(), text));
+                }
             }
             Some(_) => return Err(fault("`headers` is no object")),
             None => (),
@@ -386,25 +430,32 @@ impl Answer {
 }
 
 /// The messages that a value for a queue output stands for. A string that happens to be base64 is decoded first,
-/// unless the binding is binary; a list, or a string holding a JSON list, is one message per item.
-pub fn messages(value: &Value, binary: bool) -> Vec<Vec<u8>> {
+/// unless the binding is binary; a list, or a string holding a JSON list, is one message per item. Objects are written
+/// anew with indents, and a text that begins like one must be one; the error says what it is instead.
+pub fn messages(value: &Value, binary: bool) -> Result<Vec<Vec<u8>>, String> {
     let item = |value: &Value| match value {
         Value::Null => None,
+        Value::Object(_) => Some(format!("{value:#}").into_bytes()),
         value => Some(plain_text(value).into_bytes()),
     };
-    match value {
-        Value::String(word) => {
-            if !binary && let Some(bytes) = from_base64(word) {
-                return vec![bytes];
+    let items = |items: &[Value]| items.iter().filter_map(item).collect();
+    Ok(match value {
+        Value::String(word) if binary => match serde_json::from_str(word) {
+            Ok(Value::Array(list)) => items(&list),
+            _ => vec![word.clone().into_bytes()],
+        },
+        Value::String(word) => match (from_base64(word), serde_json::from_str(word)) {
+            (Some(bytes), _) => vec![bytes],
+            (None, Ok(Value::Array(list))) => items(&list),
+            (None, Ok(object @ Value::Object(_))) => items(&[object]),
+            (None, Err(error)) if word.trim_start().starts_with('{') => {
+                return Err(format!("the text begins like JSON and is none: {error}"));
             }
-            match serde_json::from_str(word) {
-                Ok(Value::Array(items)) => items.iter().filter_map(item).collect(),
-                _ => vec![word.clone().into_bytes()],
-            }
-        }
-        Value::Array(items) => items.iter().filter_map(item).collect(),
+            (None, _) => vec![word.clone().into_bytes()],
+        },
+        Value::Array(list) => items(list),
         other => item(other).into_iter().collect(),
-    }
+    })
 }
 
 /// Base64 as .NET reads it: blanks are skipped, padding is required; an empty string does not count.

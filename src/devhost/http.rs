@@ -20,10 +20,11 @@ use warp::reply::Response;
 
 use super::app::{App, AuthLevel, Function, HttpMode, Trigger};
 use super::envelope::{Envelope, Pairs, RequestParts, collapse};
+use super::guard;
 use super::invoke::{InvocationError, Invoker, user_agent};
 use super::keys::Keys;
 use super::process::State;
-use super::queue::Message;
+use super::queue::{Message, QueueError, is_queue_name};
 use super::route::Parameters;
 use super::{HOST_VERSION, page, timer};
 
@@ -44,6 +45,8 @@ pub struct Front {
     pub started: Instant,
     /// True while listeners take nothing new.
     pub draining: watch::Sender<bool>,
+    /// How this host is reached beside the names of this machine.
+    pub name: Option<String>,
 }
 
 /// A request without its body.
@@ -84,6 +87,33 @@ fn upload(body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'stat
 
 impl Front {
     async fn answer(self: Arc<Self>, head: Head, body: Upload) -> Response {
+        let cors = &self.invoker.app.cors;
+        let mark = if head.query.is_empty() { "" } else { "?" };
+        let target = format!("{}{mark}{}", head.path, head.query);
+        if let Err(refused) = guard::check(&head.method, &target, &head.headers, cors, self.name.as_deref()) {
+            let shown: String = target.chars().take(80).collect();
+            warn!(
+                "{} {shown} was refused ({}): {}",
+                head.method,
+                refused.status.as_u16(),
+                refused.why.trim_end()
+            );
+            let mut response = Response::new(refused.why.into());
+            *response.status_mut() = refused.status;
+            return response;
+        }
+        if let Some(headers) = cors.preflight(&head.method, &head.headers) {
+            let mut response = empty(StatusCode::NO_CONTENT);
+            *response.headers_mut() = headers;
+            return response;
+        }
+        let asked = head.headers.clone();
+        let mut response = self.clone().dispatch(head, body).await;
+        cors.admit(&asked, response.headers_mut());
+        response
+    }
+
+    async fn dispatch(self: Arc<Self>, head: Head, body: Upload) -> Response {
         let path = decoded_path(&head.path);
         if let Some(rest) = path.strip_prefix("/admin/") {
             return self.admin(rest.trim_end_matches('/'), &head, body).await;
@@ -127,15 +157,16 @@ impl Front {
         }
         let limit = self.invoker.app.body_bytes_max;
         let length = content_length(&head.headers);
+        // Kestrel's 413 is raised inside the invocation, where every fault becomes an empty 500.
         if length.is_some_and(|length| length > limit) {
-            return empty(StatusCode::PAYLOAD_TOO_LARGE);
+            return empty(StatusCode::INTERNAL_SERVER_ERROR);
         }
         let mode = self.invoker.app.http_mode(function);
         // With a length the host reads the whole body first, in every mode.
         let (buffered, body) = match length {
             Some(1..) => match read_all(body, limit).await {
                 Ok(bytes) => (Some(bytes), None),
-                Err(status) => return empty(status),
+                Err(_) => return empty(StatusCode::INTERNAL_SERVER_ERROR),
             },
             _ => (None, Some(body)),
         };
@@ -160,7 +191,6 @@ impl Front {
         };
         match result {
             Ok(response) => response,
-            Err(InvocationError::RequestBody) => empty(StatusCode::PAYLOAD_TOO_LARGE),
             Err(_) => empty(StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
@@ -329,6 +359,16 @@ impl Front {
                 Some(_) => json_answer(StatusCode::OK, &json!({ "errors": null })),
                 None => empty(StatusCode::NOT_FOUND),
             },
+            ("GET", ["queues", queue]) => match self.invoker.queues.peek(queue) {
+                Ok(texts) => json_answer(StatusCode::OK, &json!({ "name": queue, "messages": texts })),
+                Err(error) => fault(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            },
+            ("POST", ["queues", queue, "messages"]) => {
+                let Ok(body) = read_all(body, self.invoker.app.body_bytes_max).await else {
+                    return empty(StatusCode::PAYLOAD_TOO_LARGE);
+                };
+                self.enqueue(queue, &body)
+            }
             ("POST", ["functions", name]) => {
                 let Some(index) = self.function(name) else { return empty(StatusCode::NOT_FOUND) };
                 let Ok(body) = read_all(body, self.invoker.app.body_bytes_max).await else {
@@ -387,6 +427,22 @@ impl Front {
         json!({ "state": state, "outstandingInvocations": running })
     }
 
+    /// `{"text": …}` is put on a queue as it stands, without any encoding: what another producer may have sent.
+    fn enqueue(&self, queue: &str, body: &[u8]) -> Response {
+        let message: Option<Value> = serde_json::from_slice(body).ok();
+        let Some(text) = message.as_ref().and_then(|message| message["text"].as_str()) else {
+            return fault(StatusCode::BAD_REQUEST, "the body must be a JSON object like {\"text\": \"...\"}");
+        };
+        if !is_queue_name(queue) {
+            return fault(StatusCode::BAD_REQUEST, "no queue can have that name");
+        }
+        match self.invoker.queues.put(queue, text) {
+            Ok(id) => json_answer(StatusCode::CREATED, &json!({ "id": id })),
+            Err(error @ QueueError::TooLarge(_)) => fault(StatusCode::BAD_REQUEST, &error.to_string()),
+            Err(error) => fault(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        }
+    }
+
     /// `{"input": …}` becomes the text of a message; a timer takes no notice of it.
     fn run_by_hand(self: Arc<Self>, index: usize, body: &[u8]) -> Response {
         let input = match serde_json::from_slice::<Value>(body) {
@@ -397,14 +453,15 @@ impl Front {
             },
             _ if body.is_empty() => String::new(),
             _ => {
-                let fault = json!({ "error": "the body must be a JSON object like {\"input\": \"...\"}" });
-                return json_answer(StatusCode::BAD_REQUEST, &fault);
+                return fault(
+                    StatusCode::BAD_REQUEST,
+                    "the body must be a JSON object like {\"input\": \"...\"}",
+                );
             }
         };
         let is_http = |function: &Function| matches!(function.trigger, Trigger::Http { .. });
         if self.invoker.app.functions.get(index).is_some_and(is_http) {
-            let fault = json!({ "error": "an HTTP function is called by its own route" });
-            return json_answer(StatusCode::BAD_REQUEST, &fault);
+            return fault(StatusCode::BAD_REQUEST, "an HTTP function is called by its own route");
         }
         tokio::spawn(async move {
             let Some(function) = self.invoker.app.functions.get(index) else { return };
@@ -566,9 +623,13 @@ fn forwarded_headers(headers: &HeaderMap, id: Uuid, body: &Option<Bytes>) -> Hea
     forwarded
 }
 
-/// The answer's own headers; the length stays only where there is a length without a body.
+/// The answer's own headers, without those that .NET counts among the content's and the host does not copy. The length
+/// stays only where there is a length without a body.
 fn answer_headers(headers: &HeaderMap, method: &Method) -> HeaderMap {
     let mut headers = end_to_end(headers);
+    for lost in [header::ALLOW, header::EXPIRES, header::LAST_MODIFIED] {
+        headers.remove(lost);
+    }
     if *method != Method::HEAD {
         headers.remove(header::CONTENT_LENGTH);
     }
@@ -579,6 +640,10 @@ fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Bytes::new().into());
     *response.status_mut() = status;
     response
+}
+
+fn fault(status: StatusCode, why: &str) -> Response {
+    json_answer(status, &json!({ "error": why }))
 }
 
 fn json_answer(status: StatusCode, value: &Value) -> Response {
@@ -617,7 +682,7 @@ fn encode_query(pairs: &Pairs) -> String {
 fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b',' => {
                 encoded.push(char::from(byte));
             }
             other => encoded.push_str(&format!("%{other:02X}")),
@@ -653,21 +718,21 @@ fn title_case(name: &str) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
-/// Tells of the routes at the start, one line each.
-pub fn announce(app: &App, port: u16) {
+/// Shows the functions at the start, as the lines of a table.
+pub fn announce(app: &App) {
+    let widest = app.functions.iter().map(|function| function.name.len()).max().unwrap_or(0);
     for function in &app.functions {
         let name = function.name.as_str();
-        let state = if function.disabled { " (disabled)" } else { "" };
-        match &function.trigger {
+        let state = if function.disabled { "  (disabled)" } else { "" };
+        let (on, place) = match &function.trigger {
             Trigger::Http { route, methods, .. } => {
                 let methods = methods.as_ref().map_or_else(|| "any".to_owned(), |methods| methods.join(","));
-                let slash = if app.route_prefix.is_empty() { "" } else { "/" };
-                let path = format!("{slash}{}/{}", app.route_prefix, route.template);
-                info!(function = name, "{name}: [{methods}] http://localhost:{port}{path}{state}");
+                (methods, page::public_path(app, &route.template))
             }
-            Trigger::Queue { queue, .. } => info!(function = name, "{name}: queue {queue}{state}"),
-            Trigger::Timer { expression, .. } => info!(function = name, "{name}: timer {expression}{state}"),
-        }
+            Trigger::Queue { queue, .. } => ("queue".to_owned(), queue.clone()),
+            Trigger::Timer { expression, .. } => ("timer".to_owned(), expression.clone()),
+        };
+        info!(function = name, "{name:<widest$}  {on:<8}  {place}{state}");
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::stream;
-use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info};
 use uuid::Uuid;
@@ -95,6 +94,8 @@ pub struct Invoker {
     pub exit: watch::Sender<Option<ExitReason>>,
     /// Behave as the real host where that is unpleasant.
     pub strict: bool,
+    /// Messages being worked on, over all queues.
+    pub messages_running: watch::Sender<usize>,
     /// For plain requests: follows no redirects.
     pub plain_client: reqwest::Client,
     envelope_client: reqwest::Client,
@@ -122,7 +123,18 @@ impl Invoker {
         let plain_client = client(reqwest::redirect::Policy::none())?;
         let envelope_client = client(follows)?;
         let records = Mutex::default();
-        Ok(Invoker { app, handler, queues, events, exit, strict, plain_client, envelope_client, records })
+        Ok(Invoker {
+            app,
+            handler,
+            queues,
+            events,
+            exit,
+            strict,
+            messages_running: watch::Sender::new(0),
+            plain_client,
+            envelope_client,
+            records,
+        })
     }
 
     /// Calls the handler for a queue message or a tick.
@@ -256,7 +268,9 @@ impl Invoker {
         for output in &function.outputs {
             let OutputKind::Queue { queue, binary } = &output.kind else { continue };
             let Some(value) = answer.output(&output.name) else { continue };
-            self.write_messages(queue, value, *binary).map_err(|source| InvocationError::Output {
+            let contents = messages(value, *binary)
+                .map_err(|why| AnswerError::Output { name: output.name.clone(), why })?;
+            self.write_messages(queue, &contents).map_err(|source| InvocationError::Output {
                 name: output.name.clone(),
                 queue: queue.clone(),
                 source,
@@ -265,13 +279,13 @@ impl Invoker {
         Ok(())
     }
 
-    fn write_messages(&self, queue: &str, value: &Value, binary: bool) -> Result<(), QueueError> {
+    fn write_messages(&self, queue: &str, contents: &[Vec<u8>]) -> Result<(), QueueError> {
         self.queues.create(queue)?;
-        for content in messages(value, binary) {
+        for content in contents {
             let body = if self.app.queues.base64 {
-                to_base64(&content)
+                to_base64(content)
             } else {
-                String::from_utf8_lossy(&content).into()
+                String::from_utf8_lossy(content).into()
             };
             self.queues.put(queue, &body)?;
         }

@@ -54,11 +54,13 @@ impl Listener {
             if !batch.is_empty() {
                 backoff = BACKOFF_MIN;
                 running.send_modify(|count| *count += batch.len());
+                self.invoker.messages_running.send_modify(|count| *count += batch.len());
                 for message in batch {
                     let (listener, running) = (self.clone(), running.clone());
                     tokio::spawn(async move {
                         listener.process(message).await;
                         running.send_modify(|count| *count -= 1);
+                        listener.invoker.messages_running.send_modify(|count| *count -= 1);
                     });
                 }
                 continue;
@@ -119,8 +121,10 @@ impl Listener {
         } else {
             Some(message.body.clone().into_bytes())
         };
-        let Some(content) = content else {
-            error!(function = name, "Message decoding has failed! Message {} is no base64", message.id);
+        let readable = |content: &Vec<u8>| binary || std::str::from_utf8(content).is_ok();
+        let Some(content) = content.filter(readable) else {
+            let what = if settings.base64 { "base64 of UTF-8" } else { "UTF-8" };
+            error!(function = name, "Message decoding has failed! Message {} is not {what}", message.id);
             return self.poison(name, queue, &message, &message.receipt);
         };
         let envelope = Envelope::of_message(name, &function.trigger_name, &message, &content, binary);
@@ -138,6 +142,11 @@ impl Listener {
             }
             Err(_) if message.dequeue_count >= settings.dequeue_count_max => {
                 return self.poison(name, queue, &message, &receipt);
+            }
+            Err(_) if poison_name(queue).is_none() => {
+                // The real host lets it lie until its lease is over.
+                warn!(function = name, "message {} stays hidden in `{queue}` for its lease", message.id);
+                return;
             }
             Err(_) => self.queues().release(&message.id, &receipt, settings.visibility_timeout),
         };

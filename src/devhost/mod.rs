@@ -3,15 +3,17 @@
 //! It reads `host.json` and each `function.json`, launches the handler as a child process and talks to it in the host's
 //! own protocol. It imports nothing from the rest of the program and shares no types with the handler, so that the two
 //! check each other. In reading order: `app` (what is to run), `process` (the child), `invoke` and `envelope` (one
-//! call), `http` and `route` (requests), `queue` and `listener` (messages), `timer` and `ncrontab` (time), `keys`,
+//! call), `guard`, `http` and `route` (requests), `queue` and `listener` (messages), `timer` and `ncrontab` (time), `keys`,
 //! `page`.
 //!
-//! By default it is kinder than Azure in three points, and says so in the log when it matters: a handler that exits
-//! with 0 is restarted, an empty answer fails at once instead of hanging, and a message held by a killed host returns
-//! after 30 seconds instead of ten minutes. [`Options::strict`] takes that back.
+//! By default it is kinder than Azure in four points, and says so in the log when it matters: a handler that exits
+//! with 0 is restarted, an empty answer fails at once instead of hanging, a message held by a killed host returns
+//! after 30 seconds instead of ten minutes, and one whose run the host's own end broke off returns at once.
+//! [`Options::strict`] takes that back.
 
 pub mod app;
 pub mod envelope;
+pub mod guard;
 pub mod http;
 pub mod invoke;
 pub mod keys;
@@ -42,6 +44,8 @@ use queue::Queues;
 pub const HOST_VERSION: &str = "4.1052.300";
 
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// Public port where nobody names one.
+const PORT: u16 = 7071;
 const EVENTS_KEPT: usize = 1024;
 
 /// What to run, and how.
@@ -49,12 +53,16 @@ const EVENTS_KEPT: usize = 1024;
 pub struct Options {
     /// Folder of `host.json`.
     pub app_root: PathBuf,
+    /// Settings of this machine; the file may be absent.
+    pub local_settings: PathBuf,
     /// Folder whose direct children are the functions.
     pub functions_dir: PathBuf,
     /// Runs instead of `customHandler.description.defaultExecutablePath`.
     pub executable: Option<PathBuf>,
-    /// Public port on 127.0.0.1; 0 takes any free one.
-    pub port: u16,
+    /// Public port on 127.0.0.1; 0 takes any free one, `None` that of the local settings, else 7071.
+    pub port: Option<u16>,
+    /// Other sites that may call, instead of those of the local settings.
+    pub cors: Option<guard::Cors>,
     /// Queues, timer status and keys; survives restarts, created on demand.
     pub state_dir: PathBuf,
     /// App settings of lowest priority. `Values` of `local.settings.json` go before them. A setting that names a storage
@@ -75,16 +83,18 @@ pub struct Options {
 
 impl Options {
     /// The ordinary options for an app: functions in `functions/` where that exists, state in `.backtests/host`,
-    /// port 7071, an empty environment.
+    /// the port of the local settings, an empty environment.
     pub fn new(app_root: impl Into<PathBuf>) -> Options {
         let app_root = app_root.into();
         let functions = app_root.join("functions");
         Options {
             functions_dir: if functions.is_dir() { functions } else { app_root.clone() },
+            local_settings: app_root.join("local.settings.json"),
             state_dir: app_root.join(".backtests").join("host"),
             app_root,
             executable: None,
-            port: 7071,
+            port: None,
+            cors: None,
             settings: BTreeMap::new(),
             environment: BTreeMap::new(),
             enable_auth: false,
@@ -124,10 +134,12 @@ pub enum HostError {
         source: std::io::Error,
     },
     /// Two hosts on one state would fire every timer twice.
-    #[error("another host is running on the state folder {}", .folder.display())]
+    #[error("another host is running on the state folder {}; {}", .folder.display(), at(.address.as_deref()))]
     InUse {
         /// Folder.
         folder: PathBuf,
+        /// Where that host listens, if it got that far.
+        address: Option<String>,
     },
     /// The queues cannot be opened.
     #[error("open the queues")]
@@ -153,6 +165,10 @@ pub enum HostError {
     /// No HTTP client could be made.
     #[error("prepare the connection to the handler")]
     Client(#[source] reqwest::Error),
+}
+
+fn at(address: Option<&str>) -> String {
+    address.map_or_else(|| "it is still starting".to_owned(), |address| format!("it listens on {address}"))
 }
 
 /// Why a host ended.
@@ -236,6 +252,7 @@ pub struct Host {
     supervisor: JoinHandle<()>,
     server: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
+    draining: watch::Sender<bool>,
     /// Held while the host lives; the system releases it even after a kill.
     _lock: std::fs::File,
 }
@@ -256,7 +273,10 @@ pub async fn start(mut options: Options) -> Result<Host, HostError> {
     std::fs::create_dir_all(&timers_folder).map_err(state_fault)?;
     let lock = std::fs::File::create(options.state_dir.join("lock")).map_err(state_fault)?;
     lock.try_lock().map_err(|error| match error {
-        std::fs::TryLockError::WouldBlock => HostError::InUse { folder: options.state_dir.clone() },
+        std::fs::TryLockError::WouldBlock => HostError::InUse {
+            folder: options.state_dir.clone(),
+            address: std::fs::read_to_string(options.state_dir.join("address")).ok(),
+        },
         std::fs::TryLockError::Error(source) => state_fault(source),
     })?;
     let queues = Arc::new(Queues::open(&options.state_dir.join("queues.sqlite"))?);
@@ -272,10 +292,16 @@ pub async fn start(mut options: Options) -> Result<Host, HostError> {
         }
     };
 
-    let listen = tokio::net::TcpListener::bind(("127.0.0.1", options.port)).await;
+    for note in &app.without_effect {
+        warn!("{note}");
+    }
+    let port = options.port.or(app.local_port).unwrap_or(PORT);
+    let listen = tokio::net::TcpListener::bind(("127.0.0.1", port)).await;
     let (socket, address) = listen
         .and_then(|socket| socket.local_addr().map(|address| (socket, address)))
-        .map_err(|source| HostError::PublicPort { port: options.port, source })?;
+        .map_err(|source| HostError::PublicPort { port, source })?;
+    // Whoever wants to start a second host is told where this one is.
+    std::fs::write(options.state_dir.join("address"), format!("http://{address}")).map_err(state_fault)?;
 
     let events = broadcast::Sender::new(EVENTS_KEPT);
     let exit = watch::Sender::new(None);
@@ -324,11 +350,18 @@ pub async fn start(mut options: Options) -> Result<Host, HostError> {
             });
         })
     };
-    http::announce(&app, address.port());
+    http::announce(&app);
     info!("listening on http://localhost:{}/", address.port());
-    let front = Arc::new(http::Front { invoker: invoker.clone(), keys, started: Instant::now(), draining });
+    let front = http::Front {
+        invoker: invoker.clone(),
+        keys,
+        started: Instant::now(),
+        draining: draining.clone(),
+        name: app.environment.get("WEBSITE_HOSTNAME").cloned(),
+    };
+    let front = Arc::new(front);
     let server = tokio::spawn(warp::serve(http::filter(front)).incoming(socket).run());
-    Ok(Host { address, invoker, supervisor, server, workers, _lock: lock })
+    Ok(Host { address, invoker, supervisor, server, workers, draining, _lock: lock })
 }
 
 impl Host {
@@ -357,6 +390,21 @@ impl Host {
         let mut exit = self.invoker.exit.subscribe();
         let reason = exit.wait_for(Option::is_some).await;
         reason.ok().and_then(|reason| reason.clone()).unwrap_or(ExitReason::Stopped)
+    }
+
+    /// Takes no new messages and waits for those being worked on, at most `patience`: what the real host does when it is
+    /// terminated. Answers how many are left.
+    pub async fn drain(&self, patience: Duration) -> usize {
+        self.draining.send_replace(true);
+        let mut running = self.invoker.messages_running.subscribe();
+        // The sender lives as long as the host.
+        let _ = tokio::time::timeout(patience, running.wait_for(|count| *count == 0)).await;
+        self.messages_running()
+    }
+
+    /// Messages being worked on.
+    pub fn messages_running(&self) -> usize {
+        *self.invoker.messages_running.borrow()
     }
 
     /// Stops: the handler is killed without notice, nothing new is taken.

@@ -128,7 +128,8 @@ fn record_row(record: &Record) -> String {
     row
 }
 
-fn public_path(app: &App, template: &str) -> String {
+/// The path of a route as callers see it.
+pub fn public_path(app: &App, template: &str) -> String {
     if app.route_prefix.is_empty() {
         format!("/{template}")
     } else {

@@ -27,6 +27,8 @@ pub struct RouteError {
 struct Parameter {
     name: String,
     default: Option<String>,
+    /// Ends in `?`.
+    optional: bool,
     constraints: Vec<Constraint>,
 }
 
@@ -101,6 +103,10 @@ impl Route {
     /// The parameters in a decoded path below the prefix, without a leading slash: `None` is a parameter left out.
     /// No answer if the path is not ours.
     pub fn matches(&self, path: &str) -> Option<Parameters> {
+        // An empty part matches nothing, also where everything else would match.
+        if path.starts_with('/') || path.contains("//") {
+            return None;
+        }
         let found = self.pattern.captures(path)?;
         let mut values = Vec::with_capacity(self.parameters.len());
         for (index, parameter) in self.parameters.iter().enumerate() {
@@ -108,9 +114,8 @@ impl Route {
             let value = value.map(str::to_owned).or_else(|| parameter.default.clone());
             let allowed = match &value {
                 Some(value) => parameter.constraints.iter().all(|constraint| constraint.allows(value)),
-                None => {
-                    !parameter.constraints.iter().any(|constraint| matches!(constraint, Constraint::Required))
-                }
+                // What is left out fulfils a constraint only where the template says that it may be left out.
+                None => parameter.optional || parameter.constraints.is_empty(),
             };
             if !allowed {
                 return None;
@@ -197,7 +202,7 @@ fn parameter(text: &str) -> Result<Piece, String> {
         default = Some(value.to_owned());
     }
     Ok(Piece::Parameter {
-        parameter: Parameter { name: name.to_owned(), default, constraints },
+        parameter: Parameter { name: name.to_owned(), default, optional, constraints },
         optional,
         catch_all,
     })

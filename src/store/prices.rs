@@ -329,9 +329,11 @@ impl MarketData {
     /// The price table of the lake.
     fn lake_prices(&self) -> Result<Place, Fault> {
         let place = self.lake.as_ref().map(|lake| Place::At(lake.join(PRICE_TABLE)));
+        // A service reads settings alone, a person's commands have an option too.
+        let by = if self.reach.containers.is_some() { "BACKTEST_LAKE" } else { "--lake or BACKTEST_LAKE" };
         place.ok_or_else(|| Fault {
             path: "data.price_path".into(),
-            message: "is required because no lake is configured (BACKTEST_LAKE)".into(),
+            message: format!("is required because no lake is configured ({by})"),
         })
     }
 

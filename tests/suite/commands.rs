@@ -1,9 +1,11 @@
 //! The commands, as a person gives them.
 
-use std::io::{BufRead as _, BufReader};
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -12,7 +14,8 @@ use crate::support::service::{Dev, Home, eventually, program, project, run, run_
 
 #[test]
 fn the_demo_shows_the_whole_path() {
-    let home = Home::empty().with_clone();
+    // From an empty folder: the program carries along what it needs.
+    let home = Home::empty();
     let said = run_well(&["demo", "--once", "--port", "0"], home.path());
     for expected in [
         "12154 real daily bars of 5 stocks",
@@ -24,6 +27,159 @@ fn the_demo_shows_the_whole_path() {
     }
     let again = run_well(&["demo", "--once", "--port", "0"], home.path());
     assert!(again.contains("lake: 12154 bars"), "the lake is filled once:\n{again}");
+
+    let carried = home.path().join(".backtests/app");
+    for part in ["host.json", "functions", "examples"] {
+        assert_eq!(
+            files_of(&carried.join(part)),
+            files_of(&project(part)),
+            "{part} is not what a checkout has"
+        );
+    }
+}
+
+/// Every file at or below a place, by its path from there.
+fn files_of(place: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut left = vec![place.to_owned()];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            files.insert(path.strip_prefix(place).unwrap().to_owned(), std::fs::read(&path).unwrap());
+        }
+    }
+    files
+}
+
+#[test]
+fn a_new_folder_has_what_a_first_run_needs() {
+    let home = Home::empty();
+    let said = run_well(&["init", "work"], home.path());
+    let folder = home.path().join("work");
+    assert!(folder.join("notebooks").is_dir());
+    // The commands that it names do.
+    let (mut next, steps) = (0, said.lines().filter(|line| line.starts_with("  ")));
+    for step in steps {
+        let step = step.rsplit("&& ").next().unwrap().trim().trim_end_matches(" --open");
+        run_well(&step.split(' ').skip(1).collect::<Vec<_>>(), &folder);
+        next += 1;
+    }
+    assert_eq!(next, 2, "{said}");
+    let again = run(&["init", "work"], home.path());
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(!again.status.success() && said.contains("has momentum.yaml, prices/"), "{said}");
+}
+
+/// A host that is gone leaves its handler behind, which gives its run back at once instead of holding it for the lease.
+#[tokio::test]
+async fn a_run_whose_host_was_killed_goes_on_well_before_its_lease_is_over() {
+    let home = Home::with_sample(200, 2500).with_clone();
+    let start = || -> (Interrupted, String, String) {
+        let mut command = program();
+        command
+            .args(["dev", "--port", "0"])
+            .current_dir(home.path())
+            .env("BACKTEST_LAKE", home.lake())
+            .env("RECONCILE_SCHEDULE", "* * * * * *")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut host = Interrupted(command.spawn().unwrap());
+        let (url, handler) = told(&mut host.0);
+        (host, url, handler)
+    };
+    let (mut host, url, handler) = start();
+    let config = "start_date: 2000-01-03\nend_date: 2030-12-31\nuniverse: {symbols: ['*']}\n\
+                  strategy: {class: StaticUniverseStrategy}\nsizing: {parameters: {max_positions: 200}}\n";
+    std::fs::write(home.path().join("long.yaml"), config).unwrap();
+    run_well(&["submit", "long.yaml", "--run-id", "r", "--url", &url], home.path());
+    let status = async |url: &str, wanted: &str| {
+        let arguments = ["status", "r", "--url", url, "--output", "json"];
+        let seen = async || {
+            let run: Value = serde_json::from_slice(&run(&arguments, home.path()).stdout).ok()?;
+            (run["status"] == wanted).then_some(run)
+        };
+        eventually(wanted, seen).await
+    };
+    status(&url, "running").await;
+    host.0.kill().unwrap();
+    host.0.wait().unwrap();
+    let killed = Instant::now();
+    let orphan = Path::new("/proc").join(&handler);
+    eventually("the handler ends by itself", async || (!orphan.exists()).then_some(())).await;
+    assert!(killed.elapsed() < Duration::from_secs(15), "the handler left after {:?}", killed.elapsed());
+
+    let (_host, url, _) = start();
+    let run = status(&url, "completed").await;
+    assert_eq!(run["attempt"], 2, "{run}");
+    let started: chrono::DateTime<chrono::Utc> = run["started_at"].as_str().unwrap().parse().unwrap();
+    let waited = killed.elapsed() - (chrono::Utc::now() - started).to_std().unwrap();
+    assert!(waited < Duration::from_secs(30), "the lease is 60 s, and the run waited {waited:?}");
+}
+
+/// What a host tells of itself at its start: its address, and the process id of the handler.
+fn told(host: &mut Child) -> (String, String) {
+    let (mut port, mut handler) = (None, None);
+    let number = |line: &str, after: &str| {
+        let rest = line.split_once(after)?.1;
+        Some(rest.split(|c: char| !c.is_ascii_digit()).next()?.to_owned()).filter(|number| !number.is_empty())
+    };
+    let mut lines = BufReader::new(host.stdout.take().unwrap()).lines().map_while(Result::ok);
+    while port.is_none() || handler.is_none() {
+        let line = lines.next().expect("the host goes on talking");
+        port = port.or_else(|| number(&line, "listening on http://localhost:"));
+        handler = handler.or_else(|| number(&line, "as process "));
+    }
+    // Nobody reads on, and a full pipe would stop the host.
+    std::thread::spawn(move || lines.for_each(drop));
+    (format!("http://127.0.0.1:{}", port.unwrap()), handler.unwrap())
+}
+
+/// On a terminal, which `script` pretends to be, one line is one event in words.
+#[test]
+fn on_a_terminal_the_host_speaks_in_words() {
+    let home = Home::empty();
+    let Ok(path) = which("script") else {
+        println!("skipped: there is no program `script` to pretend a terminal");
+        return;
+    };
+    let dev = format!("{} dev --port 0", env!("CARGO_BIN_EXE_backtests"));
+    let mut command = Command::new(path);
+    command.args(["--quiet", "--return", "--command", &dev, "/dev/null"]).current_dir(home.path());
+    command.env_remove("BACKTEST_LAKE").env_remove("RUST_LOG");
+    let mut script =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(script.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut said = Vec::new();
+    let mut until = |what: &str| {
+        while !said.last().is_some_and(|line: &String| line.contains(what)) {
+            let line = lines.next().unwrap_or_else(|| panic!("{what} did not come: {said:#?}"));
+            said.push(line);
+        }
+        said.clone()
+    };
+    until("the handler is ready");
+    // A second host is told where the first one is.
+    let second = run(&["dev", "--port", "0"], home.path());
+    let refused = String::from_utf8_lossy(&second.stderr);
+    assert!(
+        refused.contains("it listens on http://127.0.0.1:") && refused.contains("use that one"),
+        "{refused}"
+    );
+    // Ctrl-C, as the terminal passes it on.
+    script.stdin.take().unwrap().write_all(b"\x03").unwrap();
+    let said = until("stopping: the handler is killed");
+    script.wait().unwrap();
+    assert!(said.iter().all(|line| !line.contains("{\"")), "JSON: {said:#?}");
+    let row = said.iter().find(|line| line.contains("/api/backtests/validate")).unwrap();
+    assert!(row.contains("validate") && row.contains("  POST"), "{row}");
+}
+
+/// Where a program is found.
+fn which(name: &str) -> Result<PathBuf, std::env::VarError> {
+    let path = std::env::var("PATH")?;
+    let places = std::env::split_paths(&path).map(|folder| folder.join(name));
+    places.into_iter().find(|place| place.is_file()).ok_or(std::env::VarError::NotPresent)
 }
 
 #[tokio::test]
@@ -40,21 +196,7 @@ async fn a_handler_killed_in_a_run_is_restarted_and_the_run_completes() {
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     let mut host = Interrupted(command.spawn().unwrap());
-    // The host tells its address, and the process id of the handler it starts.
-    let (mut port, mut handler) = (None, None);
-    let number = |line: &str, after: &str| {
-        let rest = line.split_once(after)?.1;
-        Some(rest.split(|c: char| !c.is_ascii_digit()).next()?.to_owned()).filter(|number| !number.is_empty())
-    };
-    let mut lines = BufReader::new(host.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-    while port.is_none() || handler.is_none() {
-        let line = lines.next().expect("the host goes on talking");
-        port = port.or_else(|| number(&line, "listening on http://localhost:"));
-        handler = handler.or_else(|| number(&line, "as process "));
-    }
-    // Nobody reads on, and a full pipe would stop the host.
-    std::thread::spawn(move || lines.for_each(drop));
-    let (url, handler) = (format!("http://127.0.0.1:{}", port.unwrap()), handler.unwrap());
+    let (url, handler) = told(&mut host.0);
 
     let config = "start_date: 2000-01-03\nend_date: 2030-12-31\nuniverse: {symbols: ['*']}\n\
                   strategy: {class: StaticUniverseStrategy}\nsizing: {parameters: {max_positions: 200}}\n";
@@ -202,6 +344,9 @@ fn an_invalid_config_is_refused_with_every_fault() {
         let due = path != "data.price_path:";
         assert_eq!(said.contains(path), due, "{path} in {said}");
     }
+    let refused = run(&["run", project("examples/momentum.yaml").to_str().unwrap()], home.path());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("no lake is configured (--lake or BACKTEST_LAKE)"), "{said}");
 }
 
 #[test]
@@ -245,6 +390,7 @@ fn every_command_explains_itself() {
         "serve",
         "dev",
         "demo",
+        "init",
         "run",
         "submit",
         "status",

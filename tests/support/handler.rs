@@ -64,7 +64,7 @@ pub(super) fn run() {
 /// Runs a host on an app until killed, as a process of its own.
 pub(super) fn run_host() {
     let mut options = Options::new(std::env::var("APP_ROOT").unwrap());
-    options.port = 0;
+    options.port = Some(0);
     options.lease_seconds = Some(1);
     options.environment = std::env::vars().collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -154,7 +154,14 @@ async fn obey(wish: &str, enveloped: bool, request: &Value) -> warp::reply::Resp
         }
         "status" => {
             let mut response = reply(argument.parse().unwrap(), "application/json", b"{\"a\":1}");
-            for (name, value) in [("location", "/api/elsewhere"), ("etag", "\"7\""), ("retry-after", "9")] {
+            for (name, value) in [
+                ("location", "/api/elsewhere"),
+                ("etag", "\"7\""),
+                ("retry-after", "9"),
+                ("allow", "GET"),
+                ("expires", "Thu, 01 Jan 2026 00:00:00 GMT"),
+                ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT"),
+            ] {
                 response.headers_mut().insert(name, value.parse().unwrap());
             }
             response
@@ -219,7 +226,7 @@ impl TestApp {
     pub(super) fn new() -> TestApp {
         let folder = tempfile::tempdir().unwrap();
         let mut options = Options::new(folder.path());
-        options.port = 0;
+        options.port = Some(0);
         options.environment = std::env::vars().filter(|(name, _)| name != "AzureWebJobsStorage").collect();
         let host_json = json!({
             "version": "2.0",
@@ -350,9 +357,11 @@ impl TestApp {
     }
 }
 
-/// A client that follows nothing and keeps no connections.
+/// A client that follows nothing, keeps no connections and sends JSON unless it says otherwise.
 pub(super) fn client() -> reqwest::Client {
+    let json = ("content-type".parse().unwrap(), "application/json".parse().unwrap());
     let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let builder = builder.default_headers([json].into_iter().collect());
     builder.pool_max_idle_per_host(0).build().unwrap()
 }
 

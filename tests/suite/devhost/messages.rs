@@ -275,12 +275,15 @@ async fn wakes_the_listener_of_a_written_queue() {
 fn makes_messages_of_outputs() {
     let texts = |value: Value, binary: bool| -> Vec<String> {
         messages(&value, binary)
+            .unwrap()
             .into_iter()
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .collect()
     };
-    assert_eq!(texts(json!({ "a": 1 }), false), [r#"{"a":1}"#]);
-    assert_eq!(texts(json!([{ "a": 1 }, "b", 3, null]), false), [r#"{"a":1}"#, "b", "3"]);
+    assert_eq!(texts(json!({ "a": 1 }), false), ["{\n  \"a\": 1\n}"]);
+    assert_eq!(texts(json!([{ "a": 1 }, "b", 3, null]), false), ["{\n  \"a\": 1\n}", "b", "3"]);
+    assert_eq!(texts(json!(r#"{"a":1}"#), true), [r#"{"a":1}"#]);
+    assert!(messages(&json!(" {a}"), false).is_err());
     assert_eq!(texts(json!("[1,2]"), false), ["1", "2"]);
     assert_eq!(texts(json!("aGVsbG8="), false), ["hello"]);
     assert_eq!(texts(json!("aGVsbG8="), true), ["aGVsbG8="]);

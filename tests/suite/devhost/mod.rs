@@ -6,6 +6,10 @@ mod handler;
 
 /// The app as it stands on disk.
 mod app;
+/// Peculiarities that were seen on the genuine host.
+mod genuine;
+/// Whom it lets in, and local settings.
+mod guard;
 /// The handler as a child process.
 mod launch;
 /// Queue messages.

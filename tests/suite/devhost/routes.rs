@@ -3,7 +3,45 @@
 use backtest_functions::devhost::Event;
 use backtest_functions::devhost::route::Route;
 
+use backtest_functions::devhost::app::{App, Trigger};
+use serde_json::json;
+
 use super::handler::TestApp;
+use crate::support::service::project;
+
+/// Otherwise its keys, its figures and its limits would be those of another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_route_of_this_repository_is_served_by_its_own_function() {
+    let app = TestApp::new()
+        .setting("BACKTEST_QUEUE", "jobs")
+        .setting("RECONCILE_SCHEDULE", "0 0 0 1 1 *")
+        .setting("SIGNAL_SYNC_SCHEDULE", "0 0 0 1 1 *")
+        .host("/customHandler/enableForwardingHttpRequest", json!(true))
+        .with(|options| options.functions_dir = project("functions"));
+    app.write_host_json();
+    let functions = App::load(&app.options).unwrap().functions;
+    let mut host = app.start().await;
+    host.ready().await;
+    let mut asked = 0;
+    for function in &functions {
+        let Trigger::Http { route, methods: Some(methods), .. } = &function.trigger else { continue };
+        // One path for each route: a placeholder becomes a word, alternatives of an expression their first.
+        let parts = route.template.split('/').map(|part| match part.strip_prefix('{') {
+            Some(rest) => rest.split_once("^(").map_or("word", |(_, words)| words.split('|').next().unwrap()),
+            None => part,
+        });
+        let path = format!("/api/{}", parts.collect::<Vec<_>>().join("/"));
+        for method in methods.iter().filter(|method| *method != "HEAD") {
+            host.request(method, &path).send().await.unwrap();
+            let started = host.wait_for(|event| matches!(event, Event::InvocationStarted { .. })).await;
+            let Event::InvocationStarted { function: served, .. } = started else { unreachable!() };
+            assert_eq!(served, function.name, "{method} {path}");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 9, "{asked} calls");
+    host.host.stop().await;
+}
 
 /// 19, 20: 404 without body for unknown paths and wrong methods; the first name in the alphabet wins.
 #[tokio::test(flavor = "multi_thread")]
@@ -57,6 +95,12 @@ fn matches_routes_as_the_front_door_does() {
         ("runs/{id}/{*rest}", "runs/1", some(&[("id", Some("1")), ("rest", None)])),
         ("runs/{id}/{**rest}", "runs/1/a/b", some(&[("id", Some("1")), ("rest", Some("a/b"))])),
         ("{*all}", "", some(&[("all", None)])),
+        // A catch-all may be empty, but nothing is not of length 1.
+        ("runs/{id}/{*rest:minlength(1)}", "runs/1", None),
+        ("runs/{id}/{*rest:minlength(1)}", "runs/1/", None),
+        ("runs/{id}/{*rest:minlength(1)}", "runs/1/a/b", some(&[("id", Some("1")), ("rest", Some("a/b"))])),
+        ("runs/{*rest:required}", "runs", None),
+        ("runs/{*rest}", "runs/a//b", None),
         ("{name}.{kind}", "report.html", some(&[("name", Some("report")), ("kind", Some("html"))])),
         ("{id:guid}", "nope", None),
         (
