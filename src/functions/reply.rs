@@ -16,7 +16,7 @@ use crate::engine::config::Fault;
 use crate::run::{Status, Wake};
 use crate::store::artifacts::{ArtifactError, ByteStream};
 use crate::store::blob::Link;
-use crate::store::prices::LoadError;
+use crate::store::load_error::LoadError;
 use crate::store::runs::StoreError;
 use crate::work::execute::chain;
 use crate::work::results::ResultError;

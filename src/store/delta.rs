@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use deltalake::arrow::array::{RecordBatch, new_null_array};
 use deltalake::arrow::compute::cast;
-use deltalake::arrow::datatypes::{Schema, SchemaRef};
+use deltalake::arrow::datatypes::{DataType, Schema, SchemaRef};
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
 use deltalake::kernel::{self, Action, LogicalFileView, MetadataExt as _, StructType, new_metadata};
@@ -16,11 +16,13 @@ use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
-use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError, FilterLiteral, FilterOp, FilterValue};
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures_util::TryStreamExt;
 use url::Url;
 
-use super::parquet::ParquetFile;
+use super::columns;
+use super::dates::{self, Bound, DateReading};
+use super::parquet::{self, DateRange, InTable, ParquetFile, may_pass};
 
 /// Where a table or file lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +110,12 @@ pub enum TableError {
         /// What it uses.
         feature: String,
     },
+    /// There is a log without a single version: the rest of a copy, or of a table that was removed.
+    #[error("{table} has a _delta_log without commits; restore its log, or remove the folder")]
+    NoCommits {
+        /// The table.
+        table: String,
+    },
     /// Somebody else committed after the version that was written upon.
     #[error("{table} was changed by somebody else meanwhile")]
     Conflict {
@@ -128,15 +136,10 @@ impl TableError {
                 DeltaTableError::Transaction { .. } => true,
                 _ => false,
             },
-            Self::Unsupported { .. } => false,
+            Self::Unsupported { .. } | Self::NoCommits { .. } => false,
             Self::Conflict { .. } => true,
         }
     }
-}
-
-/// Whether storage that said this may say something else later.
-pub(super) fn may_pass(error: &object_store::Error) -> bool {
-    !matches!(error, object_store::Error::NotFound { .. } | object_store::Error::InvalidPath { .. })
 }
 
 fn kernel_may_pass(error: &delta_kernel::Error) -> bool {
@@ -167,16 +170,58 @@ pub struct DataFile {
     view: LogicalFileView,
 }
 
-/// The dates that the log gives for a column of dates or timestamps: its one value where the table is partitioned by
-/// it, else its statistics.
-fn dates_of(view: &LogicalFileView, column: &str) -> Option<(NaiveDate, NaiveDate)> {
-    if let Some(value) = view.partition_values_map().get(column) {
-        let date = value.as_deref()?.get(..10)?.parse().ok()?;
-        return Some((date, date));
+/// What the log says of the dates in a file: the one value of a table that is partitioned by it, else statistics.
+enum KnownDates {
+    /// The day of every row; `None` if the rows have none.
+    Partition(Option<i32>),
+    /// Smallest and largest value, as the log writes them.
+    Statistics(serde_json::Value, serde_json::Value),
+    Nothing,
+}
+
+impl KnownDates {
+    fn of(view: &LogicalFileView, column: &str, reading: DateReading) -> Self {
+        if let Some(value) = view.partition_values_map().get(column) {
+            let day = value.as_ref().and_then(|text| dates::day_of_text(text, reading.order));
+            return Self::Partition(day);
+        }
+        let stats = view.stats().and_then(|stats| serde_json::from_str::<serde_json::Value>(&stats).ok());
+        let Some(mut stats) = stats else { return Self::Nothing };
+        let mut bound = |bound: &str| stats.get_mut(bound)?.get_mut(column).map(serde_json::Value::take);
+        match (bound("minValues"), bound("maxValues")) {
+            (Some(least), Some(most)) => Self::Statistics(least, most),
+            _ => Self::Nothing,
+        }
     }
-    let stats: serde_json::Value = serde_json::from_str(&view.stats()?).ok()?;
-    let date = |bound: &str| stats[bound][column].as_str()?.get(..10)?.parse().ok();
-    Some((date("minValues")?, date("maxValues")?))
+
+    /// First and last day; `None` when the log does not say for certain.
+    fn range(&self, data_type: &DataType) -> Option<(NaiveDate, NaiveDate)> {
+        let (first, last) = match self {
+            Self::Partition(day) => ((*day)?, (*day)?),
+            Self::Statistics(least, most) => {
+                dates::bounds(data_type, Bound::of(least)?, Bound::of(most)?, DateReading::default())?
+            }
+            Self::Nothing => return None,
+        };
+        NaiveDate::from_epoch_days(first).zip(NaiveDate::from_epoch_days(last))
+    }
+
+    /// Whether a row may lie in the range.
+    fn may_hold(&self, data_type: &DataType, range: &DateRange) -> bool {
+        match self {
+            // Rows without a date are read, so that they can be counted.
+            Self::Partition(None) | Self::Nothing => true,
+            Self::Partition(Some(day)) => {
+                (range.first.to_epoch_days()..=range.last.to_epoch_days()).contains(day)
+            }
+            Self::Statistics(least, most) => match (Bound::of(least), Bound::of(most)) {
+                (Some(least), Some(most)) => {
+                    dates::may_hold(data_type, (least, most), (range.first, range.last), range.reading)
+                }
+                _ => true,
+            },
+        }
+    }
 }
 
 /// What a table is like, apart from its rows.
@@ -217,7 +262,10 @@ impl Table {
             .await;
         match table {
             Ok(table) => Self { name, options: options.clone(), table }.checked().map(Some),
-            Err(DeltaTableError::NotATable(_)) => Ok(None),
+            Err(DeltaTableError::NotATable(_)) => match location {
+                Location::Local(folder) if is_table(folder) => Err(TableError::NoCommits { table: name }),
+                _ => Ok(None),
+            },
             Err(error) => Err(fault(error)),
         }
     }
@@ -277,34 +325,30 @@ impl Table {
         Ok(Arc::new(schema))
     }
 
-    /// The data files that may hold a row whose `date_column` lies in the inclusive range; all files without one.
-    pub async fn files(
-        &self,
-        dates: Option<(&str, NaiveDate, NaiveDate)>,
-    ) -> Result<Vec<ParquetFile>, TableError> {
-        let bounds = match dates {
-            // Statistics of other types than dates are compared in their own ways; such files are all read.
-            Some((column, first, last)) if self.is_date(column)? => {
-                Some((self.column_name(column)?, first.to_string(), last.to_string()))
-            }
-            _ => None,
-        };
-        let filters: Vec<FilterLiteral<'_>> = match &bounds {
-            Some((column, first, last)) => vec![
-                (column, FilterOp::Ge, FilterValue::Scalar(first)),
-                (column, FilterOp::Le, FilterValue::Scalar(last)),
-            ],
-            None => Vec::new(),
-        };
-        let views = self.views(&filters).await?;
-        let mut files: Vec<ParquetFile> = views.iter().map(|view| self.parquet(view)).collect();
+    /// Columns that it is partitioned by.
+    pub fn partition_columns(&self) -> Result<Vec<String>, TableError> {
+        let snapshot = self.table.snapshot().map_err(|error| fault("open", &self.name, error))?;
+        Ok(snapshot.metadata().partition_columns().to_vec())
+    }
+
+    /// The data files that may hold a row of these dates, by its column `date`; all files without a range.
+    pub async fn files(&self, dates: Option<DateRange>) -> Result<Vec<ParquetFile>, TableError> {
+        let mut views = self.views().await?;
+        let schema = self.schema()?;
+        let date = columns::position(schema.fields().iter().map(|field| field.name().as_str()), "date");
+        if let (Some(range), Some(date)) = (dates, date.map(|at| schema.field(at))) {
+            views.retain(|view| {
+                KnownDates::of(view, date.name(), range.reading).may_hold(date.data_type(), &range)
+            });
+        }
+        let mut files: Vec<ParquetFile> = views.iter().map(|view| self.parquet(view, &schema)).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
     }
 
     /// The files that the log says are there; one with rows that are deleted in it cannot be read.
-    async fn views(&self, filters: &[FilterLiteral<'_>]) -> Result<Vec<LogicalFileView>, TableError> {
-        let views = self.table.get_active_add_actions_by_partitions(filters).try_collect::<Vec<_>>().await;
+    async fn views(&self) -> Result<Vec<LogicalFileView>, TableError> {
+        let views = self.table.get_active_add_actions_by_partitions(&[]).try_collect::<Vec<_>>().await;
         let views = views.map_err(|source| fault("list the files of", &self.name, source))?;
         match views.iter().find(|view| view.deletion_vector_descriptor().is_some()) {
             None => Ok(views),
@@ -315,12 +359,16 @@ impl Table {
         }
     }
 
-    fn parquet(&self, view: &LogicalFileView) -> ParquetFile {
+    fn parquet(&self, view: &LogicalFileView, schema: &SchemaRef) -> ParquetFile {
         ParquetFile {
             store: self.table.object_store(),
             path: view.object_store_path(),
             size: u64::try_from(view.size()).unwrap_or_default(),
             constants: view.partition_values_map(),
+            table: Some(InTable {
+                schema: Arc::clone(schema),
+                rows: view.num_records().and_then(|rows| u64::try_from(rows).ok()),
+            }),
         }
     }
 
@@ -343,7 +391,7 @@ impl Table {
                 .with_table_id(before)?)
         });
         let mut actions = vec![Action::Metadata(metadata.map_err(fault)?)];
-        actions.extend(self.views(&[]).await?.iter().map(|file| Action::Remove(file.remove_action(true))));
+        actions.extend(self.views().await?.iter().map(|file| Action::Remove(file.remove_action(true))));
         let partition_columns = layout.partition_columns.iter().map(|&column| column.to_owned()).collect();
         let writer = RecordBatchWriter::try_new(
             self.table.table_url(),
@@ -357,23 +405,25 @@ impl Table {
 
     /// All data files, oldest first, with the dates that the log knows of `date_column`.
     pub async fn data_files(&self, date_column: &str) -> Result<Vec<DataFile>, TableError> {
-        let column = self.column_name(date_column)?;
-        let views = self.views(&[]).await?;
-        let mut files: Vec<DataFile> = views.into_iter().map(|view| self.data_file(view, &column)).collect();
+        let schema = self.schema()?;
+        let date = columns::position(schema.fields().iter().map(|field| field.name().as_str()), date_column);
+        let date = date.map(|at| schema.field(at));
+        let file = |view: LogicalFileView| {
+            #[expect(deprecated, reason = "the only way to the tags of a file")]
+            let tags = view.add_action().tags.unwrap_or_default();
+            DataFile {
+                file: self.parquet(&view, &schema),
+                modified_ms: view.modification_time(),
+                dates: date.and_then(|date| {
+                    KnownDates::of(&view, date.name(), DateReading::default()).range(date.data_type())
+                }),
+                stamp: tags.get(STAMP).cloned().flatten(),
+                view,
+            }
+        };
+        let mut files: Vec<DataFile> = self.views().await?.into_iter().map(file).collect();
         files.sort_by(|a, b| a.modified_ms.cmp(&b.modified_ms).then_with(|| a.file.path.cmp(&b.file.path)));
         Ok(files)
-    }
-
-    fn data_file(&self, view: LogicalFileView, date_column: &str) -> DataFile {
-        #[expect(deprecated, reason = "the only way to the tags of a file")]
-        let tags = view.add_action().tags.unwrap_or_default();
-        DataFile {
-            file: self.parquet(&view),
-            modified_ms: view.modification_time(),
-            dates: dates_of(&view, date_column),
-            stamp: tags.get(STAMP).cloned().flatten(),
-            view,
-        }
     }
 
     /// Puts rows, without any nobody's, in the place of the files of one partition, as one commit. `stamp` is noted with
@@ -429,7 +479,7 @@ impl Table {
     /// The rows with the columns of the table, in its order and types; a column that they lack is null.
     fn conform(&self, rows: &RecordBatch) -> Result<RecordBatch, TableError> {
         let schema = self.schema()?;
-        let columns = schema.fields().iter().map(|field| match super::parquet::column(rows, field.name()) {
+        let columns = schema.fields().iter().map(|field| match parquet::column(rows, field.name()) {
             Some(column) => cast(column, field.data_type()),
             None => Ok(new_null_array(field.data_type(), rows.num_rows())),
         });
@@ -492,19 +542,6 @@ impl Table {
                 table: self.name,
             }),
         }
-    }
-
-    fn is_date(&self, column: &str) -> Result<bool, TableError> {
-        let schema = self.schema()?;
-        let field = schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(column));
-        Ok(field.is_some_and(|field| *field.data_type() == deltalake::arrow::datatypes::DataType::Date32))
-    }
-
-    /// The table's own spelling of a column.
-    fn column_name(&self, column: &str) -> Result<String, TableError> {
-        let schema = self.schema()?;
-        let field = schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(column));
-        Ok(field.map_or_else(|| column.to_owned(), |field| field.name().clone()))
     }
 }
 

@@ -14,15 +14,20 @@ use deltalake::arrow::error::ArrowError;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::columns::ADJUSTED_CLOSE;
+use super::dates::{self, DateReading};
 use super::delta::{Layout, Location, StorageOptions, Table, TableError};
-use super::parquet::{self, ParquetFile, ReadError, Selection};
-use super::prices::{self, LoadError};
+use super::load_error::LoadError;
+use super::numbers::{self, Notation};
+use super::parquet::{self, DateRange, ParquetFile, ReadError, Selection};
+use super::prices;
+use super::rows;
 
 /// Examples that a refusal shows of each kind of nonsense.
 const EXAMPLES: usize = 3;
 
 /// Price columns, required ones first.
-const PRICES: [&str; 5] = ["open", "close", "high", "low", "adj_close"];
+const PRICES: [&str; 5] = ["open", "close", "high", "low", ADJUSTED_CLOSE];
 
 /// What a table of bars holds.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -251,17 +256,23 @@ fn named(batch: &RecordBatch, unreadable: &mut Nonsense) -> Result<RecordBatch, 
     let mut fields =
         vec![Field::new("date", DataType::Date32, true), Field::new("symbol", DataType::Utf8, true)];
     let mut columns: Vec<ArrayRef> =
-        vec![Arc::new(parquet::as_days(Arc::clone(required("date")?))?), trimmed(required("symbol")?)?];
+        vec![Arc::new(dates::days(Arc::clone(required("date")?))?), trimmed(required("symbol")?)?];
     for name in PRICES.into_iter().chain(["volume"]) {
-        let column =
-            if matches!(name, "open" | "close") { Some(required(name)?) } else { spelled(batch, name) };
+        let column = if matches!(name, "open" | "close") {
+            Some(required(name)?)
+        } else {
+            parquet::column(batch, name)
+        };
         if let Some(column) = column {
-            let numbers = parquet::as_doubles(Arc::clone(column))?;
-            if numbers.null_count() > column.logical_null_count() {
-                count_unreadable(name, column, &numbers, unreadable)?;
-            }
+            let numbers = numbers::read(Arc::clone(column), Notation::default())?;
+            unreadable.count += numbers.unreadable.len();
+            let room = EXAMPLES - unreadable.examples.len();
+            let cells = numbers.unreadable.into_iter().take(room);
+            unreadable.examples.extend(
+                cells.map(|(_, cell)| format!("{name} '{}'", cell.chars().take(40).collect::<String>())),
+            );
             fields.push(Field::new(name, DataType::Float64, true));
-            columns.push(Arc::new(numbers));
+            columns.push(Arc::new(numbers.values));
         }
     }
     if let Some(column) = parquet::column(batch, "exchange") {
@@ -276,32 +287,6 @@ fn trimmed(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let texts = compute::cast(column, &DataType::Utf8)?;
     let texts = texts.as_string::<i32>().iter().map(|text| text.map(str::trim));
     Ok(Arc::new(texts.collect::<StringArray>()))
-}
-
-fn count_unreadable(
-    name: &str,
-    column: &ArrayRef,
-    numbers: &Float64Array,
-    unreadable: &mut Nonsense,
-) -> Result<(), ArrowError> {
-    let texts = compute::cast(column, &DataType::Utf8)?;
-    for (text, number) in texts.as_string::<i32>().iter().zip(numbers) {
-        let Some(text) = text.filter(|text| number.is_none() && !text.trim().is_empty()) else { continue };
-        unreadable.count += 1;
-        if unreadable.examples.len() < EXAMPLES {
-            unreadable.examples.push(format!("{name} '{}'", text.chars().take(40).collect::<String>()));
-        }
-    }
-    Ok(())
-}
-
-fn spelled<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a ArrayRef> {
-    match name {
-        "adj_close" => {
-            super::rows::ADJUSTED_CLOSE.iter().find_map(|spelling| parquet::column(batch, spelling))
-        }
-        _ => parquet::column(batch, name),
-    }
 }
 
 /// The bars sorted by date and symbol with their year, or every kind of nonsense among them.
@@ -327,8 +312,8 @@ fn nonsense(bars: &RecordBatch) -> Vec<Nonsense> {
     let value = |column: Option<&Float64Array>, row: usize| {
         column.filter(|column| column.is_valid(row)).map(|column| column.value(row))
     };
-    let prices = PRICES.map(|name| (name, number(name)));
-    let (high, low, volume) = (number("high"), number("low"), number("volume"));
+    let prices = PRICES.map(number);
+    let volume = number("volume");
     let key = |row: usize| {
         let date = if dates.is_valid(row) { day(dates.value(row)) } else { "no date".to_owned() };
         let symbol = if symbols.is_valid(row) { symbols.value(row) } else { "no symbol" };
@@ -346,21 +331,15 @@ fn nonsense(bars: &RecordBatch) -> Vec<Nonsense> {
     look("no symbol", &|row| {
         (symbols.is_null(row) || symbols.value(row).trim().is_empty()).then(|| key(row))
     });
-    look("a price that is not above zero", &|row| {
-        let wrong = |(name, column): &(&str, Option<&Float64Array>)| {
-            value(*column, row)
-                .filter(|price| !(price.is_finite() && *price > 0.0))
-                .map(|price| format!("{name} {price}"))
-        };
-        prices.iter().find_map(wrong).map(|wrong| format!("{} {wrong}", key(row)))
-    });
+    let bar = |row: usize| {
+        let price = |column| value(column, row).unwrap_or(f64::NAN);
+        let [open, close, high, low, adjusted] = prices.map(price);
+        rows::impossible(open, high, low, close, adjusted)
+    };
+    look("prices that cannot be", &|row| bar(row).map(|what| format!("{}: {what}", key(row))));
     look("a volume that is negative or infinite", &|row| {
         let wrong = value(volume, row).filter(|shares| *shares < 0.0 || shares.is_infinite());
         wrong.map(|shares| format!("{} {shares}", key(row)))
-    });
-    look("high below low", &|row| match (value(high, row), value(low, row)) {
-        (Some(high), Some(low)) if high < low => Some(format!("{} {high} < {low}", key(row))),
-        _ => None,
     });
     look("a second bar of the same date and symbol", &|row| {
         let again = row > 0
@@ -389,16 +368,15 @@ async fn refuse_overlap(table: &Table, bars: &RecordBatch) -> Result<(), ImportE
     let symbols = bars.column(1).as_string::<i32>();
     let range = compute::min(dates).and_then(date_of).zip(compute::max(dates).and_then(date_of));
     let Some((first, last)) = range else { return Ok(()) };
-    let files = table.files(Some(("date", first, last))).await?;
+    let range = DateRange { first, last, reading: DateReading::default() };
+    let files = table.files(Some(range)).await?;
     if files.is_empty() {
         return Ok(());
     }
     let new: std::collections::HashSet<(i32, &str)> =
         (0..bars.num_rows()).map(|row| (dates.value(row), symbols.value(row))).collect();
-    let selection = Selection {
-        columns: Some(vec!["date".to_owned(), "symbol".to_owned()]),
-        dates: Some(("date".to_owned(), first, last)),
-    };
+    let selection =
+        Selection { columns: Some(vec!["date".to_owned(), "symbol".to_owned()]), dates: Some(range) };
     let mut scan = parquet::scan(files, selection);
     let (mut count, mut example) = (0, String::new());
     while let Some(batch) = scan.recv().await {
@@ -465,7 +443,7 @@ fn keys(batch: &RecordBatch) -> Result<(Date32Array, StringArray), ArrowError> {
             .ok_or_else(|| ArrowError::SchemaError(format!("there is no column '{name}'")))
     };
     let symbols = compute::cast(column("symbol")?, &DataType::Utf8)?;
-    Ok((parquet::as_days(Arc::clone(column("date")?))?, symbols.as_string::<i32>().clone()))
+    Ok((dates::days(Arc::clone(column("date")?))?, symbols.as_string::<i32>().clone()))
 }
 
 fn date_of(days: i32) -> Option<NaiveDate> {

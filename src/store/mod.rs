@@ -3,10 +3,14 @@
 
 pub mod artifacts;
 pub mod blob;
+mod columns;
+pub mod dates;
 pub mod delta;
 pub mod identity;
 pub mod lake;
+pub mod load_error;
 pub mod migrations;
+pub mod numbers;
 pub mod parquet;
 pub mod pg;
 pub mod prices;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
-use deltalake::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use deltalake::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use deltalake::arrow::compute::cast;
-use deltalake::arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Schema, SchemaRef};
+use deltalake::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use deltalake::arrow::error::ArrowError;
 use deltalake::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use deltalake::parquet::arrow::async_reader::AsyncFileReader;
 use deltalake::parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
@@ -21,6 +22,9 @@ use futures_util::{FutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::sync::mpsc;
+
+use super::columns;
+use super::dates::{self, Bound, DateReading};
 
 /// Rows of a decoded batch: large enough that the per-batch work vanishes, small enough to stay in cache.
 const BATCH_ROWS: usize = 32 * 1024;
@@ -34,29 +38,57 @@ pub struct ParquetFile {
     pub path: Path,
     /// Its size in bytes.
     pub size: u64,
-    /// Values that hold for every row and are not in the file: Delta partition columns, as text.
+    /// Values that hold for every row and are not in the file: Delta partition columns, as text. An empty text is no
+    /// value.
     pub constants: HashMap<String, Option<String>>,
+    /// What the table that the file belongs to says of it.
+    pub table: Option<InTable>,
 }
 
-/// Which part of a file is wanted. Column names are matched without regard to case.
+/// What the log of a table says of one of its files.
+#[derive(Debug, Clone)]
+pub struct InTable {
+    /// Columns of the table; those that the file lacks are null in it.
+    pub schema: SchemaRef,
+    /// Rows of the file, where the log knows.
+    pub rows: Option<u64>,
+}
+
+/// Which part of a file is wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Lower-case names; `None` takes every column.
+    /// Names, whose other usual forms are taken too (`columns::means`); `None` takes every column.
     pub columns: Option<Vec<String>>,
-    /// Lower-case name of a date column and the inclusive range asked for. Rows outside may still come: the range
-    /// only spares what certainly lies outside.
-    pub dates: Option<(String, NaiveDate, NaiveDate)>,
+    /// Which rows are asked for by date. Rows outside may still come: the range only spares what certainly lies
+    /// outside.
+    pub dates: Option<DateRange>,
+}
+
+/// Rows by date.
+#[derive(Debug, Clone, Copy)]
+pub struct DateRange {
+    /// First day.
+    pub first: NaiveDate,
+    /// Last day.
+    pub last: NaiveDate,
+    /// How the column `date` is read.
+    pub reading: DateReading,
 }
 
 impl Selection {
     fn takes(&self, column: &str) -> bool {
-        self.columns.as_ref().is_none_or(|wanted| wanted.iter().any(|name| name.eq_ignore_ascii_case(column)))
+        self.columns.as_ref().is_none_or(|wanted| {
+            wanted.iter().any(|name| {
+                columns::means(column, name)
+                    || name == columns::ADJUSTED_CLOSE && columns::resembles_adjusted_close(column)
+            })
+        })
     }
 }
 
 /// A file could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("read {path}")]
+#[error("read {path}{}", self.hint())]
 pub struct ReadError {
     /// The file.
     pub path: String,
@@ -66,11 +98,29 @@ pub struct ReadError {
 }
 
 impl ReadError {
+    /// What to do about a file that is gone.
+    fn hint(&self) -> &'static str {
+        match &self.source {
+            ParquetError::External(cause)
+                if matches!(cause.downcast_ref(), Some(object_store::Error::NotFound { .. })) =>
+            {
+                ": the file is gone. If it belongs to a Delta table, VACUUM may have removed it: restore it, or let \
+                 the log forget it (FSCK REPAIR TABLE, or DeltaTable(…).repair() in Python)"
+            }
+            _ => "",
+        }
+    }
+
     /// Whether the store did not answer, as opposed to the file being bad.
     pub fn is_retryable(&self) -> bool {
         matches!(&self.source, ParquetError::External(cause)
-            if cause.downcast_ref().is_some_and(super::delta::may_pass))
+            if cause.downcast_ref().is_some_and(may_pass))
     }
+}
+
+/// Whether storage that said this may say something else later.
+pub(super) fn may_pass(error: &object_store::Error) -> bool {
+    !matches!(error, object_store::Error::NotFound { .. } | object_store::Error::InvalidPath { .. })
 }
 
 /// Decodes `files` in parallel and hands over their batches in the order of files and rows. Text columns come as
@@ -149,8 +199,10 @@ async fn scan_file<T, E>(
             selection.takes(descriptor.column(leaf).path().parts().first().map_or("", |name| name))
         })
         .collect();
+    check_rows(file, metadata.metadata().file_metadata().num_rows())?;
     let row_groups = metadata.metadata().row_groups();
-    let wanted = (0..row_groups.len()).filter(|&at| may_hold(&row_groups[at], selection)).collect();
+    let schema = conform(plain.schema(), file);
+    let wanted = (0..row_groups.len()).filter(|&at| may_hold(&row_groups[at], &schema, selection)).collect();
 
     let mut batches = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata)
         .with_projection(ProjectionMask::leaves(&descriptor, leaves))
@@ -158,7 +210,7 @@ async fn scan_file<T, E>(
         .with_batch_size(BATCH_ROWS)
         .build()?;
     while let Some(batch) = batches.try_next().await? {
-        let batch = with_constants(batch, file, selection)?;
+        let batch = with_constants(as_in_table(batch, file, selection)?, &file.constants, selection)?;
         if sender.send(make(batch)).await.is_err() {
             break;
         }
@@ -182,19 +234,81 @@ fn with_dictionaries(schema: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn with_constants(
+/// Refuses a file that holds other rows than the log of its table says: what is missing must not look deleted.
+fn check_rows(file: &ParquetFile, found: i64) -> ParquetResult<()> {
+    match file.table.as_ref().and_then(|table| table.rows) {
+        Some(rows) if u64::try_from(found) != Ok(rows) => {
+            Err(ParquetError::General(format!("it holds {found} rows, but the log of its table says {rows}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The type that a column of the file has in its table: a table knows whether its timestamps are instants, files often
+/// do not.
+fn type_in_table(field: &Field, file: &ParquetFile) -> DataType {
+    let fields = file.table.iter().flat_map(|table| table.schema.fields());
+    let known = fields.into_iter().find(|known| known.name().eq_ignore_ascii_case(field.name()));
+    match (known.map(|known| known.data_type()), field.data_type()) {
+        (Some(DataType::Timestamp(_, Some(zone))), DataType::Timestamp(unit, None)) => {
+            DataType::Timestamp(*unit, Some(Arc::clone(zone)))
+        }
+        (Some(DataType::Timestamp(_, None)), DataType::Timestamp(unit, Some(_))) => {
+            DataType::Timestamp(*unit, None)
+        }
+        (_, own) => own.clone(),
+    }
+}
+
+/// The file's schema with the types that its columns have in the table.
+fn conform(schema: &SchemaRef, file: &ParquetFile) -> SchemaRef {
+    let of_table = |field: &Arc<Field>| {
+        let data_type = type_in_table(field, file);
+        field.as_ref().clone().with_data_type(data_type)
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(of_table).collect::<Vec<_>>()))
+}
+
+/// A batch as its table has it: with its types, and with nulls in the columns that the file lacks.
+fn as_in_table(batch: RecordBatch, file: &ParquetFile, selection: &Selection) -> ParquetResult<RecordBatch> {
+    let Some(table) = &file.table else { return Ok(batch) };
+    let (schema, mut columns, rows) = batch.into_parts();
+    let mut fields: Vec<Arc<Field>> = conform(&schema, file).fields().to_vec();
+    for (field, column) in fields.iter().zip(&mut columns) {
+        if field.data_type() != column.data_type() {
+            *column = cast(column, field.data_type())?;
+        }
+    }
+    for field in table.schema.fields() {
+        let is_there = |name: &str| name.eq_ignore_ascii_case(field.name());
+        let there = fields.iter().any(|known| is_there(known.name()))
+            || file.constants.keys().any(|name| is_there(name));
+        if !there && selection.takes(field.name()) {
+            columns.push(new_null_array(field.data_type(), rows));
+            fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
+        }
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+}
+
+/// Adds the columns whose value is the same in every row.
+pub(super) fn with_constants(
     batch: RecordBatch,
-    file: &ParquetFile,
+    constants: &HashMap<String, Option<String>>,
     selection: &Selection,
-) -> ParquetResult<RecordBatch> {
-    let constants: Vec<_> = file.constants.iter().filter(|(name, _)| selection.takes(name)).collect();
+) -> Result<RecordBatch, ArrowError> {
+    let constants: Vec<_> = constants.iter().filter(|(name, _)| selection.takes(name)).collect();
     if constants.is_empty() {
         return Ok(batch);
     }
     let (mut fields, mut columns) = (batch.schema().fields().to_vec(), batch.columns().to_vec());
     for (name, value) in constants {
-        let keys = vec![value.as_ref().map(|_| 0); batch.num_rows()];
-        let text = Arc::new(deltalake::arrow::array::StringArray::from_iter([value.as_deref().or(Some(""))]));
+        let value = value.as_ref().filter(|value| !value.is_empty());
+        let keys = vec![value.map(|_| 0); batch.num_rows()];
+        let text = Arc::new(deltalake::arrow::array::StringArray::from_iter([Some(
+            value.map_or("", String::as_str),
+        )]));
         let column: ArrayRef =
             Arc::new(deltalake::arrow::array::Int32DictionaryArray::try_new(keys.into(), text)?);
         fields.push(Arc::new(Field::new(name, column.data_type().clone(), true)));
@@ -204,59 +318,35 @@ fn with_constants(
 }
 
 /// Whether the row group's statistics allow a date inside the asked range; without statistics they do.
-fn may_hold(group: &RowGroupMetaData, selection: &Selection) -> bool {
-    let Some((name, first, last)) = &selection.dates else { return true };
+fn may_hold(group: &RowGroupMetaData, schema: &Schema, selection: &Selection) -> bool {
+    let Some(range) = &selection.dates else { return true };
+    let names = schema.fields().iter().map(|field| field.name().as_str());
+    let Some(field) = columns::position(names, "date").map(|at| schema.field(at)) else { return true };
     let column = group.columns().iter().find(|column| {
-        column.column_path().parts().len() == 1 && column.column_path().parts()[0].eq_ignore_ascii_case(name)
+        column.column_path().parts().len() == 1 && column.column_path().parts()[0] == *field.name()
     });
-    match column.and_then(|column| column.statistics()) {
-        // Only Date32 is stored as 32-bit days; other types are left to the consumer.
-        Some(Statistics::Int32(days)) => match (days.min_opt(), days.max_opt()) {
-            (Some(&min), Some(&max)) => max >= days_since_epoch(*first) && min <= days_since_epoch(*last),
-            _ => true,
-        },
-        _ => true,
-    }
+    let bounds = match column.and_then(|column| column.statistics()) {
+        Some(Statistics::Int32(days)) => {
+            days.min_opt().zip(days.max_opt()).map(|(&least, &most)| (i64::from(least), i64::from(most)))
+        }
+        Some(Statistics::Int64(numbers)) => {
+            numbers.min_opt().zip(numbers.max_opt()).map(|(&least, &most)| (least, most))
+        }
+        _ => None,
+    };
+    // The bits of a large unsigned number are those of a negative one.
+    let bounds = bounds.filter(|(least, _)| *least >= 0 || !field.data_type().is_unsigned_integer());
+    bounds.is_none_or(|(least, most)| {
+        let bounds = (Bound::Number(least), Bound::Number(most));
+        dates::may_hold(field.data_type(), bounds, (range.first, range.last), range.reading)
+    })
 }
 
-/// Days since 1970-01-01.
-pub fn days_since_epoch(date: NaiveDate) -> i32 {
-    date.to_epoch_days()
-}
-
-/// Finds a column without regard to case.
+/// Finds a column by its name, or by another usual one.
 pub fn column<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a ArrayRef> {
-    let at = batch.schema().fields().iter().position(|field| field.name().eq_ignore_ascii_case(name))?;
+    let schema = batch.schema_ref();
+    let at = columns::position(schema.fields().iter().map(|field| field.name().as_str()), name)?;
     Some(batch.column(at))
-}
-
-/// A column as days since 1970-01-01, from dates, timestamps, `YYYY-MM-DD` texts or whole numbers `YYYYMMDD`; an
-/// unreadable one is null.
-pub fn as_days(
-    column: ArrayRef,
-) -> Result<deltalake::arrow::array::Date32Array, deltalake::arrow::error::ArrowError> {
-    // Cast as they are, whole numbers would be taken for days.
-    let column = if column.data_type().is_integer() { cast(&column, &DataType::Utf8)? } else { column };
-    let days = owned_cast(column, &DataType::Date32)?;
-    Ok(days.as_primitive::<Date32Type>().clone())
-}
-
-/// A numeric column as doubles; a text that is no number is null.
-pub fn as_doubles(
-    column: ArrayRef,
-) -> Result<deltalake::arrow::array::Float64Array, deltalake::arrow::error::ArrowError> {
-    let doubles = owned_cast(column, &DataType::Float64)?;
-    Ok(doubles.as_primitive::<Float64Type>().clone())
-}
-
-/// Drops the column it is given, so that numbers that needed no cast have one owner and can become a vector as they
-/// are.
-fn owned_cast(column: ArrayRef, to: &DataType) -> Result<ArrayRef, deltalake::arrow::error::ArrowError> {
-    match column.data_type() {
-        found if found == to => Ok(column),
-        DataType::Dictionary(_, values) => cast(&cast(&column, values)?, to),
-        _ => cast(&column, to),
-    }
 }
 
 /// Whether a column's type can be read as a number.

@@ -10,18 +10,21 @@ use chrono::{Datelike as _, NaiveDate, Weekday};
 use deltalake::arrow::array::RecordBatch;
 use deltalake::arrow::csv;
 use deltalake::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use deltalake::arrow::error::ArrowError;
+use futures_util::future::join_all;
 use object_store::local::LocalFileSystem;
 use serde_json::{Value, json};
 
 use super::blob::Directory;
-use super::delta::{self, Location, StorageOptions, Table, TableError};
-use super::parquet::{self, ParquetFile, ReadError, Selection};
-use super::pg::PgError;
+use super::columns::{self, ADJUSTED_CLOSE};
+use super::dates::{DateReading, Order};
+use super::delta::{self, Location, StorageOptions, Table};
+use super::load_error::{LoadError, is_nothing};
+use super::parquet::{self, DateRange, ParquetFile, Selection};
 use super::rows::{self, Context, Origin, PriceCollector, SignalCollector, Window};
 use super::signals::postgres::{self, PostgresSignals, Served};
 use crate::engine::config::{
-    BacktestConfig, Fault, PriceColumns, PriceSource, SignalColumns, SignalSource, Symbols,
+    BacktestConfig, DataConfig, DateFormat, Fault, ImpossiblePrice, PriceColumns, PriceSource, SignalColumns,
+    SignalSource, Symbols,
 };
 use crate::engine::market::{PriceRows, SignalRows};
 
@@ -91,84 +94,6 @@ pub struct Survey {
     pub bytes: u64,
 }
 
-/// Data could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The config must not read this.
-    #[error("{0}")]
-    Refused(Fault),
-    /// There is nothing at the place.
-    #[error("{field}: there is no table or file at {place}")]
-    Missing {
-        /// Path of the config field.
-        field: &'static str,
-        /// Where it was looked for.
-        place: String,
-    },
-    /// A column is missing.
-    #[error("{place} has no column '{column}'; it has {found}")]
-    NoColumn {
-        /// Where it was looked for.
-        place: String,
-        /// The column.
-        column: String,
-        /// The columns that are there.
-        found: String,
-    },
-    /// There is no signal to decide by.
-    #[error(
-        "{place} has no row of the universe between {first} and {last}; `backtests sync` brings it up to date"
-    )]
-    NoSignals {
-        /// The table.
-        place: &'static str,
-        /// First day asked for.
-        first: NaiveDate,
-        /// Last day asked for.
-        last: NaiveDate,
-    },
-    /// A file is not what it says.
-    #[error("read {place}")]
-    Unreadable {
-        /// The file.
-        place: String,
-        /// Why.
-        #[source]
-        source: ArrowError,
-    },
-    /// The local file system did not answer.
-    #[error("open {place}")]
-    Open {
-        /// The file.
-        place: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The Delta log could not be read.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// A data file could not be read.
-    #[error(transparent)]
-    File(#[from] ReadError),
-    /// Postgres did not give its signals.
-    #[error("read signals")]
-    Served(#[from] PgError),
-}
-
-impl LoadError {
-    /// Whether the same call may succeed later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Table(error) => error.is_retryable(),
-            Self::File(error) => error.is_retryable(),
-            Self::Open { source, .. } => !is_nothing(source),
-            Self::Served(error) => error.is_retryable(),
-            _ => false,
-        }
-    }
-}
-
 impl MarketData {
     /// Refuses a config that would read what it must not; touches no data.
     pub fn check(&self, config: &BacktestConfig) -> Result<(), Vec<Fault>> {
@@ -181,133 +106,80 @@ impl MarketData {
 
     /// Loads what `config` asks for, pinned to one version of each table.
     pub async fn load(&self, config: &BacktestConfig) -> Result<Loaded, LoadError> {
-        let window = Arc::new(Window::of(config));
-        let place = self.price_place(config).map_err(LoadError::Refused)?;
-        let mut versions = serde_json::Map::new();
-
-        let (prices, version) = self.load_prices(&place, &window, config.price_columns()).await?;
-        versions.insert("prices".into(), version);
-
-        let signals = match self.signal_place(config).map_err(LoadError::Refused)? {
-            Some(wanted) => self.load_signals(config, &window, wanted, &mut versions).await?,
-            None => None,
+        let inputs = self.inputs(config).await?;
+        let window = &inputs.window;
+        let (mut prices, price_version) = inputs.prices.bars(window, config.price_columns()).await?;
+        let (signals, signal_version) = match &inputs.signals {
+            SignalInput::Computed => (None, computed()),
+            SignalInput::Opened { opened, columns } => {
+                let (rows, warnings) = opened.signals(window, columns.as_deref()).await?;
+                prices.warnings.extend(warnings);
+                (Some(rows), opened.describe(false))
+            }
+            SignalInput::Served { signals, columns } => {
+                let (rows, version) = served(signals, window, config.start_date, columns.as_deref()).await?;
+                (Some(rows), version)
+            }
         };
-        if signals.is_none() {
-            versions.insert("signals".into(), json!({ "source": "computed from prices" }));
-        }
-        Ok(Loaded { prices, signals, data_versions: Value::Object(versions) })
+        let data_versions = json!({ "prices": price_version, "signals": signal_version });
+        Ok(Loaded { prices, signals, data_versions })
+    }
+
+    /// Looks at what [`Self::load`] would read, of files no more than their columns.
+    pub async fn survey(&self, config: &BacktestConfig) -> Result<Survey, LoadError> {
+        let inputs = self.inputs(config).await?;
+        let window = &inputs.window;
+        let mut sizes = inputs.prices.sizes(window).await?;
+        let signal_version = match &inputs.signals {
+            SignalInput::Computed => computed(),
+            SignalInput::Opened { opened, .. } => {
+                sizes.extend(opened.sizes(window).await?);
+                opened.describe(false)
+            }
+            SignalInput::Served { signals, columns } => {
+                served(signals, window, config.start_date, columns.as_deref()).await?.1
+            }
+        };
+        let price_version = inputs.prices.describe(inputs.prices.is_adjusted().await?);
+        Ok(Survey {
+            data_versions: json!({ "prices": price_version, "signals": signal_version }),
+            weekdays: weekdays(window.first, window.last),
+            files: sizes.len(),
+            bytes: sizes.iter().sum(),
+        })
     }
 
     /// Open and close of every symbol in the lake's own price table, from `first` on or from the beginning.
     pub async fn bars_since(&self, first: Option<NaiveDate>) -> Result<PriceRows, LoadError> {
         let place = self.lake_prices().map_err(LoadError::Refused)?;
         let window = Arc::new(Window::since(first));
-        Ok(self.load_prices(&place, &window, PriceColumns::default()).await?.0)
+        let opened = self.open(place, "data.price_path", &[]).await?;
+        opened.check_columns(&BAR_COLUMNS)?;
+        Ok(opened.bars(&window, PriceColumns::default()).await?.0)
     }
 
-    /// The bars of a window, and what was read.
-    async fn load_prices(
-        &self,
-        place: &Place,
-        window: &Arc<Window>,
-        wanted: PriceColumns,
-    ) -> Result<(PriceRows, Value), LoadError> {
-        let sources = self.open(place, "data.price_path", &window.symbols).await?;
-        let context = Context::new(window);
-        let mut bars = PriceCollector::default();
-        for source in &sources {
-            source.check_columns(&["date", "symbol", "open", "close"])?;
-            let (context, origin) = (context.clone(), Arc::clone(&source.origin));
-            let pieces = move || rows::price_pieces(context.clone(), Arc::clone(&origin), wanted);
-            let columns = Some(rows::price_columns(wanted));
-            source.read(columns, window, pieces, &mut |piece| bars.push(piece)).await?;
-        }
-        let version = describe(place, &sources, bars.adjusted);
-        Ok((bars.finish(context), version))
-    }
-
-    async fn load_signals(
-        &self,
-        config: &BacktestConfig,
-        window: &Arc<Window>,
-        wanted: SignalPlace<'_>,
-        versions: &mut serde_json::Map<String, Value>,
-    ) -> Result<Option<SignalRows>, LoadError> {
-        let Some(columns) = signal_columns(config) else { return Ok(None) };
-        let (place, optional) = match wanted {
-            SignalPlace::Files { place, optional } => (place, optional),
-            SignalPlace::Served(signals) => {
-                let (rows, version) = served(signals, window, config.start_date, columns.as_deref()).await?;
-                versions.insert("signals".into(), version);
-                return Ok(Some(rows));
-            }
-        };
-        let sources = match self.open(&place, "data.signal_path", &window.symbols).await {
-            Ok(sources) => sources,
-            Err(LoadError::Missing { .. }) if optional => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let context = Context::new(window);
-        let mut rows = SignalCollector::default();
-        for source in &sources {
-            source.check_columns(&["date", "symbol"])?;
-            let (context, origin, wanted) = (context.clone(), Arc::clone(&source.origin), columns.clone());
-            let pieces = move || rows::signal_pieces(context.clone(), Arc::clone(&origin), wanted.clone());
-            let selected = columns.as_ref().map(|named: &Vec<String>| {
-                ["date", "symbol"].into_iter().map(str::to_owned).chain(named.iter().cloned()).collect()
-            });
-            source.read(selected, window, pieces, &mut |piece| rows.push(piece)).await?;
-        }
-        versions.insert("signals".into(), describe(&place, &sources, false));
-        Ok(Some(rows.finish(context)))
-    }
-
-    /// Looks at what [`Self::load`] would read, of files no more than their columns.
-    pub async fn survey(&self, config: &BacktestConfig) -> Result<Survey, LoadError> {
+    /// Everything that a config reads, opened and not yet read.
+    async fn inputs(&self, config: &BacktestConfig) -> Result<Inputs<'_>, LoadError> {
         let window = Arc::new(Window::of(config));
-        let mut versions = serde_json::Map::new();
         let place = self.price_place(config).map_err(LoadError::Refused)?;
-        let prices = self.open(&place, "data.price_path", &window.symbols).await?;
-        let mut adjusted = false;
-        for source in &prices {
-            source.check_columns(&["date", "symbol", "open", "close"])?;
-            adjusted |= source.has_column(&rows::ADJUSTED_CLOSE).await?;
-        }
-        versions.insert("prices".into(), describe(&place, &prices, adjusted));
-
-        let mut signals = Vec::new();
-        let columns = signal_columns(config);
-        match self.signal_place(config).map_err(LoadError::Refused)?.filter(|_| columns.is_some()) {
-            Some(SignalPlace::Files { place, optional }) => {
-                match self.open(&place, "data.signal_path", &window.symbols).await {
-                    Ok(sources) => {
-                        versions.insert("signals".into(), describe(&place, &sources, false));
-                        signals = sources;
+        let prices = self.open(place, "data.price_path", &window.symbols).await?;
+        prices.check_columns(&BAR_COLUMNS)?;
+        let wanted = self.signal_place(config).map_err(LoadError::Refused)?;
+        let signals = match (wanted, signal_columns(config)) {
+            (Some(SignalPlace::Served(signals)), Some(columns)) => SignalInput::Served { signals, columns },
+            (Some(SignalPlace::Files { place, optional }), Some(columns)) => {
+                match self.open(place, "data.signal_path", &window.symbols).await {
+                    Ok(opened) => {
+                        opened.check_columns(&["date", "symbol"])?;
+                        SignalInput::Opened { opened, columns }
                     }
-                    Err(LoadError::Missing { .. }) if optional => {}
+                    Err(LoadError::Missing { .. }) if optional => SignalInput::Computed,
                     Err(error) => return Err(error),
                 }
             }
-            Some(SignalPlace::Served(served)) => {
-                let columns = columns.flatten();
-                let (_, version) =
-                    self::served(served, &window, config.start_date, columns.as_deref()).await?;
-                versions.insert("signals".into(), version);
-            }
-            None => {}
-        }
-        if !versions.contains_key("signals") {
-            versions.insert("signals".into(), json!({ "source": "computed from prices" }));
-        }
-        let (mut files, mut bytes) = (0, 0);
-        for source in prices.iter().chain(&signals) {
-            for size in source.sizes(&window).await? {
-                files += 1;
-                bytes += size;
-            }
-        }
-        let weekdays = weekdays(window.first, window.last);
-        Ok(Survey { data_versions: Value::Object(versions), weekdays, files, bytes })
+            _ => SignalInput::Computed,
+        };
+        Ok(Inputs { window, prices, signals })
     }
 
     fn price_place(&self, config: &BacktestConfig) -> Result<Place, Fault> {
@@ -375,13 +247,33 @@ impl MarketData {
     /// What a path of a config means: an address, a table below the lake, or a path of this machine.
     fn place(&self, path: &str, adls: bool, field: &'static str) -> Result<Place, Fault> {
         let fault = |message: String| Fault { path: field.into(), message };
+        let path = &path.replace("{ symbol }", SYMBOL);
+        if path.contains(SYMBOL) {
+            // The part before the symbol must be allowed; what a symbol makes of the rest is looked at one by one.
+            if path.contains("://") || adls {
+                let url = self.address(&path.replace(SYMBOL, "symbol")).map_err(fault)?;
+                self.allows(&url).map_err(fault)?;
+            } else {
+                let fixed: PathBuf = Path::new(path)
+                    .iter()
+                    .take_while(|part| !part.to_string_lossy().contains(SYMBOL))
+                    .collect();
+                let in_lake = matches!(&self.lake, Some(Location::Local(root)) if is_plain(&fixed)
+                    && !fixed.as_os_str().is_empty() && root.join(&fixed).is_dir());
+                let in_remote_lake = matches!(self.lake, Some(Location::Remote(_))) && is_plain(&fixed);
+                if !in_lake && (self.reach.local || !in_remote_lake) {
+                    self.reach.allows(&fixed).map_err(fault)?;
+                }
+            }
+            return Ok(Place::PerSymbol { pattern: path.clone(), adls });
+        }
         if path.contains("://") || adls {
             let url = self.address(path).map_err(fault)?;
             self.allows(&url).map_err(fault)?;
             return Ok(Place::At(Location::Remote(url)));
         }
         let relative = Path::new(path);
-        let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        let plain = is_plain(relative);
         if let (true, Some(Location::Local(root))) = (plain, &self.lake) {
             let table = root.join(relative);
             if delta::is_table(&table) {
@@ -391,13 +283,7 @@ impl MarketData {
         if let (true, Some(lake @ Location::Remote(_)), false) = (plain, &self.lake, self.reach.local) {
             return Ok(Place::At(lake.join(path)));
         }
-        // The part before a `{symbol}` must be there; what a symbol makes of the rest is looked at file by file.
-        let fixed: PathBuf =
-            relative.iter().take_while(|part| !part.to_string_lossy().contains("{symbol}")).collect();
-        self.reach.allows(&fixed).map_err(fault)?;
-        if path.contains("{symbol}") {
-            return Ok(Place::PerSymbol(path.to_owned()));
-        }
+        self.reach.allows(relative).map_err(fault)?;
         Ok(Place::At(Location::Local(relative.to_owned())))
     }
 
@@ -437,81 +323,124 @@ impl MarketData {
         }
     }
 
-    async fn open(
-        &self,
-        place: &Place,
-        field: &'static str,
-        symbols: &[String],
-    ) -> Result<Vec<Source>, LoadError> {
-        let location = match place {
-            Place::PerSymbol(pattern) => return self.per_symbol(pattern, symbols, field),
-            Place::At(location) => location,
+    async fn open(&self, place: Place, field: &'static str, symbols: &[String]) -> Result<Opened, LoadError> {
+        let mut absent = Vec::new();
+        let sources = match &place {
+            Place::At(location) => self.sources(location, None, field).await?,
+            Place::PerSymbol { pattern, adls } => {
+                let mut sources = Vec::new();
+                // In the order of the symbols, some at once: each is a table of its own.
+                for some in symbols.chunks(16) {
+                    let each = some.iter().map(|symbol| self.of_symbol(pattern, *adls, symbol, field));
+                    for (symbol, found) in some.iter().zip(join_all(each).await) {
+                        match found? {
+                            found if found.is_empty() => absent.push(symbol.clone()),
+                            found => sources.extend(found),
+                        }
+                    }
+                }
+                sources
+            }
         };
-        let missing = || LoadError::Missing { field, place: location.to_string() };
-        match location {
-            Location::Local(path) if !delta::is_table(path) => {
-                let files = self.local_files(path, None, field)?;
-                if files.is_empty() { Err(missing()) } else { Ok(files) }
-            }
-            _ => {
-                let table = Table::open(location, &self.options).await?.ok_or_else(missing)?;
-                let place = location.to_string();
-                let origin = Arc::new(Origin { place, symbol: None, text: false });
-                Ok(vec![Source { origin, kind: SourceKind::Table(Box::new(table)) }])
-            }
+        if sources.is_empty() {
+            return Err(LoadError::Missing { field, place: place.to_string() });
         }
+        Ok(Opened { place, field, sources, absent })
     }
 
-    fn per_symbol(
+    /// What there is of one symbol.
+    async fn of_symbol(
         &self,
         pattern: &str,
-        symbols: &[String],
+        adls: bool,
+        symbol: &str,
         field: &'static str,
     ) -> Result<Vec<Source>, LoadError> {
-        let mut sources = Vec::new();
-        for symbol in symbols {
-            let safe = !symbol.contains(['/', '\\']) && symbol != "." && symbol != "..";
-            let path = PathBuf::from(pattern.replace("{symbol}", symbol));
-            if safe {
-                sources.extend(self.local_files(&path, Some(symbol), field)?);
+        // No symbol leads out of the folder that was allowed.
+        if symbol.contains(['/', '\\']) || matches!(symbol, "." | "..") {
+            return Ok(Vec::new());
+        }
+        let path = pattern.replace(SYMBOL, symbol);
+        let location = match self.place(&path, adls, field) {
+            Ok(Place::At(location)) => location,
+            // Whether a path is allowed is only known of one that is there.
+            Err(_) if !adls && matches!(Path::new(&path).metadata(), Err(error) if is_nothing(&error)) => {
+                return Ok(Vec::new());
             }
-        }
-        if sources.is_empty() {
-            return Err(LoadError::Missing { field, place: pattern.to_owned() });
-        }
-        Ok(sources)
+            Ok(Place::PerSymbol { .. }) => return Ok(Vec::new()),
+            Err(fault) => return Err(LoadError::Refused(fault)),
+        };
+        self.sources(&location, Some(symbol), field).await
     }
 
-    /// A file, or the Parquet and CSV files of a folder by name; nothing when there is none. `symbol` is that of all
-    /// rows.
+    /// The table or the files at a place; none if there is nothing.
+    async fn sources(
+        &self,
+        location: &Location,
+        symbol: Option<&str>,
+        field: &'static str,
+    ) -> Result<Vec<Source>, LoadError> {
+        if let Location::Local(path) = location
+            && !delta::is_table(path)
+        {
+            return self.local_files(path, symbol, field);
+        }
+        let Some(table) = Table::open(location, &self.options).await? else { return Ok(Vec::new()) };
+        let origin = Origin { place: location.to_string(), symbol: symbol.map(str::to_owned), text: false };
+        Ok(vec![Source { origin: Arc::new(origin), kind: SourceKind::Table(Box::new(table)) }])
+    }
+
+    /// A file, or the files of a folder in the order of their names; those of `key=value` folders have the column `key`.
     fn local_files(
         &self,
         path: &Path,
         symbol: Option<&str>,
         field: &'static str,
     ) -> Result<Vec<Source>, LoadError> {
-        let open = |source| LoadError::Open { place: path.display().to_string(), source };
-        let metadata = match path.metadata() {
-            Ok(metadata) => metadata,
-            Err(error) if is_nothing(&error) => return Ok(Vec::new()),
-            Err(error) => return Err(open(error)),
-        };
-        let mut paths = Vec::new();
-        if metadata.is_dir() {
-            for entry in path.read_dir().map_err(open)? {
-                paths.push(entry.map_err(open)?.path());
+        let refused = |message| LoadError::Refused(Fault { path: field.into(), message });
+        let mut sources = Vec::new();
+        let mut rest = vec![(path.to_owned(), HashMap::new())];
+        while let Some((path, constants)) = rest.pop() {
+            let open = |source| LoadError::Open { place: path.display().to_string(), source };
+            let metadata = match path.metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if is_nothing(&error) => continue,
+                Err(error) => return Err(open(error)),
+            };
+            if !metadata.is_dir() {
+                self.reach.allows(&path).map_err(refused)?;
+                sources.push(local_file(&path, symbol, constants)?);
+                continue;
             }
-            paths.retain(|path| has_extension(path, "parquet") || has_extension(path, "csv"));
-            paths.sort();
-        } else {
-            paths.push(path.to_owned());
+            if delta::is_table(&path) {
+                let message = format!(
+                    "{} is a Delta table in a folder that is none; name the tables as …/{SYMBOL}, or one of them",
+                    path.display()
+                );
+                return Err(refused(message));
+            }
+            let mut inside = Vec::new();
+            for entry in path.read_dir().map_err(open)? {
+                let path = entry.map_err(open)?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let is_data = has_extension(&path, "parquet") || has_extension(&path, "csv");
+                // Hidden files are what systems and other programs note beside the data.
+                if name.starts_with(['.', '_']) || !(is_data || path.is_dir()) {
+                    continue;
+                }
+                let mut constants = constants.clone();
+                if let Some((key, value)) = name.split_once('=').filter(|_| path.is_dir()) {
+                    let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
+                    let value = Some(value).filter(|value| value != "__HIVE_DEFAULT_PARTITION__");
+                    constants.insert(key.to_owned(), value);
+                }
+                inside.push((path, constants));
+            }
+            // The last one is looked at first.
+            inside.sort_by(|a, b| b.0.cmp(&a.0));
+            rest.extend(inside);
         }
-        let source = |path: PathBuf| {
-            let refused = |message| LoadError::Refused(Fault { path: field.into(), message });
-            self.reach.allows(&path).map_err(refused)?;
-            local_file(&path, symbol)
-        };
-        paths.into_iter().map(source).collect()
+        Ok(sources)
     }
 }
 
@@ -531,10 +460,171 @@ impl Reach {
     }
 }
 
+/// What stands for a symbol in a path.
+const SYMBOL: &str = "{symbol}";
+
+/// The columns that every bar has.
+const BAR_COLUMNS: [&str; 4] = ["date", "symbol", "open", "close"];
+
+/// Whether a path neither begins at a root nor climbs.
+fn is_plain(path: &Path) -> bool {
+    path.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
 #[derive(Debug)]
 enum Place {
     At(Location),
-    PerSymbol(String),
+    /// A place for each symbol.
+    PerSymbol {
+        pattern: String,
+        adls: bool,
+    },
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::At(location) => location.fmt(f),
+            Self::PerSymbol { pattern, .. } => f.write_str(pattern),
+        }
+    }
+}
+
+/// Everything that a config reads, opened: it is surveyed or read.
+struct Inputs<'a> {
+    window: Arc<Window>,
+    prices: Opened,
+    signals: SignalInput<'a>,
+}
+
+enum SignalInput<'a> {
+    /// Computed from the prices, as far as there are any.
+    Computed,
+    Opened {
+        opened: Opened,
+        columns: Option<Vec<String>>,
+    },
+    Served {
+        signals: &'a PostgresSignals,
+        columns: Option<Vec<String>>,
+    },
+}
+
+/// What a record says of signals that no table has.
+fn computed() -> Value {
+    json!({ "source": "computed from prices" })
+}
+
+/// The tables and files of one place.
+struct Opened {
+    place: Place,
+    field: &'static str,
+    sources: Vec<Source>,
+    /// Symbols of a place for each symbol of which there is nothing.
+    absent: Vec<String>,
+}
+
+impl Opened {
+    /// The bars of a window, and what was read.
+    async fn bars(
+        &self,
+        window: &Arc<Window>,
+        wanted: PriceColumns,
+    ) -> Result<(PriceRows, Value), LoadError> {
+        let context = Context::new(window);
+        let mut bars = PriceCollector::default();
+        for source in &self.sources {
+            let (context, origin) = (context.clone(), Arc::clone(&source.origin));
+            let pieces = move || rows::price_pieces(context.clone(), Arc::clone(&origin), wanted);
+            let columns = Some(rows::price_columns(wanted));
+            source.read(columns, window, pieces, &mut |piece| bars.push(piece)).await?;
+        }
+        let version = self.describe(bars.adjusted);
+        let mut rows = bars.finish(context, &self.place.to_string())?;
+        rows.warnings.extend(self.absences());
+        Ok((rows, version))
+    }
+
+    /// The signals of a window, and what is to be said of them.
+    async fn signals(
+        &self,
+        window: &Arc<Window>,
+        wanted: Option<&[String]>,
+    ) -> Result<(SignalRows, Vec<String>), LoadError> {
+        let context = Context::new(window);
+        let mut rows = SignalCollector::default();
+        for source in &self.sources {
+            let (context, origin) = (context.clone(), Arc::clone(&source.origin));
+            let columns = wanted.map(<[String]>::to_vec);
+            let pieces = move || rows::signal_pieces(context.clone(), Arc::clone(&origin), columns.clone());
+            let selected = wanted.map(|named| {
+                ["date", "symbol"].into_iter().map(str::to_owned).chain(named.iter().cloned()).collect()
+            });
+            source.read(selected, window, pieces, &mut |piece| rows.push(piece)).await?;
+        }
+        let (rows, mut warnings) = rows.finish(context, &self.place.to_string())?;
+        warnings.extend(self.absences());
+        Ok((rows, warnings))
+    }
+
+    fn absences(&self) -> Option<String> {
+        let (names, count) = (self.absent.iter().take(5), self.absent.len());
+        let names = rows::names_of(names.map(String::as_str));
+        let more = if count > 5 { ", …" } else { "" };
+        (count > 0).then(|| {
+            format!("{}: there is nothing at {} for {count} symbols ({names}{more})", self.field, self.place)
+        })
+    }
+
+    /// Refuses a table without the columns that every row must have, before anything is read. Files tell when they
+    /// are read.
+    fn check_columns(&self, needed: &[&str]) -> Result<(), LoadError> {
+        self.sources.iter().try_for_each(|source| source.check_columns(needed))
+    }
+
+    async fn is_adjusted(&self) -> Result<bool, LoadError> {
+        let mut adjusted = false;
+        for source in &self.sources {
+            adjusted |= source.has_column(ADJUSTED_CLOSE).await?;
+        }
+        Ok(adjusted)
+    }
+
+    /// Sizes of the files that may hold rows of the window, in bytes.
+    async fn sizes(&self, window: &Window) -> Result<Vec<u64>, LoadError> {
+        let mut sizes = Vec::new();
+        for source in &self.sources {
+            sizes.extend(source.sizes(window).await?);
+        }
+        Ok(sizes)
+    }
+
+    /// What is read, for the record: equal descriptions mean equal data.
+    fn describe(&self, adjusted: bool) -> Value {
+        let table = match self.sources.first().map(|source| &source.kind) {
+            Some(SourceKind::Table(table)) => Some(table),
+            _ => None,
+        };
+        let mut about = match (&self.place, table) {
+            (Place::At(location), Some(table)) => {
+                json!({ "table": location.to_string(), "version": table.version() })
+            }
+            (Place::At(location), None) => json!({ "path": location.to_string() }),
+            (Place::PerSymbol { pattern, .. }, None) => json!({ "path": pattern }),
+            (Place::PerSymbol { pattern, .. }, Some(_)) => {
+                let versions = self.sources.iter().filter_map(|source| match &source.kind {
+                    SourceKind::Table(table) => Some((source.origin.symbol.clone()?, json!(table.version()))),
+                    _ => None,
+                });
+                let versions: serde_json::Map<String, Value> = versions.collect();
+                json!({ "tables": pattern, "versions": versions })
+            }
+        };
+        if adjusted {
+            about["adjusted"] = json!(true);
+        }
+        about
+    }
 }
 
 #[derive(Debug)]
@@ -552,7 +642,8 @@ impl Window {
         let days = if warmup == 0 { 0 } else { warmup.saturating_mul(365).div_ceil(250).saturating_add(10) };
         let first = config.start_date.checked_sub_days(chrono::Days::new(days)).unwrap_or(NaiveDate::MIN);
         let symbols = config.price_symbols().unwrap_or_default();
-        Self { first, last: config.end_date, symbols }
+        let on_impossible_price = config.data.on_impossible_price;
+        Self { first, last: config.end_date, symbols, reading: reading_of(&config.data), on_impossible_price }
     }
 
     /// Every symbol from a day on, or from the first to the last day that a text of a date can name.
@@ -562,7 +653,26 @@ impl Window {
             first: first.or(beginning).unwrap_or(NaiveDate::MIN),
             last: end.unwrap_or(NaiveDate::MAX),
             symbols: Vec::new(),
+            reading: DateReading::default(),
+            on_impossible_price: ImpossiblePrice::Refuse,
         }
+    }
+
+    fn dates(&self) -> DateRange {
+        DateRange { first: self.first, last: self.last, reading: self.reading }
+    }
+}
+
+/// How a config has its dates read.
+fn reading_of(data: &DataConfig) -> DateReading {
+    DateReading {
+        // The config knows the zones.
+        time_zone: data.time_zone.as_deref().and_then(|name| name.parse().ok()),
+        order: match data.date_format {
+            DateFormat::Iso => None,
+            DateFormat::MonthFirst => Some(Order::MonthFirst),
+            DateFormat::DayFirst => Some(Order::DayFirst),
+        },
     }
 }
 
@@ -575,7 +685,7 @@ struct Source {
 enum SourceKind {
     Table(Box<Table>),
     Parquet(ParquetFile),
-    Csv(PathBuf),
+    Csv { path: PathBuf, constants: HashMap<String, Option<String>> },
 }
 
 impl Source {
@@ -593,44 +703,49 @@ impl Source {
         F: FnMut(RecordBatch) -> Result<T, LoadError> + Send + 'static,
     {
         let files = match &self.kind {
-            SourceKind::Csv(path) => {
+            SourceKind::Csv { path, constants } => {
                 let mut make = each_file();
-                return read_csv(path, &mut |batch| make(batch.clone()).map(&mut *push));
+                let place = &self.origin.place;
+                let unreadable = |source| LoadError::Unreadable { place: place.clone(), source };
+                return read_csv(path, &mut |batch| {
+                    let all = parquet::with_constants(batch.clone(), constants, &Selection::default());
+                    make(all.map_err(unreadable)?).map(&mut *push)
+                });
             }
             SourceKind::Parquet(file) => vec![file.clone()],
-            SourceKind::Table(table) => table.files(Some(("date", window.first, window.last))).await?,
+            SourceKind::Table(table) => table.files(Some(window.dates())).await?,
         };
-        let dates = Some(("date".to_owned(), window.first, window.last));
-        let mut pieces = parquet::scan_with(files, Selection { columns, dates }, each_file);
+        let selection = Selection { columns, dates: Some(window.dates()) };
+        let mut pieces = parquet::scan_with(files, selection, each_file);
         while let Some(piece) = pieces.recv().await {
             push(piece?);
         }
         Ok(())
     }
 
-    /// Whether there is a column of one of these names.
-    async fn has_column(&self, names: &[&str]) -> Result<bool, LoadError> {
+    /// Whether there is a column that means this one.
+    async fn has_column(&self, column: &str) -> Result<bool, LoadError> {
         let columns: Vec<String> = match &self.kind {
             SourceKind::Table(table) => {
                 table.schema()?.fields().iter().map(|field| field.name().clone()).collect()
             }
             SourceKind::Parquet(file) => parquet::columns(file).await?,
-            SourceKind::Csv(path) => {
+            SourceKind::Csv { path, .. } => {
                 csv_schema(path)?.fields().iter().map(|field| field.name().clone()).collect()
             }
         };
-        Ok(columns.iter().any(|column| names.iter().any(|name| column.eq_ignore_ascii_case(name))))
+        Ok(columns.iter().any(|known| columns::means(known, column)))
     }
 
     /// Sizes of the files that may hold rows of the window, in bytes.
     async fn sizes(&self, window: &Window) -> Result<Vec<u64>, LoadError> {
         Ok(match &self.kind {
             SourceKind::Table(table) => {
-                let files = table.files(Some(("date", window.first, window.last))).await?;
+                let files = table.files(Some(window.dates())).await?;
                 files.iter().map(|file| file.size).collect()
             }
             SourceKind::Parquet(file) => vec![file.size],
-            SourceKind::Csv(path) => {
+            SourceKind::Csv { path, .. } => {
                 let open = |source| LoadError::Open { place: path.display().to_string(), source };
                 vec![path.metadata().map_err(open)?.len()]
             }
@@ -643,7 +758,9 @@ impl Source {
         let SourceKind::Table(table) = &self.kind else { return Ok(()) };
         let schema = table.schema()?;
         for column in needed {
-            if !schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(column)) {
+            // A table of one symbol need not say which.
+            let told = *column == "symbol" && self.origin.symbol.is_some();
+            if !told && !schema.fields().iter().any(|field| columns::means(field.name(), column)) {
                 return Err(LoadError::NoColumn {
                     place: self.origin.place.clone(),
                     column: (*column).to_owned(),
@@ -655,20 +772,18 @@ impl Source {
     }
 }
 
-/// Whether there is nothing at a path.
-fn is_nothing(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
-}
-
-fn local_file(path: &Path, symbol: Option<&str>) -> Result<Source, LoadError> {
+fn local_file(
+    path: &Path,
+    symbol: Option<&str>,
+    constants: HashMap<String, Option<String>>,
+) -> Result<Source, LoadError> {
     let place = path.display().to_string();
     let text = has_extension(path, "csv");
     let kind = if text {
-        SourceKind::Csv(path.to_owned())
+        SourceKind::Csv { path: path.to_owned(), constants }
     } else {
-        SourceKind::Parquet(
-            local_parquet(path).map_err(|source| LoadError::Open { place: place.clone(), source })?,
-        )
+        let file = local_parquet(path).map_err(|source| LoadError::Open { place: place.clone(), source })?;
+        SourceKind::Parquet(ParquetFile { constants, ..file })
     };
     let origin = Arc::new(Origin { place, symbol: symbol.map(str::to_owned), text });
     Ok(Source { origin, kind })
@@ -679,7 +794,13 @@ pub fn local_parquet(path: &Path) -> std::io::Result<ParquetFile> {
     let path = path.canonicalize()?;
     let size = path.metadata()?.len();
     let path = object_store::path::Path::from_absolute_path(&path).map_err(std::io::Error::other)?;
-    Ok(ParquetFile { store: Arc::new(LocalFileSystem::new()), path, size, constants: HashMap::new() })
+    Ok(ParquetFile {
+        store: Arc::new(LocalFileSystem::new()),
+        path,
+        size,
+        constants: HashMap::new(),
+        table: None,
+    })
 }
 
 fn has_extension(path: &Path, extension: &str) -> bool {
@@ -726,21 +847,6 @@ fn csv_schema(path: &Path) -> Result<SchemaRef, LoadError> {
     Ok(Arc::new(Schema::new(fields)))
 }
 
-/// What was read, for the record: equal descriptions mean equal data.
-fn describe(place: &Place, sources: &[Source], adjusted: bool) -> Value {
-    let mut about = match (place, sources.first().map(|source| &source.kind)) {
-        (Place::At(location), Some(SourceKind::Table(table))) => {
-            json!({ "table": location.to_string(), "version": table.version() })
-        }
-        (Place::At(location), _) => json!({ "path": location.to_string() }),
-        (Place::PerSymbol(pattern), _) => json!({ "path": pattern }),
-    };
-    if adjusted {
-        about["adjusted"] = json!(true);
-    }
-    about
-}
-
 /// Refuses a lake that is a folder where the field asks for a storage account.
 fn must_be_remote(lake: &Location, field: &str) -> Result<(), Fault> {
     match lake {
@@ -753,7 +859,7 @@ fn must_be_remote(lake: &Location, field: &str) -> Result<(), Fault> {
 
 /// A place, unless it has a file for each symbol and nobody says which.
 fn listed(place: Place, config: &BacktestConfig) -> Result<Place, Fault> {
-    if matches!(place, Place::PerSymbol(_)) && config.universe.symbols == Symbols::All {
+    if matches!(place, Place::PerSymbol { .. }) && config.universe.symbols == Symbols::All {
         let message = "must list the symbols of a path with {symbol}";
         return Err(Fault { path: "universe.symbols".into(), message: message.into() });
     }

@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryStreamExt};
 
 use super::artifacts::{ArtifactError, ArtifactStore};
-use super::parquet::{as_days, days_since_epoch};
+use super::dates;
 use crate::run::Location;
 
 /// Bytes that are fetched with a footer: most files of a run are smaller than this.
@@ -95,7 +95,7 @@ impl PublishedTable {
 
     /// The rows whose date in `column` is `day`.
     pub async fn on(&self, column: &str, day: NaiveDate) -> Result<Vec<RecordBatch>, ReadError> {
-        let days = days_since_epoch(day);
+        let days = day.to_epoch_days();
         let groups = self.metadata.metadata().row_groups();
         let wanted = (0..groups.len())
             .filter(|&at| {
@@ -103,7 +103,7 @@ impl PublishedTable {
             })
             .collect();
         let is_day = move |batch: RecordBatch| -> Result<BooleanArray, ArrowError> {
-            cmp::eq(&as_days(Arc::clone(batch.column(0)))?, &Scalar::new(Date32Array::from(vec![days])))
+            cmp::eq(&dates::days(Arc::clone(batch.column(0)))?, &Scalar::new(Date32Array::from(vec![days])))
         };
         self.read(|builder| {
             let leaves = builder.parquet_schema();

@@ -2,7 +2,7 @@
 //! the same threads, piece by piece; a column of which every row is wanted is handed on without being copied. Which
 //! files are read is decided in `prices`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::NaiveDate;
@@ -11,21 +11,26 @@ use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::{DataType, Int32Type};
 use deltalake::arrow::error::ArrowError;
 
+use super::columns::{self, ADJUSTED_CLOSE};
+use super::dates::{self, DateReading};
+use super::load_error::LoadError;
+use super::numbers::{self, Notation};
 use super::parquet;
-use super::prices::LoadError;
-use crate::engine::config::PriceColumns;
+use crate::engine::config::{ImpossiblePrice, PriceColumns};
 use crate::engine::market::{PriceChunk, PriceDays, PriceRows, SignalRows};
 
-/// Spellings of the adjusted close.
-pub(crate) const ADJUSTED_CLOSE: [&str; 4] = ["adj_close", "adjusted_close", "adjclose", "adj close"];
+/// Examples of a fault that are shown.
+const EXAMPLES: usize = 3;
 
-/// The rows a config needs.
+/// The rows a config needs, and how it has them read.
 #[derive(Debug)]
 pub(super) struct Window {
     pub(super) first: NaiveDate,
     pub(super) last: NaiveDate,
     /// Symbols in question; empty means all of them.
     pub(super) symbols: Vec<String>,
+    pub(super) reading: DateReading,
+    pub(super) on_impossible_price: ImpossiblePrice,
 }
 
 /// Where rows come from.
@@ -62,7 +67,7 @@ impl Context {
 
     /// The index of a symbol; `None` if it is not in question.
     pub(super) fn id(&self, name: &str) -> Option<u32> {
-        Some(self.names().id(Some(name))).filter(|&id| id != LEFT_OUT)
+        Some(self.names().id(Some(name))).filter(|&id| id < NAMELESS)
     }
 
     /// Names by index, once all rows are made.
@@ -80,8 +85,11 @@ struct Names {
     closed: bool,
 }
 
-/// Id of names that are left out, and of rows without one.
+/// Id of names that are left out.
 const LEFT_OUT: u32 = u32::MAX;
+
+/// Id of rows without a name.
+const NAMELESS: u32 = u32::MAX - 1;
 
 impl Names {
     fn add(&mut self, name: &str) -> u32 {
@@ -91,7 +99,7 @@ impl Names {
     }
 
     fn id(&mut self, name: Option<&str>) -> u32 {
-        let Some(name) = name.map(str::trim) else { return LEFT_OUT };
+        let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else { return NAMELESS };
         match self.ids.get(name) {
             Some(&id) => id,
             None if self.closed => LEFT_OUT,
@@ -106,6 +114,39 @@ struct Maker {
     origin: Arc<Origin>,
     /// Ids of the names of the dictionary that came last: the batches of a row group share theirs.
     dictionary: Option<(ArrayData, Vec<u32>)>,
+    /// Rows of the batches before.
+    rows: usize,
+    /// Columns of a text file that turned out to hold texts.
+    texts: Vec<String>,
+}
+
+/// Rows of one kind, and some of them.
+#[derive(Debug, Default)]
+struct Tally {
+    count: usize,
+    examples: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, count: usize, examples: impl IntoIterator<Item = String>) {
+        self.count += count;
+        let room = EXAMPLES.saturating_sub(self.examples.len());
+        self.examples.extend(examples.into_iter().take(room));
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.add(other.count, other.examples);
+    }
+
+    /// `3 price rows have no date that can be read (row 4: 'x'); they are left out`
+    fn warning(&self, rows: &str, what: &str, consequence: &str) -> Option<String> {
+        let examples = match (self.examples.is_empty(), self.examples.join("; ")) {
+            (true, _) => String::new(),
+            (false, listed) if self.count > self.examples.len() => format!(" ({listed}; …)"),
+            (false, listed) => format!(" ({listed})"),
+        };
+        (self.count > 0).then(|| format!("{} {rows} {what}{examples}; {consequence}", self.count))
+    }
 }
 
 /// The rows of a batch that are wanted.
@@ -114,35 +155,89 @@ struct Keys {
     symbol: Vec<u32>,
     /// Their positions; `None` means every row.
     rows: Option<Vec<u32>>,
-    /// Rows that are left out because their date cannot be read.
-    undated: usize,
+    faults: KeyFaults,
+}
+
+/// Rows that are left out because of their keys.
+#[derive(Debug, Default)]
+struct KeyFaults {
+    /// Rows that were looked at.
+    seen: usize,
+    /// Those whose date cannot be read.
+    undated: Tally,
+    /// Those without a symbol.
+    nameless: usize,
+}
+
+impl KeyFaults {
+    fn merge(&mut self, other: Self) {
+        self.seen += other.seen;
+        self.undated.merge(other.undated);
+        self.nameless += other.nameless;
+    }
+
+    /// Refuses a table of which no date can be read: what would follow is that there are no rows.
+    fn check(&self, place: &str) -> Result<(), LoadError> {
+        if self.seen == 0 || self.undated.count < self.seen {
+            return Ok(());
+        }
+        Err(LoadError::NoDate {
+            place: place.to_owned(),
+            rows: self.seen,
+            example: self.undated.examples.join("; "),
+        })
+    }
+
+    fn warnings(&self, rows: &str) -> Vec<String> {
+        let nameless = Tally { count: self.nameless, examples: Vec::new() };
+        let out = "they are left out";
+        let undated = self.undated.warning(rows, "have no date that can be read", out);
+        undated.into_iter().chain(nameless.warning(rows, "have no symbol", out)).collect()
+    }
 }
 
 impl Maker {
     fn new(context: Context, origin: Arc<Origin>) -> Self {
-        Self { context, origin, dictionary: None }
+        Self { context, origin, dictionary: None, rows: 0, texts: Vec::new() }
     }
 
     fn keys(&mut self, batch: &mut Batch) -> Result<Keys, LoadError> {
         let symbol = self.symbols(batch)?;
         let window = &self.context.window;
-        let range = parquet::days_since_epoch(window.first)..=parquet::days_since_epoch(window.last);
-        let days = parquet::as_days(batch.required("date")?).map_err(|source| batch.unreadable(source))?;
+        let range = window.first.to_epoch_days()..=window.last.to_epoch_days();
+        let found = dates::read(batch.required("date")?, window.reading)
+            .map_err(|source| LoadError::Dates { place: self.origin.place.clone(), source })?;
+        let days = found.days;
+        let mut faults = KeyFaults { seen: batch.rows, ..KeyFaults::default() };
         let in_time = days.null_count() == 0 && days.values().iter().all(|day| range.contains(day));
-        if in_time && !symbol.contains(&LEFT_OUT) {
-            return Ok(Keys { date: days.into_parts().1.into(), symbol, rows: None, undated: 0 });
+        if in_time && symbol.iter().all(|&id| id < NAMELESS) {
+            self.rows += batch.rows;
+            return Ok(Keys { date: days.into_parts().1.into(), symbol, rows: None, faults });
         }
+        let examples = found.unreadable.into_iter().map(|(row, cell)| self.cell(self.rows, row, None, &cell));
+        faults.undated.add(days.null_count(), examples);
+        faults.nameless = symbol.iter().filter(|&&id| id == NAMELESS).count();
         let wanted = |&row: &u32| {
             let row = row as usize;
-            days.is_valid(row) && range.contains(&days.value(row)) && symbol[row] != LEFT_OUT
+            days.is_valid(row) && range.contains(&days.value(row)) && symbol[row] < NAMELESS
         };
         let rows: Vec<u32> = (0..batch.rows as u32).filter(wanted).collect();
+        self.rows += batch.rows;
         Ok(Keys {
             date: rows.iter().map(|&row| days.value(row as usize)).collect(),
             symbol: rows.iter().map(|&row| symbol[row as usize]).collect(),
             rows: Some(rows),
-            undated: days.null_count(),
+            faults,
         })
+    }
+
+    /// A cell of a batch behind `before` rows, for a message. Rows of text files are counted as their lines are, with
+    /// the header.
+    fn cell(&self, before: usize, row: usize, column: Option<&str>, cell: &str) -> String {
+        let cell: String = cell.trim().chars().take(40).collect();
+        let column = column.map_or_else(String::new, |column| format!("{column} "));
+        let what = if cell.is_empty() { format!("{column}empty") } else { format!("{column}'{cell}'") };
+        if self.origin.text { format!("row {}: {what}", before + row + 2) } else { what }
     }
 
     /// Ids of the symbols of a batch, row by row.
@@ -167,12 +262,53 @@ impl Maker {
             self.dictionary = Some((data, ids));
         }
         let ids = self.dictionary.as_ref().map_or(&[][..], |(_, ids)| ids);
-        let id = |key: usize| ids.get(key).copied().unwrap_or(LEFT_OUT);
+        let id = |key: usize| ids.get(key).copied().unwrap_or(NAMELESS);
         let keys = dictionary.keys();
         Ok(match keys.null_count() {
             0 => keys.values().iter().map(|&key| id(key as usize)).collect(),
-            _ => keys.iter().map(|key| key.map_or(LEFT_OUT, |key| id(key as usize))).collect(),
+            _ => keys.iter().map(|key| key.map_or(NAMELESS, |key| id(key as usize))).collect(),
         })
+    }
+}
+
+impl Maker {
+    /// The wanted rows of a numeric column; a missing value is NaN. A text that is no number is refused.
+    fn doubles(
+        &self,
+        batch: &Batch,
+        name: &str,
+        column: ArrayRef,
+        keys: &Keys,
+    ) -> Result<Vec<f64>, LoadError> {
+        let found = numbers::read(column, Notation::default()).map_err(|source| batch.unreadable(source))?;
+        let values = found.values;
+        let number = |row: usize| if values.is_valid(row) { values.value(row) } else { f64::NAN };
+        let wanted =
+            |row: usize| keys.rows.as_ref().is_none_or(|rows| rows.binary_search(&(row as u32)).is_ok());
+        if let Some((row, cell)) = found.unreadable.into_iter().find(|(row, _)| wanted(*row)) {
+            // The rows of this batch are counted already.
+            let cell = self.cell(self.rows - batch.rows, row, Some(name), &cell);
+            return Err(LoadError::NoNumber { place: self.origin.place.clone(), cell });
+        }
+        Ok(match &keys.rows {
+            None if values.null_count() == 0 => values.into_parts().1.into(),
+            None => (0..values.len()).map(number).collect(),
+            Some(rows) => rows.iter().map(|&row| number(row as usize)).collect(),
+        })
+    }
+
+    /// The same of a column by its name that must be there.
+    fn required(&self, batch: &mut Batch, name: &str, keys: &Keys) -> Result<Vec<f64>, LoadError> {
+        let column = batch.required(name)?;
+        self.doubles(batch, name, column, keys)
+    }
+
+    /// The same of a column that may be missing as a whole; then it is empty.
+    fn optional(&self, batch: &mut Batch, name: &str, keys: &Keys) -> Result<Vec<f64>, LoadError> {
+        match batch.take(name) {
+            Some(column) => self.doubles(batch, name, column, keys),
+            None => Ok(Vec::new()),
+        }
     }
 }
 
@@ -191,12 +327,10 @@ impl Batch {
         Self { origin: Arc::clone(origin), rows, columns }
     }
 
-    /// A column by name, without regard to case.
+    /// A column by its name, or by another usual one.
     fn take(&mut self, name: &str) -> Option<ArrayRef> {
-        self.columns
-            .iter_mut()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .and_then(|(_, c)| c.take())
+        let at = columns::position(self.columns.iter().map(|(known, _)| known.as_str()), name)?;
+        self.columns[at].1.take()
     }
 
     fn required(&mut self, name: &str) -> Result<ArrayRef, LoadError> {
@@ -205,22 +339,6 @@ impl Batch {
             column: name.to_owned(),
             found: names_of(self.columns.iter().map(|(name, _)| name.as_str())),
         })
-    }
-
-    /// The wanted rows of a numeric column; a missing value is NaN.
-    fn doubles(&self, column: ArrayRef, keys: &Keys) -> Result<Vec<f64>, LoadError> {
-        let values = parquet::as_doubles(column).map_err(|source| self.unreadable(source))?;
-        let number = |row: usize| if values.is_valid(row) { values.value(row) } else { f64::NAN };
-        Ok(match &keys.rows {
-            None if values.null_count() == 0 => values.into_parts().1.into(),
-            None => (0..values.len()).map(number).collect(),
-            Some(rows) => rows.iter().map(|&row| number(row as usize)).collect(),
-        })
-    }
-
-    /// The same of a column that may be missing as a whole; then it is empty.
-    fn optional(&mut self, name: &str, keys: &Keys) -> Result<Vec<f64>, LoadError> {
-        self.take(name).map_or_else(|| Ok(Vec::new()), |column| self.doubles(column, keys))
     }
 
     fn unreadable(&self, source: ArrowError) -> LoadError {
@@ -235,8 +353,7 @@ pub(super) fn names_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// The columns of a price table that are read.
 pub(super) fn price_columns(wanted: PriceColumns) -> Vec<String> {
-    let mut columns = vec!["date", "symbol", "open", "close"];
-    columns.extend(ADJUSTED_CLOSE);
+    let mut columns = vec!["date", "symbol", "open", "close", ADJUSTED_CLOSE];
     if wanted.high_low {
         columns.extend(["high", "low"]);
     }
@@ -252,11 +369,15 @@ pub(super) fn price_columns(wanted: PriceColumns) -> Vec<String> {
 /// Price rows of one batch.
 pub(super) struct PricePiece {
     rows: PriceDays,
-    undated: usize,
+    keys: KeyFaults,
+    /// Bars that are left out because nothing can have traded like that.
+    impossible: Tally,
     /// Rows with a close and no adjusted one, though there is such a column.
     unadjusted: usize,
     /// Whether splits and dividends were put into the prices.
     adjusted: bool,
+    /// Columns that look like an adjusted close and are not used.
+    unused: Vec<String>,
     /// The last exchange of each symbol that has one; `None` without such a column.
     exchange: Option<HashMap<u32, String>>,
 }
@@ -270,31 +391,88 @@ pub(super) fn price_pieces(
     let mut maker = Maker::new(context, origin);
     move |batch| {
         let mut batch = Batch::new(batch, &maker.origin);
-        let keys = maker.keys(&mut batch)?;
-        let mut chunk = PriceChunk::default();
-        let open = batch.required("open")?;
-        chunk.open = batch.doubles(open, &keys)?;
-        let close = batch.required("close")?;
-        chunk.close = batch.doubles(close, &keys)?;
+        let mut keys = maker.keys(&mut batch)?;
+        let mut chunk = PriceChunk {
+            open: maker.required(&mut batch, "open", &keys)?,
+            close: maker.required(&mut batch, "close", &keys)?,
+            ..PriceChunk::default()
+        };
         if wanted.high_low {
-            chunk.high = batch.optional("high", &keys)?;
-            chunk.low = batch.optional("low", &keys)?;
+            chunk.high = maker.optional(&mut batch, "high", &keys)?;
+            chunk.low = maker.optional(&mut batch, "low", &keys)?;
         }
         if wanted.volume {
-            chunk.volume = batch.optional("volume", &keys)?;
+            chunk.volume = maker.optional(&mut batch, "volume", &keys)?;
         }
-        let adjusted = ADJUSTED_CLOSE.iter().find_map(|name| batch.take(name));
-        let adjusted = adjusted.map(|column| batch.doubles(column, &keys)).transpose()?;
+        let adjusted = batch.take(ADJUSTED_CLOSE);
+        let adjusted =
+            adjusted.map(|column| maker.doubles(&batch, ADJUSTED_CLOSE, column, &keys)).transpose()?;
+        let impossible = maker.possible(&mut chunk, adjusted.as_deref().unwrap_or_default(), &keys)?;
         let unadjusted = adjusted.as_ref().map_or(0, |adjusted| adjust(&mut chunk, adjusted));
         let exchange = batch.take("exchange").map(|column| exchanges(&batch, &column, &keys)).transpose()?;
+        let unused = batch
+            .columns
+            .iter()
+            .filter(|(name, column)| column.is_some() && columns::resembles_adjusted_close(name));
+        let unused = unused.map(|(name, _)| name.clone()).collect();
         (chunk.date, chunk.symbol) = (keys.date, keys.symbol);
         Ok(PricePiece {
             rows: chunk.into(),
-            undated: keys.undated,
+            keys: std::mem::take(&mut keys.faults),
+            impossible,
             unadjusted,
             adjusted: adjusted.is_some(),
+            unused,
             exchange,
         })
+    }
+}
+
+/// What is wrong with the prices of a bar, if nothing can have traded like that. NaN is no price.
+pub(super) fn impossible(open: f64, high: f64, low: f64, close: f64, adjusted_close: f64) -> Option<String> {
+    let prices =
+        [("open", open), ("high", high), ("low", low), ("close", close), (ADJUSTED_CLOSE, adjusted_close)];
+    if let Some((name, price)) = prices.into_iter().find(|(_, price)| *price <= 0.0 || price.is_infinite()) {
+        return Some(format!("{name} {price}"));
+    }
+    if high < low {
+        return Some(format!("high {high} below low {low}"));
+    }
+    // Beyond what rounding does.
+    let outside = open > high * (1.0 + 1e-6) || open < low * (1.0 - 1e-6);
+    outside.then(|| format!("open {open} outside {low} to {high}"))
+}
+
+impl Maker {
+    /// Refuses bars that cannot be, or takes their close away and counts them.
+    fn possible(&self, chunk: &mut PriceChunk, adjusted: &[f64], keys: &Keys) -> Result<Tally, LoadError> {
+        let mut left_out = Tally::default();
+        let columns = [&chunk.open, &chunk.close, &chunk.high, &chunk.low].map(Vec::as_slice);
+        let is_price = |price: &f64| !(*price <= 0.0 || price.is_infinite());
+        let in_range = chunk.high.is_empty() || chunk.low.is_empty() || {
+            let bars = chunk.open.iter().zip(&chunk.high).zip(&chunk.low);
+            bars.into_iter().all(|((open, high), low)| !(open > high || open < low || high < low))
+        };
+        if in_range && columns.into_iter().chain([adjusted]).all(|prices| prices.iter().all(is_price)) {
+            return Ok(left_out);
+        }
+        for row in 0..keys.date.len() {
+            let of = |column: &[f64]| column.get(row).copied().unwrap_or(f64::NAN);
+            let (open, close) = (of(&chunk.open), of(&chunk.close));
+            let Some(what) = impossible(open, of(&chunk.high), of(&chunk.low), close, of(adjusted)) else {
+                continue;
+            };
+            let symbol = self.context.names().names.get(keys.symbol[row] as usize).cloned();
+            let date = NaiveDate::from_epoch_days(keys.date[row]).unwrap_or_default();
+            let bar = format!("{} on {date}: {what}", symbol.unwrap_or_default());
+            if self.context.window.on_impossible_price == ImpossiblePrice::Refuse {
+                return Err(LoadError::Impossible { place: self.origin.place.clone(), bar });
+            }
+            // A row without a close is no bar.
+            chunk.close[row] = f64::NAN;
+            left_out.add(1, [bar]);
+        }
+        Ok(left_out)
     }
 }
 
@@ -339,8 +517,10 @@ fn exchanges(batch: &Batch, column: &ArrayRef, keys: &Keys) -> Result<HashMap<u3
 pub(super) struct PriceCollector {
     rows: PriceRows,
     exchange: Option<HashMap<u32, String>>,
-    undated: usize,
+    keys: KeyFaults,
+    impossible: Tally,
     unadjusted: usize,
+    unused: BTreeSet<String>,
     pub(super) adjusted: bool,
 }
 
@@ -348,24 +528,31 @@ impl PriceCollector {
     pub(super) fn push(&mut self, piece: PricePiece) {
         self.rows.chunks.push(piece.rows);
         self.adjusted |= piece.adjusted;
-        self.undated += piece.undated;
+        self.keys.merge(piece.keys);
+        self.impossible.merge(piece.impossible);
         self.unadjusted += piece.unadjusted;
+        self.unused.extend(piece.unused);
         if let Some(exchange) = piece.exchange {
             self.exchange.get_or_insert_default().extend(exchange);
         }
     }
 
-    pub(super) fn finish(self, context: Context) -> PriceRows {
+    /// All rows, with what is to be said of them.
+    pub(super) fn finish(self, context: Context, place: &str) -> Result<PriceRows, LoadError> {
+        self.keys.check(place)?;
         let symbols = context.into_names();
         let exchange =
             self.exchange.map(|mut known| (0..symbols.len() as u32).map(|id| known.remove(&id)).collect());
-        let faults = [
-            (self.undated, "price rows have no date that can be read; they are left out"),
-            (self.unadjusted, "price rows have no adjusted close; their prices stay as they are"),
-        ];
-        let warnings = faults.into_iter().filter(|&(count, _)| count > 0);
-        let warnings = warnings.map(|(count, what)| format!("{count} {what}")).collect();
-        PriceRows { symbols, exchange: exchange.unwrap_or_default(), warnings, ..self.rows }
+        let mut warnings = self.keys.warnings("price rows");
+        warnings.extend(self.impossible.warning("price rows", "cannot be", "they are left out"));
+        let unadjusted = Tally { count: self.unadjusted, examples: Vec::new() };
+        let stay = "their prices stay as they are";
+        warnings.extend(unadjusted.warning("price rows", "have no adjusted close", stay));
+        let unused = self.unused.iter().map(|name| {
+            format!("the column '{name}' of the prices looks like an adjusted close and is not used")
+        });
+        warnings.extend(unused);
+        Ok(PriceRows { symbols, exchange: exchange.unwrap_or_default(), warnings, ..self.rows })
     }
 }
 
@@ -374,6 +561,7 @@ pub(super) struct SignalPiece {
     date: Vec<i32>,
     symbol: Vec<u32>,
     columns: Vec<(String, Vec<f64>)>,
+    keys: KeyFaults,
 }
 
 /// The function that makes pieces of the batches of one file. Of `wanted`, lower-case, or of all columns it takes
@@ -391,13 +579,32 @@ pub(super) fn signal_pieces(
         for (name, column) in std::mem::take(&mut batch.columns) {
             // Date and symbol are taken already.
             let Some(column) = column else { continue };
-            let named =
-                wanted.as_ref().is_none_or(|all| all.iter().any(|one| one.eq_ignore_ascii_case(&name)));
-            if named && (parquet::is_numeric(column.data_type()) || maker.origin.text) {
-                columns.push((name, batch.doubles(column, &keys)?));
+            let named = wanted.as_ref().map(|all| all.iter().any(|one| one.eq_ignore_ascii_case(&name)));
+            let numeric = parquet::is_numeric(column.data_type());
+            // A column that the config names holds numbers, texts of them included. Of the others those that do.
+            if named == Some(true) || named.is_none() && (numeric || maker.holds_numbers(&name, &column)) {
+                let values = maker.doubles(&batch, &name, column, &keys)?;
+                columns.push((name, values));
             }
         }
-        Ok(SignalPiece { date: keys.date, symbol: keys.symbol, columns })
+        Ok(SignalPiece { date: keys.date, symbol: keys.symbol, columns, keys: keys.faults })
+    }
+}
+
+impl Maker {
+    /// Whether a column of a text file that nobody named holds numbers: its first filled cell tells.
+    fn holds_numbers(&mut self, name: &str, column: &ArrayRef) -> bool {
+        if !self.origin.text || self.texts.iter().any(|known| known == name) {
+            return false;
+        }
+        let Ok(texts) = cast(column, &DataType::Utf8) else { return false };
+        let first = texts.as_string::<i32>().iter().flatten().find(|text| !text.trim().is_empty());
+        let holds = first.is_none_or(|text| numbers::parse(text).is_ok());
+        // Once a number, always a number: what is none is then refused.
+        if !holds && self.rows <= texts.len() {
+            self.texts.push(name.to_owned());
+        }
+        holds || self.rows > texts.len()
     }
 }
 
@@ -405,11 +612,13 @@ pub(super) fn signal_pieces(
 #[derive(Default)]
 pub(super) struct SignalCollector {
     rows: SignalRows,
+    keys: KeyFaults,
 }
 
 impl SignalCollector {
     pub(super) fn push(&mut self, piece: SignalPiece) {
         let before = self.rows.date.len();
+        self.keys.merge(piece.keys);
         for (name, values) in piece.columns {
             let at = match self.rows.columns.iter().position(|(known, _)| known.eq_ignore_ascii_case(&name)) {
                 Some(at) => at,
@@ -427,7 +636,14 @@ impl SignalCollector {
         }
     }
 
-    pub(super) fn finish(self, context: Context) -> SignalRows {
-        SignalRows { symbols: context.into_names(), ..self.rows }
+    /// All rows, and what is to be said of them.
+    pub(super) fn finish(
+        self,
+        context: Context,
+        place: &str,
+    ) -> Result<(SignalRows, Vec<String>), LoadError> {
+        self.keys.check(place)?;
+        let warnings = self.keys.warnings("signal rows");
+        Ok((SignalRows { symbols: context.into_names(), ..self.rows }, warnings))
     }
 }

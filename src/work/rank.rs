@@ -6,7 +6,8 @@ use chrono::{Datelike, Days, NaiveDate};
 
 use crate::engine::market::{DataError, PricePanel};
 use crate::engine::price_signals::{LOOKBACK_BARS, PriceSignal};
-use crate::store::prices::{LoadError, MarketData};
+use crate::store::load_error::LoadError;
+use crate::store::prices::MarketData;
 use crate::store::signals::lake::{LakeError, Maker, RankedDays, SignalLake};
 
 /// Calendar days that hold more than the bars of a look-back.

@@ -16,7 +16,8 @@ use super::App;
 use crate::engine::Daily;
 use crate::engine::metrics::rolling::rolling;
 use crate::run::Publication;
-use crate::store::parquet::{as_days, as_doubles};
+use crate::store::dates::days;
+use crate::store::numbers::doubles;
 use crate::store::published::{PublishedTable, ReadError};
 
 /// A result cannot be given.
@@ -384,7 +385,7 @@ impl Cell for NaiveDate {
     type Column = Date32Array;
 
     fn column(batch: &RecordBatch, name: &str) -> Result<Self::Column, ArrowError> {
-        as_days(named(batch, name)?)
+        days(named(batch, name)?)
     }
 
     fn at(column: &Self::Column, row: usize) -> Self {
@@ -396,7 +397,7 @@ impl Cell for Option<f64> {
     type Column = Float64Array;
 
     fn column(batch: &RecordBatch, name: &str) -> Result<Self::Column, ArrowError> {
-        as_doubles(named(batch, name)?)
+        doubles(named(batch, name)?)
     }
 
     fn at(column: &Self::Column, row: usize) -> Self {
@@ -408,7 +409,7 @@ impl Cell for u32 {
     type Column = Float64Array;
 
     fn column(batch: &RecordBatch, name: &str) -> Result<Self::Column, ArrowError> {
-        as_doubles(named(batch, name)?)
+        doubles(named(batch, name)?)
     }
 
     fn at(column: &Self::Column, row: usize) -> Self {

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::submit::{check, fingerprint};
 use super::{App, document, sha256_hex};
 use crate::engine::config::{Fault, Symbols};
-use crate::store::prices::LoadError;
+use crate::store::load_error::LoadError;
 
 /// A config that can be run.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -1,6 +1,8 @@
 //! Bars into the lake, and what is refused.
 
+use backtest_functions::store::dates::DateReading;
 use backtest_functions::store::delta::{Location, StorageOptions, Table};
+use backtest_functions::store::parquet::DateRange;
 use chrono::NaiveDate;
 use serde_json::Value;
 
@@ -68,8 +70,7 @@ fn impossible_rows_are_refused_with_counts_and_examples_and_nothing_is_written()
                 2020-01-02,,1,2,0.5,1.5,100\n";
     let refusal = refusal(&import(&home, &format!("{HEADER}{rows}"), &[]));
     for expected in [
-        "1 rows: a price that is not above zero (2020-01-02 A open -1)",
-        "1 rows: high below low (2020-01-02 B 2 < 3)",
+        "2 rows: prices that cannot be (2020-01-02 A: open -1; 2020-01-02 B: high 2 below low 3)",
         "1 rows: a second bar of the same date and symbol (2020-01-02 B)",
         "1 rows: a volume that is negative or infinite (2020-01-02 C -5)",
         "1 rows: no date, or one that is not YYYY-MM-DD (no date D)",
@@ -155,10 +156,11 @@ async fn a_date_range_opens_only_the_files_that_may_hold_it() {
     let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap();
     let all = table.files(None).await.unwrap();
     assert_eq!(all.len(), 14, "one file a year");
-    let two = table.files(Some(("date", day(2004, 12, 1), day(2005, 2, 1)))).await.unwrap();
+    let range = |first, last| Some(DateRange { first, last, reading: DateReading::default() });
+    let two = table.files(range(day(2004, 12, 1), day(2005, 2, 1))).await.unwrap();
     let years: Vec<_> = two.iter().map(|file| file.constants["year"].clone().unwrap()).collect();
     assert_eq!(years, ["2004", "2005"]);
-    assert!(table.files(Some(("date", day(2014, 1, 1), day(2014, 2, 1)))).await.unwrap().is_empty());
+    assert!(table.files(range(day(2014, 1, 1), day(2014, 2, 1))).await.unwrap().is_empty());
 }
 
 #[test]
@@ -189,7 +191,7 @@ fn rows_without_a_date_or_an_adjusted_close_are_counted() {
     let said = run_well(&["run", "config.yaml", "--out", "out", "--output", "json"], home.path());
     let summary: Value = serde_json::from_str(&said).unwrap();
     let expected = [
-        "1 price rows have no date that can be read; they are left out",
+        "1 price rows have no date that can be read (row 4: 'soon'); they are left out",
         "1 price rows have no adjusted close; their prices stay as they are",
     ];
     assert_eq!(summary["warnings"], serde_json::json!(expected));

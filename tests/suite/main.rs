@@ -27,6 +27,8 @@ mod price_signals;
 
 /// Bars into the lake, and what is refused.
 mod lake;
+/// Dates, numbers, names and layouts as files of the wild have them: taken for what they are, or refused.
+mod reading;
 
 /// Random commands on a store and on a model of it.
 mod run_model;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::options::{Kind, Scalar, count, options, text, word, words};
 use super::reader::Fields;
-use super::schema::ObjectSchema;
+use super::schema::{Definitions, ObjectSchema};
 
 words! {
     /// Where price tables are.
@@ -46,6 +46,28 @@ words! {
     }
 }
 
+words! {
+    /// Which number comes first in dates such as `01/02/2020`.
+    DateFormat {
+        /// The year; nothing else is read.
+        Iso = "YYYY-MM-DD",
+        /// The month.
+        MonthFirst = "MM/DD/YYYY",
+        /// The day.
+        DayFirst = "DD/MM/YYYY",
+    }
+}
+
+words! {
+    /// What becomes of a bar with a price that nothing can have traded at.
+    ImpossiblePrice {
+        /// The run fails and names it.
+        Refuse = "refuse",
+        /// It is left out, and counted.
+        Skip = "skip",
+    }
+}
+
 options! {
     /// Where prices and signals come from.
     DataConfig {
@@ -60,10 +82,52 @@ options! {
         /// Bars of history before `start_date` that look-backs may use. `None`: as many as they need.
         #[serde(skip_serializing_if = "Option::is_none")]
         warmup_days: Option<u32> = count(0).off(),
+        /// The zone whose days timestamps are that carry none but UTC; `None` reads only midnights.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        time_zone: Option<String> = ZoneName.off(),
+        /// How dates are written, beside those that can be told.
+        #[serde(skip_serializing_if = "DateFormat::is_default")]
+        date_format: DateFormat = word().or(DateFormat::Iso),
+        /// What becomes of a bar with a price that cannot be: 0, negative, infinite, a high below the low.
+        #[serde(skip_serializing_if = "ImpossiblePrice::is_default")]
+        on_impossible_price: ImpossiblePrice = word().or(ImpossiblePrice::Refuse),
         /// The price fields that are read.
         price_fields: PriceFields = FieldNames,
         /// The distance of two bars.
         frequency: Frequency = word().or(Frequency::Daily),
+    }
+}
+
+// What is the default does not stand in resolved configs, so that those of before stay as they were.
+impl DateFormat {
+    fn is_default(&self) -> bool {
+        *self == Self::Iso
+    }
+}
+
+impl ImpossiblePrice {
+    fn is_default(&self) -> bool {
+        *self == Self::Refuse
+    }
+}
+
+/// The name of a time zone, as `America/New_York`.
+struct ZoneName;
+
+impl Scalar for ZoneName {
+    type Value = String;
+
+    fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<String> {
+        let name = text().parse(f, key, value)?;
+        if name.parse::<chrono_tz::Tz>().is_err() {
+            f.fault(key, format!("must be a zone of the IANA list, as America/New_York; got '{name}'"));
+            return None;
+        }
+        Some(name)
+    }
+
+    fn schema(&self, definitions: &mut Definitions) -> Value {
+        text().schema(definitions)
     }
 }
 

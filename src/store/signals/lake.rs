@@ -16,8 +16,10 @@ use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 
 use crate::signal::{CompositeSignal, Ranked, RankingSignal, Rankings, Signals, YearMonth, in_order};
+use crate::store::dates::{self, DateReading};
 use crate::store::delta::{DataFile, Layout, Location, StorageOptions, Table, TableError};
-use crate::store::parquet::{self, ParquetFile, ReadError, Selection};
+use crate::store::numbers;
+use crate::store::parquet::{self, DateRange, ParquetFile, ReadError, Selection};
 
 /// Table of rankings below the lake root.
 pub const RANKINGS: &str = "platinum/rankings";
@@ -305,7 +307,7 @@ async fn dates_in(file: &ParquetFile) -> Result<FoundDates, LakeError> {
     while let Some(batch) = batches.recv().await {
         let batch = batch.map_err(|source| LakeError::Read { table: RANKINGS, source })?;
         let column = required(RANKINGS, &batch, "date")?;
-        let days = parquet::as_days(Arc::clone(column)).map_err(content(RANKINGS))?;
+        let days = dates::days(Arc::clone(column)).map_err(content(RANKINGS))?;
         let mut last = None;
         for day in &days {
             // Rows mostly come day by day.
@@ -477,11 +479,31 @@ impl Monthly {
         Ok(monthly)
     }
 
+    /// Refuses a table whose months cannot be overwritten one by one.
+    fn check_layout(&self) -> Result<(), LakeError> {
+        let Some(table) = &self.table else { return Ok(()) };
+        let found = table.partition_columns()?;
+        if let [one] = found.as_slice()
+            && one.eq_ignore_ascii_case(PARTITION)
+        {
+            return Ok(());
+        }
+        let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
+        let what = format!(
+            "it is partitioned by {found} and must be by {PARTITION} alone; write it anew with \
+             partition_by=[\"{PARTITION}\"], or move it away and let `backtests sync` make it"
+        );
+        Err(LakeError::Content { table: self.name, what })
+    }
+
     async fn list(&mut self) -> Result<(), LakeError> {
         self.files.clear();
+        self.check_layout()?;
         let Some(table) = &self.table else { return Ok(()) };
         for file in table.data_files("date").await? {
-            let value = file.file.constants.get(PARTITION).cloned().flatten().unwrap_or_default();
+            let mut values = file.file.constants.iter();
+            let value = values.find(|(name, _)| name.eq_ignore_ascii_case(PARTITION));
+            let value = value.and_then(|(_, value)| value.clone()).unwrap_or_default();
             match value.parse() {
                 Ok(month) => self.files.entry(month).or_default().push(file),
                 // One such partition must not keep back every month.
@@ -550,9 +572,9 @@ pub async fn read_rankings(
     let mut rows = Vec::new();
     each_batch(RANKINGS, files, &columns, dates, |batch| {
         let of = |name| required(RANKINGS, batch, name);
-        let days = parquet::as_days(Arc::clone(of("date")?)).map_err(content(RANKINGS))?;
-        let ranks = parquet::as_doubles(Arc::clone(of("rank")?)).map_err(content(RANKINGS))?;
-        let scores = parquet::column(batch, "score").cloned().map(parquet::as_doubles).transpose();
+        let days = dates::days(Arc::clone(of("date")?)).map_err(content(RANKINGS))?;
+        let ranks = numbers::doubles(Arc::clone(of("rank")?)).map_err(content(RANKINGS))?;
+        let scores = parquet::column(batch, "score").cloned().map(numbers::doubles).transpose();
         let scores = scores.map_err(content(RANKINGS))?;
         let symbol = symbols.of(of("symbol")?).map_err(content(RANKINGS))?;
         let strategy = strategies.of(of("strategy")?).map_err(content(RANKINGS))?;
@@ -638,7 +660,7 @@ async fn each_batch(
 ) -> Result<(), LakeError> {
     let selection = Selection {
         columns: Some(columns.iter().map(|&name| name.to_owned()).collect()),
-        dates: dates.map(|(first, last)| ("date".to_owned(), first, last)),
+        dates: dates.map(|(first, last)| DateRange { first, last, reading: DateReading::default() }),
     };
     let mut batches = parquet::scan(files, selection);
     while let Some(batch) = batches.recv().await {
@@ -673,7 +695,7 @@ impl Cells<'_> {
     }
 
     fn days(&self, name: &str) -> Result<Vec<i32>, LakeError> {
-        let days = parquet::as_days(Arc::clone(self.column(name)?)).map_err(content(self.table))?;
+        let days = dates::days(Arc::clone(self.column(name)?)).map_err(content(self.table))?;
         let inside = |day: Option<i32>| day.filter(|day| YearMonth::of_day(*day) == Some(self.month));
         let days: Option<Vec<i32>> = days.iter().map(inside).collect();
         days.ok_or_else(|| self.wrong(format_args!("a {name} is missing or lies in another month")))
@@ -683,7 +705,7 @@ impl Cells<'_> {
         let Some(column) = parquet::column(self.batch, name) else {
             return Ok(vec![f64::NAN; self.batch.num_rows()]);
         };
-        let values = parquet::as_doubles(Arc::clone(column)).map_err(content(self.table))?;
+        let values = numbers::doubles(Arc::clone(column)).map_err(content(self.table))?;
         Ok((0..values.len()).map(|row| number(&values, row)).collect())
     }
 

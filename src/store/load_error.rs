@@ -1,0 +1,130 @@
+//! Why prices or signals could not be loaded. Who reads them, and from where, is told in `prices` and `rows`.
+
+use chrono::NaiveDate;
+use deltalake::arrow::error::ArrowError;
+
+use super::dates::DateError;
+use super::delta::TableError;
+use super::parquet::ReadError;
+use super::pg::PgError;
+use crate::engine::config::Fault;
+
+/// Data could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The config must not read this.
+    #[error("{0}")]
+    Refused(Fault),
+    /// There is nothing at the place.
+    #[error("{field}: there is no table or file at {place}")]
+    Missing {
+        /// Path of the config field.
+        field: &'static str,
+        /// Where it was looked for.
+        place: String,
+    },
+    /// A column is missing.
+    #[error("{place} has no column '{column}'; it has {found}")]
+    NoColumn {
+        /// Where it was looked for.
+        place: String,
+        /// The column.
+        column: String,
+        /// The columns that are there.
+        found: String,
+    },
+    /// A text stands where a number must be.
+    #[error("{place}: {cell} is not a number")]
+    NoNumber {
+        /// The table or file.
+        place: String,
+        /// Where it stands, and what it is.
+        cell: String,
+    },
+    /// A column cannot be read as dates.
+    #[error("{place}")]
+    Dates {
+        /// The table or file.
+        place: String,
+        /// Why.
+        #[source]
+        source: DateError,
+    },
+    /// None of the rows has a date.
+    #[error("{place}: no date of its {rows} rows can be read ({example})")]
+    NoDate {
+        /// The table or file.
+        place: String,
+        /// Rows that were looked at.
+        rows: usize,
+        /// One of them.
+        example: String,
+    },
+    /// A price that nothing can have traded at.
+    #[error(
+        "{place}: {bar} cannot be; correct the table, or leave such bars out with data.on_impossible_price: skip"
+    )]
+    Impossible {
+        /// The table or file.
+        place: String,
+        /// Symbol, date and what is wrong.
+        bar: String,
+    },
+    /// There is no signal to decide by.
+    #[error(
+        "{place} has no row of the universe between {first} and {last}; `backtests sync` brings it up to date"
+    )]
+    NoSignals {
+        /// The table.
+        place: &'static str,
+        /// First day asked for.
+        first: NaiveDate,
+        /// Last day asked for.
+        last: NaiveDate,
+    },
+    /// A file is not what it says.
+    #[error("read {place}")]
+    Unreadable {
+        /// The file.
+        place: String,
+        /// Why.
+        #[source]
+        source: ArrowError,
+    },
+    /// The local file system did not answer.
+    #[error("open {place}")]
+    Open {
+        /// The file.
+        place: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The Delta log could not be read.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A data file could not be read.
+    #[error(transparent)]
+    File(#[from] ReadError),
+    /// Postgres did not give its signals.
+    #[error("read signals")]
+    Served(#[from] PgError),
+}
+
+impl LoadError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Table(error) => error.is_retryable(),
+            Self::File(error) => error.is_retryable(),
+            Self::Open { source, .. } => !is_nothing(source),
+            Self::Served(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+}
+
+/// Whether there is nothing at a path.
+pub(super) fn is_nothing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}

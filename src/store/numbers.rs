@@ -1,0 +1,130 @@
+//! The one parser of numbers that stand in tables as texts, and of columns of numbers. What a missing value means, and
+//! which numbers are possible, is the caller's.
+
+use std::sync::Arc;
+
+use deltalake::arrow::array::{Array, ArrayRef, AsArray, Float64Array};
+use deltalake::arrow::compute::cast;
+use deltalake::arrow::datatypes::{DataType, Float64Type, Int32Type};
+use deltalake::arrow::error::ArrowError;
+
+/// A column as numbers.
+#[derive(Debug)]
+pub struct Numbers {
+    /// Null where there is no value, or none that is a number.
+    pub values: Float64Array,
+    /// Cells that hold something, and no number: their row in the column, and what stands there.
+    pub unreadable: Vec<(usize, String)>,
+}
+
+/// How a file writes its numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Notation {
+    /// What stands before the fraction.
+    pub decimal: char,
+    /// What stands between thousands, where anything does.
+    pub thousands: Option<char>,
+}
+
+impl Default for Notation {
+    fn default() -> Self {
+        Self { decimal: '.', thousands: None }
+    }
+}
+
+/// A text as a number: `Ok(None)` if it says that there is no value, `Err` if it says something else.
+pub fn parse(text: &str) -> Result<Option<f64>, ()> {
+    let text = text.trim();
+    match text.as_bytes() {
+        [] => return Ok(None),
+        // A number begins and goes on with these; words such as `inf` are left to the next arm.
+        [b'0'..=b'9' | b'+' | b'-' | b'.', rest @ ..]
+            if rest.iter().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(byte)) =>
+        {
+            return text.parse().map(Some).map_err(|_| ());
+        }
+        _ => {}
+    }
+    let no_value = ["nan", "null", "na"].iter().any(|word| text.eq_ignore_ascii_case(word));
+    if no_value { Ok(None) } else { Err(()) }
+}
+
+impl Notation {
+    /// As [`parse`], of a text in this notation.
+    pub fn parse(self, text: &str) -> Result<Option<f64>, ()> {
+        if self == Self::default() {
+            return parse(text);
+        }
+        let text = text.trim();
+        let (whole, fraction) = text.split_once(self.decimal).map_or((text, None), |(w, f)| (w, Some(f)));
+        let foreign = |part: &str| part.contains(['.', ',']);
+        let whole = match self.thousands {
+            Some(mark) if whole.contains(mark) => {
+                let mut groups = whole.split(mark);
+                let head = groups.next().unwrap_or_default().trim_start_matches(['+', '-']);
+                let is_number = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+                if head.is_empty() || head.len() > 3 || !is_number(head) {
+                    return Err(());
+                }
+                if !groups.all(|group| group.len() == 3 && is_number(group)) {
+                    return Err(());
+                }
+                whole.replace(mark, "")
+            }
+            _ => whole.to_owned(),
+        };
+        if foreign(&whole) || fraction.is_some_and(foreign) {
+            return Err(());
+        }
+        parse(&fraction.map_or_else(|| whole.clone(), |fraction| format!("{whole}.{fraction}")))
+    }
+}
+
+/// A column as numbers; one of numbers is handed on without a copy.
+pub fn read(column: ArrayRef, notation: Notation) -> Result<Numbers, ArrowError> {
+    match column.data_type() {
+        DataType::Dictionary(key, _) if **key == DataType::Int32 => {
+            let dictionary = column.as_dictionary::<Int32Type>();
+            let known = read(Arc::clone(dictionary.values()), notation)?;
+            let value =
+                |key: i32| known.values.is_valid(key as usize).then(|| known.values.value(key as usize));
+            let values = dictionary.keys().iter().map(|key| key.and_then(value)).collect();
+            let unreadable = match known.unreadable.is_empty() {
+                true => Vec::new(),
+                false => {
+                    let bad: std::collections::HashMap<usize, String> =
+                        known.unreadable.into_iter().collect();
+                    let cells = dictionary.keys().iter().enumerate();
+                    cells.filter_map(|(row, key)| Some((row, bad.get(&(key? as usize))?.clone()))).collect()
+                }
+            };
+            Ok(Numbers { values, unreadable })
+        }
+        DataType::Dictionary(_, values) => read(cast(&column, values)?, notation),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            let texts = cast(&column, &DataType::Utf8)?;
+            let mut unreadable = Vec::new();
+            let number = |(row, text): (usize, Option<&str>)| {
+                notation.parse(text?).unwrap_or_else(|()| {
+                    unreadable.push((row, text.unwrap_or_default().trim().to_owned()));
+                    None
+                })
+            };
+            let values = texts.as_string::<i32>().iter().enumerate().map(number).collect();
+            Ok(Numbers { values, unreadable })
+        }
+        _ => Ok(Numbers { values: owned(column)?, unreadable: Vec::new() }),
+    }
+}
+
+/// A column as numbers; null where there is none.
+pub fn doubles(column: ArrayRef) -> Result<Float64Array, ArrowError> {
+    Ok(read(column, Notation::default())?.values)
+}
+
+/// Drops the reference it is given, so that numbers that need no cast have one owner and can become a vector as they are.
+fn owned(column: ArrayRef) -> Result<Float64Array, ArrowError> {
+    let doubles =
+        if column.data_type() == &DataType::Float64 { column } else { cast(&column, &DataType::Float64)? };
+    Ok(doubles.as_primitive::<Float64Type>().clone())
+}
