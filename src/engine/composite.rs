@@ -20,6 +20,8 @@ pub(crate) struct Composite<'c> {
     legs: Vec<Leg<'c>>,
     /// Weights of the last decision before the constraints.
     blended: SymbolMap,
+    /// Decisions whose weights summed to a net of 0, so that nothing was left of them.
+    flat_days: usize,
     /// Scratch: orders of a sleeve, what becomes of them, and what it is worth.
     orders: Orders,
     blotter: Blotter,
@@ -38,6 +40,8 @@ struct Leg<'c> {
     equity: f64,
     /// Weights of its last decision, normalised, as fractions of the sleeve.
     weights: SymbolMap,
+    /// As for the composite.
+    flat_days: usize,
     /// Scratch: weights of today's decision.
     decided: SymbolMap,
 }
@@ -64,6 +68,7 @@ impl<'c> Composite<'c> {
                 sleeve: Ledger::new(config.initial_cash * share, n_symbols),
                 equity: config.initial_cash * share,
                 weights: SymbolMap::new(n_symbols),
+                flat_days: 0,
                 decided: SymbolMap::new(n_symbols),
             })
         });
@@ -73,6 +78,7 @@ impl<'c> Composite<'c> {
             blend: &composite.blend,
             legs,
             blended: SymbolMap::new(n_symbols),
+            flat_days: 0,
             orders: Orders { targets: SymbolMap::new(n_symbols), scope: Scope::Nothing },
             blotter: Blotter::default(),
             marks: Marks::default(),
@@ -110,7 +116,7 @@ impl<'c> Composite<'c> {
             }
         }
         let BlendConfig { normalize_final, target_gross, target_net, .. } = self.blend;
-        normalize(*normalize_final, *target_gross, *target_net, weights)
+        self.flat_days += normalize(*normalize_final, *target_gross, *target_net, weights)
             .map_err(|problem| RunError::Strategy(format!("{}: blend: {problem}", view.date())))?;
         self.blended.copy_from(weights);
         for i in 0..self.legs.len() {
@@ -186,13 +192,19 @@ impl<'c> Composite<'c> {
         }
     }
 
-    /// Warnings of the legs, with their names.
+    /// Warnings of the legs, with their names, and what normalizing left nothing of.
     pub(crate) fn warnings(&self) -> Vec<String> {
+        let flat = |days: usize| {
+            let times = if days == 1 { "one decision".to_owned() } else { format!("{days} decisions") };
+            (days > 0)
+                .then(|| format!("the weights of {times} summed to a net of 0, so that nothing was held"))
+        };
         let named = |leg: &Leg<'_>| -> Vec<String> {
-            let warnings = leg.strategy.warnings().into_iter();
+            let warnings = leg.strategy.warnings().into_iter().chain(flat(leg.flat_days));
             warnings.map(|warning| format!("leg {:?}: {warning}", leg.config.name)).collect()
         };
-        self.legs.iter().flat_map(named).collect()
+        let blend = flat(self.flat_days).map(|warning| format!("blend: {warning}"));
+        self.legs.iter().flat_map(named).chain(blend).collect()
     }
 
     pub(crate) fn into_records(self) -> (BlendWeights, Option<DebugTable>) {
@@ -221,29 +233,31 @@ impl Leg<'_> {
             return Ok(false);
         }
         let LegConfig { name, normalize_leg, target_gross, target_net, .. } = self.config;
-        normalize(*normalize_leg, *target_gross, *target_net, &mut self.decided)
+        self.flat_days += normalize(*normalize_leg, *target_gross, *target_net, &mut self.decided)
             .map_err(|problem| RunError::Strategy(format!("{}: leg {name:?}: {problem}", account.date())))?;
         self.weights.copy_from(&self.decided);
         Ok(true)
     }
 }
 
-/// Scales weights to a sum (of magnitudes). Weights that sum to 0 stay as they are; a scale that would turn sides
-/// is an error, given as text.
-fn normalize(how: Normalize, gross: f64, net: f64, weights: &mut SymbolMap) -> Result<(), String> {
+/// Scales weights to a sum (of magnitudes). Nothing is left of weights that sum to 0, which is counted, nor of any for a
+/// target of 0; a scale that would turn sides is an error, given as text.
+fn normalize(how: Normalize, gross: f64, net: f64, weights: &mut SymbolMap) -> Result<usize, String> {
     let (target, sum) = match how {
-        Normalize::None => return Ok(()),
+        Normalize::None => return Ok(0),
         Normalize::Gross => (gross, weights.iter().map(|(_, weight)| weight.abs()).sum::<f64>()),
         Normalize::Net => (net, weights.iter().map(|(_, weight)| weight).sum::<f64>()),
     };
-    if sum.abs() < 1e-12 {
-        return Ok(());
+    if sum.abs() < 1e-12 || target == 0.0 {
+        let flat = usize::from(target != 0.0 && weights.iter().any(|(_, weight)| weight != 0.0));
+        weights.clear();
+        return Ok(flat);
     }
     if target * sum < 0.0 {
         return Err(format!("a net weight of {sum} cannot be scaled to {target} without turning every side"));
     }
     weights.update(|_, weight| weight * (target / sum));
-    Ok(())
+    Ok(0)
 }
 
 fn record(table: &mut BlendWeights, view: &View<'_>, stage: BlendStage, weights: &SymbolMap) {

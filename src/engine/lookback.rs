@@ -57,24 +57,30 @@ pub(crate) fn volatility(market: &Market, bar: usize, symbol: SymbolId, n: usize
     Some((squares / n as f64).sqrt())
 }
 
-/// Highest and lowest of the `n` closes before `bar`, and the close of `bar`. `None` without a bar today or
-/// with fewer closes before it.
+/// Highest and lowest of a price on the `n` bars before `bar`, and the price of `bar`. `None` without a bar today or with
+/// fewer before it.
 pub(crate) struct Range {
-    pub(crate) close: f64,
+    pub(crate) today: f64,
     pub(crate) highest: f64,
     pub(crate) lowest: f64,
 }
 
 impl Range {
-    pub(crate) fn before(market: &Market, bar: usize, symbol: SymbolId, n: usize) -> Option<Self> {
-        let close = market.close(bar, symbol);
-        if close.is_nan() {
+    pub(crate) fn before(
+        market: &Market,
+        bar: usize,
+        symbol: SymbolId,
+        n: usize,
+        price: impl Fn(usize, SymbolId) -> f64,
+    ) -> Option<Self> {
+        let today = price(bar, symbol);
+        if today.is_nan() {
             return None;
         }
-        let mut range = Self { close, highest: f64::NEG_INFINITY, lowest: f64::INFINITY };
+        let mut range = Self { today, highest: f64::NEG_INFINITY, lowest: f64::INFINITY };
         let mut found = 0;
         for b in bars_back(market, bar, symbol).skip(1).take(n) {
-            let earlier = market.close(b, symbol);
+            let earlier = price(b, symbol);
             range.highest = range.highest.max(earlier);
             range.lowest = range.lowest.min(earlier);
             found += 1;

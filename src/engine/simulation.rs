@@ -132,7 +132,7 @@ impl<'a> Simulation<'a> {
     pub(crate) fn into_outcome(mut self) -> Outcome {
         self.daily.compare_values(self.config.initial_cash);
         let benchmark = self.config.benchmark.as_ref().map(|chosen| benchmark::curve(chosen, self.market));
-        let mut warnings = self.config.without_effect();
+        let mut warnings = self.config.warnings();
         warnings.extend_from_slice(self.market.warnings());
         warnings.extend(self.plan.warnings());
         for gone in &self.blotter.delisted {

@@ -259,7 +259,7 @@ fn a_config_that_fails_is_named_and_keeps_no_other_from_its_result() {
     assert!(code == Some(3) && said.contains("bad.yaml: ") && said.contains("no_such_column"), "{said}");
     let results = std::fs::read_to_string(home.path().join("out/results.csv")).unwrap();
     assert_eq!(results.lines().count(), 2, "{results}");
-    std::fs::write(home.path().join("worse.yaml"), good.replace("top_n: 2", "top_n: 0")).unwrap();
+    std::fs::write(home.path().join("worse.yaml"), good.replace("top_n: 2", "top_n: -1")).unwrap();
     std::fs::write(home.path().join("worst.yaml"), good.replace("top_n: 2", "top_n: two")).unwrap();
     let (code, said) = with(&["worse.yaml", "worst.yaml"]);
     assert!(code == Some(2) && said.contains("worse.yaml has") && said.contains("worst.yaml has"), "{said}");
@@ -679,7 +679,7 @@ fn a_grid_gives_one_sorted_table_over_prices_loaded_once() {
     let trades = |folder: &Path| std::fs::read(folder.join("trades.csv")).unwrap();
     assert_eq!(trades(&folder), trades(&home.path().join("one/a")));
 
-    for wrong in ["top_n", "strategy.parameters.top_n=0", "run_name.x=1"] {
+    for wrong in ["top_n", "strategy.parameters.top_n=-1", "run_name.x=1"] {
         let refused = run(
             &["run", config.to_str().unwrap(), "--lake", lake.to_str().unwrap(), "--grid", wrong],
             home.path(),

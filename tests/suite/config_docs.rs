@@ -95,7 +95,7 @@ fn is_default(values: &[Value], default: &str) -> bool {
 }
 
 /// Configs that have every option of the code between them, most with their defaults.
-fn configs() -> Vec<Value> {
+pub(crate) fn configs() -> Vec<Value> {
     let column = json!({ "type": "column", "column": "x" });
     let topn = json!({ "type": "topn", "topn": { "n": 1 } });
     let pipeline = |parts: Value| {
@@ -109,7 +109,7 @@ fn configs() -> Vec<Value> {
         json!({ "sizing": { "class": "KellySizer", "parameters": { "mu_scale": 1 } } }),
         json!({ "sizing": { "class": "OptimizationSizer" } }),
         json!({ "strategy": { "type": "composite", "legs": [
-            { "name": "x", "strategy": { "class": "BuyAndHoldStrategy" }, "sizing": {} },
+            { "name": "x", "weight": 1, "strategy": { "class": "BuyAndHoldStrategy" }, "sizing": { "class": "EqualWeightSizer" } },
         ] } }),
         pipeline(json!({})),
         pipeline(json!({ "rebalance": { "freq": "every_n_days", "every_n_days": 5 } })),
@@ -127,7 +127,7 @@ fn configs() -> Vec<Value> {
             { "type": "exchange_in", "values": ["NYSE"] },
         ] } })),
         pipeline(json!({ "scoring": { "type": "weighted_sum", "terms": [{ "column": "x" }] } })),
-        pipeline(json!({ "scoring": { "type": "max_of", "scores": [{ "column": "x" }] } })),
+        pipeline(json!({ "scoring": { "type": "max_of", "scores": [{ "type": "column", "column": "x" }] } })),
         pipeline(json!({ "scoring": { "type": "rank_transform", "base": column } })),
         pipeline(json!({ "scoring": { "type": "price_breakout" } })),
         pipeline(json!({ "scoring": { "type": "episodic_pivot_heuristic" } })),
@@ -137,8 +137,8 @@ fn configs() -> Vec<Value> {
         pipeline(json!({ "selection": { "type": "quantiles" } })),
         pipeline(json!({ "exits": { "rules": [
             { "type": "trailing_ma", "days": 5 },
-            { "type": "stop_loss", "pct": 0.1 },
-            { "type": "take_profit", "pct": 0.1 },
+            { "type": "stop_loss", "pct": 0.1, "price_col": "close" },
+            { "type": "take_profit", "pct": 0.1, "price_col": "close" },
             { "type": "trailing_stop", "pct": 0.1 },
             { "type": "time_stop", "days": 5 },
             { "type": "partial_exit_after_days", "days": 5 },
@@ -205,20 +205,29 @@ fn by_type(value: &Value, found: &mut BTreeMap<String, Options>) {
     let is_option = |key: &str| below.is_some() || key != "type";
     for (key, value) in below.unwrap_or(value).as_object().unwrap().iter().filter(|(key, _)| is_option(key)) {
         own.entry(key.clone()).or_default().push(value.clone());
-        if value.is_array() {
+        let is_group = value.as_object().is_some_and(|group| !group.contains_key("type"));
+        if value.is_array() || is_group {
             collect(value, own);
         }
     }
 }
 
 /// A block with a `start_date` is a whole config; others are parts of one, to be put into the first.
+pub(crate) fn examples_of_the_page() -> Vec<Value> {
+    let (_, examples) = page();
+    let whole = |example: &Value| match example.get("start_date") {
+        Some(_) => example.clone(),
+        None => with(&examples[0], example),
+    };
+    examples.iter().map(whole).collect()
+}
+
 #[test]
 fn every_example_of_the_page_is_valid() {
-    let (_, examples) = page();
+    let examples = examples_of_the_page();
     assert!(examples.len() >= 5, "a page without examples");
     for example in &examples {
-        let whole = example.get("start_date").is_some();
-        resolved(&if whole { example.clone() } else { with(&examples[0], example) });
+        resolved(example);
     }
 }
 

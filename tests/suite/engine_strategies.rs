@@ -242,10 +242,10 @@ fn a_rebalance_can_move_to_a_neighbouring_bar() {
             .signal("score", &[("A", &[1.0; 15])]);
         trading_days(&toy.run())
     };
-    // First on day 0 (it always counts), decided on Wednesday day 2 of the same week: not again.
-    assert_eq!(run("none"), [day(1), day(13)]);
-    assert_eq!(run("next"), [day(1), day(9), day(13)]);
-    assert_eq!(run("prev"), [day(1), day(8), day(13)]);
+    // First on day 0, which always counts, and then on every Wednesday, that of the same week too.
+    assert_eq!(run("none"), [day(1), day(3), day(13)]);
+    assert_eq!(run("next"), [day(1), day(3), day(9), day(13)]);
+    assert_eq!(run("prev"), [day(1), day(3), day(8), day(13)]);
 }
 
 /// B has no bar on day 2, so that it is out while the window holds that day.
@@ -275,24 +275,79 @@ fn exchange_in_filters_or_warns() {
     assert!(seeing.summary.warnings.is_empty(), "{:?}", seeing.summary.warnings);
 }
 
-/// A negative breakout score is a short only if it is asked for.
+/// A negative breakout score is a short, whatever the flags; a breakdown column that is not there is none, and said.
 #[test]
-fn shorts_can_come_from_the_breakout_column() {
-    let run = |from_breakout: bool| {
+fn negative_breakouts_are_shorts_and_a_missing_breakdown_column_is_none() {
+    for parameters in [json!({ "enable_shorts": false }), json!({ "short_from_breakout": true }), json!({})] {
         let toy = Toy::flat(&[("A", &[10.0; 3])])
             .with(json!({
-                "strategy": {
-                    "class": "BreakoutStrategy",
-                    "parameters": { "breakdown_score_column": null, "short_from_breakout": from_breakout },
-                },
+                "strategy": { "class": "BreakoutStrategy", "parameters": parameters },
                 "sizing": { "class": "LongShortScoreSizer", "parameters": {} },
                 "constraints": { "allow_short": true },
             }))
             .signal("breakout_score", &[("A", &[-1.0; 3])]);
-        fills(&toy.run())
+        let got = toy.run();
+        assert_eq!(fills(&got), [(day(1), "A".to_owned(), -50.0)]);
+        let missing = got
+            .summary
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("no signal column \"breakdown_score\""));
+        assert_eq!(missing, parameters.get("enable_shorts").is_none(), "{:?}", got.summary.warnings);
+    }
+}
+
+/// Names that leave a policy that replaces everyone are taken over by a second one only on the day of the rebalance: on
+/// other days the first keeps all holdings, so that nobody decays.
+#[test]
+fn the_second_policy_of_a_hybrid_takes_what_the_first_keeps() {
+    let run = |base: &str, overlay: &str| {
+        let policy = json!({ "type": "hybrid", "hybrid": { "base": base, "overlay": overlay }, "decay": { "decay_days": 2 } });
+        let toy = Toy::flat(&[("A", &[10.0; 8]), ("B", &[10.0; 8])])
+            .with(pipeline(&json!({
+                "rebalance": { "freq": "every_n_days", "every_n_days": 3 },
+                "holding_policy": policy,
+            })))
+            .signal("score", &[("A", &[2.0, 2.0, 2.0, NONE, NONE, NONE, NONE, NONE]), ("B", &[1.0; 8])]);
+        let left: f64 =
+            fills(&toy.run()).into_iter().filter(|(_, name, _)| name == "A").map(|fill| fill.2).sum();
+        left.abs() < 1e-9
     };
-    assert_eq!(run(true), [(day(1), "A".to_owned(), -50.0)]);
-    assert!(run(false).is_empty());
+    assert!(run("decay", "replace_all"), "what has decayed leaves");
+    assert!(!run("replace_all", "decay"), "what the first keeps does not decay");
+    assert!(!run("decay", "grace_period"), "what has decayed is kept by the second");
+}
+
+/// Weights that sum to a net of 0 cannot be scaled to another one: nothing is held, and it is said.
+#[test]
+fn a_net_of_zero_leaves_nothing() {
+    let leg = |name: &str, side: &str, symbol: &str| {
+        let filters = json!([{ "type": "whitelist", "symbols": [symbol] }]);
+        let mut strategy = pipeline(&json!({
+            "universe": { "source": "prices", "filters": filters },
+            "selection": { "type": "topn", "topn": { "n": 1, "side": side, "min_score": null } },
+        }))["strategy"]
+            .clone();
+        strategy["rebalance"] = json!({ "freq": "daily" });
+        json!({ "name": name, "weight": 1, "strategy": strategy,
+                "sizing": { "class": "LongShortScoreSizer" } })
+    };
+    let strategy = json!({
+        "type": "composite",
+        "blend": { "normalize_final": "net" },
+        "legs": [leg("one", "long", "A"), leg("two", "short", "B")],
+    });
+    let got = Toy::flat(&[("A", &[10.0; 4]), ("B", &[10.0; 4])])
+        .with(json!({ "strategy": strategy, "constraints": { "allow_short": true } }))
+        .signal("score", &[("A", &[1.0; 4]), ("B", &[1.0; 4])])
+        .run();
+    assert!(fills(&got).is_empty(), "{:?}", fills(&got));
+    let said = got
+        .summary
+        .warnings
+        .iter()
+        .filter(|warning| warning.starts_with("blend: the weights of 3 decisions"));
+    assert_eq!(said.count(), 1, "{:?}", got.summary.warnings);
 }
 
 /// The parts of a hybrid policy take their options from the sections beside it.
@@ -320,6 +375,7 @@ fn legs_have_their_own_money() {
     let leg = |name: &str, column: &str| {
         json!({
             "name": name,
+            "weight": 1,
             "strategy": { "class": "TopNSignalStrategy", "parameters": { "signal_column": column, "top_n": 1 } },
         })
     };

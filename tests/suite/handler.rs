@@ -250,8 +250,8 @@ async fn every_fault_of_a_config_is_named_at_once() {
     let handler = home.handler(&[]).await;
     let mut config = momentum();
     config["start_date"] = json!("2006-13-03");
-    config["universe"]["symbols"] = json!(["AAPL", "AAPL"]);
-    config["strategy"]["parameters"]["top_n"] = json!(0);
+    config["universe"]["symbols"] = json!(["AAPL", 7]);
+    config["strategy"]["parameters"]["top_n"] = json!(-1);
     config["broker"] = json!({ "slipage_bps": 1, "commission": "free" });
     let answer = handler.post("/api/backtests", &json!({ "config": config })).await;
     assert_eq!(code(&answer), (400, "invalid_config".into()));

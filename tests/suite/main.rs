@@ -8,6 +8,8 @@ mod support;
 mod config_docs;
 /// Configs: every fault, each with its path.
 mod config_faults;
+/// The JSON Schema of configs.
+mod config_schema;
 /// A running engine does not allocate.
 mod engine_allocations;
 /// Orders, fills and costs.
@@ -22,6 +24,8 @@ mod engine_properties;
 mod engine_strategies;
 /// The engine against stored answers.
 mod golden;
+/// Rules of the reference implementation, a small case each.
+mod golden_rules;
 /// Signals that are computed from prices, in runs and in rankings.
 mod price_signals;
 

@@ -77,5 +77,12 @@ impl BrokerConfig {
         if !lots && self.rounding_mode != RoundingMode::TowardZero {
             found.push("broker.rounding_mode has no effect while fractions of a share trade".to_owned());
         }
+        if self.lot_size.fract() != 0.0 {
+            let whole = self.lot_size.trunc();
+            found.push(format!(
+                "broker.lot_size is taken as it is, {}; the reference implementation took {whole}",
+                self.lot_size
+            ));
+        }
     }
 }

@@ -4,12 +4,13 @@ use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use super::needs::Needs;
 use super::options::{
-    Bounds, Kind, Scalar as _, flag, number, options, or_named, section, sections, text, word, words,
+    Bounds, Kind, Scalar as _, Section, flag, number, only, options, or_named, section, sections,
+    text_or_number, word, words,
 };
 use super::reader::Fields;
 use super::schema::{ObjectSchema, nullable};
 use super::sizing::SizingConfig;
-use super::strategy::StrategyConfig;
+use super::strategy::{Place, StrategyConfig};
 
 /// Several strategies, each with its own money, blended by weight.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,11 +25,11 @@ options! {
     /// How the legs of a composite come together.
     BlendConfig {
         /// How leg weights become one.
-        method: BlendMethod = word().or(BlendMethod::WeightedSum),
+        method: BlendMethod = only(BlendMethod::WeightedSum, "legs are added up by weight"),
         /// What the blended weights are scaled to.
         normalize_final: Normalize = word().or(Normalize::None),
         /// Sum of magnitudes aimed at by `gross`.
-        target_gross: f64 = number(Bounds::POSITIVE).or(1.0),
+        target_gross: f64 = number(Bounds::at_least(0.0)).or(1.0),
         /// Sum of weights aimed at by `net`.
         target_net: f64 = number(Bounds::ANY).or(1.0),
         /// Whether two legs may hold the same symbol.
@@ -59,10 +60,10 @@ words! {
 options! {
     /// One leg of a composite.
     LegConfig {
-        /// Its name, unique within the composite.
-        name: String = text().bytes(LEG_NAME_MAX).required(),
+        /// Its name, unique within the composite; by default `leg1`, `leg2` and so on by its place.
+        name: String = LegName,
         /// Its share, before all shares are scaled to sum 1.
-        weight: f64 = or_named("alpha", number(Bounds::at_least(0.0)).or(1.0)),
+        weight: f64 = or_named("alpha", number(Bounds::at_least(0.0)).required()),
         /// Its strategy; never a composite.
         strategy: StrategyConfig = LegStrategy,
         /// Its sizer. `None`: the one of the config.
@@ -71,7 +72,7 @@ options! {
         /// What its weights are scaled to.
         normalize_leg: Normalize = word().or(Normalize::None),
         /// Sum of magnitudes aimed at by `gross`.
-        target_gross: f64 = number(Bounds::POSITIVE).or(1.0),
+        target_gross: f64 = number(Bounds::at_least(0.0)).or(1.0),
         /// Sum of weights aimed at by `net`.
         target_net: f64 = number(Bounds::ANY).or(1.0),
         /// Whether it takes part. A leg that does not still counts when shares are scaled.
@@ -87,6 +88,21 @@ pub fn folder_of(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
+/// The name of a leg, empty where it has none of its own.
+struct LegName;
+
+impl Kind for LegName {
+    type Value = String;
+
+    fn read(&self, f: &Fields<'_>, key: &'static str) -> String {
+        text_or_number().bytes(LEG_NAME_MAX).off().read(f, key).unwrap_or_default()
+    }
+
+    fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
+        text_or_number().bytes(LEG_NAME_MAX).off().describe(key, doc, object);
+    }
+}
+
 /// The strategy of a leg, which must be there.
 struct LegStrategy;
 
@@ -98,24 +114,27 @@ impl Kind for LegStrategy {
             f.fault(key, "is required");
             return StrategyConfig::default();
         }
-        StrategyConfig::read_leg(&f.section(key))
+        StrategyConfig::read(f.section(key), Place::Leg)
     }
 
     fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
-        let schema = StrategyConfig::leg_schema(object.definitions);
+        let schema = StrategyConfig::schema(object.definitions, Place::Leg);
         object.property(key, doc, schema);
         object.require(key);
     }
 }
 
-/// The sizer of a leg; left out it is that of the config.
+/// The sizer of a leg; left out or empty it is that of the config.
 struct LegSizing;
 
 impl Kind for LegSizing {
     type Value = Option<SizingConfig>;
 
     fn read(&self, f: &Fields<'_>, key: &'static str) -> Option<SizingConfig> {
-        f.value(key)?;
+        let given = f.value(key)?;
+        if given.as_object().is_some_and(serde_json::Map::is_empty) {
+            return None;
+        }
         Some(SizingConfig::read(&f.section(key)))
     }
 
@@ -125,26 +144,32 @@ impl Kind for LegSizing {
     }
 }
 
-impl CompositeConfig {
-    pub(super) const DOC: &'static str = "Several strategies, each with its own money, blended by weight.";
+impl Section for CompositeConfig {
+    const NAME: &'static str = "CompositeConfig";
+    const DOC: &'static str = "Several strategies, each with its own money, blended by weight.";
 
-    pub(super) fn read(f: &Fields<'_>) -> Self {
-        let read = Self { blend: section().read(f, "blend"), legs: sections().read(f, "legs") };
+    fn read(f: &Fields<'_>) -> Self {
+        let mut read = Self { blend: section().read(f, "blend"), legs: sections().read(f, "legs") };
+        for (leg, place) in read.legs.iter_mut().zip(1..).filter(|(leg, _)| leg.name.is_empty()) {
+            leg.name = format!("leg{place}");
+        }
         read.check(f);
         read
     }
 
-    pub(super) fn describe(object: &mut ObjectSchema<'_>) {
+    fn describe(object: &mut ObjectSchema<'_>) {
         section::<BlendConfig>().describe("blend", "How the legs come together.", object);
         sections::<LegConfig>().describe("legs", "The legs; at least one.", object);
     }
+}
 
+impl CompositeConfig {
     fn check(&self, f: &Fields<'_>) {
         let legs = &self.legs;
         for (i, leg) in legs.iter().enumerate() {
             let folder = folder_of(&leg.name);
             let earlier = legs[..i].iter().find(|earlier| folder_of(&earlier.name) == folder);
-            if let Some(earlier) = earlier.filter(|_| !leg.name.is_empty()) {
+            if let Some(earlier) = earlier {
                 let message = match earlier.name == leg.name {
                     true => format!("{:?} is there twice", leg.name),
                     false => format!("its folder would be {folder:?}, that of {:?}", earlier.name),
@@ -182,9 +207,15 @@ impl CompositeConfig {
         let blend = &self.blend;
         let at = format!("{path}.blend");
         targets(&at, blend.normalize_final, blend.target_gross, blend.target_net, found);
+        if self.legs.iter().all(|leg| leg.sizing.is_some()) && *sizing != SizingConfig::default() {
+            found.push("sizing has no effect: every leg has its own".to_owned());
+        }
         for (i, leg) in self.legs.iter().enumerate().filter(|(_, leg)| leg.enabled) {
             let path = format!("{path}.legs[{i}]");
             targets(&path, leg.normalize_leg, leg.target_gross, leg.target_net, found);
+            if let Some(sizing) = &leg.sizing {
+                sizing.without_effect(&format!("{path}.sizing"), found);
+            }
             let sizing = leg.sizing.as_ref().unwrap_or(sizing);
             leg.strategy.without_effect(&format!("{path}.strategy"), sizing, found);
         }
@@ -198,6 +229,9 @@ fn targets(path: &str, normalize: Normalize, gross: f64, net: f64, found: &mut V
     {
         if target != 1.0 && normalize != counts {
             found.push(format!("{path}.{name} has no effect without normalizing to it"));
+        }
+        if target == 0.0 && normalize == counts {
+            found.push(format!("{path}.{name} is 0, so that nothing is held"));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::options::{Kind, Scalar, count, options, text, word, words};
+use super::options::{Kind, Scalar, count, only, options, text, texts, word, words};
 use super::reader::Fields;
 use super::schema::{Definitions, ObjectSchema};
 
@@ -94,7 +94,7 @@ options! {
         /// The price fields that are read.
         price_fields: PriceFields = FieldNames,
         /// The distance of two bars.
-        frequency: Frequency = word().or(Frequency::Daily),
+        frequency: Frequency = only(Frequency::Daily, "bars are daily"),
     }
 }
 
@@ -131,7 +131,7 @@ impl Scalar for ZoneName {
     }
 }
 
-/// The word or the list of the five names; both mean the same.
+/// The word or a list of names. Whatever they are, the fields that are read are those that are needed.
 struct FieldNames;
 
 impl Kind for FieldNames {
@@ -140,10 +140,10 @@ impl Kind for FieldNames {
     fn read(&self, f: &Fields<'_>, key: &'static str) -> PriceFields {
         const FIVE: [&str; 5] = ["open", "high", "low", "close", "volume"];
         if f.value(key).is_some_and(Value::is_array) {
-            let given = super::options::texts().or_none().read(f, key);
-            let given: Vec<String> = given.iter().map(|s| s.to_ascii_lowercase()).collect();
-            if given.len() != FIVE.len() || FIVE.iter().any(|name| !given.iter().any(|g| g == name)) {
-                f.fault(key, "must be OHLCV: open, high, low, close and volume");
+            let given = texts().or_none().read(f, key);
+            let known = |name: &String| FIVE.iter().any(|known| known.eq_ignore_ascii_case(name));
+            if !given.is_empty() && (given.len() != FIVE.len() || !given.iter().all(known)) {
+                f.note(key, "has no effect: the fields that are needed are read");
             }
             return PriceFields::Ohlcv;
         }
@@ -152,7 +152,7 @@ impl Kind for FieldNames {
 
     fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
         let word = object.definitions.words::<PriceFields>();
-        let names = json!({ "type": "array", "items": { "type": "string" }, "minItems": 5, "maxItems": 5 });
+        let names = json!({ "type": "array", "items": { "type": "string" } });
         object.property(
             key,
             doc,

@@ -39,15 +39,16 @@ pub use self::schema::schema;
 pub use self::sizing::*;
 pub use self::strategy::*;
 
-use self::options::{Bounds, Kind, Scalar, Section as _, number, options, section, text};
+use self::options::{Bounds, Kind, Scalar, Section as _, number, options, section, text, text_or_number};
 use self::reader::{Faults, Fields};
 use self::schema::{Definitions, ObjectSchema};
+use self::strategy::Place;
 
 options! {
     /// A valid backtest.
     BacktestConfig {
         /// A name for people.
-        run_name: Option<String> = text().characters(NAME_MAX).off(),
+        run_name: Option<String> = text_or_number().characters(NAME_MAX).off(),
         /// First day that may be traded.
         start_date: NaiveDate = Day.required(),
         /// Last day, on or after `start_date`.
@@ -67,11 +68,14 @@ options! {
         /// How targets become fills.
         broker: BrokerConfig = section(),
         /// Which files are written.
-        output: OutputConfig = section(),
+        output: OutputConfig = Output,
         /// What the result is compared with: a symbol, or `equal_weight`. `None`: nothing.
         benchmark: Option<Benchmark> = BenchmarkName.off(),
         /// Annual risk-free rate, as a fraction.
         risk_free_rate: f64 = number(Bounds::between(-0.99, 10.0)).or(0.0),
+        /// What was found while it was read.
+        #[serde(skip)]
+        notes: Notes = Stamps,
     }
     checked by Self::check
 }
@@ -82,9 +86,9 @@ options! {
         /// Which symbols: a list, or `"*"` for every symbol of the price table.
         symbols: Symbols = SymbolList,
         /// Copied to the results.
-        asset_class: String = text().or("Equity"),
+        asset_class: String = text_or_number().or("Equity"),
         /// Copied to the results.
-        currency: String = text().or("USD"),
+        currency: String = text_or_number().or("USD"),
     }
 }
 
@@ -95,6 +99,17 @@ pub enum Symbols {
     All,
     /// These, distinct, in the order of the config.
     Listed(Vec<String>),
+}
+
+/// What the reader of the results should know about how a config was read; no part of what it asks for, so that two
+/// that ask for the same are equal.
+#[derive(Debug, Clone, Default)]
+pub struct Notes(Vec<String>);
+
+impl PartialEq for Notes {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What a result is compared with.
@@ -124,8 +139,9 @@ impl BacktestConfig {
         if !value.is_object() {
             return Err(faults.take());
         }
-        let config = Self::read(&fields);
+        let mut config = Self::read(&fields);
         drop(fields); // so that unknown keys are among the faults
+        config.notes = Notes(faults.take_notes());
         let faults = faults.take();
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
@@ -151,10 +167,12 @@ impl BacktestConfig {
         serde_json::to_value(self).unwrap_or(Value::Null)
     }
 
-    /// Options that are valid and yet have no effect beside the others, one sentence each with the path of the option.
-    /// They are not refused, since configs are often varied one value at a time, but the reader of the results is told.
-    pub(crate) fn without_effect(&self) -> Vec<String> {
-        let mut found = Vec::new();
+    /// Options that are valid and yet have no effect beside the others, or not the one that may be meant, one sentence each
+    /// with the path of the option. They are not refused, since configs are often varied one value at a time, but the
+    /// reader of the results is told.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut found = self.notes.0.clone();
+        self.output.without_effect(&mut found);
         self.constraints.without_effect(&mut found);
         self.broker.without_effect(&mut found);
         self.sizing.without_effect("sizing", &mut found);
@@ -193,6 +211,62 @@ impl Kind for SymbolList {
     }
 }
 
+/// What a resolved config says about the run that it was resolved for. A repeat is another run.
+struct Stamps;
+
+impl Stamps {
+    const KEYS: [&'static str; 4] = ["run_id", "submitted_at", "data_versions", "engine_version"];
+
+    /// Whether an object is a resolved config.
+    fn are_on(f: &Fields<'_>) -> bool {
+        Self::KEYS.iter().any(|key| !f.lacks(key))
+    }
+}
+
+impl Kind for Stamps {
+    type Value = Notes;
+
+    fn read(&self, f: &Fields<'_>, _: &'static str) -> Notes {
+        for key in Self::KEYS {
+            if f.value(key).is_some() {
+                f.note(key, "has no effect: it says what run the config was resolved for");
+            }
+        }
+        Notes::default()
+    }
+
+    fn describe(&self, _: &'static str, _: &str, object: &mut ObjectSchema<'_>) {
+        for key in Self::KEYS {
+            object.property(key, "Of the run that a config was resolved for; no effect.", json!({}));
+        }
+    }
+}
+
+/// The output of a run. That of a resolved config may be a folder of the machine that it was resolved on, which a repeat
+/// does not write to.
+struct Output;
+
+impl Kind for Output {
+    type Value = OutputConfig;
+
+    fn read(&self, f: &Fields<'_>, key: &'static str) -> OutputConfig {
+        let mut output: OutputConfig = section().read(f, key);
+        let is_absolute = output.local_dir.as_ref().is_some_and(|folder| folder.starts_with('/'));
+        if is_absolute && Stamps::are_on(f) {
+            f.note(
+                "output.local_dir",
+                "has no effect: it is the folder of the run that the config was resolved for",
+            );
+            output.local_dir = None;
+        }
+        output
+    }
+
+    fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
+        section::<OutputConfig>().describe(key, doc, object);
+    }
+}
+
 /// The name of a benchmark.
 struct BenchmarkName;
 
@@ -216,11 +290,11 @@ impl Kind for Strategy {
     type Value = StrategyConfig;
 
     fn read(&self, f: &Fields<'_>, key: &'static str) -> StrategyConfig {
-        StrategyConfig::read(&f.section(key))
+        StrategyConfig::read(f.section(key), Place::Top)
     }
 
     fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
-        let schema = StrategyConfig::schema(object.definitions);
+        let schema = StrategyConfig::schema(object.definitions, Place::Top);
         object.property(key, doc, schema);
         object.require(key);
     }
@@ -266,7 +340,7 @@ impl Scalar for Day {
     /// A fault reads as 1970-01-01, which nobody sees.
     fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<NaiveDate> {
         let text = text().parse(f, key, value)?;
-        let parsed = parse_date(&text);
+        let parsed = parse_date(&text).or_else(|| parse_midnight(&text));
         if parsed.is_none() {
             f.fault(key, format!("must be a date as YYYY-MM-DD, got {text:?}"));
         }
@@ -274,8 +348,16 @@ impl Scalar for Day {
     }
 
     fn schema(&self, _: &mut Definitions) -> Value {
-        json!({ "type": "string", "format": "date" })
+        json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]00:00(:00(\\.0+)?)?(Z|[+]00:00)?)?$" })
     }
+}
+
+/// A day as a timestamp at its midnight, of no time zone or UTC.
+fn parse_midnight(text: &str) -> Option<NaiveDate> {
+    let (date, time) = text.split_once(['T', ' '])?;
+    let time = time.strip_suffix('Z').or_else(|| time.strip_suffix("+00:00")).unwrap_or(time);
+    let is_midnight = time.starts_with("00:00") && time.chars().all(|c| matches!(c, '0' | ':' | '.'));
+    parse_date(date).filter(|_| is_midnight)
 }
 
 /// A day as `YYYY-MM-DD`. chrono also takes 2016-6-1 and +20160-01-01; the form is fixed so that files and paths made of

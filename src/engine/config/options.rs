@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::reader::{Fields, nearest};
+use super::reader::{Faults, Fields, nearest};
 use super::schema::{Definitions, ObjectSchema, nullable};
 
 /// A section of the config: an object with options.
@@ -55,6 +55,21 @@ pub(super) trait Scalar: Sized {
     fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<Self::Value>;
     fn schema(&self, definitions: &mut Definitions) -> Value;
 
+    /// Whether `value` is the same as nothing at all.
+    fn is_absent(&self, value: &Value) -> bool {
+        value.is_null()
+    }
+
+    /// Whether null may stand for a default.
+    fn takes_null_for(&self, _: &Self::Value) -> bool {
+        true
+    }
+
+    /// What stands under `key`, if anything does.
+    fn given<'v>(&self, f: &Fields<'v>, key: &'static str) -> Option<&'v Value> {
+        f.value(key).filter(|value| !self.is_absent(value))
+    }
+
     /// Left out or null it is `default`.
     fn or(self, default: impl Into<Self::Value>) -> Or<Self> {
         let default = default.into();
@@ -88,13 +103,18 @@ impl<S: Scalar> Kind for Or<S> {
     type Value = S::Value;
 
     fn read(&self, f: &Fields<'_>, key: &'static str) -> S::Value {
-        f.value(key)
-            .and_then(|value| self.scalar.parse(f, key, value))
-            .unwrap_or_else(|| self.default.clone())
+        if f.mentions(key) && f.lacks(key) && !self.scalar.takes_null_for(&self.default) {
+            f.fault(key, "must not be null: leave it out for its default, or say which");
+        }
+        let read = self.scalar.given(f, key).and_then(|value| self.scalar.parse(f, key, value));
+        read.unwrap_or_else(|| self.default.clone())
     }
 
     fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
-        let mut schema = nullable(self.scalar.schema(object.definitions));
+        let mut schema = self.scalar.schema(object.definitions);
+        if self.scalar.takes_null_for(&self.default) {
+            schema = nullable(schema);
+        }
         schema["default"] = json!(self.default);
         object.property(key, doc, schema);
     }
@@ -107,7 +127,7 @@ impl<S: Scalar> Kind for Off<S> {
     type Value = Option<S::Value>;
 
     fn read(&self, f: &Fields<'_>, key: &'static str) -> Option<S::Value> {
-        self.0.parse(f, key, f.value(key)?)
+        self.0.parse(f, key, self.0.given(f, key)?)
     }
 
     fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
@@ -127,9 +147,9 @@ impl<S: Scalar> Kind for OrOff<S> {
     type Value = Option<S::Value>;
 
     fn read(&self, f: &Fields<'_>, key: &'static str) -> Option<S::Value> {
-        match f.value(key) {
+        match self.scalar.given(f, key) {
             Some(value) => self.scalar.parse(f, key, value),
-            None if f.mentions(key) => None,
+            None if f.mentions(key) && f.lacks(key) => None,
             None => Some(self.default.clone()),
         }
     }
@@ -149,7 +169,7 @@ impl<S: Scalar<Value: Default>> Kind for Required<S> {
 
     /// A fault reads as an empty value, which is never seen.
     fn read(&self, f: &Fields<'_>, key: &'static str) -> S::Value {
-        let Some(value) = f.value(key) else {
+        let Some(value) = self.0.given(f, key) else {
             f.fault(key, "is required");
             return S::Value::default();
         };
@@ -265,30 +285,45 @@ impl fmt::Display for Bounds {
 }
 
 /// A finite number.
-pub(super) struct Number(Bounds);
+pub(super) struct Number {
+    bounds: Bounds,
+    /// Smaller numbers are read as this one.
+    floor: Option<f64>,
+}
 
-/// A finite number within bounds.
+/// A finite number within bounds; it may be quoted.
 pub(super) const fn number(bounds: Bounds) -> Number {
-    Number(bounds)
+    Number { bounds, floor: None }
+}
+
+/// A number from 0 up; a smaller one is 0.
+pub(super) const fn number_or_less() -> Number {
+    Number { bounds: Bounds::ANY, floor: Some(0.0) }
+}
+
+/// A finite number, also in quotes.
+fn numeric(value: &Value) -> Option<f64> {
+    let quoted = || value.as_str()?.trim().parse().ok();
+    value.as_f64().or_else(quoted).filter(|number: &f64| number.is_finite())
 }
 
 impl Scalar for Number {
     type Value = f64;
 
     fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<f64> {
-        let Some(number) = value.as_f64().filter(|x| x.is_finite()) else {
+        let Some(number) = numeric(value) else {
             f.wrong_type(key, "a number", value);
             return None;
         };
-        if !self.0.contains(number) {
-            f.fault(key, format!("must be {}, got {number}", self.0));
+        if !self.bounds.contains(number) {
+            f.fault(key, format!("must be {}, got {number}", self.bounds));
             return None;
         }
-        Some(number)
+        Some(self.floor.map_or(number, |floor| number.max(floor)))
     }
 
     fn schema(&self, _: &mut Definitions) -> Value {
-        self.0.schema()
+        self.bounds.schema()
     }
 }
 
@@ -296,16 +331,56 @@ impl Scalar for Number {
 pub(super) struct Count {
     least: u32,
     most: u32,
+    /// Whether smaller numbers are read as the least one.
+    or_less: bool,
 }
 
-/// A whole number, at least `least`.
+/// A whole number, at least `least`; it may be quoted.
 pub(super) const fn count(least: u32) -> Count {
-    Count { least, most: u32::MAX }
+    Count { least, most: u32::MAX, or_less: false }
+}
+
+/// A whole number from `least` up; a smaller one is `least`.
+pub(super) const fn count_or_less(least: u32) -> Count {
+    Count { least, most: u32::MAX, or_less: true }
 }
 
 impl Count {
     pub(super) const fn at_most(self, most: u32) -> Self {
         Self { most, ..self }
+    }
+
+    /// A default that null, 0 and whatever is less switch off.
+    pub(super) const fn switched(self, default: Option<u32>) -> Switch {
+        Switch { count: self, default }
+    }
+}
+
+/// See [`Count::switched`].
+pub(super) struct Switch {
+    count: Count,
+    default: Option<u32>,
+}
+
+impl Kind for Switch {
+    type Value = Option<u32>;
+
+    fn read(&self, f: &Fields<'_>, key: &'static str) -> Option<u32> {
+        match f.value(key) {
+            Some(value) if numeric(value).is_some_and(|number| number <= 0.0 && number.fract() == 0.0) => {
+                f.note(key, "is not above 0, which switches it off");
+                None
+            }
+            Some(value) => self.count.parse(f, key, value),
+            None if f.mentions(key) => None,
+            None => self.default,
+        }
+    }
+
+    fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
+        let schema =
+            json!({ "type": ["integer", "null"], "maximum": self.count.most, "default": self.default });
+        object.property(key, doc, schema);
     }
 }
 
@@ -313,10 +388,13 @@ impl Scalar for Count {
     type Value = u32;
 
     fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<u32> {
-        let Some(number) = value.as_f64().filter(|x| x.fract() == 0.0) else {
+        let Some(number) = numeric(value).filter(|x| x.fract() == 0.0) else {
             f.wrong_type(key, "a whole number", value);
             return None;
         };
+        if number < f64::from(self.least) && self.or_less {
+            return Some(self.least);
+        }
         if number < f64::from(self.least) {
             f.fault(key, format!("must be at least {}, got {number}", self.least));
             return None;
@@ -329,7 +407,11 @@ impl Scalar for Count {
     }
 
     fn schema(&self, _: &mut Definitions) -> Value {
-        json!({ "type": "integer", "minimum": self.least, "maximum": self.most })
+        let mut schema = json!({ "type": "integer", "maximum": self.most });
+        if !self.or_less {
+            schema["minimum"] = json!(self.least);
+        }
+        schema
     }
 }
 
@@ -345,10 +427,21 @@ impl Scalar for Flag {
     type Value = bool;
 
     fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<bool> {
-        if value.as_bool().is_none() {
+        let number = value.as_f64().and_then(|number| match number {
+            0.0 => Some(false),
+            1.0 => Some(true),
+            _ => None,
+        });
+        let flag = value.as_bool().or(number);
+        if flag.is_none() {
             f.wrong_type(key, "true or false", value);
         }
-        value.as_bool()
+        flag
+    }
+
+    /// Some take null for false, others for the default; where these differ it is asked which.
+    fn takes_null_for(&self, default: &bool) -> bool {
+        !default
     }
 
     fn schema(&self, _: &mut Definitions) -> Value {
@@ -359,6 +452,8 @@ impl Scalar for Flag {
 /// Text without the blanks around it; never empty.
 pub(super) struct Text {
     longest: Option<(usize, LengthIn)>,
+    /// Whether a number is a text too.
+    or_number: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -369,16 +464,21 @@ enum LengthIn {
 
 /// Text without the blanks around it; never empty.
 pub(super) const fn text() -> Text {
-    Text { longest: None }
+    Text { longest: None, or_number: false }
+}
+
+/// The same, for which a number is taken as it is written.
+pub(super) const fn text_or_number() -> Text {
+    Text { longest: None, or_number: true }
 }
 
 impl Text {
     pub(super) const fn characters(self, longest: usize) -> Self {
-        Self { longest: Some((longest, LengthIn::Characters)) }
+        Self { longest: Some((longest, LengthIn::Characters)), ..self }
     }
 
     pub(super) const fn bytes(self, longest: usize) -> Self {
-        Self { longest: Some((longest, LengthIn::Bytes)) }
+        Self { longest: Some((longest, LengthIn::Bytes)), ..self }
     }
 }
 
@@ -386,7 +486,8 @@ impl Scalar for Text {
     type Value = String;
 
     fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<String> {
-        let Some(text) = value.as_str() else {
+        let number = value.as_number().filter(|_| self.or_number).map(ToString::to_string);
+        let Some(text) = value.as_str().or(number.as_deref()) else {
             f.wrong_type(key, "text", value);
             return None;
         };
@@ -404,12 +505,18 @@ impl Scalar for Text {
     }
 
     fn schema(&self, _: &mut Definitions) -> Value {
-        // A blank text is none, wherever it stands.
-        let mut schema = json!({ "type": "string", "pattern": "\\S" });
+        let mut schema = json!({ "type": "string" });
+        if self.or_number {
+            schema["type"] = json!(["string", "number"]);
+        }
         if let Some((longest, _)) = self.longest {
             schema["maxLength"] = json!(longest);
         }
         schema
+    }
+
+    fn is_absent(&self, value: &Value) -> bool {
+        value.is_null() || value.as_str() == Some("")
     }
 }
 
@@ -456,6 +563,7 @@ impl Scalar for Texts {
         let mut texts: Vec<String> = Vec::new();
         // A universe may list thousands.
         let mut seen = HashSet::new();
+        let mut repeated = Vec::new();
         for (i, value) in items.iter().enumerate() {
             let at = format!("{key}[{i}]");
             let Some(text) = value.as_str() else {
@@ -465,8 +573,15 @@ impl Scalar for Texts {
             match plain(f, &at, text) {
                 None => {}
                 Some(text) if seen.insert(text) => texts.push(text.to_owned()),
-                Some(text) => f.fault(&at, format!("{text:?} is there twice")),
+                Some(text) => repeated.push(text),
             }
+        }
+        if let Some(first) = repeated.first() {
+            let more = match repeated.len() {
+                1 => String::new(),
+                n => format!(" and {} more", n - 1),
+            };
+            f.note(key, format!("names {first}{more} again, which changes nothing"));
         }
         if items.is_empty() && !self.may_be_empty {
             f.fault(key, "must be a non-empty list");
@@ -476,7 +591,9 @@ impl Scalar for Texts {
 
     fn schema(&self, definitions: &mut Definitions) -> Value {
         let least = u32::from(!self.may_be_empty);
-        json!({ "type": "array", "items": text().schema(definitions), "minItems": least })
+        let mut item = text().schema(definitions);
+        item["pattern"] = json!("\\S");
+        json!({ "type": "array", "items": item, "minItems": least })
     }
 }
 
@@ -544,6 +661,39 @@ impl<T: Words> Scalar for Word<T> {
     fn schema(&self, definitions: &mut Definitions) -> Value {
         definitions.words::<T>()
     }
+
+    fn is_absent(&self, value: &Value) -> bool {
+        text().is_absent(value)
+    }
+}
+
+/// A text that is taken whatever it says, since there is only one thing that it could mean.
+pub(super) struct Only<T> {
+    choice: T,
+    /// Completes "has no effect: …".
+    because: &'static str,
+}
+
+/// See [`Only`].
+pub(super) const fn only<T: Words>(choice: T, because: &'static str) -> Only<T> {
+    Only { choice, because }
+}
+
+impl<T: Words> Kind for Only<T> {
+    type Value = T;
+
+    fn read(&self, f: &Fields<'_>, key: &'static str) -> T {
+        let mut words = T::WORDS.iter().filter(|(_, one)| *one == self.choice).map(|(word, _)| word);
+        let given = text().off().read(f, key);
+        if let Some(text) = given.filter(|text| !words.any(|word| word.eq_ignore_ascii_case(text))) {
+            f.note(key, format!("{text:?} has no effect: {}", self.because));
+        }
+        self.choice
+    }
+
+    fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
+        object.property(key, doc, json!({ "type": ["string", "null"], "default": self.choice }));
+    }
 }
 
 /// A section; left out, its options take their defaults.
@@ -583,6 +733,12 @@ pub(super) struct Items<T> {
 /// A list of choices that may be empty.
 pub(super) const fn choices<T: Choice>() -> Items<T> {
     Items { may_be_empty: true, item: PhantomData }
+}
+
+impl<T: Choice> Items<T> {
+    pub(super) const fn at_least_one(self) -> Self {
+        Self { may_be_empty: false, ..self }
+    }
 }
 
 impl<T: Choice> Kind for Items<T> {
@@ -654,11 +810,42 @@ impl Scalar for OneOf<'_> {
     fn schema(&self, _: &mut Definitions) -> Value {
         json!({ "enum": self.0 })
     }
+
+    fn is_absent(&self, value: &Value) -> bool {
+        text().is_absent(value)
+    }
+}
+
+/// The class of an object, under `class` or `class_name`. A `module` beside it is no longer of use.
+pub(super) fn class_of(f: &Fields<'_>) -> Option<String> {
+    if f.value("module").is_some() {
+        f.note("module", "has no effect");
+    }
+    let (class, alias) = (text().off().read(f, "class"), text().off().read(f, "class_name"));
+    if class.is_some() && alias.is_some() && class != alias {
+        f.fault("class_name", "is another name of class: give one of them");
+    }
+    class.or(alias)
+}
+
+/// The values that a section has when nothing is said in it.
+pub(super) fn untold<T: Section>() -> T {
+    let (nothing, faults) = (json!({}), Faults::default());
+    T::read(&Fields::of(&nothing, String::new(), &faults))
 }
 
 /// The word under `key` that says which of `known` an object is; a fault if it is missing or unknown, after which
 /// the other keys of the object cannot be judged.
-pub(super) fn tag(f: &Fields<'_>, key: &'static str, known: &[&'static str]) -> Option<&'static str> {
+pub(super) fn tag(
+    f: &Fields<'_>,
+    key: &'static str,
+    known: &[&'static str],
+    default: Option<&'static str>,
+) -> Option<&'static str> {
+    if f.lacks(key) && default.is_some() {
+        f.value(key);
+        return default;
+    }
     if f.lacks(key) {
         f.fault(key, format!("is required: one of {}", known.join(", ")));
     }
@@ -777,11 +964,12 @@ macro_rules! kinds {
 }
 pub(super) use kinds;
 
-/// Declares a choice by the word under `type`, with the options of each beside it.
+/// Declares a choice by the word under `type`, with the options of each beside it. `by default` names the word of an object
+/// that has none.
 macro_rules! variants {
     (
         $(#[doc = $doc:literal])*
-        $name:ident {
+        $name:ident $(by default $default:literal)? {
             $(
                 $(#[doc = $vdoc:literal])*
                 $variant:ident = $word:literal {
@@ -802,7 +990,7 @@ macro_rules! variants {
 
         impl $crate::engine::config::options::Choice for $name {
             fn read(f: &$crate::engine::config::reader::Fields<'_>) -> Option<Self> {
-                let word = $crate::engine::config::options::tag(f, "type", &[$($word),+])?;
+                let word = $crate::engine::config::options::tag(f, "type", &[$($word),+], None $(.or(Some($default)))?)?;
                 $(if word == $word {
                     let read = Self::$variant {
                         $($field: $crate::engine::config::options::Kind::read(&$kind, f, stringify!($field))),*

@@ -35,3 +35,11 @@ options! {
         save_summary_parquet: bool = flag().or(true),
     }
 }
+
+impl OutputConfig {
+    pub(super) fn without_effect(&self, found: &mut Vec<String>) {
+        if !self.save_run_index_parquet {
+            found.push("output.save_run_index_parquet has no effect: there is no such file".to_owned());
+        }
+    }
+}

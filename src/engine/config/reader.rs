@@ -30,6 +30,7 @@ impl fmt::Display for Fault {
 pub(super) struct Faults {
     listed: RefCell<Vec<Fault>>,
     unlisted: Cell<usize>,
+    notes: RefCell<Vec<String>>,
 }
 
 impl Faults {
@@ -46,6 +47,11 @@ impl Faults {
             }
         }
         faults
+    }
+
+    /// What was taken, but not as it may have been meant.
+    pub(super) fn take_notes(&self) -> Vec<String> {
+        self.notes.take()
     }
 
     fn push(&self, path: String, message: String) {
@@ -65,6 +71,8 @@ pub(super) struct Fields<'a> {
     map: Cell<Option<&'a Map<String, Value>>>,
     known: RefCell<Vec<&'static str>>,
     faults: &'a Faults,
+    /// An object whose keys count where this one lacks them.
+    below: Option<Box<Fields<'a>>>,
 }
 
 impl<'a> Fields<'a> {
@@ -74,7 +82,7 @@ impl<'a> Fields<'a> {
         if map.is_none() {
             faults.push(path.clone(), format!("must be an object, not {}", kind(value)));
         }
-        Self { path, map: Cell::new(map), known: RefCell::default(), faults }
+        Self { path, map: Cell::new(map), known: RefCell::default(), faults, below: None }
     }
 
     /// The object under `key`; empty if left out.
@@ -82,10 +90,27 @@ impl<'a> Fields<'a> {
         match self.value(key) {
             Some(value) => Fields::of(value, self.path_of(key), self.faults),
             None => {
-                let known = RefCell::default();
-                Fields { path: self.path_of(key), map: Cell::new(None), known, faults: self.faults }
+                let (path, known) = (self.path_of(key), RefCell::default());
+                Fields { path, map: Cell::new(None), known, faults: self.faults, below: None }
             }
         }
+    }
+
+    /// The object under `key`; an empty list is an empty object.
+    pub(super) fn section_or_list(&self, key: &'static str) -> Fields<'a> {
+        match self.value(key).and_then(Value::as_array) {
+            Some(list) if list.is_empty() => {
+                let (path, known) = (self.path_of(key), RefCell::default());
+                Fields { path, map: Cell::new(None), known, faults: self.faults, below: None }
+            }
+            _ => self.section(key),
+        }
+    }
+
+    /// This object and, for the keys that it lacks, the one under `key`.
+    pub(super) fn and_below(mut self, key: &'static str) -> Fields<'a> {
+        self.below = Some(Box::new(self.section_or_list(key)));
+        self
     }
 
     /// The objects of the list under `key`; none if left out.
@@ -97,21 +122,56 @@ impl<'a> Fields<'a> {
     /// What stands under `key`, unless it is left out or null.
     pub(super) fn value(&self, key: &'static str) -> Option<&'a Value> {
         self.known.borrow_mut().push(key);
-        self.map.get().and_then(|map| map.get(key)).filter(|value| !value.is_null())
+        let below = self.below.as_ref().and_then(|below| Some((below, below.value(key)?)));
+        match (self.map.get().and_then(|map| map.get(key)), below) {
+            (Some(value), None) => Some(value),
+            (None, below) => below.map(|(_, value)| value),
+            (Some(value), Some((below, _))) => {
+                below.note(key, format!("has no effect beside {}", self.path_of(key)));
+                Some(value)
+            }
+        }
+        .filter(|value| !value.is_null())
     }
 
     /// Whether `key` is there at all, be it null.
     pub(super) fn mentions(&self, key: &str) -> bool {
+        self.has(key) || self.below.as_ref().is_some_and(|below| below.mentions(key))
+    }
+
+    fn has(&self, key: &str) -> bool {
         self.map.get().is_some_and(|map| map.contains_key(key))
+    }
+
+    /// Keys of whose faults something was said already.
+    pub(super) fn know(&self, keys: impl IntoIterator<Item = &'static str>) {
+        self.known.borrow_mut().extend(keys);
     }
 
     /// Gives up on this object: its keys cannot be judged because what it describes is unknown.
     pub(super) fn abandon(&self) {
         self.map.set(None);
+        if let Some(below) = &self.below {
+            below.abandon();
+        }
     }
 
     pub(super) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        let first = key.split(['.', '[']).next().unwrap_or(key);
+        match &self.below {
+            Some(below) if !self.has(first) && below.mentions(first) => below.path_of(key),
+            _ if self.path.is_empty() => key.to_owned(),
+            _ => format!("{}.{key}", self.path),
+        }
+    }
+
+    /// Remembers something about `key` that the reader of the results should know: it completes "`key` …".
+    pub(super) fn note(&self, key: &str, message: impl fmt::Display) {
+        let note = format!("{} {message}", self.path_of(key));
+        let mut notes = self.faults.notes.borrow_mut();
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
     }
 
     /// Remembers a fault of `key`.
@@ -125,7 +185,8 @@ impl<'a> Fields<'a> {
 
     /// Whether `key` is left out or null.
     pub(super) fn lacks(&self, key: &str) -> bool {
-        self.map.get().is_none_or(|map| map.get(key).is_none_or(Value::is_null))
+        let own = self.map.get().and_then(|map| map.get(key));
+        own.map_or_else(|| self.below.as_ref().is_none_or(|below| below.lacks(key)), Value::is_null)
     }
 
     /// The list under `key`, if it is one.

@@ -58,6 +58,22 @@ impl Definitions {
         })
     }
 
+    /// The same, of which any part may be left out.
+    pub(super) fn part_of<T: Section>(&mut self, name: &'static str) -> Value {
+        self.named(name, T::DOC, |definitions| {
+            let mut object = ObjectSchema::new(T::DOC, definitions);
+            T::describe(&mut object);
+            object.required.clear();
+            object.finish()
+        })
+    }
+
+    /// Whether something must be said in what a reference refers to.
+    fn requires(&self, reference: &Value) -> bool {
+        let name = reference["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+        name.and_then(|name| self.done.get(name)).is_some_and(|schema| schema.get("required").is_some())
+    }
+
     /// A reference to the definition of a choice of words.
     pub(super) fn words<T: Words>(&mut self) -> Value {
         self.named(T::NAME, T::DOC, |_| {
@@ -74,6 +90,7 @@ impl Definitions {
 pub(super) struct ObjectSchema<'d> {
     description: String,
     properties: Map<String, Value>,
+    keys: Vec<&'static str>,
     required: Vec<&'static str>,
     /// Pairs of names of one option, of which one must be there.
     either: Vec<[&'static str; 2]>,
@@ -85,6 +102,7 @@ impl<'d> ObjectSchema<'d> {
         Self {
             description: prose(doc),
             properties: Map::new(),
+            keys: Vec::new(),
             required: Vec::new(),
             either: Vec::new(),
             definitions,
@@ -92,17 +110,23 @@ impl<'d> ObjectSchema<'d> {
     }
 
     /// Adds an option.
-    pub(super) fn property(&mut self, key: &str, doc: &str, mut schema: Value) {
+    pub(super) fn property(&mut self, key: &'static str, doc: &str, mut schema: Value) {
         if let Value::Object(schema) = &mut schema {
             schema.insert("description".to_owned(), json!(prose(doc)));
         }
         self.properties.insert(key.to_owned(), schema);
+        self.keys.push(key);
     }
 
     /// Adds an option that is always there and always the same.
     pub(super) fn constant(&mut self, key: &'static str, word: &str) {
         self.properties.insert(key.to_owned(), json!({ "const": word }));
         self.require(key);
+    }
+
+    /// The options so far.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().copied()
     }
 
     /// The option must be there.
@@ -153,34 +177,50 @@ pub(super) fn prose(doc: &str) -> String {
     words.join(" ").replace("[`", "`").replace("`]", "`")
 }
 
-/// Objects with a class, under one of `names`, and below `parameters` the options of that class: word, meaning and
-/// options of each class.
-pub(super) fn by_class(names: &[&str], classes: Vec<(&'static str, &'static str, Value)>) -> Value {
+/// Objects with a class and, below `parameters`, the options of that class: word, meaning and options of each class. One of
+/// them may be the default.
+pub(super) fn by_class(
+    definitions: &Definitions,
+    classes: Vec<(&'static str, &'static str, Value)>,
+    default: Option<&str>,
+) -> Value {
     let one = |(word, doc, parameters): (&str, &str, Value)| {
-        let class = names.iter().map(|name| ((*name).to_owned(), json!({ "const": word })));
-        let mut properties: Map<String, Value> = class.collect();
-        properties.insert("parameters".to_owned(), nullable(parameters));
-        let either: Vec<Value> = names.iter().map(|name| json!({ "required": [name] })).collect();
-        json!({
+        let required = if definitions.requires(&parameters) { vec!["parameters"] } else { Vec::new() };
+        let class = json!({ "const": word });
+        let mut schema = json!({
             "type": "object",
             "description": prose(doc),
-            "properties": properties,
+            "properties": {
+                "class": class,
+                "class_name": class,
+                "module": { "description": "No effect." },
+                "parameters": if required.is_empty() {
+                    json!({ "anyOf": [parameters, { "enum": [null, []] }] })
+                } else {
+                    parameters
+                },
+            },
+            "required": required,
             "additionalProperties": false,
-            "oneOf": either,
-        })
+        });
+        if default != Some(word) {
+            schema["anyOf"] = json!([{ "required": ["class"] }, { "required": ["class_name"] }]);
+        }
+        schema
     };
     json!({ "anyOf": classes.into_iter().map(one).collect::<Vec<_>>() })
 }
 
 /// Objects with a type, and below its name the options of that type: word, meaning and options of each.
-pub(super) fn by_type(types: Vec<(&'static str, &'static str, Value)>) -> Value {
+pub(super) fn by_type(definitions: &Definitions, types: Vec<(&'static str, &'static str, Value)>) -> Value {
     let one = |(word, doc, options): (&str, &str, Value)| {
+        let required = if definitions.requires(&options) { vec!["type", word] } else { vec!["type"] };
         json!({
             "type": "object",
             "description": prose(doc),
             "properties": { "type": { "const": word }, word: nullable(options) },
             "additionalProperties": false,
-            "required": ["type"],
+            "required": required,
         })
     };
     json!({ "anyOf": types.into_iter().map(one).collect::<Vec<_>>() })

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::needs::Needs;
 use super::options::{
-    Bounds, Kind as _, Scalar as _, count, flag, kinds, number, options, text, unknown, word, words,
+    Bounds, Scalar as _, class_of, count, flag, kinds, number, options, unknown, untold, word, words,
 };
 use super::reader::Fields;
 use super::schema::{Definitions, by_class};
@@ -19,7 +19,7 @@ kinds! {
         LongShortScoreSizer(LongShortScore) = "LongShortScoreSizer",
         /// Growth-optimal weights from expected returns and the covariance of closes.
         KellySizer(Kelly) = "KellySizer",
-        /// Fully invested, long only, mean against variance.
+        /// Fully invested, long only: expected returns, which the scores are, against their variance.
         OptimizationSizer(Optimization) = "OptimizationSizer",
     }
 }
@@ -28,7 +28,7 @@ options! {
     /// Parameters of `EqualWeightSizer`.
     EqualWeight {
         /// Most symbols held at once.
-        max_positions: u32 = count(1).or(10_u32),
+        max_positions: u32 = count(0).or(10_u32),
     }
 }
 
@@ -50,7 +50,7 @@ options! {
         /// Most names on the short side.
         max_shorts: u32 = count(0).or(10_u32),
         /// Long plus absolute short weight.
-        gross_target: f64 = number(Bounds::at_least(0.0)).or(1.0),
+        gross_target: f64 = number(Bounds::POSITIVE).or(1.0),
         /// Long plus (negative) short weight; at most `gross_target` in magnitude.
         net_target: f64 = number(Bounds::ANY).or(0.0),
         /// How a side shares out its budget.
@@ -58,7 +58,7 @@ options! {
         /// Whether names already held go first.
         sticky_holdings: bool = flag().or(true),
         /// Power of the score's magnitude in `weight_mode: score`.
-        score_power: f64 = number(Bounds::at_least(0.0)).or(1.0),
+        score_power: f64 = number(Bounds::POSITIVE).or(1.0),
         /// Scores below this magnitude are left out.
         min_abs_score: f64 = number(Bounds::at_least(0.0)).or(0.0),
     }
@@ -72,8 +72,8 @@ options! {
 options! {
     /// Parameters of `KellySizer`.
     Kelly {
-        /// Share of the full Kelly weights.
-        kelly_fraction: f64 = number(Bounds::POSITIVE).or(0.5),
+        /// Share of the full Kelly weights; 0 holds nothing.
+        kelly_fraction: f64 = number(Bounds::between(0.0, 1.0)).or(0.5),
         /// Daily returns in the covariance.
         lookback_days: u32 = count(2).or(20_u32),
         /// Expected daily return per unit of score.
@@ -84,23 +84,23 @@ options! {
 options! {
     /// Parameters of `OptimizationSizer`.
     Optimization {
-        /// Weight of the variance against the mean.
+        /// Weight of the variance against the expected return, which the score is.
         risk_aversion: f64 = number(Bounds::at_least(0.0)).or(1.0),
-        /// Daily returns in mean and covariance.
+        /// Daily returns in the covariance: those of twice as many calendar days.
         lookback_days: u32 = count(2).or(252_u32),
     }
 }
 
 impl Default for SizingConfig {
     fn default() -> Self {
-        Self::EqualWeightSizer(EqualWeight { max_positions: 10 })
+        Self::EqualWeightSizer(untold())
     }
 }
 
 impl SizingConfig {
     pub(super) fn read(f: &Fields<'_>) -> Self {
-        let class = text().or(Self::WORDS[0]).read(f, "class");
-        let parameters = f.section("parameters");
+        let class = class_of(f).unwrap_or_else(|| Self::WORDS[0].to_owned());
+        let parameters = f.section_or_list("parameters");
         Self::read_kind(&class, &parameters).unwrap_or_else(|| {
             f.fault("class", unknown("sizer", &class, Self::WORDS));
             parameters.abandon();
@@ -110,16 +110,18 @@ impl SizingConfig {
 
     pub(super) fn schema(definitions: &mut Definitions) -> Value {
         definitions.named("SizingConfig", "How scores become weights.", |definitions| {
-            by_class(&["class"], Self::describe_kinds(definitions))
+            let classes = Self::describe_kinds(definitions);
+            by_class(definitions, classes, Some(Self::WORDS[0]))
         })
     }
 
     pub(super) fn needs(&self, needs: &mut Needs) {
         match self {
             Self::EqualWeightSizer(_) | Self::LongShortScoreSizer(_) => {}
-            Self::KellySizer(Kelly { lookback_days, .. })
-            | Self::OptimizationSizer(Optimization { lookback_days, .. }) => {
-                needs.bars(*lookback_days as usize);
+            Self::KellySizer(Kelly { lookback_days, .. }) => needs.bars(*lookback_days as usize),
+            // A calendar day holds a bar at most.
+            Self::OptimizationSizer(Optimization { lookback_days, .. }) => {
+                needs.bars(2 * *lookback_days as usize);
             }
         }
     }
@@ -135,11 +137,26 @@ impl SizingConfig {
     pub(super) fn without_effect(&self, path: &str, found: &mut Vec<String>) {
         match self {
             Self::LongShortScoreSizer(config) => {
+                if config.max_longs == 0 && config.max_shorts == 0 {
+                    found.push(format!(
+                        "{path}.parameters: max_longs and max_shorts are 0, so that nothing is held"
+                    ));
+                }
                 if config.weight_mode == WeightMode::Equal && config.score_power != 1.0 {
                     found.push(format!("{path}.parameters.score_power has no effect on equal weights"));
                 }
             }
-            Self::EqualWeightSizer(_) | Self::KellySizer(_) | Self::OptimizationSizer(_) => {}
+            Self::EqualWeightSizer(config) => {
+                if config.max_positions == 0 {
+                    found.push(format!("{path}.parameters.max_positions is 0, so that nothing is held"));
+                }
+            }
+            Self::KellySizer(config) => {
+                if config.kelly_fraction == 0.0 {
+                    found.push(format!("{path}.parameters.kelly_fraction is 0, so that nothing is held"));
+                }
+            }
+            Self::OptimizationSizer(_) => {}
         }
     }
 }

@@ -195,13 +195,14 @@ impl Market {
         if value.is_nan() { self.close(bar, symbol) } else { value }
     }
 
-    /// A price of a bar; NaN without a bar.
+    /// A number of a bar; NaN without one.
     pub(crate) fn price(&self, column: PriceColumn, bar: usize, symbol: SymbolId) -> f64 {
         match column {
             PriceColumn::Open => self.open(bar, symbol),
             PriceColumn::High => self.high(bar, symbol),
             PriceColumn::Low => self.low(bar, symbol),
             PriceColumn::Close => self.close(bar, symbol),
+            PriceColumn::Volume => self.volume(bar, symbol),
         }
     }
 

@@ -6,7 +6,6 @@ mod history;
 mod long_short;
 mod optimization;
 
-use self::history::Moments;
 use self::long_short::LongShort;
 use super::RunError;
 use super::config::SizingConfig;
@@ -23,8 +22,8 @@ pub(crate) enum Sizer {
     LongShort(LongShort),
     /// `fraction * pseudo-inverse(covariance) * score * mu_scale`, long or short.
     Kelly { fraction: f64, lookback: usize, mu_scale: f64 },
-    /// Mean against variance over the names with a positive score.
-    Optimization { risk_aversion: f64, lookback: usize },
+    /// Expected returns, which the scores are, against their variance.
+    Optimization { risk_aversion: f64, lookback: u32 },
 }
 
 /// Smaller weights are rounding.
@@ -42,10 +41,9 @@ impl Sizer {
                 lookback: sizer.lookback_days as usize,
                 mu_scale: sizer.mu_scale,
             },
-            SizingConfig::OptimizationSizer(sizer) => Self::Optimization {
-                risk_aversion: sizer.risk_aversion,
-                lookback: sizer.lookback_days as usize,
-            },
+            SizingConfig::OptimizationSizer(sizer) => {
+                Self::Optimization { risk_aversion: sizer.risk_aversion, lookback: sizer.lookback_days }
+            }
         }
     }
 
@@ -63,12 +61,12 @@ impl Sizer {
             Self::EqualWeight { max_positions } => equal_weight(max_positions, decision, weights),
             Self::LongShort(ref mut sizer) => sizer.size(view, decision, weights),
             Self::Kelly { fraction, lookback, mu_scale } => {
-                let symbols = alphabetical(decision, |_| true);
+                let symbols = alphabetical(decision);
                 check_size(view, &symbols)?;
-                let Some(moments) = Moments::of(view, &symbols, lookback) else { return Ok(()) };
-                let score = |&symbol: &SymbolId| decision.scores.get_or(symbol, 0.0);
-                let expected: Vec<f64> = symbols.iter().map(|symbol| score(symbol) * mu_scale).collect();
-                let full = eigen::pseudo_inverse_times(&moments.covariance, &expected);
+                let Some(covariance) = history::of_last_bars(view, &symbols, lookback) else { return Ok(()) };
+                let expected: Vec<f64> =
+                    scores_of(decision, &symbols).map(|score| score * mu_scale).collect();
+                let full = eigen::pseudo_inverse_times(&covariance, &expected);
                 for (&symbol, weight) in
                     symbols.iter().zip(full).filter(|(_, w)| (fraction * w).abs() >= DUST)
                 {
@@ -76,10 +74,12 @@ impl Sizer {
                 }
             }
             Self::Optimization { risk_aversion, lookback } => {
-                let symbols = alphabetical(decision, |score| score > 0.0);
+                let symbols = alphabetical(decision);
                 check_size(view, &symbols)?;
-                let Some(moments) = Moments::of(view, &symbols, lookback) else { return Ok(()) };
-                let best = optimization::best_weights(&moments, risk_aversion)
+                let days = lookback.saturating_mul(2);
+                let Some(covariance) = history::of_last_days(view, &symbols, days) else { return Ok(()) };
+                let expected: Vec<f64> = scores_of(decision, &symbols).collect();
+                let best = optimization::best_weights(&expected, &covariance, risk_aversion)
                     .map_err(|problem| RunError::Strategy(format!("{}: {problem}", view.date())))?;
                 for (&symbol, &weight) in symbols.iter().zip(&best).filter(|(_, weight)| **weight > 0.0) {
                     weights.insert(symbol, weight);
@@ -119,10 +119,14 @@ fn equal_weight(max_positions: usize, decision: &Decision, weights: &mut SymbolM
     weights.update(|_, _| each);
 }
 
-/// The symbols of a decision whose score counts, in alphabetical order.
-fn alphabetical(decision: &Decision, counts: impl Fn(f64) -> bool) -> Vec<SymbolId> {
-    let scored = decision.scores.iter().filter(|(_, score)| counts(*score));
-    let mut symbols: Vec<SymbolId> = scored.map(|(symbol, _)| symbol).collect();
+/// The scores of some symbols of a decision.
+fn scores_of(decision: &Decision, symbols: &[SymbolId]) -> impl Iterator<Item = f64> {
+    symbols.iter().map(|&symbol| decision.scores.get_or(symbol, 0.0))
+}
+
+/// The symbols of a decision in alphabetical order.
+fn alphabetical(decision: &Decision) -> Vec<SymbolId> {
+    let mut symbols: Vec<SymbolId> = decision.scores.iter().map(|(symbol, _)| symbol).collect();
     symbols.sort_unstable();
     symbols
 }

@@ -1,30 +1,30 @@
-//! Mean against variance, fully invested and long only: maximise `mean · w - risk_aversion * w' · covariance · w`
-//! over `w >= 0` with sum 1, both moments of daily returns. A quadratic programme, solved by an interior-point
-//! solver.
+//! Mean against variance, fully invested and long only: maximise `expected · w - risk_aversion * w' · covariance · w`
+//! over `w >= 0` with sum 1. A quadratic programme, solved by an interior-point solver.
 
 use clarabel::algebra::CscMatrix;
 use clarabel::solver::{DefaultSettingsBuilder, DefaultSolver, IPSolver as _, SolverStatus, SupportedConeT};
 
-use super::history::Moments;
-
 /// Smaller weights are what an interior point leaves of 0.
-const DUST: f64 = 1e-7;
+const DUST: f64 = 1e-5;
 
-/// The best weights, parallel to the means.
+/// The best weights, parallel to the expected returns.
 ///
 /// # Errors
 /// If the solver finds none, in words.
-pub(super) fn best_weights(moments: &Moments, risk_aversion: f64) -> Result<Vec<f64>, String> {
-    let n = moments.means.len();
+pub(super) fn best_weights(
+    expected: &[f64],
+    covariance: &[f64],
+    risk_aversion: f64,
+) -> Result<Vec<f64>, String> {
+    let n = expected.len();
     // The solver minimises x'Px / 2 + q'x. Scaled by the largest variance, so that its tolerances mean the same
     // for calm and for wild markets.
-    let scale = (0..n).map(|i| moments.covariance[i * n + i]).fold(f64::MIN_POSITIVE, f64::max);
+    let scale = (0..n).map(|i| covariance[i * n + i]).fold(f64::MIN_POSITIVE, f64::max);
     let column = |j: usize| (0..=j).map(move |i| (i, j));
-    let upper = (0..n)
-        .flat_map(column)
-        .map(|(i, j)| (i, j, 2.0 * risk_aversion * moments.covariance[i * n + j] / scale));
+    let upper =
+        (0..n).flat_map(column).map(|(i, j)| (i, j, 2.0 * risk_aversion * covariance[i * n + j] / scale));
     let p = sparse(n, n, upper);
-    let q: Vec<f64> = moments.means.iter().map(|mean| -mean / scale).collect();
+    let q: Vec<f64> = expected.iter().map(|mean| -mean / scale).collect();
     // sum(w) = 1, and -w + s = 0 with s >= 0.
     let rows = (0..n).flat_map(|j| [(0, j, 1.0), (j + 1, j, -1.0)]);
     let a = sparse(n + 1, n, rows);
@@ -60,21 +60,19 @@ fn sparse(rows: usize, columns: usize, cells: impl Iterator<Item = (usize, usize
 
 #[cfg(test)]
 mod tests {
-    use super::{Moments, best_weights};
+    use super::best_weights;
 
     /// Two uncorrelated names with equal means and variances 1 and 3: the least variance is at 3/4 and 1/4.
     #[test]
     fn equal_means_share_by_inverse_variance() {
-        let moments = Moments { means: vec![0.1, 0.1], covariance: vec![1.0, 0.0, 0.0, 3.0] };
-        let weights = best_weights(&moments, 1.0).unwrap();
+        let weights = best_weights(&[0.1, 0.1], &[1.0, 0.0, 0.0, 3.0], 1.0).unwrap();
         assert!((weights[0] - 0.75).abs() < 1e-6 && (weights[1] - 0.25).abs() < 1e-6, "{weights:?}");
     }
 
     /// Without risk aversion the highest mean takes all.
     #[test]
     fn no_aversion_takes_the_highest_mean() {
-        let moments = Moments { means: vec![0.01, 0.03, 0.02], covariance: vec![0.1; 9] };
-        let weights = best_weights(&moments, 0.0).unwrap();
+        let weights = best_weights(&[0.01, 0.03, 0.02], &[0.1; 9], 0.0).unwrap();
         assert!((weights[1] - 1.0).abs() < 1e-6, "{weights:?}");
     }
 }

@@ -10,9 +10,9 @@ use crate::engine::market::{Market, SymbolId};
 #[derive(Debug)]
 pub(super) struct Breakout {
     breakouts: SignalReader,
-    /// `None` if breakdowns are not sold short.
+    /// `None` if breakdowns are not sold short, or there is no such column.
     breakdowns: Option<SignalReader>,
-    shorts_from_breakouts: bool,
+    warnings: Vec<String>,
     min_abs_score: f64,
     book: EventBook,
 }
@@ -22,8 +22,14 @@ impl Build for BreakoutConfig {
         let breakdowns = self.breakdown_score_column.as_deref().filter(|_| self.enable_shorts);
         Ok(Box::new(Breakout {
             breakouts: SignalReader::new(&self.breakout_score_column, market)?,
-            breakdowns: breakdowns.map(|column| SignalReader::new(column, market)).transpose()?,
-            shorts_from_breakouts: self.enable_shorts && self.short_from_breakout,
+            warnings: breakdowns
+                .filter(|column| SignalReader::find(column, market).is_none())
+                .map(|column| {
+                    format!("there is no signal column {column:?}, so that there are no breakdowns")
+                })
+                .into_iter()
+                .collect(),
+            breakdowns: breakdowns.and_then(|column| SignalReader::find(column, market)),
             min_abs_score: self.min_abs_score,
             book: EventBook::new(&self.exits, self.rebalance, market.symbols().len()),
         }))
@@ -35,7 +41,8 @@ impl Strategy for Breakout {
         let ups = self.breakouts.today(view);
         let downs = self.breakdowns.as_mut().map_or(&[][..], |breakdowns| breakdowns.today(view));
         let score = |i: usize, up: f64| {
-            let up = (up >= 0.0 || self.shorts_from_breakouts).then_some(up).filter(|up| !up.is_nan());
+            // A negative one is a candidate too, for the short side.
+            let up = Some(up).filter(|up| !up.is_nan());
             let down = downs.get(i).map(|down| -down.abs()).filter(|down| !down.is_nan());
             match (up, down) {
                 (Some(up), Some(down)) if down.abs() > up.abs() => Some(down),
@@ -48,5 +55,9 @@ impl Strategy for Breakout {
             Some((SymbolId(i as u32), score))
         });
         Ok(self.book.decide(view, decision, candidates))
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
     }
 }

@@ -11,10 +11,10 @@ options! {
         /// Signal column of breakouts.
         breakout_score_column: String = text().or("breakout_score"),
         /// Signal column of breakdowns. `None`: there are none.
-        breakdown_score_column: Option<String> = text().or_off("breakdown_score"),
-        /// Whether breakdowns are sold short.
+        breakdown_score_column: Option<String> = text().or_off(DEFAULT_BREAKDOWN),
+        /// Whether the breakdown column is looked at.
         enable_shorts: bool = flag().or(true),
-        /// Whether a negative breakout score is a breakdown; otherwise it is no candidate.
+        /// No effect: a negative breakout score is sold short either way.
         short_from_breakout: bool = flag().or(false),
         /// Scores below this magnitude are left out.
         min_abs_score: f64 = number(Bounds::at_least(0.0)).or(0.0),
@@ -25,6 +25,8 @@ options! {
         rebalance: Rebalance = Schedule.or(Rebalance::Daily),
     }
 }
+
+const DEFAULT_BREAKDOWN: &str = "breakdown_score";
 
 impl Class for BreakoutConfig {
     fn needs(&self, needs: &mut Needs) {
@@ -44,8 +46,21 @@ impl Class for BreakoutConfig {
     }
 
     fn scales_holdings(&self) -> bool {
-        self.exits.stops.partial_exit_days.is_some()
+        self.exits.stops.cuts()
     }
 
-    fn without_effect(&self, _: &str, _: &mut Vec<String>) {}
+    fn without_effect(&self, path: &str, found: &mut Vec<String>) {
+        if self.short_from_breakout {
+            found.push(format!(
+                "{path}.parameters.short_from_breakout has no effect: negative breakout scores are sold short anyway"
+            ));
+        }
+        let named = self.breakdown_score_column.as_deref().is_some_and(|column| column != DEFAULT_BREAKDOWN);
+        if named && !self.enable_shorts {
+            found.push(format!(
+                "{path}.parameters.breakdown_score_column has no effect without enable_shorts"
+            ));
+        }
+        self.exits.stops.without_effect(path, found);
+    }
 }

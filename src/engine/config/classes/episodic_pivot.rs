@@ -51,8 +51,15 @@ impl Class for EpisodicPivotConfig {
     }
 
     fn scales_holdings(&self) -> bool {
-        self.exits.stops.partial_exit_days.is_some()
+        self.exits.stops.cuts()
     }
 
-    fn without_effect(&self, _: &str, _: &mut Vec<String>) {}
+    fn without_effect(&self, path: &str, found: &mut Vec<String>) {
+        if self.exits.stops.cuts() {
+            found.push(format!(
+                "{path}.parameters.partial_exit_days counts; the reference implementation ignored it"
+            ));
+        }
+        self.exits.stops.without_effect(path, found);
+    }
 }

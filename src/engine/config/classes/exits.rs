@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use crate::engine::config::needs::Needs;
-use crate::engine::config::options::{Bounds, Kind, Scalar as _, Section as _, count, flag, number, options};
+use crate::engine::config::options::{
+    Bounds, Kind, Scalar as _, Section as _, count, flag, number, options, untold,
+};
 use crate::engine::config::reader::Fields;
 use crate::engine::config::schema::ObjectSchema;
 
@@ -33,7 +35,7 @@ options! {
         /// Bars after which a holding is cut. `None`: off.
         partial_exit_days: Option<u32> = count(1).off(),
         /// Share that a cut takes away.
-        partial_exit_fraction: f64 = number(Bounds::SHARE).or(0.5),
+        partial_exit_fraction: f64 = number(Bounds::between(0.0, 1.0)).or(0.5),
     }
 }
 
@@ -47,19 +49,41 @@ impl Kind for Exits {
 
     fn read(&self, f: &Fields<'_>, _: &'static str) -> ExitConfig {
         ExitConfig {
-            trailing_ma_days: count(1).or_off(self.trailing_ma_days).read(f, "trailing_ma_days"),
+            trailing_ma_days: count(1).switched(Some(self.trailing_ma_days)).read(f, "trailing_ma_days"),
             stops: Stops::read(f),
         }
     }
 
     fn describe(&self, _: &'static str, _: &str, object: &mut ObjectSchema<'_>) {
-        let mean = count(1).or_off(self.trailing_ma_days);
+        let mean = count(1).switched(Some(self.trailing_ma_days));
         mean.describe(
             "trailing_ma_days",
             "Bars in the mean of closes that ends a holding; null: off.",
             object,
         );
         Stops::describe(object);
+    }
+}
+
+impl Stops {
+    /// Whether a holding is ever cut.
+    pub(super) fn cuts(&self) -> bool {
+        self.partial_exit_days.is_some() && self.partial_exit_fraction > 0.0
+    }
+
+    pub(super) fn without_effect(&self, path: &str, found: &mut Vec<String>) {
+        let path = format!("{path}.parameters");
+        if self.partial_exit_days.is_some() && self.partial_exit_fraction == 0.0 {
+            found.push(format!("{path}.partial_exit_fraction is 0, so that nothing is cut"));
+        }
+        if self.partial_exit_days.is_none()
+            && self.partial_exit_fraction != untold::<Self>().partial_exit_fraction
+        {
+            found.push(format!("{path}.partial_exit_fraction has no effect without partial_exit_days"));
+        }
+        if !self.use_low_for_stop && self.stop_loss_pct.is_none() && self.trailing_stop_pct.is_none() {
+            found.push(format!("{path}.use_low_for_stop has no effect without a stop"));
+        }
     }
 }
 

@@ -19,7 +19,7 @@ options! {
         /// Signals below this magnitude are left out.
         min_abs_score: f64 = number(Bounds::at_least(0.0)).or(0.0),
         /// Bars in the mean of closes that ends a holding. `None`: off.
-        trailing_ma_days: Option<u32> = count(1).off(),
+        trailing_ma_days: Option<u32> = count(1).switched(None),
         /// Loss from entry that ends a holding. `None`: off.
         stop_loss_pct: Option<f64> = number(Bounds::PART).off(),
         /// Whether long stops look at the low of a bar instead of its close.
@@ -27,9 +27,9 @@ options! {
         /// Bars after which a holding is cut. `None`: off.
         partial_exit_days: Option<u32> = count(1).off(),
         /// Share that a cut takes away.
-        partial_exit_fraction: f64 = number(Bounds::SHARE).or(0.5),
+        partial_exit_fraction: f64 = number(Bounds::between(0.0, 1.0)).or(0.5),
         /// Bars after which a holding ends. `None`: off.
-        max_hold_days: Option<u32> = count(1).off(),
+        max_hold_days: Option<u32> = count(1).switched(None),
         /// When names are added.
         rebalance: Rebalance = Schedule.or(Rebalance::Daily),
     }
@@ -68,12 +68,13 @@ impl Class for LongShortTopNConfig {
     }
 
     fn scales_holdings(&self) -> bool {
-        self.partial_exit_days.is_some()
+        self.exits().stops.cuts()
     }
 
     fn without_effect(&self, path: &str, found: &mut Vec<String>) {
         if self.k_long == 0 && self.k_short == 0 {
             found.push(format!("{path}: k_long and k_short are 0, so that nothing is ever bought"));
         }
+        self.exits().stops.without_effect(path, found);
     }
 }

@@ -24,7 +24,7 @@ pub use self::static_universe::StaticUniverseConfig;
 pub use self::top_n::TopNConfig;
 
 use super::needs::Needs;
-use super::options::{Kind as _, Scalar as _, kinds, text, unknown};
+use super::options::{kinds, unknown, untold};
 use super::reader::Fields;
 use super::schema::{Definitions, by_class};
 
@@ -88,13 +88,10 @@ class_table!(declare);
 const DEFAULT_SIGNAL: &str = "composite_percentile";
 
 impl ClassConfig {
-    pub(super) fn read(f: &Fields<'_>) -> Self {
-        let (class, alias) = (text().off().read(f, "class"), text().off().read(f, "class_name"));
-        if class.is_some() && alias.is_some() {
-            f.fault("class_name", "is another name of class: give one of them");
-        }
-        let parameters = f.section("parameters");
-        let Some(class) = class.or(alias) else {
+    /// Reads the parameters of a class.
+    pub(super) fn read(f: &Fields<'_>, class: Option<String>) -> Self {
+        let parameters = f.section_or_list("parameters");
+        let Some(class) = class else {
             f.fault("class", "is required, unless type is configured or composite");
             parameters.abandon();
             return Self::default();
@@ -108,14 +105,15 @@ impl ClassConfig {
 
     pub(super) fn schema(definitions: &mut Definitions) -> Value {
         definitions.named("ClassConfig", "A strategy chosen by class, with its parameters.", |definitions| {
-            by_class(&["class", "class_name"], Self::describe_kinds(definitions))
+            let classes = Self::describe_kinds(definitions);
+            by_class(definitions, classes, None)
         })
     }
 }
 
 impl Default for ClassConfig {
     fn default() -> Self {
-        Self::BuyAndHoldStrategy(BuyAndHoldConfig { symbol: None, rebalance: Rebalance::Daily })
+        Self::BuyAndHoldStrategy(untold())
     }
 }
 

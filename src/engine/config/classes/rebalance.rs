@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::engine::config::options::{Scalar, count, word, words};
+use crate::engine::config::options::{Scalar, count, text, word, words};
 use crate::engine::config::reader::Fields;
 use crate::engine::config::schema::Definitions;
 
@@ -47,16 +47,38 @@ impl Scalar for Schedule {
     type Value = Rebalance;
 
     fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<Rebalance> {
+        let quoted = value.as_str().and_then(|text| text.trim().parse::<f64>().ok());
+        if let Some(number) = quoted.or_else(|| value.as_f64().filter(|_| value.is_f64())) {
+            f.fault(
+                key,
+                format!(
+                    "must be a period, or a number of days written as a whole number: {}, not {value}",
+                    number.round()
+                ),
+            );
+            return None;
+        }
         if value.is_number() {
             return count(1).parse(f, key, value).map(Rebalance::EveryDays);
         }
-        word().parse(f, key, value).map(|period| match period {
+        let period: Period = word().parse(f, key, value)?;
+        if value.as_str().is_some_and(|text| text.trim() != period.as_str()) {
+            f.note(
+                key,
+                format!("is {}; the reference implementation took {value} for daily", period.as_str()),
+            );
+        }
+        Some(match period {
             Period::Daily => Rebalance::Daily,
             Period::Weekly => Rebalance::Weekly,
             Period::Monthly => Rebalance::Monthly,
             Period::Quarterly => Rebalance::Quarterly,
             Period::Annually => Rebalance::Annually,
         })
+    }
+
+    fn is_absent(&self, value: &Value) -> bool {
+        text().is_absent(value)
     }
 
     fn schema(&self, definitions: &mut Definitions) -> Value {

@@ -10,7 +10,7 @@ options! {
         /// Signal column to rank by.
         signal_column: String = text().or(DEFAULT_SIGNAL),
         /// Names selected.
-        top_n: u32 = count(1).or(10_u32),
+        top_n: u32 = count(0).or(10_u32),
         /// Least signal. `None`: any.
         min_signal: Option<f64> = number(Bounds::ANY).off(),
         /// Whether the highest signal is the best.
@@ -37,5 +37,9 @@ impl Class for TopNConfig {
         false
     }
 
-    fn without_effect(&self, _: &str, _: &mut Vec<String>) {}
+    fn without_effect(&self, path: &str, found: &mut Vec<String>) {
+        if self.top_n == 0 {
+            found.push(format!("{path}.parameters.top_n is 0, so that nothing is ever held"));
+        }
+    }
 }

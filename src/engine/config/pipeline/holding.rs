@@ -1,10 +1,11 @@
 //! Who stays in a configured strategy although not selected.
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::engine::config::options::{
-    Bounds, Kind, OneOf, Scalar as _, count, flag, kinds, number, options, word, words,
+    Bounds, Kind, OneOf, Scalar as _, count_or_less, flag, kinds, number, number_or_less, options, untold,
+    word, words,
 };
 use crate::engine::config::reader::Fields;
 use crate::engine::config::schema::{ObjectSchema, nullable, prose};
@@ -63,11 +64,11 @@ options! {
     /// Options of the policy `sticky`.
     Sticky {
         /// A held name stays while its rank is within this multiple of the number selected on its side.
-        keep_if_rank_within_multiple: f64 = number(Bounds::POSITIVE).or(2.0),
+        keep_if_rank_within_multiple: f64 = number_or_less().or(2.0),
         /// A held name leaves when its score falls below this magnitude.
-        keep_min_abs_score: f64 = number(Bounds::at_least(0.0)).or(0.0),
+        keep_min_abs_score: f64 = number_or_less().or(0.0),
         /// Bars during which a name that left is not selected again. `0`: none.
-        reentry_cooldown_days: u32 = count(0).or(0_u32),
+        reentry_cooldown_days: u32 = count_or_less(0).or(0_u32),
     }
 }
 
@@ -75,7 +76,7 @@ options! {
     /// Options of the policy `grace_period`.
     GracePeriod {
         /// Bars since entry during which a held name stays.
-        min_hold_days: u32 = count(0).or(3_u32),
+        min_hold_days: u32 = count_or_less(0).or(3_u32),
         /// Whether only exits end a holding.
         exit_only_on_risk: bool = flag().or(true),
     }
@@ -86,8 +87,8 @@ options! {
     Decay {
         /// Scale at the end of the decay.
         dropped_scale: f64 = number(Bounds::between(0.0, 1.0)).or(0.5),
-        /// Bars until a dropped name leaves.
-        decay_days: u32 = count(1).or(5_u32),
+        /// Bars until a dropped name leaves; 0: it stays, at `dropped_scale`.
+        decay_days: u32 = count_or_less(0).or(5_u32),
     }
 }
 
@@ -101,14 +102,15 @@ const KEEP: ReplaceAll = ReplaceAll {
     refresh_mode: RefreshMode::AbsSigned,
 };
 
-/// The stage. Left out altogether, holdings are kept; given without details, they are replaced.
+/// The stage. Left out or empty, holdings are kept; given with its type alone, they are replaced.
 pub(super) struct HoldingStage;
 
 impl Kind for HoldingStage {
     type Value = HoldingPolicy;
 
     fn read(&self, f: &Fields<'_>, key: &'static str) -> HoldingPolicy {
-        if f.value(key).is_none() {
+        let nothing = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
+        if f.value(key).is_none_or(nothing) {
             return HoldingPolicy::One(Policy::ReplaceAll(KEEP));
         }
         HoldingPolicy::read(&f.section(key))
@@ -132,7 +134,7 @@ impl Kind for HoldingStage {
                 nullable(hybrid),
             );
             for (word, meaning, options) in &policies {
-                both.property(word, meaning, nullable(options.clone()));
+                both.property(*word, meaning, nullable(options.clone()));
             }
             let both = both.finish();
             let one = policies.into_iter().map(|(word, meaning, options)| {
@@ -168,6 +170,24 @@ impl HoldingPolicy {
         Self::Hybrid { base: part("base", "replace_all"), overlay: part("overlay", "grace_period") }
     }
 
+    pub(super) fn without_effect(&self, path: &str, found: &mut Vec<String>) {
+        let path = format!("{path}.holding_policy");
+        match self {
+            Self::One(policy) => policy.without_effect(&path, found),
+            Self::Hybrid { base, overlay } => {
+                for policy in [base, overlay] {
+                    policy.without_effect(&path, found);
+                    if !policy.is_untold() {
+                        let name = policy.as_str();
+                        found.push(format!(
+                            "{path}.{name} counts in a hybrid; the reference implementation took its defaults"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
     pub(super) fn decays(&self) -> bool {
         match self {
             Self::One(policy) => policy.decays(),
@@ -180,6 +200,48 @@ impl Policy {
     /// The policy of that name with the options of its section. `None` if there is none, as for a hybrid.
     fn read_at(f: &Fields<'_>, word: &'static str) -> Option<Self> {
         Self::WORDS.contains(&word).then(|| Self::read_kind(word, &f.section(word))).flatten()
+    }
+
+    /// Whether nothing is said of its options.
+    fn is_untold(&self) -> bool {
+        match self {
+            Self::ReplaceAll(options) => *options == untold(),
+            Self::Sticky(options) => *options == untold(),
+            Self::GracePeriod(options) => *options == untold(),
+            Self::Decay(options) => *options == untold(),
+        }
+    }
+
+    fn without_effect(&self, path: &str, found: &mut Vec<String>) {
+        match self {
+            Self::ReplaceAll(options) => {
+                if options.refresh_mode != RefreshMode::AbsSigned && !options.refresh_held_scores {
+                    found.push(format!(
+                        "{path}.replace_all.refresh_mode has no effect without refresh_held_scores"
+                    ));
+                }
+            }
+            Self::Sticky(options) => {
+                if options.keep_if_rank_within_multiple == 0.0 {
+                    found.push(format!(
+                        "{path}.sticky.keep_if_rank_within_multiple is 0, so that nobody is kept"
+                    ));
+                }
+            }
+            Self::GracePeriod(options) => {
+                if options.exit_only_on_risk && options.min_hold_days != untold::<GracePeriod>().min_hold_days
+                {
+                    found.push(format!(
+                        "{path}.grace_period.min_hold_days has no effect beside exit_only_on_risk"
+                    ));
+                }
+            }
+            Self::Decay(options) => {
+                if options.decay_days == 0 {
+                    found.push(format!("{path}.decay.decay_days is 0, so that a dropped name never leaves"));
+                }
+            }
+        }
     }
 
     fn decays(&self) -> bool {

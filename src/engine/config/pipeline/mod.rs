@@ -59,7 +59,7 @@ options! {
 }
 
 words! {
-    /// A price of a bar.
+    /// A column of the price table.
     PriceColumn {
         /// The opening price.
         Open = "open",
@@ -69,6 +69,8 @@ words! {
         Low = "low",
         /// The closing price.
         Close = "close",
+        /// Shares traded.
+        Volume = "volume",
     }
 }
 
@@ -77,6 +79,7 @@ impl PriceColumn {
         match self {
             Self::Open | Self::Close => {}
             Self::High | Self::Low => needs.prices.high_low = true,
+            Self::Volume => needs.prices.volume = true,
         }
     }
 }
@@ -89,8 +92,14 @@ impl PipelineConfig {
     }
 
     pub(super) fn without_effect(&self, path: &str, found: &mut Vec<String>) {
+        self.rebalance.without_effect(path, found);
+        self.universe.without_effect(path, found);
         self.signals.without_effect(path, &self.scoring, found);
+        self.scoring.without_effect(&format!("{path}.scoring"), found);
         self.selection.without_effect(path, found);
+        self.holding_policy.without_effect(path, found);
+        self.exits.without_effect(path, found);
+        self.postprocess.without_effect(path, found);
     }
 
     /// Whether it ever asks for less than the whole size of a holding.

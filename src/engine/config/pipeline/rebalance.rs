@@ -11,12 +11,12 @@ options! {
         /// Bars between two rebalances, for `every_n_days` only.
         #[serde(skip_serializing_if = "Option::is_none")]
         every_n_days: Option<u32> = count(1).off(),
-        /// The day of the week, for `weekly` only.
+        /// The day of the week, for `weekly` only: every bar on that day.
         #[serde(skip_serializing_if = "Option::is_none")]
         weekday: Option<WeekdayWord> = word().off(),
         /// The first bar on or after this day of the month, for `monthly` only.
         #[serde(skip_serializing_if = "Option::is_none")]
-        day_of_month: Option<u32> = count(1).at_most(31).off(),
+        day_of_month: Option<u32> = count(1).at_most(31).switched(None),
         /// What happens if that day is not a trading day.
         allow_nontrading_shift: Shift = word().or(Shift::None),
     }
@@ -72,21 +72,35 @@ words! {
 
 impl RebalanceConfig {
     fn check(&self, f: &Fields<'_>) {
+        if self.freq == Freq::EveryNDays && f.lacks("every_n_days") {
+            f.fault("every_n_days", "is required with freq: every_n_days");
+        }
+    }
+
+    pub(super) fn without_effect(&self, path: &str, found: &mut Vec<String>) {
+        let path = format!("{path}.rebalance");
         for (key, given, wanted) in [
             ("every_n_days", self.every_n_days.is_some(), Freq::EveryNDays),
             ("weekday", self.weekday.is_some(), Freq::Weekly),
             ("day_of_month", self.day_of_month.is_some(), Freq::Monthly),
         ] {
             if given && self.freq != wanted {
-                f.fault(key, format!("goes only with freq: {}", wanted.as_str()));
+                found.push(format!("{path}.{key} has no effect: it goes with freq: {}", wanted.as_str()));
             }
         }
-        if self.freq == Freq::EveryNDays && f.lacks("every_n_days") {
-            f.fault("every_n_days", "is required with freq: every_n_days");
-        }
-        let shiftable = self.weekday.is_some() || self.day_of_month.is_some();
-        if self.allow_nontrading_shift != Shift::None && !shiftable {
-            f.fault("allow_nontrading_shift", "goes only with weekday or day_of_month");
+        let by_week = self.freq == Freq::Weekly && self.weekday.is_some();
+        let by_month = self.freq == Freq::Monthly && self.day_of_month.is_some();
+        match self.allow_nontrading_shift {
+            Shift::None => {}
+            Shift::Next if by_month => found.push(format!(
+                "{path}.allow_nontrading_shift has no effect: a day of the month moves to the next bar anyway"
+            )),
+            Shift::Prev | Shift::Next if by_week || by_month => found.push(format!(
+                "{path}.allow_nontrading_shift moves rebalances; the reference implementation ignored it"
+            )),
+            Shift::Prev | Shift::Next => found.push(format!(
+                "{path}.allow_nontrading_shift has no effect: it goes with a weekday or a day_of_month"
+            )),
         }
     }
 }

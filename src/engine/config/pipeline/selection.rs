@@ -3,7 +3,7 @@
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use crate::engine::config::options::{
-    Bounds, Kind, Scalar as _, count, flag, kinds, number, options, tag, word, words,
+    Bounds, Kind, Scalar as _, count, flag, kinds, number, number_or_less, options, tag, word, words,
 };
 use crate::engine::config::reader::Fields;
 use crate::engine::config::schema::{ObjectSchema, by_type};
@@ -26,10 +26,10 @@ options! {
     /// Options of the selection `topn`.
     TopNSelection {
         /// Names selected.
-        n: u32 = count(1).required(),
+        n: u32 = count(0).required(),
         /// Which side they go.
         side: Side = word().or(Side::Long),
-        /// Least score (in magnitude for shorts). `None`: any.
+        /// Least score, of shorts its negative the largest. `None`: any; for shorts also below 0.
         min_score: Option<f64> = number(Bounds::ANY).or_off(0.0),
         /// Whether the highest score is the best.
         higher_is_better: bool = flag().or(true),
@@ -54,8 +54,8 @@ options! {
         /// Names on the short side.
         short_n: u32 = count(0).or(0_u32),
         /// Scores below this magnitude are left out.
-        min_abs_score: f64 = number(Bounds::at_least(0.0)).or(0.0),
-        /// Whether scores are passed on with their magnitude; otherwise each is 1 or -1.
+        min_abs_score: f64 = number_or_less().or(0.0),
+        /// No effect: ranks are the same either way.
         score_abs: bool = flag().or(true),
         /// Whether shorts are selected.
         allow_short: bool = flag().or(true),
@@ -86,12 +86,6 @@ options! {
         /// Whether shorts are selected.
         allow_short: bool = flag().or(true),
     }
-    checked by |quantiles, f| {
-        let (long_q, short_q) = (quantiles.long_q, quantiles.short_q);
-        if short_q >= long_q {
-            f.fault("short_q", format!("must be below long_q ({long_q}), got {short_q}"));
-        }
-    }
 }
 
 /// The stage, which must be there.
@@ -104,7 +98,7 @@ impl Kind for SelectionStage {
     fn read(&self, f: &Fields<'_>, key: &'static str) -> Selection {
         let f = f.section(key);
         let nobody = ThresholdSelection { long_if_gte: None, short_if_lte: None, allow_short: false };
-        let Some(kind) = tag(&f, "type", Selection::WORDS) else { return Selection::Threshold(nobody) };
+        let Some(kind) = tag(&f, "type", Selection::WORDS, None) else { return Selection::Threshold(nobody) };
         let options = f.section(kind);
         let selection = Selection::read_kind(kind, &options).unwrap_or(Selection::Threshold(nobody));
         if let Selection::Threshold(_) = selection
@@ -118,7 +112,8 @@ impl Kind for SelectionStage {
 
     fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
         let schema = object.definitions.named("Selection", "Who is selected.", |definitions| {
-            by_type(Selection::describe_kinds(definitions))
+            let types = Selection::describe_kinds(definitions);
+            by_type(definitions, types)
         });
         object.property(key, doc, schema);
         object.require(key);
@@ -134,8 +129,39 @@ impl Selection {
                         "{path}.selection: long_n and short_n are 0, so that nothing is ever selected"
                     ));
                 }
+                if !selection.score_abs {
+                    found.push(format!("{path}.selection.long_short_topn.score_abs has no effect"));
+                }
+                if selection.short_n > 0 && !selection.allow_short {
+                    found.push(format!(
+                        "{path}.selection.long_short_topn.short_n has no effect without allow_short"
+                    ));
+                }
             }
-            Self::TopN(_) | Self::Threshold(_) | Self::Quantiles(_) => {}
+            Self::TopN(selection) => {
+                if selection.n == 0 {
+                    found.push(format!("{path}.selection.topn.n is 0, so that nothing is ever selected"));
+                }
+                if selection.side == Side::Short && selection.min_score.is_some_and(|least| least < 0.0) {
+                    found.push(format!(
+                        "{path}.selection.topn.min_score has no effect: a short below 0 is no threshold"
+                    ));
+                }
+            }
+            Self::Threshold(selection) => {
+                if selection.short_if_lte.is_some() && !selection.allow_short {
+                    found.push(format!(
+                        "{path}.selection.threshold.short_if_lte has no effect without allow_short"
+                    ));
+                }
+            }
+            Self::Quantiles(selection) => {
+                if selection.short_q > selection.long_q && selection.allow_short {
+                    found.push(format!(
+                        "{path}.selection.quantiles: short_q is above long_q; what lies between goes long"
+                    ));
+                }
+            }
         }
     }
 

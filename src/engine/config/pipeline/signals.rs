@@ -14,11 +14,7 @@ options! {
         /// What `hybrid` may compute.
         fallback: Fallback = section(),
     }
-    checked by |stage, f| {
-        if stage.provider != Provider::Hybrid && stage.fallback.is_given() {
-            f.fault("fallback", "goes only with provider: hybrid");
-        }
-    }
+
 }
 
 words! {
@@ -37,15 +33,16 @@ options! {
     /// What the provider `hybrid` may compute when the signal table lacks it.
     Fallback {
         /// Whether anything may be computed.
-        enabled: bool = flag().or(false),
+        enabled: bool = flag().or(true),
         /// The columns that may be.
         allowed_missing_columns: Vec<String> = texts().or_none(),
     }
 }
 
 impl Fallback {
+    /// Whether it says anything.
     fn is_given(&self) -> bool {
-        self.enabled || !self.allowed_missing_columns.is_empty()
+        !self.enabled || !self.allowed_missing_columns.is_empty()
     }
 
     /// Whether a column that the signal table lacks may be computed.
@@ -74,6 +71,9 @@ impl ProviderStage {
     }
 
     pub(super) fn without_effect(&self, path: &str, scoring: &Scoring, found: &mut Vec<String>) {
+        if self.provider != Provider::Hybrid && self.fallback.is_given() {
+            found.push(format!("{path}.signals.fallback has no effect: it goes with provider: hybrid"));
+        }
         if self.provider != Provider::Computed {
             return;
         }

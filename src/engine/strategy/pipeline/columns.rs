@@ -4,7 +4,7 @@ use super::super::View;
 use super::super::signal::SignalReader;
 use crate::engine::RunError;
 use crate::engine::config::{
-    BreakoutMode, BreakoutScale, COMPUTED_BREAKOUT_LOOKBACK, Provider, ProviderStage,
+    BreakoutMode, BreakoutScale, COMPUTED_BREAKOUT_LOOKBACK, PriceColumn, Provider, ProviderStage,
 };
 use crate::engine::lookback::Range;
 use crate::engine::market::{Market, SymbolId};
@@ -50,8 +50,7 @@ impl Column {
             Self::Zero(row) => row,
             Self::Breakout { mode, row } => {
                 for &symbol in eligible {
-                    row[symbol.index()] =
-                        breakout(view, symbol, COMPUTED_BREAKOUT_LOOKBACK, *mode, BreakoutScale::Pct);
+                    row[symbol.index()] = breakout(view, symbol, &RANGE, *mode, BreakoutScale::Pct);
                 }
                 row
             }
@@ -59,25 +58,36 @@ impl Column {
     }
 }
 
-/// How far today's close is beyond the closes before it: positive above their highest, negative below their
-/// lowest. NaN if it is not beyond, or there are not enough.
+/// A price of the last bars.
+#[derive(Debug)]
+pub(super) struct PastPrices {
+    pub(super) price: PriceColumn,
+    pub(super) bars: u32,
+}
+
+/// The closes of the breakout columns that a pipeline computes itself.
+const RANGE: PastPrices = PastPrices { price: PriceColumn::Close, bars: COMPUTED_BREAKOUT_LOOKBACK };
+
+/// How far today's price is beyond those before it: positive above their highest, negative below their lowest. NaN if it
+/// is not beyond, or there are not enough.
 pub(super) fn breakout(
     view: &View<'_>,
     symbol: SymbolId,
-    lookback: u32,
+    past: &PastPrices,
     mode: BreakoutMode,
     scale: BreakoutScale,
 ) -> f64 {
-    let Some(range) = Range::before(view.market, view.bar, symbol, lookback as usize) else {
+    let price = |bar, symbol| view.market.price(past.price, bar, symbol);
+    let Some(range) = Range::before(view.market, view.bar, symbol, past.bars as usize, price) else {
         return f64::NAN;
     };
     let (level, beyond) = match mode {
-        BreakoutMode::Breakout => (range.highest, range.close > range.highest),
-        BreakoutMode::Breakdown => (range.lowest, range.close < range.lowest),
+        BreakoutMode::Breakout => (range.highest, range.today > range.highest),
+        BreakoutMode::Breakdown => (range.lowest, range.today < range.lowest),
     };
     match scale {
         _ if !beyond => f64::NAN,
-        BreakoutScale::Pct => range.close / level - 1.0,
-        BreakoutScale::None => range.close - level,
+        BreakoutScale::Pct => range.today / level - 1.0,
+        BreakoutScale::None => range.today - level,
     }
 }

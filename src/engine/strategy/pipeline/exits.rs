@@ -4,7 +4,7 @@ use super::super::View;
 use super::super::holding_tracker::HoldingTracker;
 use crate::engine::config::{ExitRule, ExitStage, Precedence};
 use crate::engine::lookback;
-use crate::engine::market::SymbolId;
+use crate::engine::market::{Market, SymbolId};
 
 /// What a rule does to a holding.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,21 +15,44 @@ pub(super) enum Action {
     Scale(f64),
 }
 
-/// The exit rules of a pipeline with what they remember.
+/// The exit rules of a pipeline that may fire, with what they remember.
 #[derive(Debug)]
 pub(super) struct Exits {
     config: ExitStage,
     /// Whether a rule has cut a holding: `cut[rule][symbol]` is the entry bar of that holding.
     cut: Vec<Vec<Option<usize>>>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Whether the price table has what a rule looks at. A mean of a column that it lacks never ends a holding.
+fn has_column(rule: &ExitRule, market: &Market, warnings: &mut Vec<String>) -> bool {
+    match rule {
+        ExitRule::TrailingMa { price_col, .. } => {
+            let found = market.has_price_column(price_col.as_str());
+            if !found {
+                let column = price_col.as_str();
+                warnings.push(format!("trailing_ma had no effect: the price table has no column {column}"));
+            }
+            found
+        }
+        ExitRule::StopLoss { .. }
+        | ExitRule::TakeProfit { .. }
+        | ExitRule::TrailingStop { .. }
+        | ExitRule::TimeStop { .. }
+        | ExitRule::PartialExitAfterDays { .. } => true,
+    }
 }
 
 impl Exits {
-    pub(super) fn new(config: &ExitStage, n_symbols: usize) -> Self {
+    pub(super) fn new(config: &ExitStage, market: &Market) -> Self {
+        let mut warnings = Vec::new();
+        let mut config = config.clone();
+        config.rules.retain(|rule| rule.is_off().is_none() && has_column(rule, market, &mut warnings));
         let cut = config.rules.iter().map(|rule| match rule {
-            ExitRule::PartialExitAfterDays { .. } => vec![None; n_symbols],
+            ExitRule::PartialExitAfterDays { .. } => vec![None; market.symbols().len()],
             _ => Vec::new(),
         });
-        Self { cut: cut.collect(), config: config.clone() }
+        Self { cut: cut.collect(), config, warnings }
     }
 
     /// What happens to a holding today, and the position of the rule that says so. Nothing without a bar.
@@ -73,12 +96,12 @@ impl Exits {
                 let price = |b, s| market.price(price_col, b, s);
                 let mean = lookback::mean(market, bar, symbol, days as usize, price)?;
                 let above = side_aware && !holding.is_long;
-                lookback::is_beyond(price(bar, symbol), mean, above)
+                lookback::is_beyond(market.close(bar, symbol), mean, above)
             }
-            ExitRule::StopLoss { pct, use_intraday_extremes } => {
+            ExitRule::StopLoss { pct, use_intraday_extremes, .. } => {
                 holding.has_lost(view, symbol, holding.entry_price, pct, use_intraday_extremes)
             }
-            ExitRule::TakeProfit { pct } => holding.has_gained(view, symbol, pct),
+            ExitRule::TakeProfit { pct, .. } => holding.has_gained(view, symbol, pct),
             ExitRule::TrailingStop { pct, uses_hwm_lwm } => {
                 let from = if uses_hwm_lwm { holding.water_mark() } else { holding.entry_price };
                 holding.has_lost(view, symbol, from, pct, true)
@@ -107,7 +130,7 @@ impl Exits {
                 format!("exit;{side}_close_{beyond}_ma({days})")
             }
             ExitRule::StopLoss { pct, .. } => format!("exit;{side}_stop_loss({pct})"),
-            ExitRule::TakeProfit { pct } => format!("exit;{side}_take_profit({pct})"),
+            ExitRule::TakeProfit { pct, .. } => format!("exit;{side}_take_profit({pct})"),
             ExitRule::TrailingStop { pct, .. } => format!("exit;{side}_trailing_stop({pct})"),
             ExitRule::TimeStop { days } => format!("exit;time_stop({days})"),
             ExitRule::PartialExitAfterDays { days, fraction, .. } => {

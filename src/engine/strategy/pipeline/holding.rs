@@ -33,8 +33,13 @@ impl HoldingStage {
     }
 
     /// Whether scores of today are needed although nothing is selected.
-    pub(super) fn refreshes(&self) -> bool {
-        matches!(&self.policy, HoldingPolicy::One(Policy::ReplaceAll(policy)) if policy.refresh_held_scores)
+    pub(super) fn asks_daily(&self) -> bool {
+        let (first, second) = parts(&self.policy);
+        let refreshes =
+            |policy: &Policy| matches!(policy, Policy::ReplaceAll(all) if all.refresh_held_scores);
+        // What decays on every bar leaves to the other policy who else stays.
+        let decides = matches!(first, Policy::Decay(_)) && matches!(second, Some(Policy::Sticky(_)));
+        refreshes(first) || second.is_some_and(refreshes) || decides
     }
 
     /// Notices who left since the last bar. To be called once per bar.
@@ -56,14 +61,15 @@ impl HoldingStage {
         kept: &mut Decision,
     ) {
         self.last_selection.copy_from(&kept.scores);
-        let today = Today { view, holdings, scores, selected: Selected::count(&kept.scores) };
-        for policy in parts(&self.policy) {
+        let today = Today { view, holdings, scores };
+        let (first, second) = parts(&self.policy);
+        for policy in [first].into_iter().chain(second) {
             keep(policy, &mut self.decaying, &today, kept);
         }
     }
 
-    /// Fills the empty `kept` on a bar without a rebalance: with all holdings or, as names decay on every bar,
-    /// with the last selection and what has not decayed yet.
+    /// Fills the empty `kept` on a bar without a rebalance: with all holdings or, as names decay on every bar, with the
+    /// last selection and what has not decayed yet. A second policy takes what the first one keeps for the selection.
     pub(super) fn on_other_bar(
         &mut self,
         view: &View<'_>,
@@ -71,27 +77,22 @@ impl HoldingStage {
         scores: &[f64],
         kept: &mut Decision,
     ) {
-        if let HoldingPolicy::One(Policy::Decay(policy)) = &self.policy {
+        let (first, second) = parts(&self.policy);
+        if let Policy::Decay(policy) = first {
             kept.scores.copy_from(&self.last_selection);
             self.decaying.keep(policy, view, holdings, kept);
-            return;
-        }
-        for &symbol in view.ledger.held() {
-            let last = holdings.last_score(symbol);
-            let score = match &self.policy {
-                HoldingPolicy::One(Policy::ReplaceAll(policy)) => {
-                    refreshed(policy, scores[symbol.index()], last)
-                }
-                HoldingPolicy::One(_) | HoldingPolicy::Hybrid { .. } => last,
-            };
-            kept.scores.insert(symbol, score);
-        }
-        if let HoldingPolicy::Hybrid { base, overlay } = &self.policy {
-            for part in [base, overlay] {
-                if let Policy::Decay(policy) = part {
-                    self.decaying.go_on(policy, view, holdings, kept);
-                }
+        } else {
+            for &symbol in view.ledger.held() {
+                let last = holdings.last_score(symbol);
+                let score = match first {
+                    Policy::ReplaceAll(policy) => refreshed(policy, scores[symbol.index()], last),
+                    Policy::Sticky(_) | Policy::GracePeriod(_) | Policy::Decay(_) => last,
+                };
+                kept.scores.insert(symbol, score);
             }
+        }
+        if let Some(second) = second {
+            keep(second, &mut self.decaying, &Today { view, holdings, scores }, kept);
         }
     }
 }
@@ -101,12 +102,11 @@ struct Today<'t, 'v> {
     view: &'t View<'v>,
     holdings: &'t HoldingTracker,
     scores: &'t [f64],
-    selected: Selected,
 }
 
 /// Adds to `kept` the holdings that the policy keeps beside it.
 fn keep(policy: &Policy, decaying: &mut Decaying, today: &Today<'_, '_>, kept: &mut Decision) {
-    let Today { view, holdings, scores, selected } = today;
+    let Today { view, holdings, scores } = today;
     match policy {
         Policy::ReplaceAll(policy) => {
             if !policy.exit_if_not_selected {
@@ -117,9 +117,12 @@ fn keep(policy: &Policy, decaying: &mut Decaying, today: &Today<'_, '_>, kept: &
                 kept.scores.lead_with(view.ledger.held(), |symbol| view.ledger.shares(symbol) != 0.0);
             }
         }
-        Policy::Sticky(policy) => add(view, &mut kept.scores, |symbol| {
-            selected.near_the_top(policy, scores, symbol).then(|| holdings.last_score(symbol))
-        }),
+        Policy::Sticky(policy) => {
+            let selected = Selected::count(&kept.scores);
+            add(view, &mut kept.scores, |symbol| {
+                selected.near_the_top(policy, scores, symbol).then(|| holdings.last_score(symbol))
+            });
+        }
         Policy::GracePeriod(policy) => add(view, &mut kept.scores, |symbol| {
             let young = holdings.holding(symbol).bars_held <= policy.min_hold_days;
             (policy.exit_only_on_risk || young).then(|| holdings.last_score(symbol))
@@ -164,19 +167,6 @@ impl Decaying {
         }
     }
 
-    /// Removes from `kept` the holdings whose decay is over, and shrinks those that are still decaying.
-    fn go_on(&mut self, policy: &Decay, view: &View<'_>, holdings: &HoldingTracker, kept: &mut Decision) {
-        let Decision { scores, scales } = kept;
-        scores.retain(|symbol, _| {
-            let Some(since) = self.since(holdings, symbol) else { return true };
-            let scale = decayed(policy, view.bar - since);
-            if let Some(scale) = scale {
-                scales.insert(symbol, scale);
-            }
-            scale.is_some()
-        });
-    }
-
     /// Since when a holding decays. An earlier holding of the same symbol does not count.
     fn since(&self, holdings: &HoldingTracker, symbol: SymbolId) -> Option<usize> {
         self.since[symbol.index()].filter(|&bar| bar >= holdings.holding(symbol).entry_bar)
@@ -210,6 +200,9 @@ impl Cooldown {
 
 /// The scale of a name dropped that many bars ago; none once the decay is over.
 fn decayed(policy: &Decay, bars: usize) -> Option<f64> {
+    if policy.decay_days == 0 {
+        return Some(policy.dropped_scale);
+    }
     let share = bars as f64 / f64::from(policy.decay_days);
     (share < 1.0).then_some(1.0 - share * (1.0 - policy.dropped_scale))
 }
@@ -223,19 +216,19 @@ fn refreshed(policy: &ReplaceAll, today: f64, last: f64) -> f64 {
 }
 
 fn sticky(policy: &HoldingPolicy) -> Option<&Sticky> {
-    parts(policy).find_map(|policy| match policy {
+    let (first, second) = parts(policy);
+    [first].into_iter().chain(second).find_map(|policy| match policy {
         Policy::Sticky(policy) => Some(policy),
         Policy::ReplaceAll(_) | Policy::GracePeriod(_) | Policy::Decay(_) => None,
     })
 }
 
 /// The policies that work one after another.
-fn parts(policy: &HoldingPolicy) -> impl Iterator<Item = &Policy> {
-    let (first, second) = match policy {
+fn parts(policy: &HoldingPolicy) -> (&Policy, Option<&Policy>) {
+    match policy {
         HoldingPolicy::One(policy) => (policy, None),
         HoldingPolicy::Hybrid { base, overlay } => (base, Some(overlay)),
-    };
-    [first].into_iter().chain(second)
+    }
 }
 
 /// How many were selected on each side.

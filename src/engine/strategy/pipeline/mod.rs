@@ -65,7 +65,7 @@ impl Pipeline {
             scorer: Scorer::new(&config.scoring, &config.signals, market)?,
             selector: Selector::new(&config.selection, n_symbols),
             holding_policy: HoldingStage::new(&config.holding_policy, n_symbols),
-            exits: Exits::new(&config.exits, n_symbols),
+            exits: Exits::new(&config.exits, market),
             holdings: HoldingTracker::new(n_symbols),
             last_scales: SymbolMap::new(n_symbols),
             recorder: Recorder::new(&config.debug),
@@ -151,7 +151,7 @@ impl Strategy for Pipeline {
         self.recorder.start_day();
         self.selected.clear();
         let is_due = self.rebalance.due(view).is_some();
-        if is_due || self.holding_policy.refreshes() || self.recorder.wants_scores() {
+        if is_due || self.holding_policy.asks_daily() || self.recorder.wants_scores() {
             self.score(view);
         }
         let rebalance = self.select(view)?;
@@ -180,7 +180,8 @@ impl Strategy for Pipeline {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.universe.warnings.clone()
+        let (universe, exits) = (self.universe.warnings(), self.exits.warnings.iter().cloned());
+        universe.into_iter().chain(exits).collect()
     }
 
     fn take_debug(&mut self) -> Option<DebugTable> {

@@ -8,12 +8,11 @@ use crate::engine::symbols::SymbolMap;
 
 /// Whether enough are selected for a rebalance; if not, what is to be done and how many were asked for.
 pub(super) fn too_few(steps: &[Step], selected: usize) -> Option<(TooFew, u32)> {
-    steps.iter().find_map(|step| match step {
-        Step::EnforceMinCandidates { min_total, action } if selected < *min_total as usize => {
-            Some((*action, *min_total))
-        }
-        _ => None,
-    })
+    let first = steps.iter().find_map(|step| match step {
+        Step::EnforceMinCandidates { min_total, action } => Some((*action, *min_total)),
+        Step::Clamp { .. } | Step::Normalize { .. } | Step::StickyScores { .. } => None,
+    });
+    first.filter(|(_, least)| selected < *least as usize)
 }
 
 /// Applies the steps to the scores of a decision. `row` is scratch, one cell per symbol.
@@ -31,11 +30,11 @@ pub(super) fn apply(
                 max.map_or(score, |max| score.min(max))
             }),
             Step::Normalize { method } => normalize(*method, scores, row),
-            Step::StickyScores { alpha } => scores.update(|symbol, score| {
+            Step::StickyScores { enabled: false, .. } | Step::EnforceMinCandidates { .. } => (),
+            Step::StickyScores { alpha, enabled: true } => scores.update(|symbol, score| {
                 let last = holdings.known_score(view, symbol);
                 last.map_or(score, |last| alpha * last + (1.0 - alpha) * score)
             }),
-            Step::EnforceMinCandidates { .. } => (),
         }
     }
 }

@@ -48,15 +48,13 @@ impl RebalanceSchedule {
 
     fn weekly(&self, view: &View<'_>, last: Last) -> Option<NaiveDate> {
         let today = view.date();
-        let meant = match self.config.weekday.map(WeekdayWord::day) {
-            None => today,
-            Some(weekday) => {
-                let (from, to) = self.reach(view);
-                let mut days = from.iter_days().take_while(|&day| day <= to);
-                days.find(|day| day.weekday() == weekday)?
-            }
+        let Some(weekday) = self.config.weekday.map(WeekdayWord::day) else {
+            return week_changed(last.day, today).then_some(today);
         };
-        week_changed(last.day, meant).then_some(meant)
+        // Every such day, that of the first bar's week too; but none counts twice.
+        let (from, to) = self.reach(view);
+        let mut days = from.iter_days().take_while(|&day| day <= to);
+        days.find(|day| day.weekday() == weekday && *day > last.day)
     }
 
     fn monthly(&self, view: &View<'_>, last: Last) -> bool {

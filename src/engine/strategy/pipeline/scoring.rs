@@ -2,12 +2,11 @@
 //! symbol, NaN where there is none.
 
 use super::super::View;
-use super::columns::{Column, breakout};
+use super::columns::{Column, PastPrices, breakout};
 use super::stats::{average_ranks, deviation, mean, z_score};
 use crate::engine::RunError;
 use crate::engine::config::{
-    BreakoutMode, BreakoutScale, FillNa, GAP_COLUMNS, MaxOfKind, ProviderStage, RankMethod, ScoreNormalize,
-    Scoring, VOLUME_RATIO_COLUMNS,
+    BreakoutMode, BreakoutScale, FillNa, ProviderStage, RankMethod, ScoreNormalize, Scoring,
 };
 use crate::engine::market::{Market, SymbolId};
 
@@ -18,7 +17,7 @@ pub(super) enum Scorer {
     WeightedSum { terms: Vec<(Part, f64)>, normalize: ScoreNormalize },
     MaxOf { parts: Vec<(Part, f64)> },
     Rank { base: Box<Scorer>, method: RankMethod, ascending: bool },
-    Breakout { lookback: u32, mode: BreakoutMode, scale: BreakoutScale },
+    Breakout { past: PastPrices, mode: BreakoutMode, scale: BreakoutScale },
     EpisodicPivot { gap: Part, ratio: Part, min_gap: f64, min_ratio: f64 },
 }
 
@@ -82,8 +81,8 @@ impl Scorer {
                 parts: scores
                     .iter()
                     .map(|score| {
-                        let sign = if score.kind == MaxOfKind::NegateColumn { -1.0 } else { 1.0 };
-                        Ok((part(&score.column, *fillna)?, sign))
+                        let (column, sign, own) = score.parts();
+                        Ok((part(column, own.unwrap_or(*fillna))?, sign))
                     })
                     .collect::<Result<_, RunError>>()?,
             },
@@ -92,15 +91,20 @@ impl Scorer {
                 method: *method,
                 ascending: *ascending,
             },
-            Scoring::PriceBreakout { lookback, mode, scale } => {
-                Self::Breakout { lookback: *lookback, mode: *mode, scale: *scale }
-            }
-            Scoring::EpisodicPivotHeuristic { min_gap, min_vol_ratio } => Self::EpisodicPivot {
-                gap: one_of(&GAP_COLUMNS)?,
-                ratio: one_of(&VOLUME_RATIO_COLUMNS)?,
-                min_gap: *min_gap,
-                min_ratio: *min_vol_ratio,
+            Scoring::PriceBreakout { lookback, mode, price_col, scale } => Self::Breakout {
+                past: PastPrices { price: *price_col, bars: *lookback },
+                mode: *mode,
+                scale: *scale,
             },
+            Scoring::EpisodicPivotHeuristic { inputs, params } => {
+                let (gaps, ratios) = inputs.names();
+                Self::EpisodicPivot {
+                    gap: one_of(&gaps)?,
+                    ratio: one_of(&ratios)?,
+                    min_gap: params.min_gap,
+                    min_ratio: params.min_vol_ratio,
+                }
+            }
         })
     }
 
@@ -143,9 +147,9 @@ impl Scorer {
                 base.score(view, eligible, scores);
                 rank(*method, *ascending, eligible, scores);
             }
-            Self::Breakout { lookback, mode, scale } => {
+            Self::Breakout { past, mode, scale } => {
                 for &symbol in eligible {
-                    scores[symbol.index()] = breakout(view, symbol, *lookback, *mode, *scale);
+                    scores[symbol.index()] = breakout(view, symbol, past, *mode, *scale);
                 }
             }
             Self::EpisodicPivot { gap, ratio, min_gap, min_ratio } => {

@@ -66,7 +66,8 @@ fn top_n(
     if let Some(least) = config.min_score {
         pool.retain(|symbol| {
             let score = scores[symbol.index()];
-            if is_long { score >= least } else { score <= -least.abs() }
+            // A short below 0 is no threshold.
+            if is_long { score >= least } else { least < 0.0 || score <= -least }
         });
     }
     // The best short is the lowest score, unless low scores are the better ones.
@@ -98,7 +99,7 @@ fn long_short_top_n(
     };
     let n_long = room(config.long_n, config.long_if_high);
     let n_short = if config.allow_short { room(config.short_n, !config.long_if_high) } else { 0 };
-    let magnitude = |symbol: SymbolId| if config.score_abs { scores[symbol.index()].abs() } else { 1.0 };
+    let magnitude = |symbol: SymbolId| scores[symbol.index()].abs();
 
     let (longs, others) = ranker.split(pool, scores, config.long_if_high, n_long);
     for &symbol in longs {

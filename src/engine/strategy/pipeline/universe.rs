@@ -11,7 +11,7 @@ use crate::engine::market::{Market, SymbolId};
 pub(super) struct Universe {
     source: UniverseSource,
     filters: Vec<Test>,
-    pub(super) warnings: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// A filter, ready to be asked.
@@ -26,14 +26,19 @@ enum Test {
     MinDollarVolume {
         lookback: usize,
         value: f64,
+        price: PriceColumn,
+        volume: PriceColumn,
     },
     MinVolume {
         lookback: usize,
         value: f64,
+        volume: PriceColumn,
     },
     SignalColumns(Vec<SignalReader>),
     NoMissingPrices {
         window: usize,
+        /// How often a symbol had bars enough, but not on each of the last days.
+        gaps: usize,
     },
     MaxVolatility {
         lookback: usize,
@@ -51,9 +56,28 @@ impl Universe {
             }
         }
         let mut warnings = Vec::new();
-        let tests = config.filters.iter().map(|filter| Test::new(filter, market, &mut warnings));
+        if config.source != UniverseSource::Prices && !market.has_signals() {
+            warnings.push(format!(
+                "universe.source: {}: there is no signal table, so that a bar counts; the reference implementation \
+                 selects nobody",
+                config.source.as_str()
+            ));
+        }
+        let filters = config.filters.iter().filter(|filter| filter.is_off().is_none());
+        let tests = filters.map(|filter| Test::new(filter, market, &mut warnings));
         let filters = tests.filter_map(Result::transpose).collect::<Result<_, _>>()?;
         Ok(Self { source: config.source, filters, warnings })
+    }
+
+    /// What the reader of the results should know.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let gaps = self.filters.iter().filter_map(|test| match test {
+            Test::NoMissingPrices { gaps, .. } if *gaps > 0 => Some(format!(
+                "no_missing_prices left out a symbol {gaps} times for a gap; the reference implementation only counts bars"
+            )),
+            _ => None,
+        });
+        self.warnings.iter().cloned().chain(gaps).collect()
     }
 
     /// Fills `eligible` with today's eligible symbols in alphabetical order.
@@ -80,29 +104,37 @@ impl Test {
         let named = |names: &[String]| -> Vec<bool> {
             market.symbols().iter().map(|symbol| names.contains(symbol)).collect()
         };
-        let needs_volume = |filter: &str| match market.has_price_column("volume") {
-            true => Ok(()),
-            false => Err(RunError::Data(format!("filter {filter}: the price table has no column volume"))),
+        let needs = |filter: &str, column: PriceColumn| match market.has_price_column(column.as_str()) {
+            true => Ok(column),
+            false => {
+                let column = column.as_str();
+                Err(RunError::Data(format!("filter {filter}: the price table has no column {column}")))
+            }
         };
         let test = match filter {
             Filter::Whitelist { symbols } => Self::Allowed(named(symbols)),
             Filter::Blacklist { symbols } => {
                 Self::Allowed(named(symbols).iter().map(|named| !named).collect())
             }
-            Filter::MinPrice { column, value } => Self::MinPrice { column: *column, value: *value },
-            Filter::MinDollarVolume { lookback, value } => {
-                needs_volume("min_dollar_volume")?;
-                Self::MinDollarVolume { lookback: *lookback as usize, value: *value }
+            Filter::MinPrice { column, value } => {
+                Self::MinPrice { column: needs("min_price", *column)?, value: *value }
             }
-            Filter::MinAdv { lookback, value } => {
-                needs_volume("min_adv")?;
-                Self::MinVolume { lookback: *lookback as usize, value: *value }
-            }
+            Filter::MinDollarVolume { lookback, value, price_col, volume_col } => Self::MinDollarVolume {
+                lookback: *lookback as usize,
+                value: *value,
+                price: needs("min_dollar_volume", *price_col)?,
+                volume: needs("min_dollar_volume", *volume_col)?,
+            },
+            Filter::MinAdv { lookback, value, volume_col } => Self::MinVolume {
+                lookback: *lookback as usize,
+                value: *value,
+                volume: needs("min_adv", *volume_col)?,
+            },
             Filter::RequireSignalColumns { columns } => {
                 let readers = columns.iter().map(|column| SignalReader::new(column, market));
                 Self::SignalColumns(readers.collect::<Result<_, _>>()?)
             }
-            Filter::NoMissingPrices { window } => Self::NoMissingPrices { window: *window as usize },
+            Filter::NoMissingPrices { window } => Self::NoMissingPrices { window: *window as usize, gaps: 0 },
             Filter::MaxVolatility { lookback, value, .. } => {
                 Self::MaxVolatility { lookback: *lookback as usize, value: *value }
             }
@@ -128,13 +160,13 @@ impl Test {
             Self::MinPrice { column, value } => {
                 eligible.retain(|&symbol| market.price(*column, bar, symbol) >= *value);
             }
-            Self::MinDollarVolume { lookback, value } => {
-                let traded = |b, symbol| market.close(b, symbol) * market.volume(b, symbol);
+            Self::MinDollarVolume { lookback, value, price, volume } => {
+                let traded = |b, symbol| market.price(*price, b, symbol) * market.price(*volume, b, symbol);
                 eligible
                     .retain(|&symbol| mean(symbol, *lookback, &traded).is_some_and(|mean| mean >= *value));
             }
-            Self::MinVolume { lookback, value } => {
-                let volume = |b, symbol| market.volume(b, symbol);
+            Self::MinVolume { lookback, value, volume } => {
+                let volume = |b, symbol| market.price(*volume, b, symbol);
                 eligible
                     .retain(|&symbol| mean(symbol, *lookback, &volume).is_some_and(|mean| mean >= *value));
             }
@@ -144,9 +176,14 @@ impl Test {
                     eligible.retain(|symbol| row.get(symbol.index()).is_some_and(|value| !value.is_nan()));
                 }
             }
-            Self::NoMissingPrices { window } => {
+            Self::NoMissingPrices { window, gaps } => {
                 let Some(from) = (bar + 1).checked_sub(*window) else { return eligible.clear() };
-                eligible.retain(|&symbol| (from..bar + 1).all(|b| !market.close(b, symbol).is_nan()));
+                eligible.retain(|&symbol| {
+                    let complete = (from..bar + 1).all(|b| !market.close(b, symbol).is_nan());
+                    let enough = |n: usize| lookback::bars_back(market, bar, symbol).take(n).count() == n;
+                    *gaps += usize::from(!complete && enough(*window));
+                    complete
+                });
             }
             Self::MaxVolatility { lookback, value } => eligible.retain(|&symbol| {
                 lookback::volatility(market, bar, symbol, *lookback)
