@@ -238,34 +238,31 @@ var presets = {
 var preset = presets[size]
 var suffix = uniqueString(subscription().id, environmentName, location)
 var serverSuffix = uniqueString(subscription().id, environmentName)
-var allTags = union(
-  {
-    application: 'backtest-functions'
-    environment: environmentName
-    'azd-env-name': environmentName
-  },
-  tags
-)
+var ownTags = {
+  application: 'backtest-functions'
+  environment: environmentName
+  'azd-env-name': environmentName
+}
+var allTags = union(ownTags, tags)
 var isPrivate = network == 'private'
 var ownLake = empty(lakeAccountName)
 var lakeAccount = ownLake ? dataAccountName : lakeAccountName
-var storageSizes = [
-  0
-  32
-  64
-  128
-  256
-  512
-  1024
-  2048
-  4096
-  8192
-  16384
-]
 // A list of allowed values would refuse every parameter file: what they read from a variable is any number to the compiler.
-var storageGB = contains(storageSizes, postgresStorageGB)
-  ? postgresStorageGB
-  : fail('postgresStorageGB is ${postgresStorageGB} and must be 0, 32, 64, 128 and so on to 16384')
+// A size that is not here is refused by its name, before anything is deployed.
+var postgresStorageSizes = {
+  '0': preset.storageGB
+  '32': 32
+  '64': 64
+  '128': 128
+  '256': 256
+  '512': 512
+  '1024': 1024
+  '2048': 2048
+  '4096': 4096
+  '8192': 8192
+  '16384': 16384
+}
+var storageGB = postgresStorageSizes[string(postgresStorageGB)]
 
 // Names that several modules use are made here and not given on by the module that makes the resource: so a plan and a
 // snapshot can tell them before anything exists.
@@ -276,11 +273,16 @@ var dataAccountName = take('stdata${toLower(replace(environmentName, '-', ''))}$
 var vaultName = take('kv-${environmentName}-${suffix}', 24)
 var artifactsContainer = 'artifacts'
 var packageContainer = 'releases'
+var ownContainers = [
+  artifactsContainer
+  lakeContainer
+]
 var runQueue = 'backtest-runs'
-var serverName = empty(postgresServerName)
-  ? toLower('psql-backtests-${environmentName}-${serverSuffix}')
-  : postgresServerName
+var ownServerName = toLower('psql-backtests-${environmentName}-${serverSuffix}')
+var serverName = empty(postgresServerName) ? ownServerName : postgresServerName
 var workspaceName = 'log-backtests-${environmentName}'
+var hasBudget = monthlyBudget > 0 && !empty(alertEmail)
+var budgetBegins = empty(budgetStart) ? thisMonth : budgetStart
 var usesPostgres = runStoreMode == 'postgres' || postgresSignals
 
 // --- resources --------------------------------------------------------------------------------------------------
@@ -330,7 +332,7 @@ module postgres 'modules/postgres.bicep' = {
     tags: allTags
     skuName: empty(postgresSku) ? preset.sku : postgresSku
     tier: empty(postgresTier) ? preset.tier : postgresTier
-    storageSizeGB: max(storageGB == 0 ? preset.storageGB : storageGB, postgresStorageFoundGB)
+    storageSizeGB: max(storageGB, postgresStorageFoundGB)
     version: postgresVersion
     databaseName: databaseName
     backupRetentionDays: preset.backupDays
@@ -439,13 +441,7 @@ module functionApp 'modules/functions.bicep' = {
     dataAccountName: dataAccountName
     artifactsContainer: artifactsContainer
     lakeUrl: 'abfss://${lakeContainer}@${lakeAccount}.dfs.${environment().suffixes.storage}'
-    containerAllowlist: union(
-      [
-        artifactsContainer
-        lakeContainer
-      ],
-      containerAllowlist
-    )
+    containerAllowlist: union(ownContainers, containerAllowlist)
     insightsConnectionString: monitoring.outputs.insightsConnectionString
     usesPostgres: usesPostgres
     postgresHost: postgres.outputs.host
@@ -490,12 +486,12 @@ module alerts 'modules/alerts.bicep' = if (!empty(alertEmail)) {
   }
 }
 
-module budget 'modules/budget.bicep' = if (monthlyBudget > 0 && !empty(alertEmail)) {
+module budget 'modules/budget.bicep' = if (hasBudget) {
   scope: group
   params: {
     name: 'budget-backtests-${environmentName}'
     amount: monthlyBudget
-    startDate: empty(budgetStart) ? thisMonth : budgetStart
+    startDate: budgetBegins
     email: alertEmail
   }
 }
@@ -508,9 +504,7 @@ output BACKTEST_APP_URL string = functionApp.outputs.url
 output BACKTEST_IDENTITY_NAME string = identityName
 output BACKTEST_IDENTITY_OBJECT_ID string = identity.outputs.principalId
 output BACKTEST_KEY_VAULT string = passwordAuth ? vaultName : ''
-output BACKTEST_BUDGET_START string = monthlyBudget > 0 && !empty(alertEmail)
-  ? (empty(budgetStart) ? thisMonth : budgetStart)
-  : ''
+output BACKTEST_BUDGET_START string = hasBudget ? budgetBegins : ''
 output POSTGRES_SERVER string = serverName
 output POSTGRES_HOST string = postgres.outputs.host
 output POSTGRES_DATABASE string = databaseName

@@ -19,71 +19,59 @@ var tableZone = 'privatelink.table.${environment().suffixes.storage}'
 var postgresZone = 'privatelink.postgres.database.azure.com'
 var vaultZone = 'privatelink.vaultcore.azure.net'
 
-var vaultEndpoints = empty(vaultId)
-  ? []
-  : [
-      {
-        name: 'vault'
-        target: vaultId
-        group: 'vault'
-        zone: vaultZone
-      }
-    ]
-var endpoints = concat(
-  [
-    {
-      name: 'postgres'
-      target: postgresId
-      group: 'postgresqlServer'
-      zone: postgresZone
-    }
-    {
-      name: 'host-blob'
-      target: hostAccountId
-      group: 'blob'
-      zone: blobZone
-    }
-    {
-      name: 'host-queue'
-      target: hostAccountId
-      group: 'queue'
-      zone: queueZone
-    }
-    {
-      name: 'host-table'
-      target: hostAccountId
-      group: 'table'
-      zone: tableZone
-    }
-    {
-      name: 'data-blob'
-      target: dataAccountId
-      group: 'blob'
-      zone: blobZone
-    }
-    {
-      name: 'data-dfs'
-      target: dataAccountId
-      group: 'dfs'
-      zone: dfsZone
-    }
-  ],
-  vaultEndpoints
-)
-var zoneNames = concat(
-  [
-    postgresZone
-    blobZone
-    dfsZone
-    queueZone
-    tableZone
-  ],
-  empty(vaultId)
-    ? []
-    : [
-        vaultZone
-      ]
-)
+var vaultEndpoint = {
+  name: 'vault'
+  target: vaultId
+  group: 'vault'
+  zone: vaultZone
+}
+var dataEndpoints = [
+  {
+    name: 'postgres'
+    target: postgresId
+    group: 'postgresqlServer'
+    zone: postgresZone
+  }
+  {
+    name: 'host-blob'
+    target: hostAccountId
+    group: 'blob'
+    zone: blobZone
+  }
+  {
+    name: 'host-queue'
+    target: hostAccountId
+    group: 'queue'
+    zone: queueZone
+  }
+  {
+    name: 'host-table'
+    target: hostAccountId
+    group: 'table'
+    zone: tableZone
+  }
+  {
+    name: 'data-blob'
+    target: dataAccountId
+    group: 'blob'
+    zone: blobZone
+  }
+  {
+    name: 'data-dfs'
+    target: dataAccountId
+    group: 'dfs'
+    zone: dfsZone
+  }
+]
+var dataZones = [
+  postgresZone
+  blobZone
+  dfsZone
+  queueZone
+  tableZone
+]
+var endpoints = empty(vaultId) ? dataEndpoints : concat(dataEndpoints, [vaultEndpoint])
+var zoneNames = empty(vaultId) ? dataZones : concat(dataZones, [vaultZone])
 
 resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
   for zone in zoneNames: {

@@ -203,6 +203,21 @@ resource scmLogin 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-0
   }
 }
 
+var identityProviders = {
+  azureActiveDirectory: {
+    enabled: true
+    registration: {
+      clientId: authClientId
+      openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+    }
+    validation: {
+      allowedAudiences: [
+        'api://${authClientId}'
+      ]
+    }
+  }
+}
+
 // Always there, so that it also ends when nobody asks for it any more.
 resource signIn 'Microsoft.Web/sites/config@2025-03-01' = {
   parent: app
@@ -219,22 +234,7 @@ resource signIn 'Microsoft.Web/sites/config@2025-03-01' = {
         '/api/readyz'
       ]
     }
-    identityProviders: empty(authClientId)
-      ? {}
-      : {
-          azureActiveDirectory: {
-            enabled: true
-            registration: {
-              clientId: authClientId
-              openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
-            }
-            validation: {
-              allowedAudiences: [
-                'api://${authClientId}'
-              ]
-            }
-          }
-        }
+    identityProviders: empty(authClientId) ? {} : identityProviders
   }
 }
 

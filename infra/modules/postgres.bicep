@@ -34,11 +34,7 @@ var azureRule = {
   startIpAddress: '0.0.0.0'
   endIpAddress: '0.0.0.0'
 }
-var rules = allowAzureServices
-  ? concat(firewallRules, [
-      azureRule
-    ])
-  : firewallRules
+var rules = allowAzureServices ? concat(firewallRules, [azureRule]) : firewallRules
 
 // The platform logs connections by itself. Slow statements are not logged: the platform fixes that they would show
 // the values they were given.

@@ -63,7 +63,7 @@ fn a_fault_of_every_kind_is_noticed() {
         "postgres.bicep: firewallRules are not made one by one",
         "infra/dev.bicepparam(20,",
         "infra/ha.bicepparam(8,",
-        "postgresStorageGB is 500 and must be 0, 32, 64, 128",
+        "'500' doesn't exist, available properties are '0, 32, 64, 128",
     ] {
         assert!(found.iter().any(|one| one.contains(expected)), "{expected}: {found:#?}");
     }
