@@ -483,6 +483,7 @@ module alerts 'modules/alerts.bicep' = if (!empty(alertEmail)) {
     email: alertEmail
     postgresId: postgres.outputs.serverId
     insightsId: monitoring.outputs.insightsId
+    hostAccountId: storage.outputs.hostAccountId
   }
 }
 

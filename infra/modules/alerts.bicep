@@ -7,6 +7,9 @@ param email string
 param postgresId string
 param insightsId string
 
+@description('Account of the run queues.')
+param hostAccountId string
+
 @description('Share of the server storage, in percent. At 95 the server becomes read-only.')
 param storagePercent int = 80
 
@@ -120,6 +123,44 @@ resource metricAlerts 'Microsoft.Insights/metricAlerts@2026-01-01' = [
     }
   }
 ]
+
+// The platform counts the messages of all queues of the account, once an hour; there are the run queue and its poison queue.
+// A message that cannot be read stays in the poison queue, and no function is called for it.
+resource queueAlert 'Microsoft.Insights/metricAlerts@2026-01-01' = {
+  name: 'alert-backtests-${environmentName}-queue-waits'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: 'Messages lie in the run queue or its poison queue for half a day.'
+    enabled: true
+    severity: 1
+    scopes: [
+      '${hostAccountId}/queueServices/default'
+    ]
+    evaluationFrequency: 'PT1H'
+    windowSize: 'PT12H'
+    autoMitigate: true
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: [
+        {
+          criterionType: 'StaticThresholdCriterion'
+          name: 'messages'
+          metricName: 'QueueMessageCount'
+          metricNamespace: 'Microsoft.Storage/storageAccounts/queueServices'
+          operator: 'GreaterThanOrEqual'
+          threshold: 1
+          timeAggregation: 'Average'
+        }
+      ]
+    }
+    actions: [
+      {
+        actionGroupId: people.id
+      }
+    ]
+  }
+}
 
 resource queryAlerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
   for alert in queries: {

@@ -127,6 +127,7 @@ impl Compiler {
         }
         for path in files::parameter_files(root)? {
             self.snapshot(root, &variables, &path, "overwrite")?.or_refuse("bicep snapshot")?;
+            put_in_order(&root.join(files::snapshot_of(&path)))?;
         }
         Ok(())
     }
@@ -263,6 +264,18 @@ impl Answer {
     fn or_refuse(self, what: &str) -> Result<(), Failure> {
         if self.well { Ok(()) } else { Err(Failure::new(format!("{what}: {}", self.errors.trim()))) }
     }
+}
+
+/// Sorts the outputs of a snapshot by name: the compiler writes them in another order every time.
+fn put_in_order(path: &Path) -> Result<(), Failure> {
+    let fault = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| fault(&error))?;
+    let mut document: Value = serde_json::from_str(&text).map_err(|error| fault(&error))?;
+    if let Some(outputs) = document["outputs"].as_object_mut() {
+        outputs.sort_keys();
+    }
+    let text = serde_json::to_string_pretty(&document).map_err(|error| fault(&error))?;
+    std::fs::write(path, text + "\n").map_err(|error| fault(&error))
 }
 
 /// A thread that panicked has its panic passed on by the scope; what it left is whole.
