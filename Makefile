@@ -3,7 +3,7 @@
 help: ## show what there is to make
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1 \2/p' $(firstword $(MAKEFILE_LIST)) | while read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
 
-.PHONY: help demo demo-postgres test chaos check bench peers azurite infra-check infra-checkov sbom
+.PHONY: help demo demo-postgres test chaos check bench peers azurite python infra-check infra-checkov sbom
 
 demo: ## fill a lake with real prices, start a local Functions host, submit a backtest and show the result
 	@echo "building backtests (the first time takes some minutes) ..."
@@ -31,6 +31,20 @@ azurite: ## install the storage emulator of the tests, pinned, below target/ (ne
 	mkdir -p target/azurite
 	cp tests/support/azurite/package.json tests/support/azurite/package-lock.json target/azurite/
 	npm ci --prefix target/azurite --ignore-scripts --no-audit --no-fund
+
+# The Python package, from an environment of our own, against the program that was built last.
+PACKAGE := target/package-python/bin
+$(PACKAGE)/pytest: python/requirements.txt
+	python3 -m venv target/package-python
+	$(PACKAGE)/pip install --quiet --disable-pip-version-check --requirement python/requirements.txt
+	@touch $@
+
+python: $(PACKAGE)/pytest ## check the Python package and test it against the real program (needs Python 3.11 or newer)
+	cargo build --locked --quiet
+	$(PACKAGE)/ruff format --check --quiet python
+	$(PACKAGE)/ruff check --quiet python
+	cd python && ../$(PACKAGE)/mypy
+	cd python && PYTHONPATH=src ../$(PACKAGE)/pytest
 
 bench: ## measure the hot paths
 	cargo bench --locked
