@@ -5,6 +5,7 @@ mod load;
 mod panels;
 mod peers;
 mod runs;
+mod statistics;
 mod sync;
 mod table;
 
@@ -20,6 +21,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     engine::bench(&mut criterion);
     load::bench(&mut criterion);
+    statistics::bench(&mut criterion);
     criterion.final_summary();
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     table::print(begin, &runs::bench(filter.as_deref()));

@@ -29,6 +29,9 @@ mod golden_rules;
 /// Signals that are computed from prices, in runs and in rankings.
 mod price_signals;
 
+/// Statistics of one and of many results.
+mod statistics;
+
 /// Bars into the lake, and what is refused.
 mod lake;
 /// Dates, numbers, names and layouts as files of the wild have them: taken for what they are, or refused.

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::support::service::project;
 
 /// Modules by floor; a module uses only those below it. `devhost` stands beside the house.
-const FLOORS: [(&str, u8); 10] = [
+const FLOORS: [(&str, u8); 11] = [
     ("engine", 0),
     ("run", 0),
     ("signal", 0),
     ("clock", 0),
     ("metrics", 0),
+    ("statistics", 0),
     ("store", 1),
     ("work", 2),
     ("functions", 3),

@@ -7,6 +7,7 @@ pub(crate) mod postgres;
 pub(crate) mod relay;
 pub(crate) mod service;
 pub(crate) mod signals;
+pub(crate) mod studies;
 pub(crate) mod submission;
 pub(crate) mod tables;
 pub(crate) mod toy;
