@@ -233,7 +233,7 @@ fn per_second(unit: TimeUnit) -> i64 {
 /// Whether a whole number counts days, as opposed to spelling one as `YYYYMMDD`.
 fn counts_days(number: i64) -> bool {
     // To the year 2243, and as far back. No `YYYYMMDD` is that small.
-    number.abs() <= 99_999
+    number.unsigned_abs() <= 99_999
 }
 
 /// The day of a whole number: days since 1970-01-01, or `YYYYMMDD`.
