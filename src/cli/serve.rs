@@ -35,6 +35,9 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let port = settings.handler_port.or(args.port).ok_or_else(|| {
         CliError::usage("FUNCTIONS_CUSTOMHANDLER_PORT is not set; the host sets it, or use --port")
     })?;
+    if settings.handler_port.is_none() {
+        warn_without_host();
+    }
     let app = boot::app(&settings).map_err(|error| CliError::because("prepare the stores", error))?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
@@ -59,6 +62,14 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     exporter.tell(&settings.instance);
     // As a shell says it of a process that the signal ended.
     std::process::exit(128 + 15);
+}
+
+#[expect(clippy::print_stderr, reason = "stderr is an error line to the host, and there is none")]
+fn warn_without_host() {
+    eprintln!(
+        "note: no Functions host started this handler, so nobody delivers messages and timers to it: what is submitted stays \
+         queued; `backtests dev` is a host"
+    );
 }
 
 /// Returns when the process that started this one is gone.

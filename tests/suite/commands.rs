@@ -117,6 +117,30 @@ async fn a_run_whose_host_was_killed_goes_on_well_before_its_lease_is_over() {
     assert!(waited < Duration::from_secs(30), "the lease is 60 s, and the run waited {waited:?}");
 }
 
+#[test]
+fn a_handler_that_is_started_by_hand_says_what_it_lacks() {
+    let home = Home::empty();
+    let first_line = |by_host: bool| {
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let mut command = program();
+        command.current_dir(home.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        match by_host {
+            true => command.arg("serve").env("FUNCTIONS_CUSTOMHANDLER_PORT", &port),
+            false => command.args(["serve", "--port", &port]).env_remove("FUNCTIONS_CUSTOMHANDLER_PORT"),
+        };
+        let mut handler = command.spawn().unwrap();
+        let mut said = BufReader::new(handler.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(said.any(|line| line.contains("listening on port")));
+        handler.kill().unwrap();
+        let output = handler.wait_with_output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = first_line(false);
+    assert!(said.contains("`backtests dev` is a host") && said.lines().count() == 1, "{said}");
+    assert_eq!(first_line(true), "");
+}
+
 /// What a host tells of itself at its start: its address, and the process id of the handler.
 fn told(host: &mut Child) -> (String, String) {
     let (mut port, mut handler) = (None, None);
