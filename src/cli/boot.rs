@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use super::settings::{RunStoreMode, Settings};
 use crate::clock::SystemClock;
 use crate::store::artifacts::{Artifacts, AzureArtifacts, LocalArtifacts};
-use crate::store::blob::{BlobAccount, ConnectionString};
+use crate::store::blob::BlobAccount;
 use crate::store::delta::StorageOptions;
 use crate::store::pg::{Database, Pool};
 use crate::store::prices::{MarketData, Reach};
@@ -78,12 +78,12 @@ fn run_store(
 
 /// The database of the settings.
 pub fn database(settings: &Settings) -> std::io::Result<Option<Database>> {
-    let Some(dsn) = &settings.postgres else { return Ok(None) };
-    let database = Database::parse(dsn.reveal(), &settings.instance).map_err(std::io::Error::other)?;
-    Ok(Some(match settings.postgres_entra {
-        true => database.with_passwords(settings.identity.passwords()?),
-        false => database,
-    }))
+    Ok(match &settings.postgres {
+        Some(database) if settings.postgres_entra => {
+            Some(database.with_passwords(settings.identity.passwords()?))
+        }
+        database => database.clone(),
+    })
 }
 
 /// Connections for everything but beats.
@@ -115,9 +115,7 @@ pub fn postgres_signals(settings: &Settings) -> std::io::Result<Option<PostgresS
 /// The storage account, where one is configured.
 fn blob_account(settings: &Settings) -> std::io::Result<Option<BlobAccount>> {
     let account = match (&settings.storage_connection, &settings.storage_account) {
-        (Some(connection), _) => {
-            ConnectionString::parse(connection.reveal()).and_then(BlobAccount::by_connection)
-        }
+        (Some(connection), _) => BlobAccount::by_connection(connection.clone()),
         (None, Some(name)) => BlobAccount::by_identity(name, &settings.identity),
         (None, None) => return Ok(None),
     };
@@ -144,9 +142,7 @@ pub fn market_data(settings: &Settings, reach: Reach, signals: Option<PostgresSi
 
 /// Keys for remote tables, in the words of the storage layer.
 pub fn storage_options(settings: &Settings) -> StorageOptions {
-    let connection = settings.storage_connection.as_ref();
-    // One that cannot be parsed is a fault of the settings, which stopped the program.
-    if let Some(Ok(connection)) = connection.map(|text| ConnectionString::parse(text.reveal())) {
+    if let Some(connection) = &settings.storage_connection {
         return connection.storage_options();
     }
     let mut options = StorageOptions::default();

@@ -64,6 +64,7 @@ enum Command {
     Lake(lake::Args),
     Sync(sync::Args),
     Migrate(migrate::Args),
+    Settings(settings::Args),
 }
 
 impl Command {
@@ -153,6 +154,7 @@ pub fn main() -> ExitCode {
             Command::Lake(args) => lake::run(args).await,
             Command::Sync(args) => sync::run(args).await,
             Command::Migrate(args) => migrate::run(args).await,
+            Command::Settings(args) => settings::run(&args),
         }
     });
     runtime.shutdown_background();

@@ -109,6 +109,7 @@ pub(crate) fn join(prefix: &str, relative: &str) -> String {
 pub struct InvalidAccount(String);
 
 /// A connection string with a key or a shared access signature.
+#[derive(Clone)]
 pub struct ConnectionString {
     name: String,
     endpoint: Url,
@@ -280,6 +281,7 @@ fn client_options(wire: &Arc<Wire>) -> ClientOptions {
 }
 
 /// How requests are signed.
+#[derive(Clone)]
 enum Key {
     /// With the account's key.
     Shared { account: String, secret: Secret },

@@ -88,6 +88,8 @@ mod report_page;
 mod client;
 /// The commands, as a person gives them.
 mod commands;
+/// Settings: one list, and every page that shows it.
+mod settings;
 
 /// What a result came from, and digests that equal results share.
 mod trust;
