@@ -34,22 +34,6 @@ const BODY_LIMIT: &str = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT";
 /// What [`BODY_LIMIT`] may be: above what the program takes, so that it answers itself; below what fills an instance.
 const BODY_LIMITS: std::ops::RangeInclusive<u64> = (2 << 20)..=(4 << 20);
 
-/// Settings of the program that a deployment on Azure leaves alone: local files, the client, names from the platform.
-const NOT_ON_AZURE: [&str; 12] = [
-    "AZURE_STORAGE_CONNECTION_STRING",
-    "BACKTEST_ALLOWED_DATA_DIRS",
-    "BACKTEST_ALLOW_LOCAL_DATA",
-    "BACKTEST_DB_PATH",
-    "BACKTEST_FUNCTION_KEY",
-    "BACKTEST_OUTPUT_DIR",
-    "BACKTEST_POSTGRES_CONNECTIONS",
-    "BACKTEST_POSTGRES_DSN",
-    "BACKTEST_URL",
-    "FUNCTIONS_CUSTOMHANDLER_PORT",
-    "HOSTNAME",
-    "IDENTITY_ENDPOINT",
-];
-
 /// Variables of the parameter files that nobody sets: a secret, and what `cargo infra provision` finds in Azure.
 const FOUND_OUT: [&str; 3] =
     ["BACKTEST_BUDGET_START", "POSTGRES_ADMIN_PASSWORD", "POSTGRES_STORAGE_FOUND_GB"];
@@ -110,8 +94,8 @@ pub struct Surroundings {
     sources: Vec<(PathBuf, String)>,
     functions: Vec<(PathBuf, Value)>,
     host: Value,
-    /// Names of settings that the program reads.
-    read: BTreeSet<String>,
+    /// Settings that the program declares, and whether the template gives them.
+    declared: BTreeMap<String, bool>,
     migrations: String,
     /// Roles that the migrations grant something to.
     roles: BTreeSet<String>,
@@ -148,7 +132,7 @@ impl Surroundings {
             sources: files::sources(root)?,
             functions,
             host: json(Path::new("host.json"))?,
-            read: quoted_names(&text(SETTINGS_OF_THE_PROGRAM)?),
+            declared: declared(&json(Path::new(SETTINGS_OF_THE_PROGRAM))?)?,
             roles: grantees(&migrations),
             logins: names_of_fields(&text(ROLES_OF_THE_PROGRAM)?),
             migrations,
@@ -168,8 +152,8 @@ impl Surroundings {
     }
 }
 
-/// Where the program reads its settings.
-const SETTINGS_OF_THE_PROGRAM: &str = "src/cli/settings.rs";
+/// What the program declares: the answer of `backtests settings --declared --output json`, held to it by a test there.
+const SETTINGS_OF_THE_PROGRAM: &str = "docs/settings.json";
 
 /// Where the program keeps its logins.
 const ROLES_OF_THE_PROGRAM: &str = "src/store/roles.rs";
@@ -177,12 +161,13 @@ const ROLES_OF_THE_PROGRAM: &str = "src/store/roles.rs";
 const README: &str = "infra/README.md";
 const MAIN: &str = "infra/main.bicep";
 
-/// Texts between quotes that look like names of variables.
-fn quoted_names(source: &str) -> BTreeSet<String> {
-    let like = |word: &&str| {
-        word.contains('_') && word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_')
-    };
-    source.split('"').filter(like).map(str::to_owned).collect()
+/// The settings of the program's list: name, and whether the template gives it.
+fn declared(list: &Value) -> Result<BTreeMap<String, bool>, Failure> {
+    let all = list["settings"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let pairs =
+        all.iter().map(|one| Some((one["name"].as_str()?.to_owned(), one["azure"].as_str()? == "template")));
+    let declared = pairs.collect::<Option<BTreeMap<_, _>>>().filter(|declared| !declared.is_empty());
+    declared.ok_or_else(|| Failure::new(format!("{SETTINGS_OF_THE_PROGRAM} does not list settings by name")))
 }
 
 /// The texts behind `name:`.
@@ -276,11 +261,11 @@ impl Cross<'_> {
             self.report(&snapshot.path, "the app has no settings");
             return;
         }
-        let read: BTreeSet<&str> = around.read.iter().map(String::as_str).collect();
+        let read: BTreeSet<&str> = around.declared.keys().map(String::as_str).collect();
         let named_by_functions: BTreeSet<&str> =
             around.functions.iter().flat_map(|(_, function)| placeholders(function)).collect();
-        for name in &read {
-            if !set.contains(name) && !NOT_ON_AZURE.contains(name) && !name.starts_with("WEBSITE_") {
+        for (name, given) in &around.declared {
+            if *given && !set.contains(name.as_str()) {
                 let message = format!(
                     "the program reads `{name}` ({SETTINGS_OF_THE_PROGRAM}) and the app does not set it"
                 );

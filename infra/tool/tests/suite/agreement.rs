@@ -13,7 +13,7 @@ const READ: [&str; 7] = [
     "functions",
     "migrations/postgres",
     "host.json",
-    "src/cli/settings.rs",
+    "docs/settings.json",
     "src/store/roles.rs",
     "infra",
 ];
@@ -62,16 +62,16 @@ const AROUND: [Case; 28] = [
         "none knows the role `ranking_sync`",
     ),
     (
-        "src/cli/settings.rs",
+        "docs/settings.json",
         "\"RANKING_TOP_N\"",
         "\"RANKING_TOP\"",
         "nothing reads the app setting `RANKING_TOP_N`",
     ),
     (
-        "src/cli/settings.rs",
+        "docs/settings.json",
         "\"RANKING_TOP_N\"",
         "\"RANKING_TOP\"",
-        "reads `RANKING_TOP` (src/cli/settings.rs) and the app does not set it",
+        "reads `RANKING_TOP` (docs/settings.json) and the app does not set it",
     ),
     (
         "functions/execute/function.json",
