@@ -429,8 +429,20 @@ fn print_results(summaries: &[Value]) {
             percent(&summary["annualized_return"]),
             percent(&summary["max_drawdown"]),
             summary["trades"].to_string(),
-            summary["config"].as_str().unwrap_or_default().to_owned(),
+            format!(
+                "{}{}",
+                summary["config"].as_str().unwrap_or_default(),
+                if is_limited(summary) { " *" } else { "" }
+            ),
         ]
     };
     table::print(&columns, &summaries.iter().map(row).collect::<Vec<_>>());
+    if summaries.iter().any(is_limited) {
+        say("* limits did something to it: column limits of results.csv, account_of in its summary");
+    }
+}
+
+/// Whether a run did notably otherwise than it was asked.
+fn is_limited(summary: &Value) -> bool {
+    summary["account_of"]["notable"].as_array().is_some_and(|names| !names.is_empty())
 }

@@ -13,10 +13,15 @@ pub(super) const REPORT: &str = "report.html";
 /// The figures that a person looks at first, and where the report is.
 pub(super) fn print_summary(summary: &Value, report: Option<&str>) {
     let text = |name: &str| summary[name].as_str().unwrap_or("-").to_owned();
+    // Summaries of older runs only know what was asked for.
+    let day = |computed: &str, asked: &str| match summary[computed].as_str() {
+        Some(day) => day.to_owned(),
+        None => text(asked),
+    };
     let mut rows = vec![
         ("run", text("run_id")),
         ("name", text("run_name")),
-        ("period", format!("{} to {}", text("start_date"), text("end_date"))),
+        ("period", format!("{} to {}", day("first_day", "start_date"), day("last_day", "end_date"))),
         ("final equity", number(&summary["final_equity"])),
         ("total return", percent(&summary["total_return"])),
     ];

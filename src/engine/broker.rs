@@ -3,14 +3,16 @@
 
 use chrono::NaiveDate;
 
-use super::config::{BrokerConfig, MissingPrice, RoundingMode};
-use super::ledger::{Booking, Ledger};
+use super::config::{BrokerConfig, RoundingMode, Unfilled};
+use super::ledger::{Booking, DUST, Ledger};
 use super::market::{Market, SymbolId};
 use super::outcome::{Delisting, RejectReason, RejectedOrders, Trades};
 use super::symbols::SymbolMap;
 
-/// Smaller quantities are rounding, not orders.
-const DUST: f64 = 1e-12;
+/// Quantities beyond a limit by less than this are rounding.
+const TOLERANCE: f64 = 1e-12;
+/// Bars for which an order waits for a bar of its symbol (`broker.unfilled: next_bar`).
+const WAITING_BARS: f64 = 5.0;
 /// A quantity this close to whole lots is whole: the last bits of a division must not cost a lot.
 const LOT_TOLERANCE: f64 = 1e-9;
 
@@ -21,6 +23,29 @@ pub(crate) struct Orders {
     pub(crate) targets: SymbolMap,
     /// Which symbols trade.
     pub(crate) scope: Scope,
+    /// For how many bars the order of a symbol has waited for one of its own.
+    pub(crate) waited: SymbolMap,
+}
+
+impl Orders {
+    pub(crate) fn new(n_symbols: usize) -> Self {
+        Self { targets: SymbolMap::new(n_symbols), scope: Scope::Nothing, waited: SymbolMap::new(n_symbols) }
+    }
+
+    /// Forgets all orders.
+    pub(crate) fn clear(&mut self) {
+        self.targets.clear();
+        self.waited.clear();
+        self.scope = Scope::Nothing;
+    }
+
+    /// Adds an order for one symbol, whatever becomes of the other holdings.
+    pub(crate) fn add(&mut self, symbol: SymbolId, weight: f64) {
+        self.targets.insert(symbol, weight);
+        if self.scope == Scope::Nothing {
+            self.scope = Scope::Targets;
+        }
+    }
 }
 
 /// Which symbols trade at the next fill.
@@ -51,6 +76,10 @@ pub(crate) struct Blotter {
     pub(crate) rejected: RejectedOrders,
     pub(crate) delisted: Vec<Delisting>,
     pub(crate) today: Activity,
+    /// Orders that found no bar and wait for the next one: symbol, weight, bars waited.
+    pub(crate) waiting: Vec<(SymbolId, f64, f64)>,
+    /// Orders that found no bar when they first came to be filled.
+    pub(crate) without_bar: usize,
 }
 
 /// Moves accounts towards target weights.
@@ -72,6 +101,16 @@ struct Order {
     volume: Option<f64>,
     /// Whether the whole holding goes.
     closes: bool,
+}
+
+/// An order that found no price.
+struct Missed {
+    symbol: SymbolId,
+    weight: f64,
+    /// Equity before the first fill of the day.
+    equity: f64,
+    /// Bars waited so far.
+    waited: f64,
 }
 
 impl<'c> Broker<'c> {
@@ -113,7 +152,8 @@ impl<'c> Broker<'c> {
             let weight = orders.targets.get_or(symbol, 0.0);
             let price = prices[symbol.index()];
             if price.is_nan() || price <= 0.0 {
-                self.reject_unpriced(market, bar, ledger, blotter, symbol, weight * equity);
+                let missed = Missed { symbol, weight, equity, waited: orders.waited.get_or(symbol, 0.0) };
+                self.miss(market, bar, ledger, blotter, &missed);
                 continue;
             }
             let shares = ledger.shares(symbol);
@@ -151,7 +191,7 @@ impl<'c> Broker<'c> {
         if let Some(rate) = rules.max_participation_rate {
             // An unknown volume is no volume.
             let mut cap = rate * order.volume.unwrap_or(0.0).max(0.0);
-            if quantity.abs() > cap + DUST {
+            if quantity.abs() > cap + TOLERANCE {
                 if self.lots_bind {
                     cap = round_to_lots(cap, rules.lot_size, RoundingMode::Floor);
                 }
@@ -165,11 +205,11 @@ impl<'c> Broker<'c> {
         }
         let price = order.price * (1.0 + self.impact * quantity.signum());
         let notional = quantity * price;
-        if quantity.abs() < rules.min_trade_shares - DUST {
+        if quantity.abs() < rules.min_trade_shares - TOLERANCE {
             reject(quantity, RejectReason::MinTradeShares);
             return None;
         }
-        if notional.abs() < rules.min_trade_notional - DUST {
+        if notional.abs() < rules.min_trade_notional - TOLERANCE {
             reject(quantity, RejectReason::MinTradeNotional);
             return None;
         }
@@ -179,23 +219,21 @@ impl<'c> Broker<'c> {
         Some(Booking { symbol, quantity, price, commission })
     }
 
-    /// Records an order for a symbol without a price, if such orders are recorded.
-    fn reject_unpriced(
-        &self,
-        market: &Market,
-        bar: usize,
-        ledger: &Ledger,
-        blotter: &mut Blotter,
-        symbol: SymbolId,
-        target_value: f64,
-    ) {
-        if self.rules.on_missing_price == MissingPrice::Skip {
-            return;
-        }
+    /// An order without a price: it waits for the symbol's next bar, or is written down as rejected. Its quantity is
+    /// estimated at the last known close.
+    fn miss(&self, market: &Market, bar: usize, ledger: &Ledger, blotter: &mut Blotter, missed: &Missed) {
+        let symbol = missed.symbol;
         let last_price =
             super::lookback::bars_back(market, bar, symbol).next().map(|b| market.close(b, symbol));
-        let quantity = last_price.map(|price| target_value / price - ledger.shares(symbol));
-        if quantity.is_none_or(|quantity| quantity.abs() >= DUST) {
+        let quantity = last_price.map(|price| missed.weight * missed.equity / price - ledger.shares(symbol));
+        if quantity.is_some_and(|quantity| quantity.abs() < DUST) {
+            return;
+        }
+        blotter.without_bar += usize::from(missed.waited == 0.0);
+        let comes_another = bar + 1 < market.dates().len();
+        if self.rules.unfilled == Unfilled::NextBar && comes_another && missed.waited < WAITING_BARS {
+            blotter.waiting.push((symbol, missed.weight, missed.waited + 1.0));
+        } else {
             blotter.rejected.push(market.dates()[bar], symbol, quantity, RejectReason::MissingOpenPrice);
         }
     }
@@ -248,7 +286,7 @@ fn round_to_lots(quantity: f64, lot_size: f64, mode: RoundingMode) -> f64 {
 impl Blotter {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        let Self { trades: t, rejected: r, delisted, today } = self;
+        let Self { trades: t, rejected: r, delisted, today, waiting, without_bar } = self;
         for column in [
             &mut t.quantity,
             &mut t.price,
@@ -267,6 +305,8 @@ impl Blotter {
         r.reason.clear();
         delisted.clear();
         *today = Activity::default();
+        waiting.clear();
+        *without_bar = 0;
     }
 
     /// Writes down a fill. The caller books it and then adds the cash that is left.

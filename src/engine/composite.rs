@@ -10,7 +10,7 @@ use super::config::{BacktestConfig, BlendConfig, CompositeConfig, LegConfig, Nor
 use super::ledger::{Ledger, Marks};
 use super::market::Market;
 use super::outcome::{BlendStage, BlendWeights, DebugTable};
-use super::sized_strategy::SizedStrategy;
+use super::sized_strategy::{SizedStrategy, Wants};
 use super::strategy::View;
 use super::symbols::SymbolMap;
 
@@ -79,7 +79,7 @@ impl<'c> Composite<'c> {
             legs,
             blended: SymbolMap::new(n_symbols),
             flat_days: 0,
-            orders: Orders { targets: SymbolMap::new(n_symbols), scope: Scope::Nothing },
+            orders: Orders::new(n_symbols),
             blotter: Blotter::default(),
             marks: Marks::default(),
             record: BlendWeights { legs: names, ..BlendWeights::default() },
@@ -166,17 +166,20 @@ impl<'c> Composite<'c> {
     ) {
         for leg in &mut self.legs {
             let orders = &mut self.orders;
+            orders.clear();
             orders.scope = account.scope;
+            let cut = |symbol, weight: f64| {
+                let before = self.blended.get_or(symbol, 0.0);
+                let after = account.targets.get_or(symbol, 0.0);
+                if before == 0.0 { 0.0 } else { weight * (after / before) }
+            };
             if account.scope == Scope::Targets {
-                orders.targets.copy_from(&account.targets);
+                for &symbol in account.targets.keys() {
+                    orders.targets.insert(symbol, cut(symbol, leg.weights.get_or(symbol, 0.0)));
+                }
             } else {
-                orders.targets.clear();
                 for (symbol, weight) in leg.weights.iter() {
-                    let before = self.blended.get_or(symbol, 0.0);
-                    let after = account.targets.get_or(symbol, 0.0);
-                    orders
-                        .targets
-                        .insert(symbol, if before == 0.0 { 0.0 } else { weight * (after / before) });
+                    orders.targets.insert(symbol, cut(symbol, weight));
                 }
             }
             broker.execute(market, bar, prices, orders, &mut leg.sleeve, &mut self.blotter);
@@ -190,6 +193,11 @@ impl<'c> Composite<'c> {
             broker.close_stale(market, bar, &mut leg.sleeve, &mut self.blotter);
             self.blotter.clear();
         }
+    }
+
+    /// What the strategies of all legs wanted.
+    pub(crate) fn wants(&self) -> Wants {
+        self.legs.iter().map(|leg| leg.strategy.wants()).fold(Wants::default(), Wants::plus)
     }
 
     /// Warnings of the legs, with their names, and what normalizing left nothing of.

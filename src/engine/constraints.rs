@@ -9,6 +9,9 @@ use super::symbols::SymbolMap;
 /// Sums beyond a limit by less than this fraction are rounding.
 const TOLERANCE: f64 = 1e-12;
 
+/// Name of the hits of shorts that may not be.
+pub(crate) const SHORTS_DISALLOWED: &str = "shorts_disallowed";
+
 /// The constraints of a backtest, with their record.
 #[derive(Debug)]
 pub(crate) struct Constraints<'c> {
@@ -58,7 +61,7 @@ impl<'c> Constraints<'c> {
         weights.retain(|symbol, weight| {
             let short = weight < 0.0 && !allow_short;
             if short {
-                hit("shorts_disallowed", symbol, weight, 0.0, &[]);
+                hit(SHORTS_DISALLOWED, symbol, weight, 0.0, &[]);
             } else if weight.abs() > cap {
                 hit("position_cap", symbol, weight, cap.copysign(weight), &[("cap", cap)]);
             }

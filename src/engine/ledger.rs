@@ -49,6 +49,13 @@ impl Marks {
         self.equity.last().copied().unwrap_or_default()
     }
 
+    /// Keeps the first of the bars.
+    pub(crate) fn truncate(&mut self, bars: usize) {
+        for column in [&mut self.equity, &mut self.long, &mut self.short] {
+            column.truncate(bars);
+        }
+    }
+
     fn clear(&mut self, bars: usize) {
         for column in [&mut self.equity, &mut self.long, &mut self.short] {
             column.clear();
@@ -74,8 +81,8 @@ impl Marks {
     }
 }
 
-/// Smaller holdings are rounding, not positions.
-const DUST: f64 = 1e-12;
+/// Fewer shares are rounding: neither a position nor an order.
+pub(crate) const DUST: f64 = 1e-9;
 
 /// Cash and positions of one account.
 #[derive(Debug, Clone)]

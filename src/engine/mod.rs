@@ -91,7 +91,7 @@ pub fn run(
         // Until then nothing happens but time, so that all days up to it are marked at once.
         let decision = simulation.next_decision(bar).min(first + total - 1);
         simulation.mark(bar..decision + 1);
-        done = decision + 1 - first;
+        done = if simulation.ended() { total } else { decision + 1 - first };
         if done < total {
             simulation.decide(decision)?;
         }

@@ -24,7 +24,8 @@ pub struct Outcome {
     pub constraint_hits: Vec<ConstraintHit>,
     /// Positions closed because their symbol stopped trading (`broker.max_stale_days`).
     pub delisted: Vec<Delisting>,
-    /// Value of one unit of cash held in the benchmark, by day, starting at 1. `None` without a benchmark.
+    /// Value of one unit of cash held in the benchmark, by day, starting at 1 on its first bar; NaN before. `None`
+    /// without a benchmark.
     pub benchmark: Option<Vec<f64>>,
     /// Leg and blended weights of each decision. `None` unless the strategy is a composite.
     pub blend: Option<BlendWeights>,
@@ -43,17 +44,17 @@ pub struct Daily {
     pub portfolio_value: Vec<f64>,
     /// Cash after the day's fills; can be slightly negative by the costs.
     pub cash: Vec<f64>,
-    /// Value against the day before; 0 on the first day.
+    /// Value against the day before; 0 on the first day, NaN after ruin.
     pub daily_return: Vec<f64>,
     /// Value against the initial cash.
     pub cumulative_return: Vec<f64>,
     /// Value against the highest value so far, initial cash included; never positive.
     pub drawdown: Vec<f64>,
-    /// Long plus absolute short value, over the portfolio value.
+    /// Long plus absolute short value, over the portfolio value; NaN after ruin.
     pub gross_exposure: Vec<f64>,
-    /// Long plus (negative) short value, over the portfolio value.
+    /// Long plus (negative) short value, over the portfolio value; NaN after ruin.
     pub net_exposure: Vec<f64>,
-    /// Sum of the absolute notional of the day's fills over the day before's value.
+    /// Sum of the absolute notional of the day's fills over the day before's value; NaN after ruin.
     pub turnover: Vec<f64>,
     /// Commission paid on the day.
     pub commission: Vec<f64>,
@@ -88,7 +89,7 @@ pub struct Trades {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RejectReason {
-    /// No bar, or no positive price, at the fill (`on_missing_price: reject`).
+    /// No bar, or no positive price, at the fill.
     MissingOpenPrice,
     /// Less than one lot.
     RoundedToZero,

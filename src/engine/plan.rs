@@ -8,7 +8,7 @@ use super::composite::Composite;
 use super::config::{BacktestConfig, StrategyConfig};
 use super::market::Market;
 use super::outcome::{BlendWeights, DebugTable};
-use super::sized_strategy::SizedStrategy;
+use super::sized_strategy::{SizedStrategy, Wants};
 use super::strategy::View;
 use super::symbols::SymbolMap;
 
@@ -80,6 +80,14 @@ impl<'c> Plan<'c> {
     pub(crate) fn close_stale(&mut self, market: &Market, bar: usize, broker: &mut Broker<'_>) {
         if let Self::Composite(composite) = self {
             composite.close_stale(market, bar, broker);
+        }
+    }
+
+    /// What the strategies wanted so far.
+    pub(crate) fn wants(&self) -> Wants {
+        match self {
+            Self::Single(strategy) => strategy.wants(),
+            Self::Composite(composite) => composite.wants(),
         }
     }
 

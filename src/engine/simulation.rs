@@ -1,19 +1,20 @@
 //! One account going through the bars: fills at the open, marks at the close, decisions after it. Who decides,
 //! what may be held and what can be got is asked of the modules beside this one.
 
+use std::collections::BTreeMap;
 use std::iter::repeat_n;
 use std::ops::Range;
 
 use super::broker::{Blotter, Broker, Orders, Scope};
-use super::config::BacktestConfig;
-use super::constraints::Constraints;
+use super::config::{BacktestConfig, OnRuin};
+use super::constraints::{Constraints, SHORTS_DISALLOWED};
 use super::ledger::{Ledger, Marks};
 use super::market::Market;
-use super::metrics::{Summary, benchmark, drawdown};
+use super::metrics::account_of::Counts;
+use super::metrics::{AccountOf, Summary, benchmark, drawdown};
 use super::outcome::{Daily, Holdings, Outcome};
 use super::plan::Plan;
 use super::strategy::View;
-use super::symbols::SymbolMap;
 use super::{RunError, SymbolId};
 
 /// The state of a run between two bars.
@@ -29,6 +30,11 @@ pub(crate) struct Simulation<'a> {
     blotter: Blotter,
     daily: Daily,
     holdings: Holdings,
+    counts: Counts,
+    /// Gross weight that the decision asked for that is filled next.
+    asked: Option<f64>,
+    /// Whether the run ended before its last bar because nothing was left.
+    ended: bool,
     /// Value of the account at the last close.
     equity: f64,
     /// Scratch: what the account is worth on the days that are recorded.
@@ -49,7 +55,10 @@ impl<'a> Simulation<'a> {
             constraints: Constraints::new(&config.constraints),
             broker: Broker::new(&config.broker, n_symbols),
             ledger: Ledger::new(cash, n_symbols),
-            pending: Orders { targets: SymbolMap::new(n_symbols), scope: Scope::Nothing },
+            pending: Orders::new(n_symbols),
+            counts: Counts::default(),
+            asked: None,
+            ended: false,
             blotter: Blotter::default(),
             daily: Daily::with_capacity(market.trading_days()),
             holdings: Holdings::default(),
@@ -76,13 +85,22 @@ impl<'a> Simulation<'a> {
         // Losses and missing bars are looked at on every day.
         let watches =
             self.config.constraints.stop_loss.is_some() || self.config.broker.max_stale_days.is_some();
-        if watches { bar } else { self.plan.next_decision(self.market, bar) }
+        // Waiting orders may be filled at any bar.
+        let waits = !self.blotter.waiting.is_empty();
+        if watches || waits { bar } else { self.plan.next_decision(self.market, bar) }
     }
 
     /// Marks the account at the closes of `bars` and records the days. There were fills at most on the first.
     pub(crate) fn mark(&mut self, bars: Range<usize>) {
         self.plan.mark(self.market, bars.clone());
         self.ledger.mark(self.market, bars.clone(), &mut self.marks);
+        let ruin = self.marks.equity.iter().position(|&value| value <= 0.0);
+        let mut bars = bars;
+        if let (Some(day), OnRuin::Stop) = (ruin, self.config.broker.on_ruin) {
+            bars.end = bars.start + day + 1;
+            self.marks.truncate(bars.len());
+            self.ended = true;
+        }
         let Marks { equity, long, short } = &self.marks;
         let daily = &mut self.daily;
         if self.ledger.take_changed() {
@@ -106,32 +124,70 @@ impl<'a> Simulation<'a> {
         }
         daily.n_trades.push(activity.fills);
         daily.n_trades.resize(days, 0);
+        if let Some(asked) = self.asked.take() {
+            self.counts.filled += 1;
+            self.counts.asked += asked;
+            self.counts.reached += daily.gross_exposure[days - equity.len()];
+        }
         self.equity = self.marks.last();
     }
 
     /// Decides, at the close of `bar`, what shall trade next.
     pub(crate) fn decide(&mut self, bar: usize) -> Result<(), RunError> {
-        let Self { pending, constraints, plan, .. } = self;
+        let Self { pending, constraints, plan, blotter, counts, .. } = self;
         let view = View { market: self.market, bar, ledger: &self.ledger, equity: self.equity };
-        pending.targets.clear();
-        pending.scope = Scope::Nothing;
+        pending.clear();
         if plan.decide(&view, &mut pending.targets)? {
+            counts.decisions += 1;
+            counts.without_names += usize::from(pending.targets.is_empty());
+            self.asked = Some(pending.targets.iter().map(|(_, weight)| weight.abs()).sum());
             constraints.apply(&view, &mut pending.targets);
             plan.constrained(&view, &pending.targets);
             pending.scope = Scope::Everything;
-        }
-        constraints.stop_losses(&view, |symbol: SymbolId| {
-            pending.targets.insert(symbol, 0.0);
-            if pending.scope == Scope::Nothing {
-                pending.scope = Scope::Targets;
+        } else {
+            for &(symbol, weight, bars) in &blotter.waiting {
+                pending.add(symbol, weight);
+                pending.waited.insert(symbol, bars);
             }
-        });
+        }
+        // A decision takes the place of what waited.
+        blotter.waiting.clear();
+        constraints.stop_losses(&view, |symbol: SymbolId| pending.add(symbol, 0.0));
         Ok(())
+    }
+
+    /// Whether the account is worth nothing any more and the run ends there.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// What became of what was asked.
+    fn account_of(&self) -> AccountOf {
+        let mut account = AccountOf::new(self.counts, self.plan.wants());
+        account.days_in_cash = self.holdings.days_without(self.daily.date.len());
+        for hit in &self.constraints.hits {
+            count(&mut account.hits, hit.constraint);
+        }
+        account.shorts_dropped_by_allow_short = account.hits.get(SHORTS_DISALLOWED).copied().unwrap_or(0);
+        for reason in &self.blotter.rejected.reason {
+            count(&mut account.rejected_orders, reason.as_str());
+        }
+        account.orders_without_bar = self.blotter.without_bar;
+        let last = self.market.first_trading_bar() + self.daily.date.len().saturating_sub(1);
+        let mut gone: Vec<SymbolId> = self.ledger.held().to_vec();
+        gone.retain(|&symbol| self.market.close(last, symbol).is_nan());
+        gone.sort_unstable();
+        account.holdings_without_bar =
+            gone.into_iter().map(|symbol| self.market.name(symbol).to_owned()).collect();
+        account.signal_days_without_trading = self.market.signal_days_without_trading();
+        account
     }
 
     pub(crate) fn into_outcome(mut self) -> Outcome {
         self.daily.compare_values(self.config.initial_cash);
         let benchmark = self.config.benchmark.as_ref().map(|chosen| benchmark::curve(chosen, self.market));
+        let benchmark = benchmark.map(|curve| curve[..self.daily.date.len()].to_vec());
+        let account_of = self.account_of();
         let mut warnings = self.config.warnings();
         warnings.extend_from_slice(self.market.warnings());
         warnings.extend(self.plan.warnings());
@@ -143,7 +199,8 @@ impl<'a> Simulation<'a> {
             ));
         }
         let holding_days = self.ledger.holding_days();
-        let summary = Summary::of(self.config, &self.daily, holding_days, benchmark.as_deref(), warnings);
+        let curve = benchmark.as_deref();
+        let summary = Summary::of(self.config, &self.daily, holding_days, curve, account_of, warnings);
         let (blend, debug) = self.plan.into_records();
         Outcome {
             symbols: self.market.symbols().to_vec(),
@@ -192,10 +249,42 @@ impl Daily {
         self.daily_return.extend(values.windows(2).map(|two| over(two[1] - two[0], two[0])));
         self.cumulative_return.extend(values.iter().map(|value| value / initial_cash - 1.0));
         self.drawdown = drawdown::from_peak(values, initial_cash);
+        if let Some(ruin) = values.iter().position(|&value| value <= 0.0) {
+            // What is a part, or a change, of nothing?
+            for column in
+                [&mut self.daily_return, &mut self.gross_exposure, &mut self.net_exposure, &mut self.turnover]
+            {
+                column[ruin + 1..].fill(f64::NAN);
+            }
+        }
+    }
+}
+
+/// Counts one more of a kind.
+fn count(counts: &mut BTreeMap<String, usize>, kind: &str) {
+    if let Some(known) = counts.get_mut(kind) {
+        *known += 1;
+    } else {
+        counts.insert(kind.to_owned(), 1);
     }
 }
 
 impl Holdings {
+    /// Of so many days, those at whose close nothing is held.
+    fn days_without(&self, days: usize) -> usize {
+        let empty = |&snapshot: &usize| {
+            let end = self.start.get(snapshot + 1).copied().unwrap_or(self.symbol.len());
+            end == self.start[snapshot]
+        };
+        let until = |snapshot: usize| self.day.get(snapshot + 1).copied().unwrap_or(days);
+        let before = self.day.first().copied().unwrap_or(days);
+        before
+            + (0..self.day.len())
+                .filter(empty)
+                .map(|snapshot| until(snapshot) - self.day[snapshot])
+                .sum::<usize>()
+    }
+
     /// Remembers what is held from `day` on.
     fn snapshot(&mut self, day: usize, ledger: &Ledger) {
         self.day.push(day);

@@ -14,6 +14,42 @@ pub(crate) struct SizedStrategy {
     sizer: Sizer,
     /// Scratch: today's decision.
     decision: Decision,
+    wants: Wants,
+}
+
+/// What decisions asked for and their sizer left out, summed over all decisions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Wants {
+    /// Names with a score other than 0.
+    pub(crate) names: usize,
+    /// Of these, names without a weight.
+    pub(crate) names_cut: usize,
+    /// Names with a negative score.
+    pub(crate) shorts: usize,
+    /// Of these, names without a weight.
+    pub(crate) shorts_cut: usize,
+}
+
+impl Wants {
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            names: self.names + other.names,
+            names_cut: self.names_cut + other.names_cut,
+            shorts: self.shorts + other.shorts,
+            shorts_cut: self.shorts_cut + other.shorts_cut,
+        }
+    }
+
+    fn count(&mut self, scores: &SymbolMap, weights: &SymbolMap) {
+        for (symbol, score) in scores.iter().filter(|(_, score)| *score != 0.0) {
+            let (short, cut) = (score < 0.0, weights.get_or(symbol, 0.0) == 0.0);
+            self.names += 1;
+            self.names_cut += usize::from(cut);
+            self.shorts += usize::from(short);
+            self.shorts_cut += usize::from(short && cut);
+        }
+    }
 }
 
 impl SizedStrategy {
@@ -29,6 +65,7 @@ impl SizedStrategy {
             strategy: strategy::build(strategy, market)?,
             sizer: Sizer::new(sizing, n_symbols),
             decision: Decision::new(n_symbols),
+            wants: Wants::default(),
         })
     }
 
@@ -39,7 +76,13 @@ impl SizedStrategy {
             return Ok(false);
         }
         self.sizer.size(view, &self.decision, weights)?;
+        self.wants.count(&self.decision.scores, weights);
         Ok(true)
+    }
+
+    /// What it wanted so far.
+    pub(crate) fn wants(&self) -> Wants {
+        self.wants
     }
 
     /// The first bar from `bar` on at whose close it may decide; it need not be one of the market.

@@ -295,8 +295,8 @@ async fn table<T: Serialize>(
     call: &Call,
     read: impl Future<Output = Result<T, ResultError>>,
 ) -> Result<Reply, Refusal> {
-    let etag = etag(published, &call);
-    if let Some(known) = known(&call, &etag)? {
+    let etag = etag(published, call);
+    if let Some(known) = known(call, &etag)? {
         return Ok(known);
     }
     match read.await {
@@ -516,14 +516,14 @@ async fn file(
     redirect: bool,
     call: &Call,
 ) -> Result<Reply, Refusal> {
-    let files = listed(&app, published).await?;
+    let files = listed(app, published).await?;
     let hash = match files.into_iter().find(|file| file.name == name) {
         Some(file) => file.sha256,
         None if name == MANIFEST => published.manifest_sha256.clone(),
         None => return Err(unknown_artifact(name)),
     };
     let etag = format!("\"{hash}\"");
-    if let Some(known) = known(&call, &etag)? {
+    if let Some(known) = known(call, &etag)? {
         return Ok(known);
     }
     if redirect && let Some(link) = link(app, published, name).await {

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use crate::engine::Daily;
+use crate::engine::metrics::calendar::TRADING_DAYS;
 use crate::engine::metrics::rolling::rolling;
 use crate::run::Publication;
 use crate::store::dates::days;
@@ -253,8 +254,9 @@ pub async fn rolled(
     let table = open(app, of, &DAILY).await?;
     let days = read(&DAILY, &table.page(0, table.rows()).await?, DailyPoint::read)?;
     // Long windows over many years take a while, and others want to be answered meanwhile.
+    let periods_per_year = of.summary["periods_per_year"].as_f64().unwrap_or(TRADING_DAYS);
     let computed = tokio::task::spawn_blocking(move || {
-        let table = rolling(&daily(&days), &[window_days]);
+        let table = rolling(&daily(&days), &[window_days], periods_per_year);
         let total_points = table.date.len();
         let points: Vec<RollingPoint> = evenly(total_points, max_points)
             .map(|day| RollingPoint {

@@ -3,7 +3,7 @@
 use backtest_functions::engine::config::{BacktestConfig, Fault, SignalColumns, Symbols};
 use serde_json::{Value, json};
 
-use crate::support::toy::Toy;
+use crate::support::toy::{Toy, said};
 
 fn minimal() -> Value {
     json!({
@@ -248,7 +248,7 @@ fn aliases_mean_the_same() {
 /// Valid options without effect are not refused, but the summary names them.
 #[test]
 fn what_has_no_effect_is_said() {
-    let toy = |parts: Value| Toy::flat(&[("A", &[10.0; 3])]).with(parts).run().summary.warnings;
+    let toy = |parts: Value| said(&Toy::flat(&[("A", &[10.0; 3])]).with(parts).run());
     assert_eq!(toy(json!({})), [""; 0]);
     let leg =
         json!({ "name": "x", "weight": 1, "target_net": 0.5, "strategy": { "class": "BuyAndHoldStrategy" } });

@@ -158,18 +158,80 @@ fn the_turnover_cap_holds_for_liquidation() {
     assert_eq!(gross, [0.0, 0.25, 0.5, 0.75, 1.0, 0.75]);
 }
 
-/// Orders that could not fill are listed only if the policy says so.
+/// Orders that find no bar are listed and counted, whichever word the policy has.
 #[test]
-fn missing_prices_are_rejected_by_name() {
-    let run = |policy: &str| {
+fn orders_without_a_bar_are_listed() {
+    for policy in ["skip", "reject"] {
         let toy = Toy::flat(&[("A", &[10.0, 10.0, NONE, 10.0]), ("B", &[10.0, 10.0, 20.0, 10.0])])
             .with(json!({ "broker": { "on_missing_price": policy } }));
-        toy.run().rejected
+        let got = toy.run();
+        let rejected = &got.rejected;
+        assert_eq!((rejected.date[0], rejected.reason[0]), (day(2), RejectReason::MissingOpenPrice));
+        assert!(rejected.quantity[0].is_some_and(f64::is_finite));
+        assert_eq!(got.summary.account_of.orders_without_bar, 1);
+        assert_eq!(got.summary.account_of.rejected_orders["missing_open_price"], 1);
+    }
+}
+
+/// A halts on days 1 and 2. Its order waits for day 3, sized by the equity of that day; a decision takes its place.
+#[test]
+fn an_order_may_wait_for_the_next_bar() {
+    let b = [10.0, 10.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0];
+    let toy = |a: [f64; 9], rebalance: &str| {
+        Toy::flat(&[("A", &a), ("B", &b)]).with(json!({
+            "strategy": { "class": "StaticUniverseStrategy", "parameters": { "rebalance": rebalance } },
+            "broker": { "unfilled": "next_bar" },
+        }))
     };
-    let rejected = run("reject");
-    assert_eq!((rejected.date[0], rejected.reason[0]), (day(2), RejectReason::MissingOpenPrice));
-    assert!(rejected.quantity[0].is_some_and(f64::is_finite));
-    assert!(run("skip").date.is_empty());
+    let mut halted = [10.0; 9];
+    halted[1..3].fill(NONE);
+    let got = toy(halted, "annually").run();
+    // 500 buy 50 of B at 10, which are worth 1000 on day 3: equity is 1500, half of it 75 of A.
+    assert_eq!(fills(&got), [(day(1), "B".to_owned(), 50.0), (day(3), "A".to_owned(), 75.0)]);
+    assert!(got.rejected.date.is_empty());
+    assert_eq!(got.summary.account_of.orders_without_bar, 1);
+
+    let mut gone = [NONE; 9];
+    gone[0] = 10.0;
+    let got = toy(gone, "annually").run();
+    assert_eq!(fills(&got).len(), 1);
+    assert_eq!(
+        (got.rejected.date.as_slice(), got.rejected.reason[0]),
+        (&[day(6)][..], RejectReason::MissingOpenPrice)
+    );
+
+    let dropped = toy(halted, "annually").with(json!({ "broker": { "unfilled": "drop" } })).run();
+    assert_eq!(fills(&dropped), [(day(1), "B".to_owned(), 50.0)]);
+    assert_eq!(dropped.rejected.date, [day(1)]);
+}
+
+/// In a composite what waited is shared out as the legs' weights are.
+#[test]
+fn waiting_orders_of_a_composite_go_to_the_legs_that_want_them() {
+    let mut a = [10.0; 6];
+    a[1] = NONE;
+    let leg = |name: &str, symbol: &str, weight: f64| {
+        json!({ "name": name, "weight": weight, "strategy": {
+            "class": "BuyAndHoldStrategy", "parameters": { "symbol": symbol, "rebalance": "annually" } } })
+    };
+    let got = Toy::flat(&[("A", &a), ("B", &[10.0; 6])])
+        .with(json!({
+            "strategy": { "type": "composite", "legs": [leg("one", "A", 0.25), leg("two", "B", 0.75)] },
+            "broker": { "unfilled": "next_bar" },
+        }))
+        .run();
+    assert_eq!(fills(&got), [(day(1), "B".to_owned(), 75.0), (day(2), "A".to_owned(), 25.0)]);
+}
+
+/// A billionth of a share is neither an order nor a holding.
+#[test]
+fn dust_is_no_order() {
+    let toy = Toy::flat(&[("A", &[1e13; 4])]).with(
+        json!({ "strategy": { "class": "BuyAndHoldStrategy", "parameters": { "rebalance": "annually" } } }),
+    );
+    let got = toy.run();
+    assert!(fills(&got).is_empty(), "1000 at a price of 1e13 are 1e-10 shares");
+    assert!(got.rejected.date.is_empty());
 }
 
 /// A buy of 9.9 shares at 100 is less than a lot of 10, and less than 1000 in money.
@@ -201,24 +263,46 @@ fn costs_are_those_of_the_book() {
     assert!(near(got.daily.cash[1], -12.02), "costs come on top; cash may go negative by them");
 }
 
-/// Short at 10 with equity of 1000; at 25 everything is lost, and the measures say so without NaN.
+/// Short 100 shares at 10 with equity of 1000: at 25 everything and 500 more is lost. The run ends on that day, or goes
+/// on with figures of days and returns that end there.
 #[test]
-fn ruin_is_reported_and_not_hidden() {
-    let toy = Toy::flat(&[("A", &[10.0, 10.0, 25.0, 25.0, 25.0])])
-        .with(json!({
-            "strategy": { "class": "LongShortTopNStrategy", "parameters": { "k_short": 1 } },
-            "sizing": {
-                "class": "LongShortScoreSizer",
-                "parameters": { "gross_target": 1, "net_target": -1 },
-            },
-            "constraints": { "allow_short": true },
-        }))
-        .signal("composite_percentile", &[("A", &[1.0; 5])]);
-    let got = toy.run();
-    assert!(got.summary.final_equity < 0.0);
-    assert_eq!(got.summary.annualized_return, None);
-    let columns = [&got.daily.daily_return, &got.daily.gross_exposure, &got.daily.turnover];
-    assert!(columns.iter().all(|column| column.iter().all(|x| x.is_finite())));
+fn ruin_is_named_with_its_day() {
+    let toy = |policy: &str| {
+        Toy::flat(&[("A", &[10.0, 10.0, 25.0, 25.0, 5.0])])
+            .with(json!({
+                "strategy": {
+                    "class": "LongShortTopNStrategy",
+                    "parameters": { "k_short": 1, "rebalance": "annually" },
+                },
+                "sizing": {
+                    "class": "LongShortScoreSizer",
+                    "parameters": { "gross_target": 1, "net_target": -1 },
+                },
+                "constraints": { "allow_short": true },
+                "broker": { "on_ruin": policy },
+            }))
+            .signal("composite_percentile", &[("A", &[1.0; 5])])
+            .run()
+    };
+    let stopped = toy("stop");
+    assert_eq!(stopped.daily.date, [day(0), day(1), day(2)]);
+    assert_eq!((stopped.summary.final_equity, stopped.summary.ruined_on), (-500.0, Some(day(2))));
+    assert_eq!(stopped.summary.annualized_return, None);
+    assert_eq!(stopped.daily.daily_return, [0.0, 0.0, -1.5]);
+    assert!(stopped.summary.warnings.iter().any(|said| said.contains("ruin on 2024-01-03")));
+
+    let went_on = toy("continue");
+    assert_eq!((went_on.summary.final_equity, went_on.summary.ruined_on), (1500.0, Some(day(2))));
+    let daily = &went_on.daily;
+    for column in [&daily.daily_return, &daily.gross_exposure, &daily.net_exposure, &daily.turnover] {
+        assert!(
+            column[..3].iter().all(|value| value.is_finite())
+                && column[3..].iter().all(|value| value.is_nan())
+        );
+    }
+    let (a, b) = (&stopped.summary, &went_on.summary);
+    assert_eq!((a.annualized_volatility, a.var_95), (b.annualized_volatility, b.var_95), "up to that day");
+    assert_eq!(b.annualized_return, None);
 }
 
 /// Nothing trades at a price that is not above 0, so that it is no value either.

@@ -6,7 +6,7 @@ use backtest_functions::engine::market::{DataError, PriceChunk};
 use backtest_functions::engine::{RunError, run};
 use serde_json::json;
 
-use crate::support::toy::{NONE, Toy, day};
+use crate::support::toy::{NONE, Toy, day, said};
 
 fn error(toy: &Toy) -> DataError {
     toy.try_market().unwrap_err()
@@ -47,7 +47,7 @@ fn rows_come_in_any_number_of_pieces() {
     cut.chunks.push(corrected);
     let market = cut.market();
     assert_eq!(market.close(1, market.symbol("B").unwrap()), 3.5);
-    assert_eq!(cut.run().summary.warnings.len(), 1);
+    assert_eq!(said(&cut.run()).len(), 1);
 }
 
 fn row(rows: &PriceChunk, at: usize) -> PriceChunk {
@@ -117,7 +117,7 @@ fn the_reader_is_told_about_repeats_and_silent_symbols() {
     let mut toy = Toy::flat(&[("A", &[1.0, 2.0])]).with(json!({ "universe": { "symbols": ["A", "Z"] } }));
     toy.chunks[0].date[1] = toy.chunks[0].date[0];
     let got = toy.run();
-    assert_eq!(got.summary.warnings.len(), 2, "{:?}", got.summary.warnings);
+    assert_eq!(said(&got).len(), 2, "{:?}", got.summary.warnings);
     let market = toy.market();
     assert_eq!(market.close(0, market.symbol("A").unwrap()), 2.0, "the last row counts");
 }

@@ -1,11 +1,13 @@
 //! Measures of a run, with the arithmetic written out.
 
 use backtest_functions::engine::metrics::periods::PeriodReturns;
-use backtest_functions::engine::metrics::{benchmark::BenchmarkSummary, drawdown, returns, rolling};
-use chrono::NaiveDate;
+use backtest_functions::engine::metrics::{
+    benchmark::BenchmarkSummary, calendar, drawdown, returns, rolling,
+};
+use chrono::{Datelike as _, NaiveDate, Weekday};
 use serde_json::json;
 
-use crate::support::toy::{Toy, day, near};
+use crate::support::toy::{NONE, Toy, day, near, weekdays};
 
 fn date(year: i32, month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, day).unwrap()
@@ -19,8 +21,8 @@ fn periods_compound_to_the_total() {
     let year = &periods.years[0];
     assert!(near(year.months[0].unwrap(), 0.1) && near(year.months[1].unwrap(), -0.1));
     assert_eq!(year.months[2], None);
-    assert!(near(year.quarters[0].unwrap(), -0.01) && near(year.total, -0.01));
-    assert!(near(periods.years[1].total, 0.2));
+    assert!(near(year.quarters[0].unwrap(), -0.01) && near(year.total.unwrap(), -0.01));
+    assert!(near(periods.years[1].total.unwrap(), 0.2));
     let total: f64 = periods.months().map(|month| 1.0 + month).product();
     assert!(near(total, 1.188));
 }
@@ -32,16 +34,16 @@ fn ratios_of_returns() {
     let r = [0.01, -0.01, 0.02, 0.0];
     let year = 252.0_f64.sqrt();
     let deviation = 1.25e-4_f64.sqrt();
-    assert!(near(returns::annualized_volatility(&r).unwrap(), deviation * year));
-    assert!(near(returns::sharpe_ratio(&r, 0.0).unwrap(), 0.005 / deviation * year));
-    assert!(near(returns::sortino_ratio(&r, 0.0).unwrap(), 0.005 / 0.005 * year));
-    assert!(near(returns::sharpe_ratio(&r, 0.005).unwrap(), 0.0));
+    assert!(near(returns::annualized_volatility(&r, 252.0).unwrap(), deviation * year));
+    assert!(near(returns::sharpe_ratio(&r, 0.0, 252.0).unwrap(), 0.005 / deviation * year));
+    assert!(near(returns::sortino_ratio(&r, 0.0, 252.0).unwrap(), 0.005 / 0.005 * year));
+    assert!(near(returns::sharpe_ratio(&r, 0.005, 252.0).unwrap(), 0.0));
     assert!(near(returns::hit_rate(&r).unwrap(), 0.5));
     // Third powers of the deviations: 0.125, -3.375, 3.375, -0.125 sum to 0. Fourth: 0.0625 + 5.0625, twice.
     assert!(near(returns::skew(&r).unwrap(), 0.0));
     assert!(near(returns::excess_kurtosis(&r).unwrap(), 2.5625 / 1.5625 - 3.0));
-    assert_eq!(returns::sharpe_ratio(&[0.01, 0.01], 0.0), None, "no deviation, no ratio");
-    assert_eq!(returns::sortino_ratio(&[0.01, 0.02], 0.0), None, "no shortfall, no ratio");
+    assert_eq!(returns::sharpe_ratio(&[0.01, 0.01], 0.0, 252.0), None, "no deviation, no ratio");
+    assert_eq!(returns::sortino_ratio(&[0.01, 0.02], 0.0, 252.0), None, "no shortfall, no ratio");
     assert_eq!(returns::mean(&[]), None);
 }
 
@@ -57,11 +59,11 @@ fn tail_losses() {
 #[test]
 fn growth_over_a_year() {
     assert!(
-        near(returns::annualized_return(0.1, 126).unwrap(), 0.21),
+        near(returns::annualized_return(0.1, 126, 252.0).unwrap(), 0.21),
         "10 % in half a year is 21 % in a year"
     );
-    assert_eq!(returns::annualized_return(0.1, 0), None);
-    assert_eq!(returns::annualized_return(-1.5, 252), None, "more than everything is lost");
+    assert_eq!(returns::annualized_return(0.1, 0, 252.0), None);
+    assert_eq!(returns::annualized_return(-1.5, 252, 252.0), None, "more than everything is lost");
 }
 
 /// Peak on 2 January, below it until 12 January: 10 days. Then a new peak on the 12th, below until the end.
@@ -73,6 +75,11 @@ fn drawdowns() {
     assert_eq!(drawdown::longest_days(&dates, &[0.0; 6]), 0);
 }
 
+/// The first weekdays of 2024.
+fn dates(count: usize) -> Vec<NaiveDate> {
+    weekdays().take(count).collect()
+}
+
 /// A portfolio that moves twice as much as its benchmark has beta 2, alpha 0 and correlation 1.
 #[test]
 fn twice_the_benchmark() {
@@ -82,18 +89,18 @@ fn twice_the_benchmark() {
         curve.push(curve[curve.len() - 1] * (1.0 + r));
     }
     let ours = theirs.map(|r| 2.0 * r);
-    let summary = BenchmarkSummary::of("SPX".to_owned(), &ours, &curve, 0.0);
+    let summary = BenchmarkSummary::of("SPX".to_owned(), &dates(5), &ours, &curve, 0.0, 252.0);
     assert!(near(summary.beta.unwrap(), 2.0) && near(summary.correlation.unwrap(), 1.0));
     assert!(summary.alpha.unwrap().abs() < 1e-12);
     // The differences are the benchmark's own returns.
-    assert!(near(summary.tracking_error.unwrap(), returns::annualized_volatility(&theirs).unwrap()));
-    assert!(near(summary.information_ratio.unwrap(), returns::sharpe_ratio(&theirs, 0.0).unwrap()));
+    assert!(near(summary.tracking_error.unwrap(), returns::annualized_volatility(&theirs, 252.0).unwrap()));
+    assert!(near(summary.information_ratio.unwrap(), returns::sharpe_ratio(&theirs, 0.0, 252.0).unwrap()));
     assert!(summary.up_capture.unwrap() > 1.0 && summary.down_capture.unwrap() > 1.0);
 }
 
 #[test]
 fn a_flat_benchmark_has_no_beta() {
-    let summary = BenchmarkSummary::of("CASH".to_owned(), &[0.01, 0.02], &[1.0, 1.0, 1.0], 0.0);
+    let summary = BenchmarkSummary::of("CASH".to_owned(), &dates(3), &[0.01, 0.02], &[1.0; 3], 0.0, 252.0);
     assert_eq!((summary.beta, summary.alpha, summary.correlation), (None, None, None));
     assert_eq!((summary.up_capture, summary.down_capture), (None, None));
 }
@@ -115,7 +122,7 @@ fn benchmarks_by_symbol_and_by_universe() {
 fn rolling_windows() {
     let toy = Toy::flat(&[("A", &[100.0, 100.0, 110.0, 99.0])])
         .with(json!({ "strategy": { "class": "BuyAndHoldStrategy" } }));
-    let table = rolling::rolling(&toy.run().daily, &[1, 2]);
+    let table = rolling::rolling(&toy.run().daily, &[1, 2], 252.0);
     assert_eq!(table.window_days, [2; 4], "one day is no window");
     let expected = [None, Some(0.0), Some(0.1), Some(-0.01)];
     for (got, want) in table.rolling_return.iter().zip(expected) {
@@ -142,4 +149,84 @@ fn one_day_has_no_ratios() {
     assert_eq!((summary.days, summary.trades, summary.final_equity), (1, 0, 1000.0));
     assert_eq!(summary.annualized_return, None);
     assert_eq!((summary.annualized_volatility, summary.sharpe_ratio, summary.var_95), (None, None, None));
+}
+
+/// The benchmark's first price is on day 2: what it did and how the portfolio compares is of the days from there on.
+#[test]
+fn a_benchmark_counts_from_its_first_bar() {
+    let prices = [100.0, 102.0, 99.0, 105.0, 104.0, 110.0];
+    let whole = [50.0, 51.0, 49.0, 52.0, 50.0, 53.0];
+    let late = [NONE, NONE, 49.0, 52.0, 50.0, 53.0];
+    let toy = |benchmark: &[f64], from: usize| {
+        Toy::flat(&[("A", &prices[from..]), ("B", &benchmark[from..])])
+            .with(json!({
+                "universe": { "symbols": ["A"] },
+                "strategy": { "class": "BuyAndHoldStrategy" },
+                "benchmark": "B",
+            }))
+            .run()
+    };
+    let got = toy(&late, 0);
+    let curve = got.benchmark.unwrap();
+    assert!(curve[0].is_nan() && curve[1].is_nan() && curve[2] == 1.0 && near(curve[5], 53.0 / 49.0));
+    let versus = got.summary.benchmark.unwrap();
+    assert_eq!((versus.first_day, versus.days), (Some(day(2)), 3));
+    assert!(near(versus.total_return.unwrap(), 53.0 / 49.0 - 1.0));
+    let theirs: Vec<f64> = late[2..].windows(2).map(|pair| pair[1] / pair[0] - 1.0).collect();
+    let ours: Vec<f64> = prices[2..].windows(2).map(|pair| pair[1] / pair[0] - 1.0).collect();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (mean_ours, mean_theirs) = (mean(&ours), mean(&theirs));
+    let moments = ours
+        .iter()
+        .zip(&theirs)
+        .map(|(a, b)| ((a - mean_ours) * (b - mean_theirs), (b - mean_theirs).powi(2)));
+    let (covariance, variance) = moments.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    assert!(near(versus.beta.unwrap(), covariance / variance));
+    let whole = toy(&whole, 0).summary.benchmark.unwrap();
+    assert_eq!((whole.first_day, whole.days), (Some(day(0)), 5));
+}
+
+/// Weekdays, a week that begins on Sunday, every day, every Friday, the first of each month.
+#[test]
+fn how_many_bars_make_a_year_is_told_by_their_dates() {
+    let days = || date(2023, 1, 1).iter_days().take(730);
+    let year = |dates: Vec<NaiveDate>| calendar::periods_per_year(&dates);
+    let but = |left_out: [Weekday; 2]| days().filter(|day| !left_out.contains(&day.weekday())).collect();
+    assert_eq!(year(but([Weekday::Sat, Weekday::Sun])), 252.0);
+    assert_eq!(year(but([Weekday::Fri, Weekday::Sat])), 252.0, "Sunday is a fifth of such a week");
+    assert_eq!(year(days().collect()), 365.0);
+    assert_eq!(year(days().filter(|day| day.weekday() == Weekday::Fri).collect()), 52.0);
+    assert_eq!(year(days().filter(|day| day.day() == 1).collect()), 12.0);
+    assert_eq!(year(vec![date(2024, 1, 1)]), 252.0);
+    assert_eq!(calendar::weekdays(date(2024, 1, 1), date(2024, 1, 15)), 10);
+    assert_eq!(calendar::weekdays(date(2024, 1, 6), date(2024, 1, 8)), 0, "a weekend");
+}
+
+/// Scaled by the square root of the bars in a year, which the summary says and the config may settle.
+#[test]
+fn yearly_figures_follow_the_bars_of_a_year() {
+    let prices: Vec<f64> = (0..80).map(|n| 100.0 + f64::from(n % 7)).collect();
+    let toy = Toy::flat(&[("A", &prices)]).with(json!({ "strategy": { "class": "BuyAndHoldStrategy" } }));
+    let told = toy.run().summary;
+    let settled = toy.with(json!({ "metrics": { "periods_per_year": 63 } })).run().summary;
+    assert_eq!((told.periods_per_year, settled.periods_per_year), (252.0, 63.0));
+    assert!(near(told.annualized_volatility.unwrap(), 2.0 * settled.annualized_volatility.unwrap()));
+    assert!(near(told.sharpe_ratio.unwrap(), 2.0 * settled.sharpe_ratio.unwrap()));
+}
+
+/// Asked for a year of which there are prices for 80 weekdays from the fourth week on.
+#[test]
+fn a_period_that_is_shorter_than_asked_is_said() {
+    let mut prices = vec![NONE; 15];
+    prices.extend([100.0; 80]);
+    let got = Toy::flat(&[("A", &prices)]).run().summary;
+    assert_eq!((got.first_day, got.last_day), (Some(day(15)), Some(day(94))));
+    let asked = got.warnings.iter().filter(|said| said.starts_with("the computed period")).count();
+    assert_eq!(asked, 2, "{:?}", got.warnings);
+    let exact =
+        Toy::flat(&[("A", &[100.0; 80])]).with(json!({ "end_date": day(79).to_string() })).run().summary;
+    assert_eq!(exact.warnings, [""; 0]);
+    let short =
+        Toy::flat(&[("A", &[100.0; 59])]).with(json!({ "end_date": day(58).to_string() })).run().summary;
+    assert!(short.warnings.len() == 1 && short.warnings[0].starts_with("only 59 trading days"));
 }

@@ -235,7 +235,7 @@ proptest! {
         prop_assume!(got.daily.portfolio_value.iter().all(|value| *value > 0.0));
         let periods = PeriodReturns::of(&got.daily.date, &got.daily.portfolio_value, 1000.0);
         let months: f64 = periods.months().map(|one| 1.0 + one).product();
-        let years: f64 = periods.years.iter().map(|year| 1.0 + year.total).product();
+        let years: f64 = periods.years.iter().filter_map(|year| year.total).map(|total| 1.0 + total).product();
         let quarters: f64 = periods.years.iter().flat_map(|year| year.quarters.iter().flatten()).map(|one| 1.0 + one).product();
         for product in [months, years, quarters] {
             prop_assert!(near(product, 1.0 + got.summary.total_return));

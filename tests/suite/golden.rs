@@ -292,7 +292,7 @@ fn without_effect(mut hits: Keyed) -> Keyed {
 
 fn rolling_table(got: &Outcome) -> Keyed {
     let mut table = Keyed::new(&ROLLING);
-    let r = rolling::rolling(&got.daily, &rolling::WINDOWS);
+    let r = rolling::rolling(&got.daily, &rolling::WINDOWS, 252.0);
     for row in 0..r.date.len() {
         let cells = [
             &r.rolling_return,

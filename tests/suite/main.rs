@@ -10,6 +10,8 @@ mod config_docs;
 mod config_faults;
 /// The JSON Schema of configs.
 mod config_schema;
+/// What became of what was asked, counted again.
+mod engine_account;
 /// A running engine does not allocate.
 mod engine_allocations;
 /// Orders, fills and costs.
@@ -22,6 +24,8 @@ mod engine_measures;
 mod engine_properties;
 /// What each strategy and stage decides.
 mod engine_strategies;
+/// The reference of figures: every one of a summary, and no other.
+mod figures_docs;
 /// The engine against stored answers.
 mod golden;
 /// Rules of the reference implementation, a small case each.

@@ -146,6 +146,14 @@ pub(crate) fn fills(outcome: &Outcome) -> Vec<(NaiveDate, String, f64)> {
     rows.map(|i| (t.execution_date[i], outcome.name(t.symbol[i]).to_owned(), t.quantity[i])).collect()
 }
 
+/// The warnings of a run but those that its shortness and what limits did to it give: toys are short.
+pub(crate) fn said(outcome: &Outcome) -> Vec<String> {
+    let of_toys = ["only ", "the computed period", "what limits did"];
+    let warnings =
+        outcome.summary.warnings.iter().filter(|said| !of_toys.iter().any(|of| said.starts_with(of)));
+    warnings.cloned().collect()
+}
+
 /// The days on which something traded.
 pub(crate) fn trading_days(outcome: &Outcome) -> Vec<NaiveDate> {
     let mut days = outcome.trades.execution_date.clone();

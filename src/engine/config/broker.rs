@@ -30,10 +30,30 @@ words! {
 words! {
     /// What happens to an order of a symbol without a price at the fill.
     MissingPrice {
-        /// It is dropped.
+        /// It is dropped, and listed among the rejected orders.
         Skip = "skip",
-        /// It is dropped and recorded among the rejected orders.
+        /// The same.
         Reject = "reject",
+    }
+}
+
+words! {
+    /// What becomes of an order that finds no bar at its fill.
+    Unfilled {
+        /// It is dropped, and listed among the rejected orders.
+        Drop = "drop",
+        /// It waits for the symbol's next bar, for five bars at most.
+        NextBar = "next_bar",
+    }
+}
+
+words! {
+    /// What happens when the account is worth nothing any more.
+    OnRuin {
+        /// The run ends on that day.
+        Stop = "stop",
+        /// It goes on, with figures that stop there.
+        Continue = "continue",
     }
 }
 
@@ -58,8 +78,12 @@ options! {
         min_trade_notional: f64 = number(Bounds::at_least(0.0)).or(0.0),
         /// Smaller fills are rejected; in shares.
         min_trade_shares: f64 = number(Bounds::at_least(0.0)).or(0.0),
-        /// What happens without a price at the fill.
+        /// What happens without a price at the fill: both words mean the same.
         on_missing_price: MissingPrice = word().or(MissingPrice::Skip),
+        /// What becomes of an order that finds no bar at its fill.
+        unfilled: Unfilled = word().or(Unfilled::Drop),
+        /// What happens when the account is worth nothing any more.
+        on_ruin: OnRuin = word().or(OnRuin::Stop),
         /// Largest share of a bar's volume in one fill. `None`: any.
         max_participation_rate: Option<f64> = number(Bounds::SHARE).off(),
         /// Bars without a price after which a holding is closed at its last price. `None`: never.

@@ -39,6 +39,16 @@ words! {
 }
 
 words! {
+    /// On which day a signal is seen that is dated on a day without trading.
+    SignalAlignment {
+        /// On none.
+        SameDay = "same_day",
+        /// On the next trading day, unless a later row of its symbol is.
+        NextTradingDay = "next_trading_day",
+    }
+}
+
+words! {
     /// The distance of two bars.
     Frequency {
         /// One bar per trading day.
@@ -79,6 +89,8 @@ options! {
         signal_source: SignalSource = word().or(SignalSource::Auto),
         /// A table, file or folder of signals. `None` is the default of the lake, or no signals at all.
         signal_path: Option<String> = text().off(),
+        /// On which day a signal is seen that is dated on a day without trading.
+        signal_alignment: SignalAlignment = word().or(SignalAlignment::SameDay),
         /// Bars of history before `start_date` that look-backs may use. `None`: as many as they need.
         #[serde(skip_serializing_if = "Option::is_none")]
         warmup_days: Option<u32> = count(0).off(),

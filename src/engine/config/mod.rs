@@ -11,6 +11,7 @@ mod classes;
 mod composite;
 mod constraints;
 mod data;
+mod metrics;
 mod needs;
 mod options;
 mod output;
@@ -31,6 +32,7 @@ pub use self::classes::*;
 pub use self::composite::*;
 pub use self::constraints::*;
 pub use self::data::*;
+pub use self::metrics::*;
 pub use self::needs::{PriceColumns, SignalColumns};
 pub use self::output::*;
 pub use self::pipeline::*;
@@ -73,6 +75,8 @@ options! {
         benchmark: Option<Benchmark> = BenchmarkName.off(),
         /// Annual risk-free rate, as a fraction.
         risk_free_rate: f64 = number(Bounds::between(-0.99, 10.0)).or(0.0),
+        /// How figures are computed.
+        metrics: MetricsConfig = section(),
         /// What was found while it was read.
         #[serde(skip)]
         notes: Notes = Stamps,

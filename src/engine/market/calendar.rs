@@ -1,6 +1,7 @@
 //! Which symbols and which days a market has: its rows and columns, before there is a number in them.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use chrono::NaiveDate;
 
@@ -96,5 +97,17 @@ impl Calendar {
     pub(super) fn bar(&self, day: i32) -> Option<usize> {
         let offset = usize::try_from(i64::from(day) - i64::from(self.origin)).ok()?;
         self.bar_of.get(offset).copied().filter(|&bar| bar != NO_BAR).map(|bar| bar as usize)
+    }
+    /// The bar of a day, or of the next one that has a bar. `None` after the last one.
+    pub(super) fn bar_from(&self, day: i32) -> Option<usize> {
+        let offset = usize::try_from(i64::from(day) - i64::from(self.origin)).unwrap_or(0);
+        let later = self.bar_of.get(offset..)?;
+        later.iter().find(|&&bar| bar != NO_BAR).map(|&bar| bar as usize)
+    }
+
+    /// Days since 1970-01-01 of the first and the last trading day.
+    pub(super) fn trading_range(&self) -> RangeInclusive<i32> {
+        let day = |date: Option<&NaiveDate>| date.map_or(0, NaiveDate::to_epoch_days);
+        day(self.dates.get(self.first_trading_bar))..=day(self.dates.last())
     }
 }

@@ -27,12 +27,6 @@ pub(super) struct Shape<'a> {
 }
 
 impl Shape<'_> {
-    /// The cell of a row. `None` if its symbol is not of the universe or its day has no bar.
-    pub(super) fn cell(&self, ids: &[Option<SymbolId>], symbol: u32, day: i32) -> Option<usize> {
-        let place = ids[symbol as usize].zip(self.calendar.bar(day));
-        place.map(|(symbol, bar)| bar * self.names.sorted.len() + symbol.index())
-    }
-
     /// Puts the prices of all bars into tables, in one pass over the rows; also says how many bars took the place
     /// of another one.
     pub(super) fn fill(

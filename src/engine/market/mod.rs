@@ -257,6 +257,11 @@ impl Market {
         self.computes_signals
     }
 
+    /// Days with rows of the signal table and without trading.
+    pub(crate) fn signal_days_without_trading(&self) -> usize {
+        self.signals.as_ref().map_or(0, |signals| signals.days_without_trading)
+    }
+
     /// Position of a signal column, matched without regard to case. `None` if the table lacks it.
     pub(crate) fn signal_column(&self, name: &str) -> Option<usize> {
         let columns = &self.signals.as_ref()?.columns;

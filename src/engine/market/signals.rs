@@ -1,8 +1,10 @@
 //! The signal table of a market: which symbols have a row on a day, and the columns that the config names.
 
+use std::collections::BTreeSet;
+
 use super::fill::Shape;
 use super::rows::SignalRows;
-use crate::engine::config::{BacktestConfig, SignalColumns};
+use crate::engine::config::{BacktestConfig, SignalAlignment, SignalColumns};
 use crate::engine::table::Table;
 
 /// The signal table of a market, one row per trading bar.
@@ -12,6 +14,8 @@ pub(super) struct SignalTable {
     pub(super) rows: Vec<bool>,
     /// The columns that the config names, by lower-case name.
     pub(super) columns: Vec<(String, Table)>,
+    /// Days between the first and the last trading day that have rows of the universe and no trading.
+    pub(super) days_without_trading: usize,
 }
 
 impl SignalTable {
@@ -35,12 +39,33 @@ impl SignalTable {
         let width = shape.names.sorted.len();
         let warmup = shape.calendar.first_trading_bar;
         let days = shape.calendar.dates.len() - warmup;
-        let rows_in_order = rows.symbol.iter().zip(&rows.date);
+        let aligned = config.data.signal_alignment == SignalAlignment::NextTradingDay;
+        let calendar = shape.calendar;
+        let seen_on = |day: i32| if aligned { calendar.bar_from(day) } else { calendar.bar(day) };
         // Signals of the warm-up are never seen.
-        let place = rows_in_order.map(|(&symbol, &day)| {
-            shape.cell(&ids, symbol, day).and_then(|cell| cell.checked_sub(warmup * width))
-        });
-        let place: Vec<Option<usize>> = place.collect();
+        let place = |row: usize| {
+            let symbol = ids[rows.symbol[row] as usize]?;
+            let cell = seen_on(rows.date[row])? * width + symbol.index();
+            cell.checked_sub(warmup * width)
+        };
+        let mut order: Vec<usize> = (0..rows.date.len()).collect();
+        if aligned {
+            // Of several rows that come to be seen on the same day, the latest counts.
+            order.sort_by_key(|&row| rows.date[row]);
+        }
+        let place: Vec<Option<usize>> = order.iter().map(|&row| place(row)).collect();
+        let mut without_trading = BTreeSet::new();
+        let traded = calendar.trading_range();
+        let mut last_day = None;
+        for (&day, &symbol) in rows.date.iter().zip(&rows.symbol) {
+            // Rows mostly come day by day.
+            if last_day != Some(day) && ids[symbol as usize].is_some() {
+                last_day = Some(day);
+                if traded.contains(&day) && calendar.bar(day).is_none() {
+                    without_trading.insert(day);
+                }
+            }
+        }
         let mut present = vec![false; days * width];
         for &cell in place.iter().flatten() {
             present[cell] = true;
@@ -51,7 +76,8 @@ impl SignalTable {
         let mut columns = Vec::new();
         for (name, values) in rows.columns.into_iter().filter(|(name, _)| is_wanted(name)) {
             let mut table = Table::missing(days, width);
-            for (cell, value) in place.iter().zip(values) {
+            for (cell, &row) in place.iter().zip(&order) {
+                let value = values[row];
                 if let Some(cell) = cell
                     && value.is_finite()
                 {
@@ -60,6 +86,6 @@ impl SignalTable {
             }
             columns.push((name.to_ascii_lowercase(), table));
         }
-        Some(Self { rows: present, columns })
+        Some(Self { rows: present, columns, days_without_trading: without_trading.len() })
     }
 }

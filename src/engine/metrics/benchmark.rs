@@ -1,18 +1,24 @@
 //! What a benchmark returned, and how a portfolio compares with it. Conventions are those of
 //! `empyrical-reloaded`; tracking error and information ratio are annualised population figures.
 
+use chrono::NaiveDate;
 use serde::Serialize;
 
-use super::returns::{DAYS_PER_YEAR, deviation, mean};
+use super::returns::{deviation, mean};
 use crate::engine::config::Benchmark;
 use crate::engine::market::Market;
 
-/// A portfolio against a benchmark; both without their first day. Undefined is `None`.
+/// A portfolio against a benchmark, over the days that both have: from the day after the benchmark's first bar on.
+/// Undefined is `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct BenchmarkSummary {
     /// Symbol, or `equal_weight`.
     pub name: String,
-    /// What the benchmark returned over the whole run.
+    /// The benchmark's first day with a price. `None` if it has none within the run.
+    pub first_day: Option<NaiveDate>,
+    /// Daily returns that are compared.
+    pub days: usize,
+    /// What the benchmark returned from its first day to the last one.
     pub total_return: Option<f64>,
     /// Yearly return that beta does not explain: mean of `(r - f) - beta * (b - f)`, compounded over a year.
     pub alpha: Option<f64>,
@@ -30,8 +36,8 @@ pub struct BenchmarkSummary {
     pub correlation: Option<f64>,
 }
 
-/// Value of one unit of cash in the benchmark, by trading day, starting at 1. A day without a price repeats the
-/// value before.
+/// Value of one unit of cash in the benchmark, by trading day, starting at 1 on its first day with a price; NaN before.
+/// Later a day without a price repeats the value before.
 pub fn curve(benchmark: &Benchmark, market: &Market) -> Vec<f64> {
     match benchmark {
         Benchmark::Symbol(_) => symbol_curve(market.benchmark().unwrap_or_default()),
@@ -40,12 +46,10 @@ pub fn curve(benchmark: &Benchmark, market: &Market) -> Vec<f64> {
 }
 
 fn symbol_curve(closes: &[f64]) -> Vec<f64> {
-    let (mut value, mut last) = (1.0, f64::NAN);
+    let (mut value, mut last) = (f64::NAN, f64::NAN);
     let step = |&close: &f64| {
         if !close.is_nan() {
-            if !last.is_nan() {
-                value *= close / last;
-            }
+            value = if last.is_nan() { 1.0 } else { value * (close / last) };
             last = close;
         }
         value
@@ -79,36 +83,53 @@ fn equal_weight_curve(market: &Market) -> Vec<f64> {
 }
 
 impl BenchmarkSummary {
-    /// `returns` are the portfolio's daily returns without the first day, `curve` has one value more.
-    pub fn of(name: String, returns: &[f64], curve: &[f64], daily_risk_free: f64) -> Self {
+    /// `returns` are the portfolio's daily returns without the first day; `curve`, parallel to `dates`, has one value
+    /// more.
+    pub fn of(
+        name: String,
+        dates: &[NaiveDate],
+        returns: &[f64],
+        curve: &[f64],
+        daily_risk_free: f64,
+        periods_per_year: f64,
+    ) -> Self {
+        let first = curve.iter().position(|value| !value.is_nan());
+        let (curve, returns) = (from(curve, first), from(returns, first));
         let theirs: Vec<f64> = curve.windows(2).map(|pair| pair[1] / pair[0] - 1.0).collect();
         let active: Vec<f64> = returns.iter().zip(&theirs).map(|(ours, theirs)| ours - theirs).collect();
         let covariance = covariance(returns, &theirs);
         let variance = deviation(&theirs).map(|d| d * d).filter(|&v| v > 0.0);
         let beta = covariance.zip(variance).map(|(covariance, variance)| covariance / variance);
-        let year = DAYS_PER_YEAR.sqrt();
+        let year = periods_per_year.sqrt();
         let tracking_error = deviation(&active).map(|d| d * year);
         let alpha = beta.and_then(|beta| {
             let pairs = returns.iter().zip(&theirs);
             let rest: Vec<f64> =
                 pairs.map(|(r, b)| (r - daily_risk_free) - beta * (b - daily_risk_free)).collect();
-            mean(&rest).map(|mean| (1.0 + mean).powf(DAYS_PER_YEAR) - 1.0)
+            mean(&rest).map(|mean| (1.0 + mean).powf(periods_per_year) - 1.0)
         });
         let spread = deviation(returns).zip(deviation(&theirs)).map(|(a, b)| a * b).filter(|&v| v > 0.0);
         Self {
             name,
+            first_day: first.and_then(|first| dates.get(first).copied()),
+            days: active.len(),
             total_return: curve.last().map(|last| last - 1.0),
             alpha,
             beta,
             tracking_error,
             information_ratio: mean(&active)
                 .zip(tracking_error.filter(|&e| e > 0.0))
-                .map(|(mean, error)| mean * DAYS_PER_YEAR / error),
-            up_capture: capture(returns, &theirs, |b| b > 0.0),
-            down_capture: capture(returns, &theirs, |b| b < 0.0),
+                .map(|(mean, error)| mean * periods_per_year / error),
+            up_capture: capture(returns, &theirs, periods_per_year, |b| b > 0.0),
+            down_capture: capture(returns, &theirs, periods_per_year, |b| b < 0.0),
             correlation: covariance.zip(spread).map(|(covariance, spread)| covariance / spread),
         }
     }
+}
+
+/// What comes from a place on; nothing without a place.
+fn from(values: &[f64], place: Option<usize>) -> &[f64] {
+    place.and_then(|place| values.get(place..)).unwrap_or_default()
 }
 
 fn covariance(a: &[f64], b: &[f64]) -> Option<f64> {
@@ -118,13 +139,13 @@ fn covariance(a: &[f64], b: &[f64]) -> Option<f64> {
 }
 
 /// Ratio of compounded yearly returns on the days that `counts` picks by the benchmark's return.
-fn capture(returns: &[f64], theirs: &[f64], counts: fn(f64) -> bool) -> Option<f64> {
+fn capture(returns: &[f64], theirs: &[f64], periods_per_year: f64, counts: fn(f64) -> bool) -> Option<f64> {
     let (mut ours, mut bench, mut days) = (1.0, 1.0, 0_u32);
     for (r, b) in returns.iter().zip(theirs).filter(|(_, b)| counts(**b)) {
         ours *= 1.0 + r;
         bench *= 1.0 + b;
         days += 1;
     }
-    let yearly = |growth: f64| growth.powf(DAYS_PER_YEAR / f64::from(days)) - 1.0;
+    let yearly = |growth: f64| growth.powf(periods_per_year / f64::from(days)) - 1.0;
     (days > 0 && yearly(bench) != 0.0 && ours >= 0.0).then(|| yearly(ours) / yearly(bench))
 }

@@ -1,6 +1,8 @@
 //! What a finished run is worth: one small file per family of measures. Undefined is `None`, never NaN.
 
+pub mod account_of;
 pub mod benchmark;
+pub mod calendar;
 pub mod drawdown;
 pub mod periods;
 pub mod returns;
@@ -9,11 +11,13 @@ pub mod rolling;
 use chrono::NaiveDate;
 use serde::Serialize;
 
+pub use self::account_of::AccountOf;
+use self::account_of::Size;
 pub use self::benchmark::BenchmarkSummary;
 use self::periods::PeriodReturns;
 use self::returns::{Tail, highest, lowest, mean, sum_of};
 use super::Daily;
-use super::config::{BacktestConfig, Benchmark};
+use super::config::{BacktestConfig, Benchmark, OnRuin, SignalAlignment};
 use super::ledger::HoldingDays;
 
 /// The figures of a whole run. Ratios and returns are fractions; money is in the account's currency. Measures of
@@ -26,8 +30,16 @@ pub struct Summary {
     pub start_date: NaiveDate,
     /// Last day asked for.
     pub end_date: NaiveDate,
+    /// First day computed.
+    pub first_day: Option<NaiveDate>,
+    /// Last day computed.
+    pub last_day: Option<NaiveDate>,
     /// Number of trading days.
     pub days: usize,
+    /// Bars in a year, by which yearly figures are scaled: `metrics.periods_per_year`, or what the dates say.
+    pub periods_per_year: f64,
+    /// Day at whose close the account was worth 0 or less. Figures of days and of returns end there. `None`: never.
+    pub ruined_on: Option<NaiveDate>,
     /// Money at the start.
     pub initial_cash: f64,
     /// Value at the last close.
@@ -36,7 +48,7 @@ pub struct Summary {
     pub total_return: f64,
     /// Number of fills.
     pub trades: usize,
-    /// `(1 + total_return) ^ (252 / (days - 1)) - 1`. `None` with fewer than two days or after ruin.
+    /// `(1 + total_return) ^ (periods_per_year / (days - 1)) - 1`. `None` with fewer than two days or after ruin.
     pub annualized_return: Option<f64>,
     /// Population deviation of daily returns, for a year.
     pub annualized_volatility: Option<f64>,
@@ -86,6 +98,8 @@ pub struct Summary {
     pub risk_free_rate: f64,
     /// The comparison with the benchmark. `None` without one.
     pub benchmark: Option<BenchmarkSummary>,
+    /// What became of what was asked.
+    pub account_of: AccountOf,
     /// What the reader should know.
     pub warnings: Vec<String>,
 }
@@ -97,13 +111,25 @@ impl Summary {
         daily: &Daily,
         holding_days: HoldingDays,
         benchmark: Option<&[f64]>,
-        warnings: Vec<String>,
+        mut account_of: AccountOf,
+        mut warnings: Vec<String>,
     ) -> Self {
-        let returns = daily.daily_return.get(1..).unwrap_or_default();
+        // Figures of days and of returns end with the account.
+        let ruin = daily.portfolio_value.iter().position(|&value| value <= 0.0);
+        let end = ruin.map_or(daily.date.len(), |day| day + 1);
+        let returns = daily.daily_return.get(1..end).unwrap_or_default();
+        let periods_per_year =
+            config.metrics.periods_per_year.unwrap_or_else(|| calendar::periods_per_year(&daily.date));
+        let trades = daily.n_trades.iter().map(|&n| n as usize).sum();
+        let aligned = config.data.signal_alignment == SignalAlignment::NextTradingDay;
+        account_of.judge(Size { days: daily.date.len(), fills: trades }, aligned);
+        warnings.extend(period_warnings(config, daily, ruin));
+        warnings.extend(account_of.warning());
         let final_equity = daily.portfolio_value.last().copied().unwrap_or(config.initial_cash);
         let total_return = final_equity / config.initial_cash - 1.0;
-        let risk_free = returns::daily_rate(config.risk_free_rate);
-        let annualized_return = returns::annualized_return(total_return, returns.len());
+        let risk_free = returns::daily_rate(config.risk_free_rate, periods_per_year);
+        let annualized_return = returns::annualized_return(total_return, returns.len(), periods_per_year)
+            .filter(|_| ruin.is_none());
         let max_drawdown = lowest(daily.drawdown.iter().copied()).unwrap_or(0.0);
         let tail = Tail::of(returns);
         let months = PeriodReturns::of(&daily.date, &daily.portfolio_value, config.initial_cash);
@@ -114,16 +140,20 @@ impl Summary {
             run_name: config.run_name.clone(),
             start_date: config.start_date,
             end_date: config.end_date,
+            first_day: daily.date.first().copied(),
+            last_day: daily.date.last().copied(),
             days: daily.date.len(),
+            periods_per_year,
+            ruined_on: ruin.map(|day| daily.date[day]),
             initial_cash: config.initial_cash,
             final_equity,
             total_return,
-            trades: daily.n_trades.iter().map(|&n| n as usize).sum(),
+            trades,
             annualized_return,
-            annualized_volatility: returns::annualized_volatility(returns),
-            sharpe_ratio: returns::sharpe_ratio(returns, risk_free),
+            annualized_volatility: returns::annualized_volatility(returns, periods_per_year),
+            sharpe_ratio: returns::sharpe_ratio(returns, risk_free, periods_per_year),
             max_drawdown,
-            sortino_ratio: returns::sortino_ratio(returns, risk_free),
+            sortino_ratio: returns::sortino_ratio(returns, risk_free, periods_per_year),
             calmar_ratio: drawdown::calmar_ratio(annualized_return, max_drawdown),
             var_95: tail.map(|tail| tail.value_at_risk),
             cvar_95: tail.map(|tail| tail.conditional),
@@ -138,17 +168,63 @@ impl Summary {
             total_commission,
             total_slippage_cost,
             total_costs: total_commission + total_slippage_cost,
-            average_turnover: mean(&daily.turnover),
-            average_gross_exposure: mean(&daily.gross_exposure),
-            average_net_exposure: mean(&daily.net_exposure),
+            average_turnover: mean(&daily.turnover[..end]),
+            average_gross_exposure: mean(&daily.gross_exposure[..end]),
+            average_net_exposure: mean(&daily.net_exposure[..end]),
             longest_drawdown_days: drawdown::longest_days(&daily.date, &daily.drawdown),
             risk_free_rate: config.risk_free_rate,
             benchmark: benchmark.zip(config.benchmark.as_ref()).map(|(curve, benchmark)| {
-                BenchmarkSummary::of(benchmark.name().to_owned(), returns, curve, risk_free)
+                let name = benchmark.name().to_owned();
+                let (dates, curve) = (&daily.date[..end], &curve[..end]);
+                BenchmarkSummary::of(name, dates, returns, curve, risk_free, periods_per_year)
             }),
+            account_of,
             warnings,
         }
     }
+}
+
+/// Days of the calendar's week by which the computed period may fall short of the asked one without a word.
+const SHORTFALL_DAYS: i64 = 5;
+/// Bars from which on a year's figures say something.
+const FEW_DAYS: usize = 60;
+
+/// What a reader should know of the days that were computed.
+fn period_warnings(config: &BacktestConfig, daily: &Daily, ruin: Option<usize>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let (Some(&first), Some(&last)) = (daily.date.first(), daily.date.last()) else { return warnings };
+    let (start, end) = (config.start_date, config.end_date);
+    if let Some(day) = ruin {
+        let (date, value) = (daily.date[day], daily.portfolio_value[day]);
+        let then = match config.broker.on_ruin {
+            OnRuin::Stop => "the run ends there (broker.on_ruin: stop)",
+            OnRuin::Continue => {
+                "the run went on (broker.on_ruin: continue), figures of days and returns end there"
+            }
+        };
+        warnings.push(format!("ruin on {date}: the account was worth {value:.2} at the close; {then}"));
+    }
+    let missing_before = calendar::weekdays(start, first);
+    if missing_before > SHORTFALL_DAYS {
+        warnings.push(format!(
+            "the computed period begins on {first}, {missing_before} weekdays after start_date ({start}): there are no \
+             earlier prices"
+        ));
+    }
+    let after = |day: NaiveDate| day.succ_opt().unwrap_or(day);
+    let missing_after = calendar::weekdays(after(last), after(end));
+    if missing_after > SHORTFALL_DAYS && ruin.is_none() {
+        warnings.push(format!(
+            "the computed period ends on {last}, {missing_after} weekdays before end_date ({end}): there are no later \
+             prices"
+        ));
+    }
+    let days = daily.date.len();
+    if days < FEW_DAYS {
+        warnings
+            .push(format!("only {days} trading days: figures for a year say little about so short a time"));
+    }
+    warnings
 }
 
 impl Benchmark {

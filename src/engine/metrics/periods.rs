@@ -21,12 +21,12 @@ pub struct YearReturns {
     /// The four quarters.
     pub quarters: [Option<f64>; 4],
     /// The whole year.
-    pub total: f64,
+    pub total: Option<f64>,
 }
 
 impl PeriodReturns {
     /// `dates` ascend and `values` (portfolio values) are parallel to them. A return from a value that is not
-    /// positive is `None` (0 for a year).
+    /// positive is `None`.
     pub fn of(dates: &[NaiveDate], values: &[f64], initial_cash: f64) -> Self {
         let mut years: Vec<YearReturns> = Vec::new();
         let mut last_of_month = initial_cash;
@@ -47,7 +47,7 @@ impl PeriodReturns {
                 last_of_quarter = value;
             }
             if ends_year {
-                year.total = growth(last_of_year, value).unwrap_or(0.0);
+                year.total = growth(last_of_year, value);
                 last_of_year = value;
             }
         }

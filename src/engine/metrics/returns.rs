@@ -1,8 +1,5 @@
 //! Measures of a series of daily returns. Conventions are those of `empyrical-reloaded` unless said otherwise:
-//! 252 days a year; deviations here are those of a population (`ddof = 0`).
-
-/// Trading days in a year.
-pub const DAYS_PER_YEAR: f64 = 252.0;
+//! deviations here are those of a population (`ddof = 0`). How many bars make a year is told by `calendar`.
 
 /// Joins what `term` makes of each value, in lanes side by side: several times faster than one after the other, with
 /// less rounding, and in an order that is always the same. Joining with `none` changes nothing.
@@ -51,37 +48,37 @@ fn central_moment(values: &[f64], power: impl Fn(f64) -> f64) -> Option<f64> {
     Some(sum_of(values, |value| power(value - mean)) / values.len() as f64)
 }
 
-/// Daily equivalent of an annual rate.
-pub fn daily_rate(annual: f64) -> f64 {
-    (1.0 + annual).powf(1.0 / DAYS_PER_YEAR) - 1.0
+/// What an annual rate is for one bar.
+pub fn daily_rate(annual: f64, periods_per_year: f64) -> f64 {
+    (1.0 + annual).powf(1.0 / periods_per_year) - 1.0
 }
 
 /// Yearly growth of a total return over `days` daily returns. `None` without days, or if more than everything
 /// is lost.
-pub fn annualized_return(total_return: f64, days: usize) -> Option<f64> {
+pub fn annualized_return(total_return: f64, days: usize, periods_per_year: f64) -> Option<f64> {
     let growth = 1.0 + total_return;
-    (days > 0 && growth >= 0.0).then(|| growth.powf(DAYS_PER_YEAR / days as f64) - 1.0)
+    (days > 0 && growth >= 0.0).then(|| growth.powf(periods_per_year / days as f64) - 1.0)
 }
 
 /// Deviation over a year. `None` if there are no returns.
-pub fn annualized_volatility(returns: &[f64]) -> Option<f64> {
-    deviation(returns).map(|deviation| deviation * DAYS_PER_YEAR.sqrt())
+pub fn annualized_volatility(returns: &[f64], periods_per_year: f64) -> Option<f64> {
+    deviation(returns).map(|deviation| deviation * periods_per_year.sqrt())
 }
 
 /// Mean excess return over deviation, for a year. `None` if the deviation is 0.
-pub fn sharpe_ratio(returns: &[f64], daily_risk_free: f64) -> Option<f64> {
+pub fn sharpe_ratio(returns: &[f64], daily_risk_free: f64, periods_per_year: f64) -> Option<f64> {
     let excess = mean(returns)? - daily_risk_free;
     let deviation = spread(returns)?;
-    Some(excess / deviation * DAYS_PER_YEAR.sqrt())
+    Some(excess / deviation * periods_per_year.sqrt())
 }
 
 /// Mean excess return over the root mean square of shortfalls below `daily_risk_free`, for a year. `None` if
 /// there is no shortfall.
-pub fn sortino_ratio(returns: &[f64], daily_risk_free: f64) -> Option<f64> {
+pub fn sortino_ratio(returns: &[f64], daily_risk_free: f64, periods_per_year: f64) -> Option<f64> {
     let excess = mean(returns)? - daily_risk_free;
     let squares = sum_of(returns, |value| (value - daily_risk_free).min(0.0).powi(2));
     let shortfall = (squares / returns.len() as f64).sqrt();
-    (shortfall > 0.0).then(|| excess / shortfall * DAYS_PER_YEAR.sqrt())
+    (shortfall > 0.0).then(|| excess / shortfall * periods_per_year.sqrt())
 }
 
 /// Third standardised moment, biased as in `scipy.stats.skew`. `None` if the deviation is 0.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::NaiveDate;
 
 use super::drawdown;
-use super::returns::{DAYS_PER_YEAR, STILL, annualized_volatility, fold_in_lanes, mean};
+use super::returns::{STILL, annualized_volatility, fold_in_lanes, mean};
 use crate::engine::Daily;
 
 /// The windows that are written to files, in days.
@@ -42,7 +42,7 @@ pub struct Rolling {
 }
 
 /// Computes the measures of `daily` for each window. Windows are at least 2 days long.
-pub fn rolling(daily: &Daily, windows: &[usize]) -> Rolling {
+pub fn rolling(daily: &Daily, windows: &[usize], periods_per_year: f64) -> Rolling {
     let mut table = Rolling::default();
     let n_trades: Vec<f64> = daily.n_trades.iter().copied().map(f64::from).collect();
     let turnover = Sums::of(&daily.turnover);
@@ -54,20 +54,23 @@ pub fn rolling(daily: &Daily, windows: &[usize]) -> Rolling {
     for &window in windows.iter().filter(|&&window| window >= 2) {
         for (day, &date) in daily.date.iter().enumerate() {
             let days = (day + 1).checked_sub(window).map(|from| from..day + 1);
-            let over = |values: &[f64], measure: fn(&[f64]) -> f64| Some(measure(&values[days.clone()?]));
-            let sum = |sums: &Sums| days.clone().map(|days| sums.over(&days));
+            let over = |values: &[f64], measure: &dyn Fn(&[f64]) -> f64| {
+                Some(measure(&values[days.clone()?])).filter(|value| value.is_finite())
+            };
+            let sum = |sums: &Sums| days.clone().map(|days| sums.over(&days)).filter(|sum| sum.is_finite());
             let average = |sums: &Sums| sum(sums).map(|sum| sum / window as f64);
-            let volatility = over(&daily.daily_return, |r| annualized_volatility(r).unwrap_or(0.0));
-            let yearly = over(&daily.daily_return, |r| mean(r).unwrap_or(0.0) * DAYS_PER_YEAR);
+            let volatility =
+                over(&daily.daily_return, &|r| annualized_volatility(r, periods_per_year).unwrap_or(0.0));
+            let yearly = over(&daily.daily_return, &|r| mean(r).unwrap_or(0.0) * periods_per_year);
 
             table.date.push(date);
             table.window_days.push(window);
-            table.rolling_return.push(over(&daily.daily_return, compound));
+            table.rolling_return.push(over(&daily.daily_return, &compound));
             table.rolling_volatility.push(volatility);
             table.rolling_sharpe.push(
-                volatility.filter(|&v| v > STILL * DAYS_PER_YEAR.sqrt()).zip(yearly).map(|(v, y)| y / v),
+                volatility.filter(|&v| v > STILL * periods_per_year.sqrt()).zip(yearly).map(|(v, y)| y / v),
             );
-            table.rolling_max_drawdown.push(over(&daily.portfolio_value, drawdown::deepest));
+            table.rolling_max_drawdown.push(over(&daily.portfolio_value, &drawdown::deepest));
             table.turnover_sum.push(sum(&turnover));
             table.commission_sum.push(sum(&commission));
             table.slippage_cost_sum.push(sum(&slippage_cost));

@@ -219,7 +219,7 @@ pub fn content_type(name: &str) -> &'static str {
 }
 
 /// Results of several runs side by side, a row each, as CSV and Parquet: the fields of their summaries that are
-/// plain values, in the order of the first.
+/// plain values, in the order of the first, and the names of what limits did notably.
 pub fn results(summaries: &[Value]) -> Result<Vec<Artifact>, FilesError> {
     let mut files = Files::default();
     let fields = summaries.first().and_then(Value::as_object).into_iter().flatten();
@@ -237,6 +237,12 @@ pub fn results(summaries: &[Value]) -> Result<Vec<Artifact>, FilesError> {
             (name.as_str(), column)
         })
         .collect();
+    let limits = summaries.iter().map(|summary| {
+        let names = summary["account_of"]["notable"].as_array().into_iter().flatten();
+        names.filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+    });
+    let columns: Vec<Named<'_>> =
+        columns.into_iter().chain([("limits", Column::Texts(limits.collect()))]).collect();
     files.csv("results.csv", &columns)?;
     files.parquet("results.parquet", &columns)?;
     Ok(files.0)

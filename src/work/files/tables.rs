@@ -88,7 +88,7 @@ pub(super) fn constraint_hits(outcome: &Outcome) -> Value {
 }
 
 pub(super) fn rolling_windows(outcome: &Outcome) -> [Named<'static>; 12] {
-    let rolled = rolling(&outcome.daily, &WINDOWS);
+    let rolled = rolling(&outcome.daily, &WINDOWS, outcome.summary.periods_per_year);
     [
         ("date", Column::Dates(rolled.date)),
         ("window_days", Column::Integers(rolled.window_days.iter().map(|&days| Some(days as i64)).collect())),
@@ -132,7 +132,7 @@ fn years(periods: &PeriodReturns) -> Column {
 }
 
 fn totals(periods: &PeriodReturns) -> Column {
-    Column::Numbers(periods.years.iter().map(|year| Some(year.total)).collect())
+    Column::Numbers(periods.years.iter().map(|year| year.total).collect())
 }
 
 pub(super) fn delistings(outcome: &Outcome) -> [Named<'static>; 5] {

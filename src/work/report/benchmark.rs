@@ -25,21 +25,24 @@ impl<'a> BenchmarkFigures<'a> {
     /// `None` without a benchmark.
     pub(super) fn of(outcome: &'a Outcome) -> Option<Self> {
         let (curve, versus) = outcome.benchmark.as_ref().zip(outcome.summary.benchmark.as_ref())?;
+        let first = curve.iter().position(|value| !value.is_nan())?;
+        let (curve, dates) = (&curve[first..], &outcome.daily.date[first..]);
+        let periods = outcome.summary.periods_per_year;
         let daily: Vec<f64> = curve.windows(2).map(|pair| pair[1] / pair[0] - 1.0).collect();
-        let risk_free = returns::daily_rate(outcome.summary.risk_free_rate);
+        let risk_free = returns::daily_rate(outcome.summary.risk_free_rate, periods);
         let below_peak = drawdown::from_peak(curve, f64::NEG_INFINITY);
         let max_drawdown = drawdown::deepest(curve);
         let annualized_return =
-            versus.total_return.and_then(|total| returns::annualized_return(total, daily.len()));
+            versus.total_return.and_then(|total| returns::annualized_return(total, daily.len(), periods));
         Some(Self {
             versus,
             annualized_return,
-            volatility: returns::annualized_volatility(&daily),
-            sharpe: returns::sharpe_ratio(&daily, risk_free),
-            sortino: returns::sortino_ratio(&daily, risk_free),
+            volatility: returns::annualized_volatility(&daily, periods),
+            sharpe: returns::sharpe_ratio(&daily, risk_free, periods),
+            sortino: returns::sortino_ratio(&daily, risk_free, periods),
             calmar: drawdown::calmar_ratio(annualized_return, max_drawdown),
             max_drawdown,
-            longest_drawdown_days: drawdown::longest_days(&outcome.daily.date, &below_peak),
+            longest_drawdown_days: drawdown::longest_days(dates, &below_peak),
             tail: Tail::of(&daily),
             hit_rate: returns::hit_rate(&daily),
             best_day: returns::highest(daily.iter().copied()),

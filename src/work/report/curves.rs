@@ -37,9 +37,13 @@ fn line(name: impl Into<String>, class: &'static str, values: Vec<f64>) -> Serie
 fn equity(facts: &Facts<'_>, outcome: &Outcome) -> Chart {
     let own = &outcome.daily.portfolio_value;
     let cash = facts.config.initial_cash;
-    let theirs: Option<Vec<f64>> =
-        outcome.benchmark.as_ref().map(|curve| curve.iter().map(|value| value * cash).collect());
-    let everything = || own.iter().chain(theirs.iter().flatten()).copied();
+    // The same money from the benchmark's first day on.
+    let theirs: Option<Vec<f64>> = outcome.benchmark.as_ref().map(|curve| {
+        let first = curve.iter().position(|value| !value.is_nan()).unwrap_or(0);
+        let money = own.get(first).copied().unwrap_or(cash);
+        curve.iter().map(|value| value * money).collect()
+    });
+    let everything = || own.iter().chain(theirs.iter().flatten()).copied().filter(|value| value.is_finite());
     let (low, high) = (returns::lowest(everything()), returns::highest(everything()));
     let logarithmic = low.zip(high).is_some_and(|(low, high)| low > 0.0 && high / low > 4.0);
 
@@ -96,7 +100,9 @@ fn drawdowns(outcome: &Outcome) -> Chart {
 
 fn sharpe(outcome: &Outcome) -> Chart {
     let days = outcome.daily.date.len();
-    let mut rolled = rolling(&outcome.daily, &[QUARTER, YEAR]).rolling_sharpe.into_iter();
+    let mut rolled = rolling(&outcome.daily, &[QUARTER, YEAR], outcome.summary.periods_per_year)
+        .rolling_sharpe
+        .into_iter();
     let mut window = || rolled.by_ref().take(days).map(|value| value.unwrap_or(f64::NAN)).collect();
     let series = vec![
         line(format!("{QUARTER} days"), "soft", window()),

@@ -6,7 +6,6 @@ use super::benchmark::{BenchmarkFigures, benchmark_name};
 use super::numbers::{UNDEFINED, count, grouped, money, percent, ratio, share};
 use crate::engine::Outcome;
 use crate::engine::metrics::periods::PeriodReturns;
-use crate::engine::metrics::returns;
 use crate::work::facts::Facts;
 
 /// The few figures that a reader looks for first.
@@ -83,7 +82,7 @@ pub(super) fn figures(outcome: &Outcome) -> Markup {
     ];
     let holding =
         own.average_holding_days.map_or_else(|| UNDEFINED.to_owned(), |d| format!("{} days", grouped(d, 1)));
-    let yearly = own.average_turnover.map(|daily| daily * returns::DAYS_PER_YEAR);
+    let yearly = own.average_turnover.map(|daily| daily * own.periods_per_year);
     let traded: [Figure; 8] = [
         ("Trades", count(own.trades), None),
         ("Turnover a year", share(yearly), None),
@@ -163,7 +162,7 @@ pub(super) fn months(facts: &Facts<'_>, outcome: &Outcome) -> Markup {
                                     td class=(heat(value)) { (grouped(100.0 * value, 1)) }
                                 } @else { td {} }
                             }
-                            td.total { (grouped(100.0 * year.total, 1)) }
+                            td.total { (year.total.map_or_else(|| UNDEFINED.to_owned(), |total| grouped(100.0 * total, 1))) }
                         }
                     } }
                 }

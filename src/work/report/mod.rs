@@ -16,7 +16,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use self::chart::{Chart, Days, STYLE};
 use self::curves::charts;
 use self::figures::{figures, headline, months};
-use self::limits::remarks;
+use self::limits::limits;
 use self::numbers::{count, money};
 use self::origin::origin;
 use self::positions::positions;
@@ -54,7 +54,7 @@ pub fn page(facts: &Facts<'_>, market: &Market, outcome: &Outcome) -> Result<Str
                     (sharpe.section(&days))
                     div.pair { @for chart in &breadth { (chart.section(&days)) } }
                     (positions(market, outcome))
-                    (remarks(outcome))
+                    (limits(outcome))
                     (origin(facts, outcome)?)
                 }
             }
