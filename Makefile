@@ -3,7 +3,7 @@
 help: ## show what there is to make
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1 \2/p' $(firstword $(MAKEFILE_LIST)) | while read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
 
-.PHONY: help demo demo-postgres test chaos check bench peers azurite python infra-check infra-checkov sbom
+.PHONY: help demo demo-postgres test chaos check bench peers azurite clients python infra-check infra-checkov sbom
 
 demo: ## fill a lake with real prices, start a local Functions host, submit a backtest and show the result
 	@echo "building backtests (the first time takes some minutes) ..."
@@ -45,6 +45,11 @@ python: $(PACKAGE)/pytest ## check the Python package and test it against the re
 	$(PACKAGE)/ruff check --quiet python
 	cd python && ../$(PACKAGE)/mypy
 	cd python && PYTHONPATH=src ../$(PACKAGE)/pytest
+
+clients: ## install the generator of clients with which the tests try the document of the API (needs Node.js)
+	mkdir -p target/clients
+	cp tests/support/clients/package.json tests/support/clients/package-lock.json target/clients/
+	npm ci --prefix target/clients --ignore-scripts --no-audit --no-fund
 
 bench: ## measure the hot paths
 	cargo bench --locked

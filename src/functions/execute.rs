@@ -20,7 +20,7 @@ async fn executed(app: App, call: Triggered) -> Outcome {
         tracing::warn!("dropped a message that names no run");
         return Outcome::Done(Vec::new());
     };
-    // Whoever is awake looks after the others too; a failure here must not keep the named run from its chance.
+    // An invocation that is awake anyway looks after overdue runs; a failure here must not keep the named run from its chance.
     let announce = match reconcile::reconcile(&app).await {
         Ok(announce) => announce,
         Err(error) => {

@@ -1,5 +1,5 @@
-//! Queue trigger, the last resort: the host gave up a message that failed too often, so its run is given up too. Whoever
-//! would still hold it is fenced out. The answer is always success: there is nobody to pass the message on to.
+//! Queue trigger, the last resort: the host gave up a message that failed too often, so its run is given up too. An
+//! executor that still holds it is fenced out. The answer is always success: a failure would only bring the message back.
 
 use super::envelope::{Outcome, Triggered};
 use super::execute::run_id;

@@ -278,7 +278,7 @@ pub(super) fn segments(path: &str) -> Vec<String> {
     path.split('/').map(decoded).collect()
 }
 
-/// The segments of a path of which the host only tells the route's placeholders, decoded.
+/// The segments of a path of which the host passes on only the route's placeholders, decoded.
 pub(super) fn filled(route: &str, placeholders: &Map<String, Value>) -> Vec<String> {
     let mut segments = Vec::new();
     for part in route.split('/') {

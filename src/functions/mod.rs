@@ -47,7 +47,7 @@ use self::reply::{Code, Reply};
 use crate::work::App;
 
 /// Every function of the app. A new one is its file, its folder and a line here.
-const FUNCTIONS: [&Function; 14] = [
+const FUNCTIONS: &[&Function] = &[
     &cancel::FUNCTION,
     &docs::FUNCTION,
     &execute::FUNCTION,
@@ -101,7 +101,7 @@ async fn answer<B: Buf>(
     let segments = segments(path);
     if let [name] = segments.as_slice()
         && method == Method::POST
-        && let Some(function) = FUNCTIONS.into_iter().find(|function| function.name == name)
+        && let Some(function) = FUNCTIONS.iter().copied().find(|function| function.name == name)
     {
         return envelope::answer(function, app, &headers, body).await;
     }
@@ -126,7 +126,7 @@ fn find(
     segments: &[String],
 ) -> Option<(&'static Function, &'static Operation, Placeholders)> {
     let path = below_prefix(segments)?;
-    FUNCTIONS.into_iter().find_map(|function| {
+    FUNCTIONS.iter().copied().find_map(|function| {
         let (operation, placeholders) = find_in(function, method.as_str(), path)?;
         Some((function, operation, placeholders))
     })
@@ -143,7 +143,7 @@ fn find_in(function: &Function, method: &str, path: &[String]) -> Option<(&'stat
 
 /// The answer to what fits no operation: 405 if another method would, of the address that is meant most exactly.
 fn nowhere(segments: &[String]) -> Reply {
-    let all = FUNCTIONS.into_iter().flat_map(Function::operations);
+    let all = FUNCTIONS.iter().flat_map(|function| function.operations());
     let path = below_prefix(segments).unwrap_or_default();
     let matching: Vec<(&Operation, usize)> =
         all.filter_map(|operation| Some((*operation, operation.matches(path)?.len()))).collect();

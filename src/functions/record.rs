@@ -55,7 +55,7 @@ pub(super) struct RunRecord<'a> {
     progress: f64,
     /// What the executor is doing.
     progress_note: Option<&'a str>,
-    /// When somebody asked a running run to stop.
+    /// When a running run was asked to stop.
     cancel_requested_at: Option<DateTime<Utc>>,
     /// The caller's name as the platform states it.
     submitted_by: Option<&'a str>,

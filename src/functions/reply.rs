@@ -1,4 +1,4 @@
-//! What a door answers, and the only place that names HTTP statuses. Refusals are problem documents (RFC 9457)
+//! What a function answers, and the only place that names HTTP statuses. Refusals are problem documents (RFC 9457)
 //! with a code from a closed list; the cause of a failure goes to the log, never to the caller.
 
 use bytes::Bytes;
@@ -107,7 +107,7 @@ pub(super) struct Problem {
 /// Seconds after which a caller may try again.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// An answer of a door.
+/// An answer of a function.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,

@@ -329,13 +329,13 @@ fn etag(published: &Publication, call: &Call) -> String {
     format!("\"{}\"", &sha256_hex(json!(asked).to_string())[..24])
 }
 
-/// The answer to somebody who has it already.
+/// The answer to a caller who has it already.
 fn known(call: &Call, etag: &str) -> Result<Option<Reply>, Refusal> {
     call.must_match(etag)?;
     Ok(call.knows(etag).then(|| lasting(Reply::not_modified(), etag)))
 }
 
-/// What is published never changes, so nobody needs to ask twice.
+/// What is published never changes, so caches may keep it for good.
 fn lasting(reply: Reply, etag: &str) -> Reply {
     reply.with(ETAG, etag).with(CACHE_CONTROL, "private, max-age=31536000, immutable")
 }
@@ -489,7 +489,7 @@ const GET_ARTIFACT: Operation = Operation {
         )
         .with(&[AnswerHeader::text(
             "Location",
-            "The link. Whoever has it can read the file: treat it as a secret",
+            "The link. It gives access to the file by itself: treat it as a secret",
         )]),
         Answer::NOT_MODIFIED,
     ],

@@ -60,7 +60,7 @@ fn request_schema(schemas: &mut Schemas) -> Value {
     config["example"] = example();
     let config = schemas.put("Config", in_components(config));
     let id = |description: &str| {
-        json!({ "type": ["string", "null"], "description": description, "default": null,
+        json!({ "type": ["string", "null"], "description": description,
                 "pattern": "^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?$" })
     };
     let with = |description: &str, required: &str, config: Value, config_yaml: Value| {
@@ -80,8 +80,8 @@ fn request_schema(schemas: &mut Schemas) -> Value {
         })
     };
     let no_config = json!({ "type": ["object", "null"], "maxProperties": 0, "additionalProperties": true,
-                            "description": "Left out, or empty", "default": null });
-    let no_text = json!({ "type": ["string", "null"], "maxLength": 0, "description": "Left out, or empty", "default": null });
+                            "description": "Left out, or empty" });
+    let no_text = json!({ "type": ["string", "null"], "maxLength": 0, "description": "Left out, or empty" });
     let text = json!({ "type": "string", "minLength": 1, "description": "A YAML document with the fields of a config" });
     let with_config = with("A config as an object.", "config", config, no_text);
     let with_yaml = with("A config as a YAML text.", "config_yaml", no_config, text);
@@ -95,10 +95,18 @@ fn request_schema(schemas: &mut Schemas) -> Value {
     )
 }
 
-/// A schema whose definitions lie among the components of the document.
+/// A schema whose definitions lie among the components of the document, in the words that generators of clients know: they give
+/// up on a default of null, and on words that are not said to be texts.
 fn in_components(mut schema: Value) -> Value {
     match &mut schema {
         Value::Object(part) => {
+            if part.get("default").is_some_and(Value::is_null) {
+                part.shift_remove("default");
+            }
+            let words = part.get("enum").and_then(Value::as_array);
+            if words.is_some_and(|words| words.iter().all(Value::is_string)) {
+                part.entry("type").or_insert(json!("string"));
+            }
             if let Some(Value::String(reference)) = part.get_mut("$ref") {
                 *reference = reference.replace("#/$defs/", "#/components/schemas/");
             }
@@ -220,7 +228,7 @@ impl RunRequest {
 
 const NOT_UTF_8: &str = "the body is not UTF-8";
 
-/// Refuses a body that nobody could parse, by what it is: parsers would only say that it is not theirs.
+/// Refuses a body that no parser can read, by what it is: a parser would only say at which byte it gave up.
 fn can_be_read(call: &Call, body: &[u8]) -> Result<(), Refusal> {
     let refuse = |code, detail: &str| Err(Reply::problem(code, detail).into());
     if body.trim_ascii().is_empty() {

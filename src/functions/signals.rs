@@ -94,7 +94,7 @@ const LIST_COMPOSITE_SIGNALS: Operation = Operation {
 
 async fn composite(app: App, call: Call) -> Result<Reply, Refusal> {
     let Filters { date, symbols, limit, .. } = Filters::read(&call)?;
-    // One more tells whether there are more.
+    // One row too many shows that there are more.
     let read = postgres(&app)?.composites(date, symbols.as_deref(), limit + 1).await;
     let (signals, truncated) = cut(read.map_err(|error| unavailable(&error))?, limit);
     let date = signals.first().map(|row| row.date).or(date);

@@ -6,23 +6,6 @@ use serde_json::{Value, json};
 
 use crate::support::service::{Answer, Handler, Home, momentum, submission};
 
-const FUNCTIONS: [&str; 14] = [
-    "submit",
-    "validate",
-    "status",
-    "list",
-    "results",
-    "cancel",
-    "health",
-    "docs",
-    "signals",
-    "execute",
-    "reconcile",
-    "sync_signals",
-    "execute_poison",
-    "sweep",
-];
-
 fn code(answer: &Answer) -> (u16, String) {
     assert_eq!(answer.header("content-type"), "application/problem+json");
     (answer.status.as_u16(), answer.json()["code"].as_str().unwrap().to_owned())
@@ -150,7 +133,7 @@ async fn no_envelope_is_answered_with_an_empty_body() {
         br#"{"Data":{"req":7,"run":7,"timer":7}}"#,
         br#"{"Data":{"req":{"Headers":{"a b":["\n"]},"Body":"{"},"run":"\"bm90IGpzb24=\""},"Metadata":null}"#,
     ];
-    for function in FUNCTIONS {
+    for (function, _) in backtest_functions::functions::function_files() {
         for body in bodies {
             let request = handler.http.post(format!("{}/{function}", handler.url)).body(body.to_vec());
             let answer = handler.send(request).await;

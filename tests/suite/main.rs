@@ -71,6 +71,8 @@ mod roles;
 mod api;
 /// Everything fails at once, for minutes (`make chaos`).
 mod chaos;
+/// Clients that generators make of the document.
+mod clients;
 /// What is observable after processes, connections and the database failed.
 mod failures;
 /// The custom handler over real HTTP, in both calling modes.
