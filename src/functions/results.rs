@@ -430,7 +430,7 @@ const HTML: Content = Content { media_type: "text/html", shape: Shape::BINARY, e
 /// Generators of clients know the first as bytes; the answer has the media type of the file.
 const BYTES: [Content; 2] = [
     Content { media_type: "application/octet-stream", shape: Shape::BINARY, example: None },
-    Content { media_type: "*/*", shape: Shape::BINARY, example: None },
+    Content { media_type: "*/*", shape: Shape::ANY, example: None },
 ];
 
 const GET_REPORT: Operation = Operation {

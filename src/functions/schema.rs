@@ -31,6 +31,8 @@ impl Shape {
     pub(super) const TEXT: Self = Self::Plain(|| json!({ "type": "string" }));
     /// An object with any fields.
     pub(super) const OBJECT: Self = Self::Plain(|| json!({ "type": "object", "additionalProperties": true }));
+    /// Whatever it is.
+    pub(super) const ANY: Self = Self::Plain(|| json!({}));
     /// Bytes.
     pub(super) const BINARY: Self = Self::Plain(|| json!({ "type": "string", "format": "binary" }));
 
