@@ -1,7 +1,7 @@
 //! The usual names of the columns of bars: what a header means, whoever wrote it.
 
 /// The adjusted close: the close as it would have been without the splits and dividends since.
-pub const ADJUSTED_CLOSE: &str = "adj_close";
+pub(super) const ADJUSTED_CLOSE: &str = "adj_close";
 
 /// A name as it is compared: letters and digits in lower case, without a number in front (`1. open`).
 fn plain(name: &str) -> String {
@@ -37,7 +37,7 @@ fn aliases(column: &str) -> &'static [&'static str] {
 }
 
 /// Whether a header means a column: by its name in any case, or by another usual one.
-pub fn means(header: &str, column: &str) -> bool {
+pub(super) fn means(header: &str, column: &str) -> bool {
     header.eq_ignore_ascii_case(column) || {
         let aliases = aliases(column);
         !aliases.is_empty() && aliases.contains(&plain(header).as_str())
@@ -45,13 +45,13 @@ pub fn means(header: &str, column: &str) -> bool {
 }
 
 /// Which of the headers means a column: its own name goes before others.
-pub fn position<'a>(headers: impl Iterator<Item = &'a str> + Clone, column: &str) -> Option<usize> {
+pub(super) fn position<'a>(headers: impl Iterator<Item = &'a str> + Clone, column: &str) -> Option<usize> {
     let own = headers.clone().position(|header| header.eq_ignore_ascii_case(column));
     own.or_else(|| headers.enumerate().find(|(_, header)| means(header, column)).map(|(at, _)| at))
 }
 
 /// Whether a header looks like that of an adjusted close, known or not.
-pub fn resembles_adjusted_close(header: &str) -> bool {
+pub(super) fn resembles_adjusted_close(header: &str) -> bool {
     let plain = plain(header);
     plain.contains("adj") && !["open", "high", "low", "vol", "factor"].iter().any(|part| plain.contains(part))
 }

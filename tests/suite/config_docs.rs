@@ -339,7 +339,13 @@ fn every_word_is_on_the_page() {
 #[test]
 fn other_names_and_links_are_real() {
     let (page, _) = page();
-    let files = ["engine/constraints.rs", "engine/price_signals.rs", "engine/outcome.rs", "store/rows.rs"];
+    let files = [
+        "engine/constraints.rs",
+        "engine/price_signals.rs",
+        "engine/outcome.rs",
+        "store/columns.rs",
+        "store/rows.rs",
+    ];
     let code = files.map(|file| std::fs::read_to_string(project(&format!("src/{file}"))).unwrap()).concat();
     for table in tables(&page) {
         let place = match table.columns[..] {
