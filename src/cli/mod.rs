@@ -87,6 +87,7 @@ impl Command {
             Self::Events(args) => args.service.output,
             Self::Lake(args) => args.output,
             Self::Sync(args) => args.output,
+            Self::Settings(args) => args.output,
             Self::Serve(_)
             | Self::Dev(_)
             | Self::Demo(_)

@@ -187,7 +187,11 @@ impl Days {
     }
 }
 
-/// Drops the reference it is given, so that the numbers have one owner and can become a vector as they are.
+/// The numbers, uncopied.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "drops the reference, so that the numbers can become a vector as they are"
+)]
 fn owned(column: ArrayRef) -> Date32Array {
     column.as_primitive::<Date32Type>().clone()
 }

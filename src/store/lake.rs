@@ -18,7 +18,7 @@ use super::columns::ADJUSTED_CLOSE;
 use super::dates::{self, DateReading};
 use super::delta::{Layout, Location, StorageOptions, Table, TableError};
 use super::load_error::LoadError;
-use super::numbers::{self, Notation};
+use super::numbers;
 use super::parquet::{self, DateRange, ParquetFile, ReadError, Selection};
 use super::prices;
 use super::rows;
@@ -264,7 +264,7 @@ fn named(batch: &RecordBatch, unreadable: &mut Nonsense) -> Result<RecordBatch, 
             parquet::column(batch, name)
         };
         if let Some(column) = column {
-            let numbers = numbers::read(Arc::clone(column), Notation::default())?;
+            let numbers = numbers::read(Arc::clone(column))?;
             unreadable.count += numbers.unreadable.len();
             let room = EXAMPLES - unreadable.examples.len();
             let cells = numbers.unreadable.into_iter().take(room);

@@ -17,23 +17,16 @@ pub struct Numbers {
     pub unreadable: Vec<(usize, String)>,
 }
 
-/// How a file writes its numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Notation {
-    /// What stands before the fraction.
-    pub decimal: char,
-    /// What stands between thousands, where anything does.
-    pub thousands: Option<char>,
-}
+/// A text that holds something, and no number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a number")]
+pub struct NotANumber;
 
-impl Default for Notation {
-    fn default() -> Self {
-        Self { decimal: '.', thousands: None }
-    }
-}
-
-/// A text as a number: `Ok(None)` if it says that there is no value, `Err` if it says something else.
-pub fn parse(text: &str) -> Result<Option<f64>, ()> {
+/// A text as a number: `Ok(None)` if it says that there is no value.
+///
+/// # Errors
+/// If it says something else.
+pub fn parse(text: &str) -> Result<Option<f64>, NotANumber> {
     let text = text.trim();
     match text.as_bytes() {
         [] => return Ok(None),
@@ -41,51 +34,20 @@ pub fn parse(text: &str) -> Result<Option<f64>, ()> {
         [b'0'..=b'9' | b'+' | b'-' | b'.', rest @ ..]
             if rest.iter().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(byte)) =>
         {
-            return text.parse().map(Some).map_err(|_| ());
+            return text.parse().map(Some).map_err(|_| NotANumber);
         }
         _ => {}
     }
     let no_value = ["nan", "null", "na"].iter().any(|word| text.eq_ignore_ascii_case(word));
-    if no_value { Ok(None) } else { Err(()) }
-}
-
-impl Notation {
-    /// As [`parse`], of a text in this notation.
-    pub fn parse(self, text: &str) -> Result<Option<f64>, ()> {
-        if self == Self::default() {
-            return parse(text);
-        }
-        let text = text.trim();
-        let (whole, fraction) = text.split_once(self.decimal).map_or((text, None), |(w, f)| (w, Some(f)));
-        let foreign = |part: &str| part.contains(['.', ',']);
-        let whole = match self.thousands {
-            Some(mark) if whole.contains(mark) => {
-                let mut groups = whole.split(mark);
-                let head = groups.next().unwrap_or_default().trim_start_matches(['+', '-']);
-                let is_number = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
-                if head.is_empty() || head.len() > 3 || !is_number(head) {
-                    return Err(());
-                }
-                if !groups.all(|group| group.len() == 3 && is_number(group)) {
-                    return Err(());
-                }
-                whole.replace(mark, "")
-            }
-            _ => whole.to_owned(),
-        };
-        if foreign(&whole) || fraction.is_some_and(foreign) {
-            return Err(());
-        }
-        parse(&fraction.map_or_else(|| whole.clone(), |fraction| format!("{whole}.{fraction}")))
-    }
+    if no_value { Ok(None) } else { Err(NotANumber) }
 }
 
 /// A column as numbers; one of numbers is handed on without a copy.
-pub fn read(column: ArrayRef, notation: Notation) -> Result<Numbers, ArrowError> {
+pub fn read(column: ArrayRef) -> Result<Numbers, ArrowError> {
     match column.data_type() {
         DataType::Dictionary(key, _) if **key == DataType::Int32 => {
             let dictionary = column.as_dictionary::<Int32Type>();
-            let known = read(Arc::clone(dictionary.values()), notation)?;
+            let known = read(Arc::clone(dictionary.values()))?;
             let value =
                 |key: i32| known.values.is_valid(key as usize).then(|| known.values.value(key as usize));
             let values = dictionary.keys().iter().map(|key| key.and_then(value)).collect();
@@ -100,12 +62,12 @@ pub fn read(column: ArrayRef, notation: Notation) -> Result<Numbers, ArrowError>
             };
             Ok(Numbers { values, unreadable })
         }
-        DataType::Dictionary(_, values) => read(cast(&column, values)?, notation),
+        DataType::Dictionary(_, values) => read(cast(&column, values)?),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             let texts = cast(&column, &DataType::Utf8)?;
             let mut unreadable = Vec::new();
             let number = |(row, text): (usize, Option<&str>)| {
-                notation.parse(text?).unwrap_or_else(|()| {
+                parse(text?).unwrap_or_else(|NotANumber| {
                     unreadable.push((row, text.unwrap_or_default().trim().to_owned()));
                     None
                 })
@@ -119,7 +81,7 @@ pub fn read(column: ArrayRef, notation: Notation) -> Result<Numbers, ArrowError>
 
 /// A column as numbers; null where there is none.
 pub fn doubles(column: ArrayRef) -> Result<Float64Array, ArrowError> {
-    Ok(read(column, Notation::default())?.values)
+    Ok(read(column)?.values)
 }
 
 /// Drops the reference it is given, so that numbers that need no cast have one owner and can become a vector as they are.

@@ -314,7 +314,7 @@ pub(super) fn with_constants(
         fields.push(Arc::new(Field::new(name, column.data_type().clone(), true)));
         columns.push(column);
     }
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
 /// Whether the row group's statistics allow a date inside the asked range; without statistics they do.

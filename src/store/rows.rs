@@ -14,7 +14,7 @@ use deltalake::arrow::error::ArrowError;
 use super::columns::{self, ADJUSTED_CLOSE};
 use super::dates::{self, DateReading};
 use super::load_error::LoadError;
-use super::numbers::{self, Notation};
+use super::numbers;
 use super::parquet;
 use crate::engine::config::{ImpossiblePrice, PriceColumns};
 use crate::engine::market::{PriceChunk, PriceDays, PriceRows, SignalRows};
@@ -280,7 +280,7 @@ impl Maker {
         column: ArrayRef,
         keys: &Keys,
     ) -> Result<Vec<f64>, LoadError> {
-        let found = numbers::read(column, Notation::default()).map_err(|source| batch.unreadable(source))?;
+        let found = numbers::read(column).map_err(|source| batch.unreadable(source))?;
         let values = found.values;
         let number = |row: usize| if values.is_valid(row) { values.value(row) } else { f64::NAN };
         let wanted =

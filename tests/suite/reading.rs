@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backtest_functions::store::dates::{self, Bound, DateError, DateReading, Order};
-use backtest_functions::store::numbers::{self, Notation};
+use backtest_functions::store::numbers::{self, NotANumber};
 use backtest_functions::store::parquet::{DateRange, Selection, column, scan};
 use backtest_functions::store::prices::local_parquet;
 use chrono::NaiveDate;
@@ -154,20 +154,20 @@ fn a_text_is_a_number_no_value_or_neither() {
         ("NaN", Ok(None)),
         ("null", Ok(None)),
         ("NA", Ok(None)),
-        ("1,004.00", Err(())),
-        ("1.2M", Err(())),
-        ("75%", Err(())),
-        ("0,75", Err(())),
-        ("True", Err(())),
-        ("#N/A", Err(())),
-        ("inf", Err(())),
-        ("-", Err(())),
-        ("1.2.3", Err(())),
-        ("0x10", Err(())),
+        ("1,004.00", Err(NotANumber)),
+        ("1.2M", Err(NotANumber)),
+        ("75%", Err(NotANumber)),
+        ("0,75", Err(NotANumber)),
+        ("True", Err(NotANumber)),
+        ("#N/A", Err(NotANumber)),
+        ("inf", Err(NotANumber)),
+        ("-", Err(NotANumber)),
+        ("1.2.3", Err(NotANumber)),
+        ("0x10", Err(NotANumber)),
     ] {
         assert_eq!(numbers::parse(text), expected, "{text:?}");
         let column: ArrayRef = Arc::new(StringArray::from(vec![text]));
-        let found = numbers::read(column, Notation::default()).unwrap();
+        let found = numbers::read(column).unwrap();
         assert_eq!(found.values.iter().next().unwrap(), expected.unwrap_or_default(), "{text:?}");
         assert_eq!(!found.unreadable.is_empty(), expected.is_err(), "{text:?}");
     }

@@ -45,10 +45,10 @@ def _notebook_display() -> Any:
     """A place in the output of a notebook cell that can be drawn again; None outside of one."""
     if "IPython" not in sys.modules:
         return None
-    from IPython import get_ipython  # noqa: PLC0415
-    from IPython.display import display  # noqa: PLC0415
+    import IPython  # noqa: PLC0415
 
-    shell = get_ipython()
+    notebook: Any = IPython  # it comes without types
+    shell = notebook.get_ipython()
     if shell is None or type(shell).__name__ != "ZMQInteractiveShell":
         return None
-    return display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+    return notebook.display.display({"text/plain": ""}, raw=True, display_id=True)

@@ -14,7 +14,7 @@ pub(in crate::cli) struct Args {
     declared: bool,
     /// How the answer is printed.
     #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    pub(in crate::cli) output: Output,
 }
 
 pub(in crate::cli) fn run(args: &Args) -> Result<(), CliError> {

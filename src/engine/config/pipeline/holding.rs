@@ -134,7 +134,7 @@ impl Kind for HoldingStage {
                 nullable(hybrid),
             );
             for (word, meaning, options) in &policies {
-                both.property(*word, meaning, nullable(options.clone()));
+                both.property(word, meaning, nullable(options.clone()));
             }
             let both = both.finish();
             let one = policies.into_iter().map(|(word, meaning, options)| {
