@@ -10,9 +10,10 @@ use super::config::{BacktestConfig, BlendConfig, CompositeConfig, LegConfig, Nor
 use super::ledger::{Ledger, Marks};
 use super::market::Market;
 use super::outcome::{BlendStage, BlendWeights, DebugTable};
-use super::sized_strategy::{SizedStrategy, Wants};
+use super::sized_strategy::SizedStrategy;
 use super::strategy::View;
 use super::symbols::SymbolMap;
+use super::wants::Wants;
 
 /// The legs of a composite and their blend.
 pub(crate) struct Composite<'c> {

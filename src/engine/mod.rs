@@ -34,6 +34,7 @@ mod sizing;
 mod strategy;
 mod symbols;
 mod table;
+mod wants;
 
 use std::ops::ControlFlow;
 

@@ -8,9 +8,10 @@ use super::composite::Composite;
 use super::config::{BacktestConfig, StrategyConfig};
 use super::market::Market;
 use super::outcome::{BlendWeights, DebugTable};
-use super::sized_strategy::{SizedStrategy, Wants};
+use super::sized_strategy::SizedStrategy;
 use super::strategy::View;
 use super::symbols::SymbolMap;
+use super::wants::Wants;
 
 /// The deciding part of a run.
 pub(crate) enum Plan<'c> {

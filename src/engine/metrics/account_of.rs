@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::engine::sized_strategy::Wants;
+use crate::engine::wants::Wants;
 
 /// Counts of what a run was asked for and did not do, or did otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
