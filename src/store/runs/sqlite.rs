@@ -1,6 +1,6 @@
 //! Runs in one sqlite file: the embedded default, for one machine and any number of processes on it. The write lock that
 //! `BEGIN IMMEDIATE` takes makes reading a run, deciding and writing it one step; the decisions are those of
-//! [`transition`](super::transition).
+//! `transition`.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
