@@ -1,5 +1,5 @@
-//! Names the build: which commit, whether the tree was changed since, for which target, by which compiler. A result is a
-//! fact about a config, data and an engine, and two builds of one version number are two engines.
+//! Names the build: which commit, whether the tree was changed since, for which target. A result is a fact about a config,
+//! data and an engine, and two builds of one version number are two engines.
 
 use std::process::Command;
 
@@ -24,8 +24,6 @@ fn main() {
     };
     println!("cargo::rustc-env=BACKTESTS_ENGINE={engine}");
     println!("cargo::rustc-env=BACKTESTS_TARGET={}", std::env::var("TARGET").unwrap_or_default());
-    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
-    println!("cargo::rustc-env=BACKTESTS_RUSTC={}", said_by(&rustc, &["--version"]).unwrap_or_default());
 }
 
 /// Twelve hex digits of the commit, `-dirty` behind them if the sources were changed since. A source archive without git
