@@ -454,6 +454,15 @@ fn day(days: i32) -> String {
     date_of(days).map_or_else(|| format!("day {days}"), |date| date.to_string())
 }
 
+/// How the symbols of a synthetic market begin; five digits or more follow.
+const SYNTHETIC: &str = "SYN";
+
+/// Whether a symbol is named as those of a synthetic market are.
+pub fn is_synthetic(symbol: &str) -> bool {
+    let number = symbol.strip_prefix(SYNTHETIC);
+    number.is_some_and(|number| number.len() >= 5 && number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
 /// A market of geometric random walks that share a common factor: `symbols` names `SYN00001…`, `days` weekdays
 /// from 2000-01-03. No real prices, and no cross-section to be found in it.
 fn synthetic(symbols: usize, days: usize, seed: u64) -> Result<RecordBatch, ArrowError> {
@@ -462,7 +471,7 @@ fn synthetic(symbols: usize, days: usize, seed: u64) -> Result<RecordBatch, Arro
     let mut normal = move || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
     let start = NaiveDate::from_ymd_opt(2000, 1, 3).unwrap_or_default();
     let weekdays = start.iter_days().filter(|date| !matches!(date.weekday(), Weekday::Sat | Weekday::Sun));
-    let names: Vec<String> = (1..=symbols).map(|number| format!("SYN{number:05}")).collect();
+    let names: Vec<String> = (1..=symbols).map(|number| format!("{SYNTHETIC}{number:05}")).collect();
     let mut last: Vec<f64> =
         (0..symbols).map(|_| (50.0 * (0.5 * normal()).exp()).clamp(5.0, 500.0)).collect();
     let rows = symbols * days;

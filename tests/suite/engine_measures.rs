@@ -1,9 +1,12 @@
 //! Measures of a run, with the arithmetic written out.
 
+use backtest_functions::engine::metrics::contributions::{Contribution, contributions};
 use backtest_functions::engine::metrics::periods::PeriodReturns;
+use backtest_functions::engine::metrics::round_trips::round_trips;
 use backtest_functions::engine::metrics::{
     benchmark::BenchmarkSummary, calendar, drawdown, returns, rolling,
 };
+use backtest_functions::engine::{SymbolId, Trades};
 use chrono::{Datelike as _, NaiveDate, Weekday};
 use serde_json::json;
 
@@ -229,4 +232,94 @@ fn a_period_that_is_shorter_than_asked_is_said() {
     let short =
         Toy::flat(&[("A", &[100.0; 59])]).with(json!({ "end_date": day(58).to_string() })).run().summary;
     assert!(short.warnings.len() == 1 && short.warnings[0].starts_with("only 59 trading days"));
+}
+
+/// Below the first peak on days 1 and 2, back on day 3; below the next from day 4 on, and not over. The deepest is first.
+#[test]
+fn falls_have_a_peak_a_trough_and_a_recovery() {
+    let falls = drawdown::deepest_falls(&[0.0, -0.05, -0.1, 0.0, -0.2, -0.1], 10);
+    let fall = |peak, trough, recovery, depth| drawdown::Fall { peak, trough, recovery, depth };
+    assert_eq!(falls, [fall(3, 4, None, -0.2), fall(0, 2, Some(3), -0.1)]);
+    assert_eq!(drawdown::deepest_falls(&[0.0, -0.05, 0.0, -0.2], 1).len(), 1);
+    assert_eq!(
+        drawdown::deepest_falls(&[-0.1, -0.2], 5),
+        [fall(0, 1, None, -0.2)],
+        "below the money at the start"
+    );
+    assert_eq!(drawdown::deepest_falls(&[0.0; 3], 5), []);
+}
+
+/// 10 bought at 10 and 10 at 20, 15 sold at 30, 10 sold at 25 (5 of them short), 5 bought back at 20; 1 % commission.
+#[test]
+fn round_trips_are_first_in_first_out() {
+    let quantity = vec![10.0, 10.0, -15.0, -10.0, 5.0];
+    let price = vec![10.0, 20.0, 30.0, 25.0, 20.0];
+    let notional: Vec<f64> = quantity.iter().zip(&price).map(|(q, p)| q * p).collect();
+    let trades = Trades {
+        execution_date: dates(5),
+        symbol: vec![SymbolId(0); 5],
+        commission: notional.iter().map(|notional| notional.abs() / 100.0).collect(),
+        slippage_cost: vec![0.0; 5],
+        cash_after: vec![0.0; 5],
+        quantity,
+        price,
+        notional,
+    };
+    let trips = round_trips(&trades);
+    let rows: Vec<(f64, bool, f64)> =
+        trips.iter().map(|trip| (trip.quantity, trip.is_short, trip.profit)).collect();
+    let expected = [
+        (10.0, false, 10.0 * 20.0 - 10.0 * 0.4),
+        (5.0, false, 5.0 * 10.0 - 5.0 * 0.5),
+        (5.0, false, 5.0 * 5.0 - 5.0 * 0.45),
+        (5.0, true, 5.0 * 5.0 - 5.0 * 0.45),
+    ];
+    assert_eq!(rows.len(), expected.len());
+    for (got, want) in rows.iter().zip(expected) {
+        assert!((got.0, got.1) == (want.0, want.1) && near(got.2, want.2), "{got:?} {want:?}");
+    }
+    assert_eq!((trips[1].opened, trips[1].closed), (day(1), day(2)));
+    assert!(near(trips[0].profit_share, 196.0 / 100.0));
+}
+
+/// Long and short, costs, a position that turns and one that is open at the end: contributions add up to the total.
+#[test]
+fn contributions_add_up_to_the_total_return() {
+    let wave = |n: usize| -> Vec<f64> { (0..60).map(|day| 20.0 + ((day * (n + 2)) % 11) as f64).collect() };
+    let (a, b, c) = (wave(1), wave(2), wave(3));
+    let toy = Toy::flat(&[("A", &a), ("B", &b), ("C", &c)])
+        .with(json!({
+            "strategy": {
+                "class": "LongShortTopNStrategy",
+                "parameters": { "k_long": 1, "k_short": 1, "rebalance": 3, "max_hold_days": 5 },
+            },
+            "sizing": { "class": "LongShortScoreSizer", "parameters": { "gross_target": 1.2, "net_target": 0.2 } },
+            "constraints": { "allow_short": true, "max_leverage": 2 },
+            "broker": { "slippage_bps": 20, "spread_bps": 10, "commission": 0.002 },
+        }))
+        .signal("composite_percentile", &[("A", &a), ("B", &b), ("C", &c)]);
+    let (got, market) = (toy.run(), toy.market());
+    let parts = contributions(&got, &market);
+    let sum = |of: fn(&Contribution) -> f64| parts.iter().map(of).sum::<f64>();
+    assert!(parts.iter().any(|part| part.is_short) && parts.iter().any(|part| !part.is_short));
+    assert!((sum(|part| part.contribution) - got.summary.total_return).abs() < 1e-12);
+    assert!(near(sum(|part| part.commission), got.summary.total_commission));
+    assert!(near(sum(|part| part.slippage_cost), got.summary.total_slippage_cost));
+    let gross = sum(|part| part.gross_profit) - got.summary.total_costs;
+    assert!(near(gross, got.summary.final_equity - 1000.0));
+}
+
+#[test]
+fn rolling_beta_is_that_of_the_window() {
+    let benchmark = [1.0, 1.1, 1.0, 1.2, 1.1, 1.3];
+    let twice: Vec<f64> = benchmark.windows(2).fold(vec![1.0], |mut values, two| {
+        let last = values[values.len() - 1];
+        values.push(last * (1.0 + 2.0 * (two[1] / two[0] - 1.0)));
+        values
+    });
+    let betas = rolling::rolling_beta(&twice, &benchmark, 3);
+    assert_eq!(betas.len(), 5);
+    assert_eq!(betas[..2], [None, None]);
+    assert!(betas[2..].iter().all(|beta| near(beta.unwrap(), 2.0)));
+    assert_eq!(rolling::rolling_beta(&twice, &[1.0; 6], 3), [None; 5]);
 }

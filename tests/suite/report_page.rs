@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
@@ -78,6 +79,15 @@ fn a_run_leaves_a_page() {
         "id=\"exposure\"",
         "id=\"turnover\"",
         "id=\"costs\"",
+        "Worst drawdowns",
+        "Round trips",
+        "Contributions",
+        "Years",
+        "Daily returns",
+        "id=\"rolling_volatility\"",
+        "id=\"rolling_beta\"",
+        "Costs a year, bps of average equity",
+        "What the figures mean",
         "The effective config",
         "signal_column: momentum_12_1",
     ] {
@@ -94,6 +104,129 @@ fn a_run_leaves_a_page() {
 
     let again = report(&home, &project("examples/momentum.yaml"), "example", "again");
     assert_eq!(page, page_of(&again), "the same run, other bytes");
+}
+
+#[test]
+fn every_figure_leads_to_its_definition() {
+    let home = Home::with_prices();
+    let page = page_of(&report(&home, &project("examples/momentum.yaml"), "example", "out"));
+    let mut targets: Vec<&str> =
+        page.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(targets.len() > 35, "{targets:?}");
+    targets.sort_unstable();
+    targets.dedup();
+    for target in targets {
+        assert_eq!(page.matches(&format!("id=\"{target}\"")).count(), 1, "{target} is defined once");
+    }
+    assert!(!page.contains("Synthetic prices"), "these are real");
+}
+
+#[test]
+fn no_path_of_the_machine_is_on_the_page() {
+    let home = Home::empty();
+    let mut config = momentum();
+    let sample = home.path().join("bars.parquet");
+    std::fs::copy(project("examples/data/wiki5_ohlcv_daily.parquet"), &sample).unwrap();
+    config["data"] = json!({ "price_source": "local", "price_path": sample });
+    let page = page_of(&report_of(&home, &config, "local"));
+    assert!(page.contains("…/bars.parquet"));
+    assert!(!page.contains(home.path().to_str().unwrap()));
+}
+
+/// A drawdown that never falls hangs from zero: the axis has no value above it.
+#[test]
+fn a_drawdown_that_never_falls_goes_down() {
+    let home = Home::with_prices();
+    let mut config = momentum();
+    config["start_date"] = json!("2008-03-03");
+    config["end_date"] = json!("2008-03-03");
+    let page = page_of(&report_of(&home, &config, "flat"));
+    let chart =
+        page.split("id=\"drawdown\"").nth(1).and_then(|rest| rest.split("</section>").next()).unwrap();
+    let labels: Vec<&str> = chart
+        .split("<text class=\"y\"")
+        .skip(1)
+        .filter_map(|label| label.split_once('>')?.1.split('<').next())
+        .collect();
+    assert!(labels.len() > 1 && labels.contains(&"0\u{a0}%"), "{labels:?}");
+    assert!(labels.iter().all(|label| *label == "0\u{a0}%" || label.starts_with('−')), "{labels:?}");
+}
+
+/// The tables of three runs over real prices, computed again from fills, days and positions.
+#[test]
+fn every_table_equals_what_pandas_makes_of_the_fills() {
+    let Some(python) = python() else { return };
+    let beside = project("../shared/data");
+    let long_short = json!({
+        "class": "LongShortTopNStrategy",
+        "parameters": { "signal_column": "momentum_60d_percentile", "k_long": 4, "k_short": 3, "rebalance": "monthly" },
+    });
+    let wiki = project("examples/data/wiki5_ohlcv_daily.parquet");
+    let panels = [
+        (wiki, "IBM", momentum()["universe"]["symbols"].clone(), "2005-01-03", "2013-03-01", None),
+        (
+            beside.join("djia30_2006_2017.parquet"),
+            "IBM",
+            json!(["*"]),
+            "2007-01-03",
+            "2012-12-31",
+            Some(&long_short),
+        ),
+        (
+            beside.join("sp482_2015_2020.parquet"),
+            "AAPL",
+            json!(["AAPL", "AAL", "ABBV", "ABT", "ACN", "ADBE", "ADI", "ADM", "ADP", "AMD", "AMZN", "MSFT"]),
+            "2016-01-04",
+            "2019-12-31",
+            Some(&long_short),
+        ),
+    ];
+    for (prices, benchmark, symbols, start, end, strategy) in panels {
+        if !prices.is_file() {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{} is missing", prices.display());
+            println!("skipped: {} is not there", prices.display());
+            continue;
+        }
+        let home = Home::empty();
+        let mut config = momentum();
+        config["universe"]["symbols"] = symbols;
+        (config["start_date"], config["end_date"]) = (json!(start), json!(end));
+        config["data"] = json!({ "price_source": "local", "price_path": prices });
+        config["benchmark"] = json!(benchmark);
+        config["broker"] = json!({ "slippage_bps": 7, "spread_bps": 4, "commission": 0.001 });
+        if let Some(strategy) = strategy {
+            config["strategy"] = strategy.clone();
+            config["sizing"] = json!({ "class": "LongShortScoreSizer", "parameters": { "net_target": 0.2 } });
+            config["constraints"] = json!({ "allow_short": true, "max_leverage": 1.5 });
+        }
+        let folder = report_of(&home, &config, "again");
+        let said = Command::new(python)
+            .arg(project("tests/support/report.py"))
+            .args([folder.as_os_str(), prices.as_os_str(), benchmark.as_ref()])
+            .output()
+            .unwrap();
+        assert!(said.status.success(), "{}: {}", prices.display(), String::from_utf8_lossy(&said.stderr));
+        println!("{}: {} numbers agree", prices.display(), String::from_utf8_lossy(&said.stdout).trim());
+    }
+}
+
+/// A Python with pandas; `None`, said in one line, where there is none and none is needed.
+fn python() -> Option<&'static Path> {
+    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || {
+        let candidates = [project("target/python/bin/python3"), PathBuf::from("python3")];
+        let has_packages = |python: &PathBuf| {
+            let imported = Command::new(python).args(["-c", "import pandas, pyarrow"]).output();
+            imported.is_ok_and(|output| output.status.success())
+        };
+        let found = candidates.into_iter().find(has_packages);
+        if found.is_none() {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs the Python package pandas");
+            println!("skipped: no Python package pandas");
+        }
+        found
+    };
+    PYTHON.get_or_init(find).as_deref()
 }
 
 #[test]
@@ -117,7 +250,8 @@ fn the_shortest_run_has_a_page() {
     config["run_name"] = Value::Null;
     let page = page_of(&report_of(&home, &config, "short"));
     assert_well_formed(&page);
-    assert!(!page.contains("NaN") && !page.contains("inf"), "a number that is none");
+    let mut words = page.split(|c: char| !c.is_ascii_alphanumeric());
+    assert!(words.all(|word| !["NaN", "inf"].contains(&word)), "a number that is none");
     for part in ["Unnamed run", "<strong>–</strong>", "no value is defined", "Nothing was ever held"] {
         assert!(page.contains(part), "the page lacks {part}");
     }
@@ -135,6 +269,7 @@ fn many_symbols_and_days_do_not_swell_the_page() {
     });
     let page = page_of(&report_of(&home, &config, "many"));
     assert!(page.contains("And 40 more."));
+    assert!(page.contains("Synthetic prices"));
     assert!(page.len() < 250_000, "{} bytes", page.len());
 }
 
@@ -148,7 +283,9 @@ fn plots_are_files_when_asked_for() {
     let svg = std::fs::read_to_string(folder.join("plots/equity.svg")).unwrap();
     assert_well_formed(&format!("<!DOCTYPE html>{svg}"));
     assert!(svg.starts_with("<svg xmlns=") && !svg.contains("NaN"));
-    assert_eq!(std::fs::read_dir(folder.join("plots")).unwrap().count(), 7);
+    assert_eq!(std::fs::read_dir(folder.join("plots")).unwrap().count(), 8);
+    config["benchmark"] = json!("equal_weight");
+    assert!(report_of(&home, &config, "beta").join("plots/rolling_beta.svg").is_file());
 }
 
 /// A Chromium of this machine.
@@ -166,7 +303,6 @@ const PROBE: &str = r#"<!DOCTYPE html><html><body><iframe id="page" style="borde
 const frame = document.getElementById('page');
 frame.onload = () => {
   const page = frame.contentDocument, root = page.documentElement, view = frame.contentWindow;
-  page.querySelectorAll('details').forEach((part) => { part.open = true; });
   const wide = [...page.body.querySelectorAll('*')].filter((part) =>
     !part.closest('.scroll, pre') && part.getBoundingClientRect().right > root.clientWidth + 0.5);
   const drawn = [...page.querySelectorAll('path, .bar')].filter((part) => part.getBoundingClientRect().width > 0);

@@ -21,7 +21,7 @@ options! {
         save_metrics_parquet: bool = flag().or(true),
         /// The config with all defaults as JSON.
         save_resolved_config_json: bool = flag().or(true),
-        /// The summary as JSON.
+        /// The figures without the run's id as JSON; the summary is always written.
         save_metrics_json: bool = flag().or(true),
         /// What the constraints changed as JSON.
         save_constraint_hits: bool = flag().or(true),

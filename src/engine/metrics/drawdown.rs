@@ -54,3 +54,44 @@ pub fn longest_days(dates: &[NaiveDate], drawdown: &[f64]) -> i64 {
     }
     if below { longest.max((last - peak).num_days()) } else { longest }
 }
+
+/// A fall from a peak, and the way back. Days are indices.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fall {
+    /// The last day at the peak; the first day if the value was below the money at the start from then on.
+    pub peak: usize,
+    /// The first day at the lowest value.
+    pub trough: usize,
+    /// The first day at or above the peak again. `None`: it is not over.
+    pub recovery: Option<usize>,
+    /// Distance of the lowest value from the peak; negative.
+    pub depth: f64,
+}
+
+/// The deepest falls, at most `count`, the deepest first and equal ones in their order. `drawdown` is 0 at a peak and
+/// negative below.
+pub fn deepest_falls(drawdown: &[f64], count: usize) -> Vec<Fall> {
+    let mut falls: Vec<Fall> = Vec::new();
+    let (mut peak, mut below) = (0, false);
+    for (day, &depth) in drawdown.iter().enumerate() {
+        let was_below = std::mem::replace(&mut below, depth < 0.0);
+        match falls.last_mut() {
+            Some(fall) if was_below && below => {
+                if depth < fall.depth {
+                    (fall.trough, fall.depth) = (day, depth);
+                }
+            }
+            Some(fall) if was_below => fall.recovery = Some(day),
+            _ => {}
+        }
+        if below && !was_below {
+            falls.push(Fall { peak, trough: day, recovery: None, depth });
+        }
+        if !below {
+            peak = day;
+        }
+    }
+    falls.sort_by(|a, b| a.depth.total_cmp(&b.depth));
+    falls.truncate(count);
+    falls
+}

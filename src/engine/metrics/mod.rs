@@ -3,10 +3,12 @@
 pub mod account_of;
 pub mod benchmark;
 pub mod calendar;
+pub mod contributions;
 pub mod drawdown;
 pub mod periods;
 pub mod returns;
 pub mod rolling;
+pub mod round_trips;
 
 use chrono::NaiveDate;
 use serde::Serialize;

@@ -104,3 +104,23 @@ impl Sums {
 fn compound(returns: &[f64]) -> f64 {
     fold_in_lanes(returns, 1.0, |value| 1.0 + value, |growth, factor| growth * factor) - 1.0
 }
+
+/// Covariance with the benchmark over its variance, of the last `window` daily returns; one value less than days, as the
+/// first day has no return. `None` until there are enough returns of both, and where the benchmark does not move.
+pub fn rolling_beta(values: &[f64], benchmark: &[f64], window: usize) -> Vec<Option<f64>> {
+    let returns =
+        |values: &[f64]| -> Vec<f64> { values.windows(2).map(|two| two[1] / two[0] - 1.0).collect() };
+    let (ours, theirs) = (returns(values), returns(benchmark));
+    let beta = |end: usize| {
+        let start = end.checked_sub(window)?;
+        let (ours, theirs) = (&ours[start..end], &theirs[start..end]);
+        let (mean_ours, mean_theirs) = (mean(ours)?, mean(theirs)?);
+        let (mut covariance, mut variance) = (0.0, 0.0);
+        for (r, b) in ours.iter().zip(theirs) {
+            covariance += (r - mean_ours) * (b - mean_theirs);
+            variance += (b - mean_theirs) * (b - mean_theirs);
+        }
+        Some(covariance / variance).filter(|beta| beta.is_finite())
+    };
+    (1..=ours.len()).map(beta).collect()
+}

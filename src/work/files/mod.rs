@@ -34,6 +34,15 @@ pub fn summary(facts: &Facts<'_>, outcome: &Outcome) -> Result<Value, FilesError
     Ok(summary)
 }
 
+/// A summary without the id of its run.
+fn figures_alone(summary: &Value) -> Value {
+    let mut figures = summary.clone();
+    if let Value::Object(fields) = &mut figures {
+        fields.remove("run_id");
+    }
+    figures
+}
+
 /// Every file of a run but the manifest, as the config's `output` switches ask.
 pub fn artifacts(
     facts: &Facts<'_>,
@@ -54,6 +63,8 @@ pub fn artifacts(
             }
             if wanted.save_trades_parquet {
                 files.parquet("trades.parquet", &trades)?;
+                files.parquet("round_trips.parquet", &tables::trips(outcome))?;
+                files.parquet("contributions.parquet", &tables::contributed(market, outcome))?;
             }
             Ok(())
         },
@@ -78,8 +89,9 @@ pub fn artifacts(
                     files.text(&format!("plots/{name}.svg"), svg);
                 }
             }
+            files.json("summary.json", summary)?;
             if wanted.save_metrics_json {
-                files.json("summary.json", summary)?;
+                files.json("metrics.json", &figures_alone(summary))?;
             }
             if wanted.save_summary_parquet {
                 files.parquet("summary.parquet", &tables::one_row(summary))?;
@@ -118,15 +130,16 @@ fn daily_files(files: &mut Files, facts: &Facts<'_>, outcome: &Outcome) -> Resul
         files.csv("daily_metrics.csv", &daily)?;
         let periods =
             PeriodReturns::of(&outcome.daily.date, &outcome.daily.portfolio_value, facts.config.initial_cash);
-        files.csv(
-            "monthly_returns.csv",
-            &tables::by_year(&periods, &tables::MONTHS, |year| year.months.to_vec()),
-        )?;
+        let monthly = tables::by_year(&periods, &tables::MONTHS, |year| year.months.to_vec());
+        // Under both names that readers of artifacts know.
+        files.csv("monthly_returns.csv", &monthly)?;
+        files.csv("returns_monthly.csv", &monthly)?;
         files.csv(
             "returns_quarterly.csv",
             &tables::by_year(&periods, &tables::QUARTERS, |year| year.quarters.to_vec()),
         )?;
         files.csv("returns_yearly.csv", &tables::yearly(&periods))?;
+        files.csv("drawdowns.csv", &tables::drawdowns(outcome))?;
     }
     if wanted.save_metrics_parquet {
         files.parquet("metrics_timeseries.parquet", &daily)?;
@@ -162,8 +175,14 @@ fn record_files(files: &mut Files, facts: &Facts<'_>, outcome: &Outcome) -> Resu
 }
 
 /// Files that hold the run's id or what was read, so that they differ between two runs of the same fingerprint.
-const NAMING_THE_RUN: [&str; 5] =
-    ["config.resolved.json", "config.parquet", "summary.json", "summary.parquet", "report.html"];
+const NAMING_THE_RUN: [&str; 6] = [
+    "config.resolved.json",
+    "config.parquet",
+    "metrics.json",
+    "summary.json",
+    "summary.parquet",
+    "report.html",
+];
 
 /// SHA-256 of the results: over `name<tab>sha256<newline>`, sorted by name, of the files that do not name the run. Two runs
 /// with equal results have equal digests, whatever their ids.

@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 
 use super::formats::{Column, Named};
 use crate::engine::market::{Market, SymbolId};
+use crate::engine::metrics::contributions::{Contribution, contributions};
+use crate::engine::metrics::drawdown::deepest_falls;
 use crate::engine::metrics::periods::{PeriodReturns, YearReturns};
 use crate::engine::metrics::rolling::{WINDOWS, rolling};
+use crate::engine::metrics::round_trips::{RoundTrip, round_trips};
 use crate::engine::{BlendStage, BlendWeights, DebugKind, DebugTable, Outcome, RejectReason};
 
 fn names(outcome: &Outcome, symbols: &[SymbolId]) -> Column {
@@ -58,7 +61,7 @@ pub(super) fn daily(outcome: &Outcome) -> [Named<'static>; 12] {
 
 pub(super) fn positions(market: &Market, outcome: &Outcome) -> [Named<'static>; 8] {
     let held = outcome.position_table(market);
-    let sides = held.shares.iter().map(|&shares| u32::from(shares < 0.0)).collect();
+    let sides = sides(held.shares.iter().map(|&shares| shares < 0.0));
     [
         ("date", Column::Dates(held.date)),
         ("symbol", names(outcome, &held.symbol)),
@@ -66,7 +69,7 @@ pub(super) fn positions(market: &Market, outcome: &Outcome) -> [Named<'static>; 
         ("close", Column::numbers(&held.close)),
         ("position_value", Column::numbers(&held.position_value)),
         ("weight", Column::numbers(&held.weight)),
-        ("side", Column::Names(sides, vec!["long".to_owned(), "short".to_owned()])),
+        ("side", sides),
         ("stale", Column::Flags(held.stale.into_iter().map(Some).collect())),
     ]
 }
@@ -133,6 +136,77 @@ fn years(periods: &PeriodReturns) -> Column {
 
 fn totals(periods: &PeriodReturns) -> Column {
     Column::Numbers(periods.years.iter().map(|year| year.total).collect())
+}
+
+/// Falls that are written to `drawdowns.csv`.
+const FALLS: usize = 10;
+
+pub(super) fn drawdowns(outcome: &Outcome) -> [Named<'static>; 6] {
+    let dates = &outcome.daily.date;
+    let falls = deepest_falls(&outcome.daily.drawdown, FALLS);
+    let end = |recovery: Option<usize>| recovery.unwrap_or(dates.len().saturating_sub(1));
+    let calendar = |from: usize, to: usize| Some((dates[to] - dates[from]).num_days());
+    let recovery = |day: Option<usize>| day.map_or_else(String::new, |day| dates[day].to_string());
+    [
+        ("peak", Column::Dates(falls.iter().map(|fall| dates[fall.peak]).collect())),
+        ("trough", Column::Dates(falls.iter().map(|fall| dates[fall.trough]).collect())),
+        ("recovery", Column::Texts(falls.iter().map(|fall| recovery(fall.recovery)).collect())),
+        ("depth", Column::Numbers(falls.iter().map(|fall| Some(fall.depth)).collect())),
+        (
+            "calendar_days",
+            Column::Integers(falls.iter().map(|fall| calendar(fall.peak, end(fall.recovery))).collect()),
+        ),
+        (
+            "trading_days",
+            Column::Integers(
+                falls.iter().map(|fall| Some((end(fall.recovery) - fall.peak) as i64)).collect(),
+            ),
+        ),
+    ]
+}
+
+/// Sides by name; a side is its index.
+fn sides(shorts: impl Iterator<Item = bool>) -> Column {
+    Column::Names(shorts.map(u32::from).collect(), vec!["long".to_owned(), "short".to_owned()])
+}
+
+pub(super) fn trips(outcome: &Outcome) -> [Named<'static>; 11] {
+    let trips = round_trips(&outcome.trades);
+    let symbols: Vec<SymbolId> = trips.iter().map(|trip| trip.symbol).collect();
+    let number =
+        |of: fn(&RoundTrip) -> f64| Column::Numbers(trips.iter().map(|trip| Some(of(trip))).collect());
+    [
+        ("symbol", names(outcome, &symbols)),
+        ("side", sides(trips.iter().map(|trip| trip.is_short))),
+        ("opened", Column::Dates(trips.iter().map(|trip| trip.opened).collect())),
+        ("closed", Column::Dates(trips.iter().map(|trip| trip.closed).collect())),
+        (
+            "calendar_days",
+            Column::Integers(trips.iter().map(|trip| Some((trip.closed - trip.opened).num_days())).collect()),
+        ),
+        ("quantity", number(|trip| trip.quantity)),
+        ("entry_price", number(|trip| trip.entry_price)),
+        ("exit_price", number(|trip| trip.exit_price)),
+        ("commission", number(|trip| trip.commission)),
+        ("profit", number(|trip| trip.profit)),
+        ("return", number(|trip| trip.profit_share)),
+    ]
+}
+
+pub(super) fn contributed(market: &Market, outcome: &Outcome) -> [Named<'static>; 7] {
+    let parts = contributions(outcome, market);
+    let symbols: Vec<SymbolId> = parts.iter().map(|part| part.symbol).collect();
+    let number =
+        |of: fn(&Contribution) -> f64| Column::Numbers(parts.iter().map(|part| Some(of(part))).collect());
+    [
+        ("symbol", names(outcome, &symbols)),
+        ("side", sides(parts.iter().map(|part| part.is_short))),
+        ("gross_profit", number(|part| part.gross_profit)),
+        ("slippage_cost", number(|part| part.slippage_cost)),
+        ("commission", number(|part| part.commission)),
+        ("profit", number(|part| part.profit)),
+        ("contribution", number(|part| part.contribution)),
+    ]
 }
 
 pub(super) fn delistings(outcome: &Outcome) -> [Named<'static>; 5] {

@@ -2,6 +2,7 @@
 
 use crate::engine::Outcome;
 use crate::engine::config::EQUAL_WEIGHT;
+use crate::engine::metrics::periods::PeriodReturns;
 use crate::engine::metrics::returns::{self, Tail};
 use crate::engine::metrics::{BenchmarkSummary, drawdown};
 
@@ -19,6 +20,10 @@ pub(super) struct BenchmarkFigures<'a> {
     pub(super) hit_rate: Option<f64>,
     pub(super) best_day: Option<f64>,
     pub(super) worst_day: Option<f64>,
+    pub(super) best_month: Option<f64>,
+    pub(super) worst_month: Option<f64>,
+    pub(super) skew: Option<f64>,
+    pub(super) excess_kurtosis: Option<f64>,
 }
 
 impl<'a> BenchmarkFigures<'a> {
@@ -32,6 +37,7 @@ impl<'a> BenchmarkFigures<'a> {
         let risk_free = returns::daily_rate(outcome.summary.risk_free_rate, periods);
         let below_peak = drawdown::from_peak(curve, f64::NEG_INFINITY);
         let max_drawdown = drawdown::deepest(curve);
+        let months = PeriodReturns::of(dates, curve, 1.0);
         let annualized_return =
             versus.total_return.and_then(|total| returns::annualized_return(total, daily.len(), periods));
         Some(Self {
@@ -47,6 +53,10 @@ impl<'a> BenchmarkFigures<'a> {
             hit_rate: returns::hit_rate(&daily),
             best_day: returns::highest(daily.iter().copied()),
             worst_day: returns::lowest(daily.iter().copied()),
+            best_month: returns::highest(months.months()),
+            worst_month: returns::lowest(months.months()),
+            skew: returns::skew(&daily),
+            excess_kurtosis: returns::excess_kurtosis(&daily),
         })
     }
 }

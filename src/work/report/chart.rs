@@ -69,6 +69,8 @@ pub(super) struct Bar {
 pub(super) enum Unit {
     Money,
     Share,
+    /// A share that is never above zero.
+    Fall,
     Plain,
     /// Whole numbers.
     Count,
@@ -156,7 +158,13 @@ impl Scale {
         if high - low <= 1e-9 * high.abs().max(low.abs()) {
             let around = if high == 0.0 { 1.0 } else { 0.05 * high.abs() };
             // Areas and bars stand on zero; so does a share that never moves.
-            (low, high) = if high == 0.0 { (0.0, around) } else { (low - around, high + around) };
+            (low, high) = if chart.unit == Unit::Fall {
+                (-around, 0.0)
+            } else if high == 0.0 {
+                (0.0, around)
+            } else {
+                (low - around, high + around)
+            };
         }
         Some(Self::linear(low, high, chart.unit))
     }
@@ -218,7 +226,7 @@ impl Unit {
             if steps > 0.0 { (-(steps.log10() + 1e-9).floor()).clamp(0.0, 6.0) as usize } else { 0 }
         };
         match self {
-            Self::Share => percent(value, digits(0.01)),
+            Self::Share | Self::Fall => percent(value, digits(0.01)),
             Self::Plain | Self::Count => grouped(value, digits(1.0)),
             Self::Money if value == 0.0 => grouped(0.0, 0),
             Self::Money => {

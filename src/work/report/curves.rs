@@ -6,7 +6,7 @@ use super::benchmark::benchmark_name;
 use super::chart::{Bar, Chart, Series, Shape, Unit};
 use super::numbers::{grouped, money, percent};
 use crate::engine::Outcome;
-use crate::engine::metrics::rolling::rolling;
+use crate::engine::metrics::rolling::{rolling, rolling_beta};
 use crate::engine::metrics::{drawdown, returns};
 use crate::work::facts::Facts;
 
@@ -17,12 +17,13 @@ const BARS_MAX: usize = 130;
 const QUARTER: usize = 63;
 const YEAR: usize = 252;
 
-/// Equity, drawdown and rolling Sharpe ratio, then what the portfolio did: exposure, breadth, turnover, costs.
-pub(super) fn charts(facts: &Facts<'_>, outcome: &Outcome) -> [Chart; 7] {
+/// Equity, drawdown, rolling Sharpe ratio and volatility, then what the portfolio did: exposure, breadth, turnover, costs.
+pub(super) fn charts(facts: &Facts<'_>, outcome: &Outcome) -> [Chart; 8] {
     [
         equity(facts, outcome),
         drawdowns(outcome),
         sharpe(outcome),
+        volatility(outcome),
         exposure(outcome),
         breadth(outcome),
         turnover(outcome),
@@ -95,7 +96,7 @@ fn drawdowns(outcome: &Outcome) -> Chart {
         series.insert(0, line("Benchmark", "other", drawdown::from_peak(curve, f64::NEG_INFINITY)));
     }
     let (name, title) = ("drawdown", "Drawdown".to_owned());
-    Chart { name, title, note, unit: Unit::Share, logarithmic: false, series, hints: Vec::new() }
+    Chart { name, title, note, unit: Unit::Fall, logarithmic: false, series, hints: Vec::new() }
 }
 
 fn sharpe(outcome: &Outcome) -> Chart {
@@ -117,6 +118,45 @@ fn sharpe(outcome: &Outcome) -> Chart {
         series,
         hints: Vec::new(),
     }
+}
+
+fn volatility(outcome: &Outcome) -> Chart {
+    let days = outcome.daily.date.len();
+    let rolled = rolling(&outcome.daily, &[QUARTER, YEAR], outcome.summary.periods_per_year);
+    let mut rolled = rolled.rolling_volatility.into_iter();
+    let mut window = || rolled.by_ref().take(days).map(|value| value.unwrap_or(f64::NAN)).collect();
+    let series = vec![
+        line(format!("{QUARTER} days"), "soft", window()),
+        line(format!("{YEAR} days"), "own", window()),
+    ];
+    Chart {
+        name: "rolling_volatility",
+        title: "Rolling volatility".into(),
+        note: format!(
+            "Deviation of daily returns over the last {QUARTER} and {YEAR} trading days, for a year."
+        ),
+        unit: Unit::Share,
+        logarithmic: false,
+        series,
+        hints: Vec::new(),
+    }
+}
+
+/// Rolling beta to the benchmark. `None` without one.
+pub(super) fn beta(outcome: &Outcome) -> Option<Chart> {
+    let (curve, versus) = outcome.benchmark.as_ref().zip(outcome.summary.benchmark.as_ref())?;
+    let betas = rolling_beta(&outcome.daily.portfolio_value, curve, YEAR);
+    // The first day has no return.
+    let values = std::iter::once(None).chain(betas).map(|beta| beta.unwrap_or(f64::NAN)).collect();
+    Some(Chart {
+        name: "rolling_beta",
+        title: "Rolling beta".into(),
+        note: format!("To {} over the last {YEAR} daily returns.", benchmark_name(&versus.name)),
+        unit: Unit::Plain,
+        logarithmic: false,
+        series: vec![line("Beta", "own", values)],
+        hints: Vec::new(),
+    })
 }
 
 fn exposure(outcome: &Outcome) -> Chart {
@@ -172,7 +212,10 @@ fn turnover(outcome: &Outcome) -> Chart {
         Bar { days, value, text }
     });
     let series = vec![Series { name: "Turnover".into(), class: "own", shape: Shape::Bars(bars.collect()) }];
-    let note = format!("Bought and sold {}, as a share of the portfolio value.", stretch_name(&daily.date));
+    let note = format!(
+        "Bought and sold {}, buys and sales added, as a share of the portfolio value.",
+        stretch_name(&daily.date)
+    );
     let (name, title) = ("turnover", "Turnover".to_owned());
     Chart { name, title, note, unit: Unit::Share, logarithmic: false, series, hints: Vec::new() }
 }

@@ -5,24 +5,31 @@
 mod benchmark;
 mod chart;
 mod curves;
+mod definitions;
 mod figures;
+mod history;
 mod limits;
 mod numbers;
 mod origin;
 mod positions;
+mod trading;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::chart::{Chart, Days, STYLE};
-use self::curves::charts;
+use self::curves::{beta, charts};
+use self::definitions::definitions;
 use self::figures::{figures, headline, months};
+use self::history::{falls, spread, years};
 use self::limits::limits;
 use self::numbers::{count, money};
 use self::origin::origin;
 use self::positions::positions;
+use self::trading::{contributed, trips};
 use super::facts::{Facts, FilesError};
 use crate::engine::Outcome;
 use crate::engine::market::Market;
+use crate::store::lake::is_synthetic;
 
 /// Warnings that are shown before the list is cut short.
 const WARNINGS_MAX: usize = 30;
@@ -30,7 +37,7 @@ const WARNINGS_MAX: usize = 30;
 /// The page of a run, as HTML. The same outcome gives the same bytes; its size hardly grows with days or symbols.
 pub fn page(facts: &Facts<'_>, market: &Market, outcome: &Outcome) -> Result<String, FilesError> {
     let days = Days::new(&outcome.daily.date);
-    let [equity, drawdown, sharpe, breadth @ ..] = charts(facts, outcome);
+    let [equity, drawdown, sharpe, volatility, breadth @ ..] = charts(facts, outcome);
     let name = run_name(outcome);
     let html = html! {
         (DOCTYPE)
@@ -49,13 +56,21 @@ pub fn page(facts: &Facts<'_>, market: &Market, outcome: &Outcome) -> Result<Str
                     (headline(facts, outcome))
                     (equity.section(&days))
                     (drawdown.section(&days))
+                    (falls(outcome))
                     (figures(outcome))
                     (months(facts, outcome))
+                    (years(facts, outcome))
+                    (spread(outcome))
                     (sharpe.section(&days))
+                    (volatility.section(&days))
+                    @if let Some(beta) = beta(outcome) { (beta.section(&days)) }
                     div.pair { @for chart in &breadth { (chart.section(&days)) } }
                     (positions(market, outcome))
+                    (contributed(market, outcome))
+                    (trips(outcome))
                     (limits(outcome))
                     (origin(facts, outcome)?)
+                    (definitions())
                 }
             }
         }
@@ -67,7 +82,7 @@ pub fn page(facts: &Facts<'_>, market: &Market, outcome: &Outcome) -> Result<Str
 pub fn plots(facts: &Facts<'_>, outcome: &Outcome) -> Vec<(&'static str, String)> {
     let days = Days::new(&outcome.daily.date);
     let drawn = |chart: &Chart| Some((chart.name, chart.file(&days)?));
-    charts(facts, outcome).iter().filter_map(drawn).collect()
+    charts(facts, outcome).iter().chain(&beta(outcome)).filter_map(drawn).collect()
 }
 
 fn run_name(outcome: &Outcome) -> &str {
@@ -86,11 +101,14 @@ fn header(facts: &Facts<'_>, outcome: &Outcome, name: &str) -> Markup {
                 time { (first) } " to " time { (last) } " · " (count(summary.days)) " trading days · "
                 code { (facts.run_id) }
             }
+            @if outcome.symbols.iter().any(|symbol| is_synthetic(symbol)) {
+                p.synthetic { strong { "Synthetic prices" } ": random walks, no market" }
+            }
             p.lead {
                 (money(summary.initial_cash)) " " (currency) " became "
                 strong { (money(summary.final_equity)) " " (currency) }
                 ", after " (money(summary.total_costs)) " " (currency) " of costs in "
-                (count(summary.trades)) @if summary.trades == 1 { " trade." } @else { " trades." }
+                (count(summary.trades)) @if summary.trades == 1 { " fill." } @else { " fills." }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Where the numbers of a report come from.
 
+use std::path::Path;
+
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -19,19 +21,17 @@ pub(super) fn origin(facts: &Facts<'_>, outcome: &Outcome) -> Result<Markup, Fil
         ("SHA-256 of the effective config".to_owned(), facts.config_sha256.to_owned()),
         ("Symbols".to_owned(), count(outcome.symbols.len())),
     ];
-    flatten("", facts.data_versions, &mut rows);
+    flatten("", &without_machine_paths(facts.data_versions), &mut rows);
     rows.truncate(ENTRIES_MAX);
-    let config = document::to_yaml(&abridged(&resolved_config(facts)))?;
+    let config = document::to_yaml(&without_machine_paths(&abridged(&resolved_config(facts))))?;
     Ok(html! {
         section.origin {
             h2 { "Where this comes from" }
             div.scroll { table { tbody { @for (name, value) in &rows {
                 tr { th scope="row" { (name) } td { (value) } }
             } } } }
-            details {
-                summary { "The effective config" }
-                pre tabindex="0" { (config) }
-            }
+            h3 { "The effective config" }
+            pre tabindex="0" { (config) }
         }
     })
 }
@@ -68,6 +68,22 @@ fn abridged(value: &Value) -> Value {
                 short.push(format!("… and {} more", count(values.len() - ENTRIES_MAX)).into());
             }
             Value::Array(short)
+        }
+        other => other.clone(),
+    }
+}
+
+/// A value whose texts are no paths of this machine: of those only the last part is kept.
+fn without_machine_paths(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let shown = fields.iter().map(|(name, value)| (name.clone(), without_machine_paths(value)));
+            Value::Object(shown.collect())
+        }
+        Value::Array(values) => Value::Array(values.iter().map(without_machine_paths).collect()),
+        Value::String(text) if Path::new(text).is_absolute() || text.starts_with("file://") => {
+            let last = text.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            format!("…/{last}").into()
         }
         other => other.clone(),
     }

@@ -1,0 +1,92 @@
+//! What each symbol and side brought in. Their profits add up to what the account won or lost: cash earns nothing.
+
+use crate::engine::market::{Market, SymbolId};
+use crate::engine::{Outcome, lookback};
+
+/// What one side of a symbol brought in over a run. Money in the account's currency.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Contribution {
+    /// The symbol.
+    pub symbol: SymbolId,
+    /// Which side.
+    pub is_short: bool,
+    /// Profit at market prices, before costs.
+    pub gross_profit: f64,
+    /// Spread and slippage paid.
+    pub slippage_cost: f64,
+    /// Commission paid.
+    pub commission: f64,
+    /// What is left of the profit.
+    pub profit: f64,
+    /// Profit over the initial cash: these sum to the total return.
+    pub contribution: f64,
+}
+
+/// The sides of a symbol while its fills are gone through.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sides {
+    held: f64,
+    /// Long, short.
+    sides: [Side; 2],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Side {
+    traded: bool,
+    /// Money received less money paid, at fill prices.
+    flow: f64,
+    slippage: f64,
+    commission: f64,
+}
+
+/// The contributions of every side of a symbol that ever traded, the highest first. `market` is the one of the run.
+pub fn contributions(outcome: &Outcome, market: &Market) -> Vec<Contribution> {
+    let trades = &outcome.trades;
+    let mut all = vec![Sides::default(); outcome.symbols.len()];
+    for row in 0..trades.symbol.len() {
+        let symbol = &mut all[trades.symbol[row].index()];
+        let quantity = trades.quantity[row];
+        // What goes against the holding belongs to its side, the rest to the side of the fill.
+        let closing = if symbol.held * quantity < 0.0 { symbol.held.abs().min(quantity.abs()) } else { 0.0 };
+        let closed_side = usize::from(symbol.held < 0.0);
+        let opening = quantity.abs() - closing;
+        for (side, shares) in [(closed_side, closing), (usize::from(quantity < 0.0), opening)] {
+            if shares > 0.0 {
+                let part = shares / quantity.abs();
+                let side = &mut symbol.sides[side];
+                side.traded = true;
+                side.flow -= part * trades.notional[row];
+                side.slippage += part * trades.slippage_cost[row];
+                side.commission += part * trades.commission[row];
+            }
+        }
+        symbol.held += quantity;
+    }
+    // What is held at the end counts at its last close.
+    let held = &outcome.holdings;
+    let last = market.first_trading_bar() + outcome.daily.date.len().saturating_sub(1);
+    for row in held.start.last().copied().unwrap_or(0)..held.symbol.len() {
+        let (symbol, shares) = (held.symbol[row], held.shares[row]);
+        let bar = lookback::bars_back(market, last, symbol).next();
+        let close = bar.map_or(0.0, |bar| market.close(bar, symbol));
+        all[symbol.index()].sides[usize::from(shares < 0.0)].flow += shares * close;
+    }
+    let cash = outcome.summary.initial_cash;
+    let mut found: Vec<Contribution> = Vec::new();
+    for (index, symbol) in all.iter().enumerate() {
+        for (side, of) in symbol.sides.iter().enumerate().filter(|(_, side)| side.traded) {
+            let profit = of.flow - of.commission;
+            found.push(Contribution {
+                symbol: SymbolId::of_index(index),
+                is_short: side == 1,
+                gross_profit: of.flow + of.slippage,
+                slippage_cost: of.slippage,
+                commission: of.commission,
+                profit,
+                contribution: profit / cash,
+            });
+        }
+    }
+    found.sort_by(|a, b| b.profit.total_cmp(&a.profit));
+    found
+}
