@@ -262,6 +262,10 @@ pub struct Publication {
     pub data_versions: Value,
     /// SHA-256 over config, data versions and engine version: equal fingerprints mean equal artifacts.
     pub fingerprint: String,
+    /// SHA-256 over the files that do not name the run, as in the manifest: equal digests mean equal results. `None` for
+    /// runs from before there was one.
+    #[serde(default)]
+    pub results_sha256: Option<String>,
 }
 
 /// Place of a run's artifacts.
@@ -282,10 +286,90 @@ pub enum Location {
     },
 }
 
-/// What was asked for; it never changes.
+/// What kind of work a run is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// One config.
+    #[default]
+    Backtest,
+    /// Many configs that differ in parameters; it is executed once all of its parts have ended.
+    Study,
+    /// Some trials of a study.
+    Part,
+    /// A backtest again, to see whether the result is the same.
+    Reproduction,
+    /// A check of data.
+    Audit,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Backtest, Self::Study, Self::Part, Self::Reproduction, Self::Audit];
+
+    /// What a list shows unless it is asked for something else: parts belong to their study, audits to their table.
+    pub const LISTED: [Self; 3] = [Self::Backtest, Self::Study, Self::Reproduction];
+
+    /// The name as stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Backtest => "backtest",
+            Self::Study => "study",
+            Self::Part => "part",
+            Self::Reproduction => "reproduction",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// A text that names no [`Kind`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of backtest, study, part, reproduction, audit")]
+pub struct UnknownKind;
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownKind)
+    }
+}
+
+/// Which part of which study a run is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartOf {
+    /// The study.
+    pub study: RunId,
+    /// Number of the part, from 0.
+    pub part: u32,
+}
+
+/// What people note on a run; it says nothing about what was run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Labels {
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// Plain text.
+    pub note: Option<String>,
+    /// When it was put away; lists leave it out unless asked.
+    pub archived_at: Option<Timestamp>,
+    /// When and by whom it was deleted: the row stays as proof that the id is used, its files go.
+    pub deleted: Option<Deletion>,
+}
+
+/// The end of what a run left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: String,
+}
+
+/// What was asked for; it never changes, except for the name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submission {
-    /// Free text of the config.
+    /// Free text of the config, or what somebody called it since.
     pub run_name: Option<String>,
     /// First trading date asked for, `YYYY-MM-DD`.
     pub start_date: String,
@@ -307,6 +391,24 @@ pub struct Submission {
     pub parent_run_id: Option<RunId>,
     /// W3C trace context of the submit.
     pub traceparent: Option<String>,
+    /// What kind of work it is.
+    #[serde(default)]
+    pub kind: Kind,
+    /// For a part: of what.
+    #[serde(default)]
+    pub part_of: Option<PartOf>,
+    /// For a study and its parts: how many parts the study has.
+    #[serde(default)]
+    pub parts: Option<u32>,
+    /// For a study and its parts: trials to evaluate.
+    #[serde(default)]
+    pub trials: Option<u32>,
+    /// Under which the ledger counts what was tried.
+    #[serde(default)]
+    pub experiment: Option<String>,
+    /// The data as it was when the run was submitted; `None` reads what is there when it executes.
+    #[serde(default)]
+    pub pins: Option<Value>,
 }
 
 /// The message that wakes an executor for a run. An object, because a string that happens to be base64 would be
@@ -366,6 +468,19 @@ pub struct Run {
     pub progress_note: Option<String>,
     /// Version of the engine that claimed it last.
     pub engine_version: Option<String>,
+    /// What people note on it.
+    #[serde(default)]
+    pub labels: Labels,
+}
+
+impl Run {
+    /// SHA-256 over the files of its results, once it has some.
+    pub fn results_sha256(&self) -> Option<&str> {
+        match &self.state {
+            RunState::Completed { publication, .. } => publication.results_sha256.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// One line of a run's history, written together with its transition.

@@ -324,7 +324,7 @@ fn run_one(
         files::summary(&facts, &outcome).map_err(|error| compute_error(&job.label, &error.into()))?
     } else {
         let computed = compute(&facts, &shared.market, &mut on_bar);
-        let Computed { files, summary } = computed.map_err(|error| compute_error(&job.label, &error))?;
+        let Computed { files, summary, .. } = computed.map_err(|error| compute_error(&job.label, &error))?;
         let folder = job.root.join(job.run_id.as_str());
         write(&job.root, &folder, &files)
             .map_err(|error| CliError::because(format!("write {}", folder.display()), error))?;

@@ -17,7 +17,7 @@ use super::record::{RunRecord, record};
 use super::reply::{Code, Refusal, Reply};
 use super::schema::Shape;
 use crate::clock::Timestamp;
-use crate::run::Status;
+use crate::run::{Kind, Status};
 use crate::store::runs::{ListQuery, Position};
 use crate::work::{App, sha256_hex};
 
@@ -30,7 +30,17 @@ const LIST_RUNS: Operation = Operation {
     tag: "runs",
     summary: "List runs, newest first",
     description: "",
-    parameters: &[&STATUS, &Q, &SUBMITTED_AFTER, &SUBMITTED_BEFORE, &SUBMITTED_BY, &LIMIT, &CURSOR],
+    parameters: &[
+        &STATUS,
+        &KIND,
+        &Q,
+        &SUBMITTED_AFTER,
+        &SUBMITTED_BEFORE,
+        &SUBMITTED_BY,
+        &RESULTS_SHA256,
+        &LIMIT,
+        &CURSOR,
+    ],
     bodies: &[],
     answers: &[Answer::document(
         200,
@@ -47,6 +57,14 @@ const STATUS: Texts = Texts {
     description: "Only runs in these states; may be repeated or joined by commas",
     item: Shape::of::<Status>(),
 };
+const KIND: Texts = Texts {
+    name: "kind",
+    description: "Only runs of these kinds; may be repeated or joined by commas. Without it backtests, studies and \
+                  reproductions: the parts of a study belong to it",
+    item: Shape::of::<Kind>(),
+};
+const RESULTS_SHA256: Text =
+    Text { name: "results_sha256", description: "Only runs whose results have exactly this digest" };
 const Q: Text =
     Text { name: "q", description: "Only runs whose id or name holds this text, whatever its case" };
 const SUBMITTED_AFTER: Moment =
@@ -92,6 +110,13 @@ fn query(call: &Call) -> Result<(ListQuery, String), Refusal> {
             Err(error) => asked.fault(STATUS.name, format!("{error}, not '{text}'")),
         }
     }
+    for text in KIND.read(&asked) {
+        match text.parse() {
+            Ok(kind) => query.kinds.push(kind),
+            Err(error) => asked.fault(KIND.name, format!("{error}, not '{text}'")),
+        }
+    }
+    query.results_sha256 = RESULTS_SHA256.read(&mut asked).map(str::to_owned);
     // Names are kept composed, whichever way a keyboard or a file system writes an accent.
     query.text = Q.read(&mut asked).map(|text| text.nfc().collect());
     query.submitted_by = SUBMITTED_BY.read(&mut asked).map(str::to_owned);
@@ -103,7 +128,9 @@ fn query(call: &Call) -> Result<(ListQuery, String), Refusal> {
         query.text,
         query.submitted_after,
         query.submitted_before,
-        query.submitted_by
+        query.submitted_by,
+        query.kinds,
+        query.results_sha256
     ]);
     let filters = sha256_hex(filters.to_string())[..16].to_owned();
     if let Some(cursor) = CURSOR.read_as_sent(&mut asked) {

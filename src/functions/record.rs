@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::function::AnswerHeader;
-use crate::run::{Location, Publication, Reason, Run, RunId, RunState, Status};
+use crate::run::{Kind, Location, Publication, Reason, Run, RunId, RunState, Status};
 
 /// Seconds after which a watcher may look again.
 pub(super) const POLL_SECONDS: u64 = 1;
@@ -20,6 +20,8 @@ pub(super) const RETRY_AFTER_POLL: AnswerHeader =
 pub(super) struct RunRecord<'a> {
     /// Identity.
     run_id: &'a RunId,
+    /// What kind of work it is.
+    kind: Kind,
     /// Where it is in its life; the last three are final.
     status: Status,
     /// Why it is there, where that is worth saying.
@@ -61,6 +63,29 @@ pub(super) struct RunRecord<'a> {
     submitted_by: Option<&'a str>,
     /// The run that this one repeats.
     parent_run_id: Option<&'a RunId>,
+    /// For a part: its study.
+    study_id: Option<&'a RunId>,
+    /// For a part: its number, from 0.
+    part: Option<u32>,
+    /// For a study and its parts: how many parts there are.
+    parts: Option<u32>,
+    /// For a study and its parts: trials to evaluate.
+    trials: Option<u32>,
+    /// Under which the ledger counts what was tried.
+    experiment: Option<&'a str>,
+    /// The data as it was when the run was submitted; null reads what is there when it executes.
+    #[schema(value_type = Option<Object>)]
+    pins: Option<&'a Value>,
+    /// Words to find it by.
+    tags: &'a [String],
+    /// What somebody noted on it.
+    note: Option<&'a str>,
+    /// When it was put away; lists leave it out unless asked.
+    archived_at: Option<DateTime<Utc>>,
+    /// When it was deleted: the record stays, the files go.
+    deleted_at: Option<DateTime<Utc>>,
+    /// Who deleted it.
+    deleted_by: Option<&'a str>,
     /// SHA-256 of the effective config.
     config_sha256: &'a str,
     /// What was read, for example table versions.
@@ -70,6 +95,8 @@ pub(super) struct RunRecord<'a> {
     engine_version: Option<&'a str>,
     /// Equal fingerprints mean equal artifacts.
     fingerprint: Option<&'a str>,
+    /// SHA-256 over the files that do not name the run: equal digests mean equal results.
+    results_sha256: Option<&'a str>,
     /// The figures of a completed run.
     #[schema(value_type = Option<RunSummary>)]
     summary: Option<&'a Value>,
@@ -114,6 +141,7 @@ pub(super) fn record(run: &Run) -> RunRecord<'_> {
     let base = path(run);
     RunRecord {
         run_id: &run.id,
+        kind: asked.kind,
         status: run.state.status(),
         status_reason: run.status_reason,
         submitted_at: run.submitted_at,
@@ -133,10 +161,22 @@ pub(super) fn record(run: &Run) -> RunRecord<'_> {
         cancel_requested_at: run.cancel_requested_at,
         submitted_by: asked.submitted_by.as_deref(),
         parent_run_id: asked.parent_run_id.as_ref(),
+        study_id: asked.part_of.as_ref().map(|of| &of.study),
+        part: asked.part_of.as_ref().map(|of| of.part),
+        parts: asked.parts,
+        trials: asked.trials,
+        experiment: asked.experiment.as_deref(),
+        pins: asked.pins.as_ref(),
+        tags: &run.labels.tags,
+        note: run.labels.note.as_deref(),
+        archived_at: run.labels.archived_at,
+        deleted_at: run.labels.deleted.as_ref().map(|deleted| deleted.at),
+        deleted_by: run.labels.deleted.as_ref().map(|deleted| deleted.by.as_str()),
         config_sha256: &asked.config_sha256,
         data_versions: publication.map(|publication| &publication.data_versions),
         engine_version: run.engine_version.as_deref(),
         fingerprint: publication.map(|publication| publication.fingerprint.as_str()),
+        results_sha256: run.results_sha256(),
         summary: publication.map(|publication| &publication.summary),
         links: Links {
             cancel: format!("{base}/cancel"),

@@ -43,6 +43,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     5 "0005_run_execution",
     6 "0006_signal_sync",
     7 "0007_group_roles",
+    8 "0008_studies",
 };
 
 /// The version that this program needs.

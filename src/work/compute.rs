@@ -17,6 +17,8 @@ pub struct Computed {
     pub files: Vec<Artifact>,
     /// The metrics, as in `summary.json`.
     pub summary: Value,
+    /// SHA-256 over the files that do not name the run.
+    pub results_sha256: String,
 }
 
 /// Why there is no result. None of these gets better by trying again, except files that cannot be made.
@@ -49,6 +51,7 @@ pub fn compute(
     let outcome = engine::run(facts.config, market, on_bar)?;
     let summary = files::summary(facts, &outcome)?;
     let mut made = files::artifacts(facts, market, &outcome, &summary)?;
-    made.push(files::manifest(facts, &made)?);
-    Ok(Computed { files: made, summary })
+    let (manifest, results_sha256) = files::manifest(facts, &made)?;
+    made.push(manifest);
+    Ok(Computed { files: made, summary, results_sha256 })
 }

@@ -306,6 +306,7 @@ impl Attempt {
             summary: computed.summary,
             fingerprint: submit::fingerprint(&run.submission.config_sha256, &data_versions),
             data_versions,
+            results_sha256: Some(computed.results_sha256),
         })
     }
 

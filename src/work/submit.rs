@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::{App, ENGINE_TARGET, ENGINE_VERSION, document, sha256_hex};
 use crate::engine::config::{BacktestConfig, Fault, Symbols};
 use crate::metrics;
-use crate::run::{Run, RunId, Submission};
+use crate::run::{Kind, Run, RunId, Submission};
 use crate::store::runs::{Inserted, NewRun, StoreError};
 
 /// Symbols that a submitted universe may list.
@@ -100,6 +100,12 @@ pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitErro
             submitted_by: request.submitted_by,
             parent_run_id: request.parent_run_id,
             traceparent: request.traceparent,
+            kind: Kind::Backtest,
+            part_of: None,
+            parts: None,
+            trials: None,
+            experiment: None,
+            pins: None,
         },
         max_attempts: app.terms.max_attempts,
         announced: request.announces,

@@ -126,6 +126,7 @@ async fn live(store: &PostgresRuns, clients: usize, number: usize) {
         summary: json!({ "total_return": 0.1 }),
         data_versions: json!({}),
         fingerprint: "f".into(),
+        results_sha256: None,
     };
     store.finish(&claimed.lease, &Ending::Complete(Box::new(publication))).await.expect("an answer");
 }

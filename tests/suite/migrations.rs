@@ -322,3 +322,57 @@ async fn tls_is_verified() {
     let plain = connect(&at("localhost", "disable", "ca.pem")).await;
     assert!(!plain.query_one(encrypted, &[]).await.unwrap().get::<_, bool>(0));
 }
+
+/// Tables of the page with their columns and types, in order.
+fn documented() -> std::collections::BTreeMap<String, Vec<(String, String)>> {
+    let page = std::fs::read_to_string(project("migrations/README.md")).unwrap();
+    let (mut tables, mut table) = (std::collections::BTreeMap::<_, Vec<_>>::new(), String::new());
+    for line in page.lines() {
+        if let Some(name) = line.strip_prefix("## ") {
+            table = name.to_owned();
+        } else if let Some(row) = line.strip_prefix("| `") {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            assert!(cells.len() == 3 && cells[2].len() > 4, "{line}: column, type and meaning");
+            let column = cells[0].trim_end_matches('`').to_owned();
+            tables.entry(table.clone()).or_default().push((column, cells[1].to_owned()));
+        }
+    }
+    tables
+}
+
+#[tokio::test]
+async fn the_page_of_tables_is_the_migrated_schema() {
+    let Some(dsn) = postgres::database() else { return };
+    let client = connect(&dsn).await;
+    let columns = "SELECT c.oid::regclass::text, a.attname, format_type(a.atttypid, a.atttypmod)
+                   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+                   WHERE c.relnamespace = 'backtest'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
+                     AND NOT a.attisdropped
+                   ORDER BY c.oid, a.attnum";
+    let mut migrated = std::collections::BTreeMap::<String, Vec<(String, String)>>::new();
+    for row in client.query(columns, &[]).await.unwrap() {
+        let kind = row.get::<_, String>(2).replace("timestamp with time zone", "timestamptz");
+        migrated.entry(row.get(0)).or_default().push((row.get(1), kind));
+    }
+    assert_eq!(documented(), migrated);
+}
+
+#[test]
+fn the_embedded_store_has_the_same_columns() {
+    let file = rusqlite::Connection::open_in_memory().unwrap();
+    let mut files: Vec<_> =
+        std::fs::read_dir(project("migrations/sqlite")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for path in files {
+        file.execute_batch(&std::fs::read_to_string(path).unwrap()).unwrap();
+    }
+    for (table, columns) in documented() {
+        let name = table.strip_prefix("backtest.").unwrap();
+        let mut named = file.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY name").unwrap();
+        let named: Vec<String> =
+            named.query_map([name], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        let mut expected: Vec<String> = columns.into_iter().map(|(column, _)| column).collect();
+        expected.sort();
+        assert_eq!(named, expected, "{table}");
+    }
+}

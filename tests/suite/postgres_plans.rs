@@ -40,15 +40,32 @@ const HOT: &[(&str, &str)] = &[
     ("runs.get", "'RUN500000'"),
     ("runs.get_by_key", "'key500000'"),
     ("events.list", "'RUN50000'"),
-    ("runs.list", "NULL, NULL, NULL, NULL, NULL, NULL, NULL, 51"),
-    ("runs.list", "NULL, NULL, NULL, NULL, NULL, now() - interval '9 days', 'RUN300000', 51"),
-    ("runs.list", "'{queued}', NULL, NULL, NULL, NULL, NULL, NULL, 51"),
-    ("runs.list", "'{running}', NULL, NULL, NULL, 'ada', NULL, NULL, 51"),
-    ("runs.list", "NULL, NULL, now() - interval '5 days', now() - interval '4 days', NULL, NULL, NULL, 51"),
+    (
+        "runs.list",
+        "NULL, NULL, NULL, NULL, NULL, NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false",
+    ),
+    (
+        "runs.list",
+        "NULL, NULL, NULL, NULL, NULL, now() - interval '9 days', 'RUN300000', 51, '{backtest,study,reproduction}', NULL, NULL, false",
+    ),
+    (
+        "runs.list",
+        "'{queued}', NULL, NULL, NULL, NULL, NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false",
+    ),
+    (
+        "runs.list",
+        "'{running}', NULL, NULL, NULL, 'ada', NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false",
+    ),
+    (
+        "runs.list",
+        "NULL, NULL, now() - interval '5 days', now() - interval '4 days', NULL, NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false",
+    ),
+    ("runs.list", "NULL, NULL, NULL, NULL, NULL, NULL, NULL, 51, '{backtest}', 'd', NULL, NULL"),
+    ("runs.amend", "'RUN500000', 1, 'ada', 'n', '{}', 'n', false, false, 'amended', '{}'"),
     ("runs.claim", "'RUN1001', 'o', 60, 600, 'v'"),
     ("runs.claim_of_owner", "'RUN1001', 'o'"),
     ("runs.beat", "'RUN10002', 0, 60, 0.5, 'x'"),
-    ("runs.complete", "'RUN10002', 0, 'o', 'd', NULL, NULL, 'm', '{}', '{}', 'f'"),
+    ("runs.complete", "'RUN10002', 0, 'o', 'd', NULL, NULL, 'm', '{}', '{}', 'f', 'r'"),
     ("runs.fail", "'RUN10002', 0, 'o', 'timeout', 'x'"),
     ("runs.retry_later", "'RUN10002', 0, 'o', 'timeout', 'x', 10"),
     ("runs.acknowledge_cancel", "'RUN10002', 0, 'o'"),
@@ -121,6 +138,7 @@ async fn a_life_takes_four_statements_and_beats_touch_no_index() {
         summary: json!({}),
         data_versions: json!({}),
         fingerprint: "f".into(),
+        results_sha256: Some("d".into()),
     };
     let ended = store.finish(&claimed.lease, &Ending::Complete(Box::new(publication))).await.unwrap();
     assert!(matches!(ended, Finish::Done(_)));

@@ -69,9 +69,10 @@ async fn the_matrix_of_grants() {
         }
     }
     let ranking = ["ranking.ranking_signal", "ranking.composite_signal_daily", "ranking.signal_sync_state"];
+    let (events, ledger) = (("backtest.run_events", "rc"), ("backtest.trial_ledger", "rc"));
     for (role, own, signals) in [
-        ("api_service", [("backtest.runs", "rcud"), ("backtest.run_events", "rc")].as_slice(), "r"),
-        ("backtest_service", &[("backtest.runs", "ru"), ("backtest.run_events", "rc")], "r"),
+        ("api_service", [("backtest.runs", "rcud"), events, ledger].as_slice(), "r"),
+        ("backtest_service", &[("backtest.runs", "ru"), events, ledger], "r"),
         ("ranking_writer", &[], "rcud"),
     ] {
         let of = found.remove(role).unwrap();

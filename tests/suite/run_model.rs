@@ -197,6 +197,7 @@ impl Pair {
                 summary: json!({}),
                 data_versions: json!({}),
                 fingerprint: "f".into(),
+                results_sha256: Some("d".into()),
             })),
             End::Fail => Ending::Fail { reason, error },
             End::RetryNow => Ending::RetryLater { reason, error, delay: Duration::ZERO },

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backtest_functions::run::{
-    Fence, Location, Publication, Reason, RunId, RunState, Status, Submission, Verdict, decide,
+    Fence, Kind, Location, PartOf, Publication, Reason, RunId, RunState, Status, Submission, Verdict, decide,
 };
 use backtest_functions::store::pg::Database;
 use backtest_functions::store::runs::adls::AdlsRuns;
 use backtest_functions::store::runs::sqlite::SqliteRuns;
 use backtest_functions::store::runs::{
-    Backlog, Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun,
-    Progress, Repair, RunStore,
+    Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted,
+    ListQuery, NewRun, Progress, Repair, RunStore,
 };
 use serde_json::json;
 
@@ -76,6 +76,8 @@ on_every_store! {
     what_waits_and_runs_is_counted,
     pages_hold_every_older_run_once_while_others_are_submitted,
     filters_are_literal_and_combine,
+    labels_change_also_after_the_end_and_nothing_else_does,
+    what_a_run_is_of_stays_with_it_and_parts_are_not_listed,
 }
 
 fn postgres_store(dsn: &str) -> Store {
@@ -105,6 +107,12 @@ fn new_run(name: &str) -> NewRun {
             submitted_by: Some("ada".into()),
             parent_run_id: None,
             traceparent: None,
+            kind: Default::default(),
+            part_of: None,
+            parts: None,
+            trials: None,
+            experiment: None,
+            pins: None,
         },
         max_attempts: 2,
         announced: false,
@@ -138,6 +146,7 @@ fn publication() -> Publication {
         summary: json!({ "total_return": 0.5 }),
         data_versions: json!({ "prices": 3 }),
         fingerprint: "f".into(),
+        results_sha256: Some("d".into()),
     }
 }
 
@@ -450,6 +459,162 @@ async fn filters_are_literal_and_combine(store: Store) {
     assert!(find(ListQuery { submitted_by: Some("bob".into()), ..ListQuery::default() }).await.is_empty());
 }
 
+async fn labels_change_also_after_the_end_and_nothing_else_does(store: Store) {
+    insert(&store, "r").await;
+    let run = store.get(&id("r")).await.unwrap().unwrap();
+    let amend = async |seen: i64, change: &Change| store.amend(&id("r"), seen, change, "ada").await.unwrap();
+    let labels = Change {
+        run_name: Some("another name".into()),
+        tags: vec!["momentum".into(), "2020/q1".into()],
+        note: Some("looks good".into()),
+        archived: true,
+        deleted: false,
+    };
+    let Amend::Done(amended) = amend(run.version, &labels).await else {
+        panic!("a queued run has labels too")
+    };
+    assert_eq!((Change::of(&amended), amended.version), (labels.clone(), run.version + 1));
+    assert!(matches!(amend(run.version, &labels).await, Amend::Stale(_)), "another writer was faster");
+    let delete = Change { deleted: true, ..labels.clone() };
+    assert!(matches!(amend(amended.version, &delete).await, Amend::NotEnded(_)));
+
+    let claimed = claim(&store, "r", "one", 60).await;
+    finish(&store, &claimed.lease, &Ending::Complete(Box::new(publication()))).await;
+    let ended = store.get(&id("r")).await.unwrap().unwrap();
+    assert_eq!((ended.results_sha256(), Change::of(&ended)), (Some("d"), labels.clone()));
+    let plain = Change { tags: Vec::new(), note: None, archived: false, ..labels };
+    let Amend::Done(amended) = amend(ended.version, &plain).await else { panic!("an ended run has labels") };
+    assert_eq!((Change::of(&amended), &amended.state), (plain.clone(), &ended.state));
+
+    let Amend::Done(gone) = amend(amended.version, &Change { deleted: true, ..plain }).await else {
+        panic!("an ended run can be deleted")
+    };
+    assert_eq!(gone.labels.deleted.as_ref().map(|deleted| deleted.by.as_str()), Some("ada"));
+    assert_eq!(store.get(&id("r")).await.unwrap().as_ref(), Some(&*gone), "the row stays");
+    assert!(matches!(amend(gone.version, &delete).await, Amend::Deleted(_)));
+    assert!(matches!(store.insert(&new_run("r")).await.unwrap(), Inserted::IdTaken));
+    let page = store.list(&ListQuery { limit: 10, ..ListQuery::default() }).await.unwrap();
+    assert!(page.runs.is_empty(), "a deleted run is not listed");
+    let events = store.events(&id("r")).await.unwrap();
+    let told: Vec<_> = events.iter().map(|event| event.event.as_str()).collect();
+    assert_eq!(told, ["submitted", "amended", "claimed", "completed", "amended", "deleted"]);
+    assert_eq!(events[1].detail["tags"], json!(["momentum", "2020/q1"]));
+    assert!(matches!(store.amend(&id("none"), 1, &delete, "ada").await.unwrap(), Amend::Unknown));
+}
+
+async fn what_a_run_is_of_stays_with_it_and_parts_are_not_listed(store: Store) {
+    let mut study = new_run("s");
+    study.submission.kind = Kind::Study;
+    study.submission.parts = Some(2);
+    study.submission.trials = Some(90);
+    study.submission.experiment = Some("us-momentum".into());
+    study.submission.pins = Some(json!({ "prices": { "version": 3 } }));
+    let mut part = new_run("s-p01");
+    part.submission = study.submission.clone();
+    part.submission.kind = Kind::Part;
+    part.submission.part_of = Some(PartOf { study: id("s"), part: 1 });
+    for new in [&study, &part, &new_run("plain")] {
+        assert!(matches!(store.insert(new).await.unwrap(), Inserted::Created(_)));
+        assert_eq!(store.get(&new.id).await.unwrap().unwrap().submission, new.submission);
+    }
+    let find = async |query: ListQuery| {
+        let page = store.list(&ListQuery { limit: 10, ..query }).await.unwrap();
+        let mut found: Vec<_> = page.runs.iter().map(|run| run.id.to_string()).collect();
+        found.sort();
+        found
+    };
+    assert_eq!(find(ListQuery::default()).await, ["plain", "s"]);
+    let parts = ListQuery { kinds: vec![Kind::Part], ..ListQuery::default() };
+    assert_eq!(find(parts).await, ["s-p01"]);
+    let claimed = claim(&store, "plain", "one", 60).await;
+    finish(&store, &claimed.lease, &Ending::Complete(Box::new(publication()))).await;
+    let equal = |digest: &str| ListQuery { results_sha256: Some(digest.into()), ..ListQuery::default() };
+    assert_eq!(find(equal("d")).await, ["plain"]);
+    assert!(find(equal("e")).await.is_empty());
+    let run = store.get(&id("plain")).await.unwrap().unwrap();
+    let tagged = Change { tags: vec!["keep".into()], archived: true, ..Change::of(&run) };
+    assert!(matches!(store.amend(&run.id, run.version, &tagged, "ada").await.unwrap(), Amend::Done(_)));
+    assert_eq!(find(ListQuery { tag: Some("keep".into()), ..ListQuery::default() }).await, ["plain"]);
+    assert_eq!(find(ListQuery { archived: Some(false), ..ListQuery::default() }).await, ["s"]);
+    assert_eq!(find(ListQuery { archived: Some(true), ..ListQuery::default() }).await, ["plain"]);
+}
+
+/// Columns of a final run that somebody may still write.
+const LABELS: [&str; 8] =
+    ["run_name", "tags", "note", "archived_at", "deleted_at", "deleted_by", "version", "updated_at"];
+
+#[test]
+fn of_a_final_run_the_file_lets_labels_change_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.sqlite3");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store: Store = Arc::new(SqliteRuns::new(&path));
+        insert(&store, "done").await;
+        let held = claim(&store, "done", "one", 60).await;
+        finish(&store, &held.lease, &Ending::Complete(Box::new(publication()))).await;
+    });
+    let file = rusqlite::Connection::open(&path).unwrap();
+    let mut columns = file.prepare("SELECT name, type FROM pragma_table_info('runs')").unwrap();
+    let columns = columns.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let columns: Vec<(String, String)> = columns.collect::<Result<_, _>>().unwrap();
+    let frozen: Vec<_> = columns.iter().filter(|(name, _)| !LABELS.contains(&name.as_str())).collect();
+    assert_eq!(columns.len() - frozen.len(), LABELS.len());
+    for (name, kind) in frozen {
+        let value = if kind.eq_ignore_ascii_case("text") { "'other'" } else { "9" };
+        let change = format!("UPDATE runs SET {name} = {value}, version = version + 1");
+        let refused = file.execute(&change, []).unwrap_err().to_string();
+        assert!(refused.contains("a final run does not change"), "{name}: {refused}");
+    }
+    let silent = file.execute("UPDATE runs SET note = 'x'", []).unwrap_err().to_string();
+    assert!(silent.contains("a final run does not change"), "each change counts: {silent}");
+    let labels = "UPDATE runs SET run_name = 'n', tags = '[\"t\"]', note = 'n', archived_at = 'a', deleted_at = 'd', \
+                  deleted_by = 'b', version = version + 1";
+    assert_eq!(file.execute(labels, []).unwrap(), 1);
+    let undeleted = "UPDATE runs SET deleted_at = NULL, deleted_by = NULL, version = version + 1";
+    assert!(file.execute(undeleted, []).is_err(), "deleted is deleted");
+}
+
+#[tokio::test]
+async fn of_a_final_run_the_table_lets_labels_change_and_nothing_else() {
+    let Some(dsn) = crate::support::postgres::database() else { return };
+    let store = postgres_store(&dsn);
+    insert(&store, "done").await;
+    let held = claim(&store, "done", "one", 60).await;
+    finish(&store, &held.lease, &Ending::Complete(Box::new(publication()))).await;
+    let client = Database::parse(&dsn, "test").unwrap().connect().await.unwrap();
+    let columns = "SELECT column_name, data_type FROM information_schema.columns \
+                   WHERE table_schema = 'backtest' AND table_name = 'runs'";
+    let columns: Vec<(String, String)> = client
+        .query(columns, &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| (row.get::<_, String>(0), row.get::<_, String>(1)))
+        .collect();
+    let frozen: Vec<_> = columns.iter().filter(|(name, _)| !LABELS.contains(&name.as_str())).collect();
+    assert_eq!(columns.len() - frozen.len(), LABELS.len());
+    for (name, kind) in frozen {
+        let value = match kind.as_str() {
+            "text" => "'other'",
+            "jsonb" => "'[7]'",
+            "timestamp with time zone" => "now() + interval '1 day'",
+            _ => "9",
+        };
+        let change = format!("UPDATE backtest.runs SET {name} = {value}, version = version + 1");
+        let refused = client.batch_execute(&change).await.unwrap_err();
+        let refused = format!("{:?}", refused.as_db_error());
+        assert!(refused.contains("a final run does not change"), "{name}: {refused}");
+    }
+    let silent = client.batch_execute("UPDATE backtest.runs SET note = 'x'").await;
+    assert!(silent.is_err(), "each change counts");
+    let labels = "UPDATE backtest.runs SET run_name = 'n', tags = '{t}', note = 'n', archived_at = now(), \
+                  deleted_at = now(), deleted_by = 'b', version = version + 1";
+    client.batch_execute(labels).await.unwrap();
+    let undeleted = "UPDATE backtest.runs SET deleted_at = NULL, deleted_by = NULL, version = version + 1";
+    assert!(client.batch_execute(undeleted).await.is_err(), "deleted is deleted");
+}
+
 #[test]
 fn the_file_itself_refuses_nonsense() {
     let folder = tempfile::tempdir().unwrap();
@@ -469,6 +634,10 @@ fn the_file_itself_refuses_nonsense() {
         ("UPDATE runs SET progress = 2 WHERE run_id = 'queued'", "CHECK"),
         ("UPDATE runs SET status = 'queued' WHERE run_id = 'done'", "a final run does not change"),
         ("UPDATE runs SET fence = -1 WHERE run_id = 'queued'", "a fence only grows"),
+        ("UPDATE runs SET kind = 'sweep' WHERE run_id = 'queued'", "CHECK"),
+        ("UPDATE runs SET kind = 'part' WHERE run_id = 'queued'", "CHECK"),
+        ("UPDATE runs SET part = 2, parts = 2 WHERE run_id = 'queued'", "CHECK"),
+        ("UPDATE runs SET deleted_at = 'now' WHERE run_id = 'queued'", "CHECK"),
     ] {
         let refused = file.execute(statement, []).unwrap_err().to_string();
         assert!(refused.contains(expected), "{statement}: {refused}");
@@ -496,6 +665,11 @@ async fn the_table_itself_refuses_nonsense() {
         ("progress = 2 WHERE run_id = 'queued'".to_owned(), "runs_progress_is_a_share"),
         ("status = 'queued' WHERE run_id = 'done'".to_owned(), "a final run does not change"),
         ("fence = -1 WHERE run_id = 'queued'".to_owned(), "a fence only grows"),
+        ("kind = 'sweep' WHERE run_id = 'queued'".to_owned(), "runs_kind_known"),
+        ("kind = 'part' WHERE run_id = 'queued'".to_owned(), "runs_part_has_a_study"),
+        ("part = 2, parts = 2 WHERE run_id = 'queued'".to_owned(), "runs_part_in_range"),
+        ("study_id = 'none' WHERE run_id = 'queued'".to_owned(), "runs_study_exists"),
+        ("deleted_at = now() WHERE run_id = 'queued'".to_owned(), "runs_deleted_is_final"),
     ] {
         let refused = client.batch_execute(&format!("UPDATE backtest.runs SET {change}")).await.unwrap_err();
         let refused = format!("{:?}", refused.as_db_error());

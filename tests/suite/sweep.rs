@@ -94,6 +94,7 @@ async fn only_attempts_that_no_row_names_go_and_only_when_they_are_old(mut app: 
         summary: json!({}),
         data_versions: json!({}),
         fingerprint: "f".into(),
+        results_sha256: Some("d".into()),
     };
     app.runs.finish(&lease, &Ending::Complete(Box::new(result))).await.unwrap();
     let (_, failed) = attempt(&app, "failed").await;

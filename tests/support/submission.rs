@@ -16,5 +16,11 @@ pub(crate) fn submission() -> Submission {
         submitted_by: None,
         parent_run_id: None,
         traceparent: None,
+        kind: Default::default(),
+        part_of: None,
+        parts: None,
+        trials: None,
+        experiment: None,
+        pins: None,
     }
 }

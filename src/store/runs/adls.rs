@@ -26,8 +26,8 @@ use sha2::{Digest, Sha256};
 
 use super::transition::{self, Decision, Step};
 use super::{
-    Backlog, Beat, Cancel, Claim, Claimant, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
-    Page, Position, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
+    Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Ending, Finish, HeldLease, Inserted, ListQuery,
+    NewRun, Overdue, Page, Position, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
 };
 use crate::clock::Timestamp;
 use crate::run::{Reason, Run, RunEvent, RunId, RunState, Verdict, decide};
@@ -436,6 +436,11 @@ impl RunStore for AdlsRuns {
         Ok(canceled.map_err(failed(format!("cancel run {id}")))?.unwrap_or(Cancel::Unknown))
     }
 
+    async fn amend(&self, id: &RunId, seen: i64, change: &Change, actor: &str) -> Result<Amend, StoreError> {
+        let amended = self.change(id, |run, now| transition::amend(run, seen, change, actor, now)).await;
+        Ok(amended.map_err(failed(format!("amend run {id}")))?.unwrap_or(Amend::Unknown))
+    }
+
     async fn announce(&self, id: &RunId) -> Result<bool, StoreError> {
         let announced = self.change(id, transition::announce).await;
         Ok(announced.map_err(failed(format!("announce run {id}")))?.unwrap_or(false))
@@ -497,7 +502,13 @@ fn matches(run: &Run, query: &ListQuery) -> bool {
         holds(run.id.as_str(), part)
             || run.submission.run_name.as_deref().is_some_and(|name| holds(name, part))
     };
-    (query.statuses.is_empty() || query.statuses.contains(&run.state.status()))
+    let labels = &run.labels;
+    labels.deleted.is_none()
+        && query.kinds().contains(&run.submission.kind)
+        && query.tag.as_ref().is_none_or(|tag| labels.tags.contains(tag))
+        && query.archived.is_none_or(|archived| labels.archived_at.is_some() == archived)
+        && query.results_sha256.as_deref().is_none_or(|digest| run.results_sha256() == Some(digest))
+        && (query.statuses.is_empty() || query.statuses.contains(&run.state.status()))
         && query.text.as_ref().is_none_or(named)
         && query.submitted_by.as_ref().is_none_or(|by| run.submission.submitted_by.as_ref() == Some(by))
 }

@@ -11,9 +11,10 @@ mod transition;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
-use crate::run::{Fence, Publication, Reason, Run, RunEvent, RunId, Status, Submission, Verdict, Wake};
+use crate::run::{Fence, Kind, Publication, Reason, Run, RunEvent, RunId, Status, Submission, Verdict, Wake};
 
 /// Remembers runs. One conformance suite describes all implementations.
 #[async_trait]
@@ -41,6 +42,10 @@ pub trait RunStore: Send + Sync {
 
     /// Cancels a queued run at once and asks a running one to stop.
     async fn request_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, StoreError>;
+
+    /// Changes what people note on a run that is still as it was `seen`: its version then. A run that has not ended cannot
+    /// be deleted, a deleted one not be changed.
+    async fn amend(&self, id: &RunId, seen: i64, change: &Change, actor: &str) -> Result<Amend, StoreError>;
 
     /// Marks the run as announced if a wake-up is due; exactly one caller per back-off gets `true` and sends it.
     async fn announce(&self, id: &RunId) -> Result<bool, StoreError>;
@@ -245,6 +250,69 @@ impl Cancel {
     }
 }
 
+/// What people note on a run, as it is to be from now on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// What it is called.
+    pub run_name: Option<String>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// Plain text.
+    pub note: Option<String>,
+    /// Whether lists leave it out.
+    pub archived: bool,
+    /// Whether it is deleted; that is for good.
+    pub deleted: bool,
+}
+
+impl Change {
+    /// What is noted on a run now.
+    pub fn of(run: &Run) -> Self {
+        Self {
+            run_name: run.submission.run_name.clone(),
+            tags: run.labels.tags.clone(),
+            note: run.labels.note.clone(),
+            archived: run.labels.archived_at.is_some(),
+            deleted: run.labels.deleted.is_some(),
+        }
+    }
+
+    /// The event's name, and what of it is worth knowing: not the note, which may be long.
+    fn told(&self) -> (&'static str, Value) {
+        let event = if self.deleted { "deleted" } else { "amended" };
+        (event, json!({ "run_name": self.run_name, "tags": self.tags, "archived": self.archived }))
+    }
+}
+
+/// What became of a change.
+#[derive(Debug)]
+pub enum Amend {
+    /// The run as it is now.
+    Done(Box<Run>),
+    /// Another writer was faster: the run as it is.
+    Stale(Box<Run>),
+    /// It must end before it can be deleted.
+    NotEnded(Box<Run>),
+    /// It was deleted before.
+    Deleted(Box<Run>),
+    /// No such run.
+    Unknown,
+}
+
+impl Amend {
+    /// Why `change` was not made to a run that was seen as of a version.
+    fn refused(run: Run, seen: i64, change: &Change) -> Self {
+        let run = Box::new(run);
+        if run.labels.deleted.is_some() {
+            Self::Deleted(run)
+        } else if run.version != seen || !change.deleted {
+            Self::Stale(run)
+        } else {
+            Self::NotEnded(run)
+        }
+    }
+}
+
 /// How many runs wait and run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
@@ -294,9 +362,11 @@ impl Repaired {
     }
 }
 
-/// Which runs to list.
+/// Which runs to list. Deleted ones are not among them.
 #[derive(Debug, Clone, Default)]
 pub struct ListQuery {
+    /// Any of these; empty means those of [`Kind::LISTED`].
+    pub kinds: Vec<Kind>,
     /// Any of these; empty means all.
     pub statuses: Vec<Status>,
     /// Literal substring of id or name, without regard to ASCII case.
@@ -307,10 +377,23 @@ pub struct ListQuery {
     pub submitted_before: Option<Timestamp>,
     /// Exactly this caller.
     pub submitted_by: Option<String>,
+    /// Exactly these results.
+    pub results_sha256: Option<String>,
+    /// With this tag.
+    pub tag: Option<String>,
+    /// Whether put away; `None` means either.
+    pub archived: Option<bool>,
     /// Only rows after this one in list order.
     pub after: Option<Position>,
     /// Rows of a page.
     pub limit: usize,
+}
+
+impl ListQuery {
+    /// The kinds that are listed.
+    fn kinds(&self) -> &[Kind] {
+        if self.kinds.is_empty() { &Kind::LISTED } else { &self.kinds }
+    }
 }
 
 /// A place in the list order: newest `submitted_at` first, then greatest id.

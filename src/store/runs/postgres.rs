@@ -11,12 +11,13 @@ use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 
 use super::transition::ending_of;
 use super::{
-    Backlog, Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun,
-    Overdue, Page, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
+    Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted,
+    ListQuery, NewRun, Overdue, Page, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
 };
 use crate::clock::Timestamp;
 use crate::run::{
-    Fence, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission, Verdict,
+    Deletion, Fence, Kind, Labels, Lease, Location, PartOf, Publication, Reason, Run, RunEvent, RunId,
+    RunState, Status, Submission, Verdict,
 };
 use crate::store::migrations;
 use crate::store::pg::{self, Param, PgError, Pool};
@@ -66,6 +67,9 @@ impl PostgresRuns {
         let asked = &new.submission;
         let max_attempts = count(new.max_attempts);
         let parent = asked.parent_run_id.as_ref().map(RunId::as_str);
+        let study = asked.part_of.as_ref().map(|of| of.study.as_str());
+        let part = asked.part_of.as_ref().map(|of| count(of.part));
+        let (parts, trials) = (asked.parts.map(count), asked.trials.map(count));
         let inserted = self
             .select(
                 sql!("runs.insert"),
@@ -84,6 +88,13 @@ impl PostgresRuns {
                     text(&parent),
                     text(&asked.submitted_by),
                     text(&asked.traceparent),
+                    text(&asked.kind.as_str()),
+                    text(&study),
+                    (&part, Type::INT4),
+                    (&parts, Type::INT4),
+                    (&trials, Type::INT4),
+                    text(&asked.experiment),
+                    (&asked.pins, Type::JSONB),
                 ],
             )
             .await?;
@@ -192,6 +203,7 @@ impl PostgresRuns {
                     (&result.summary, Type::JSONB),
                     (&result.data_versions, Type::JSONB),
                     text(&result.fingerprint),
+                    text(&result.results_sha256),
                 ],
             )
             .await?;
@@ -296,9 +308,36 @@ impl PostgresRuns {
         Ok(Cancel::of(run, canceled))
     }
 
+    async fn try_amend(&self, id: &RunId, seen: i64, change: &Change, actor: &str) -> Result<Amend, PgError> {
+        let (event, detail) = change.told();
+        let changed = self
+            .select(
+                sql!("runs.amend"),
+                &[
+                    text(&id.as_str()),
+                    (&seen, Type::INT8),
+                    text(&actor),
+                    text(&change.run_name),
+                    (&change.tags, Type::TEXT_ARRAY),
+                    text(&change.note),
+                    (&change.archived, Type::BOOL),
+                    (&change.deleted, Type::BOOL),
+                    text(&event),
+                    (&detail, Type::JSONB),
+                ],
+            )
+            .await?;
+        if let Some(run) = changed.into_iter().next() {
+            return Ok(Amend::Done(Box::new(run)));
+        }
+        let run = self.find(id).await?;
+        Ok(run.map_or(Amend::Unknown, |run| Amend::refused(run, seen, change)))
+    }
+
     async fn try_list(&self, query: &ListQuery) -> Result<Page, PgError> {
         let statuses: Option<Vec<&str>> = (!query.statuses.is_empty())
             .then(|| query.statuses.iter().map(|status| status.as_str()).collect());
+        let kinds: Vec<&str> = query.kinds().iter().map(|kind| kind.as_str()).collect();
         let after_at = query.after.as_ref().map(|after| after.submitted_at);
         let after_id = query.after.as_ref().map(|after| after.run_id.as_str());
         let limit = i64::try_from(query.limit.saturating_add(1)).unwrap_or(i64::MAX);
@@ -314,6 +353,10 @@ impl PostgresRuns {
                     (&after_at, Type::TIMESTAMPTZ),
                     text(&after_id),
                     (&limit, Type::INT8),
+                    (&kinds, Type::TEXT_ARRAY),
+                    text(&query.results_sha256),
+                    text(&query.tag),
+                    (&query.archived, Type::BOOL),
                 ],
             )
             .await?;
@@ -413,6 +456,10 @@ impl RunStore for PostgresRuns {
 
     async fn request_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, StoreError> {
         self.try_cancel(id, actor).await.map_err(failed(format!("cancel run {id}")))
+    }
+
+    async fn amend(&self, id: &RunId, seen: i64, change: &Change, actor: &str) -> Result<Amend, StoreError> {
+        self.try_amend(id, seen, change, actor).await.map_err(failed(format!("amend run {id}")))
     }
 
     async fn announce(&self, id: &RunId) -> Result<bool, StoreError> {
@@ -516,6 +563,14 @@ fn counted(row: &Row, name: &'static str) -> Result<u32, PgError> {
     u32::try_from(number).map_err(|_| PgError::Unreadable { column: name, value: number.to_string() })
 }
 
+fn optional_count(row: &Row, name: &'static str) -> Result<Option<u32>, PgError> {
+    let number: Option<i32> = column(row, name)?;
+    let counted = |number: i32| {
+        u32::try_from(number).map_err(|_| PgError::Unreadable { column: name, value: number.to_string() })
+    };
+    number.map(counted).transpose()
+}
+
 /// A text that rows from before leases may lack.
 fn or_empty(row: &Row, name: &'static str) -> Result<String, PgError> {
     Ok(column::<Option<String>>(row, name)?.unwrap_or_default())
@@ -570,6 +625,12 @@ fn run_of(row: &Row) -> Result<Run, PgError> {
             submitted_by: column(row, "submitted_by")?,
             parent_run_id: parsed(row, "parent_run_id")?,
             traceparent: column(row, "traceparent")?,
+            kind: required::<Kind>(row, "kind")?,
+            part_of: part_of(row)?,
+            parts: optional_count(row, "parts")?,
+            trials: optional_count(row, "trials")?,
+            experiment: column(row, "experiment")?,
+            pins: column(row, "pins")?,
         },
         state,
         status_reason,
@@ -586,6 +647,25 @@ fn run_of(row: &Row) -> Result<Run, PgError> {
         progress: column(row, "progress")?,
         progress_note: column(row, "progress_note")?,
         engine_version: column(row, "engine_version")?,
+        labels: labels_of(row)?,
+    })
+}
+
+fn part_of(row: &Row) -> Result<Option<PartOf>, PgError> {
+    Ok(match (parsed(row, "study_id")?, optional_count(row, "part")?) {
+        (Some(study), Some(part)) => Some(PartOf { study, part }),
+        _ => None,
+    })
+}
+
+fn labels_of(row: &Row) -> Result<Labels, PgError> {
+    let by: Option<String> = column(row, "deleted_by")?;
+    let at: Option<Timestamp> = column(row, "deleted_at")?;
+    Ok(Labels {
+        tags: column(row, "tags")?,
+        note: column(row, "note")?,
+        archived_at: column(row, "archived_at")?,
+        deleted: at.map(|at| Deletion { at, by: by.unwrap_or_default() }),
     })
 }
 
@@ -603,5 +683,6 @@ fn publication_of(row: &Row) -> Result<Publication, PgError> {
         summary: column::<Option<Value>>(row, "summary")?.unwrap_or_default(),
         data_versions: column::<Option<Value>>(row, "data_versions")?.unwrap_or_default(),
         fingerprint: or_empty(row, "fingerprint")?,
+        results_sha256: column(row, "results_sha256")?,
     })
 }

@@ -14,15 +14,19 @@ use serde_json::{Value, json};
 
 use super::transition::{self, Decision, Step};
 use super::{
-    Backlog, Beat, Cancel, Claim, Claimant, Ending, Finish, HeldLease, Inserted, ListQuery, NewRun, Overdue,
-    Page, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
+    Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Ending, Finish, HeldLease, Inserted, ListQuery,
+    NewRun, Overdue, Page, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
 };
 use crate::clock::Timestamp;
 use crate::run::{
-    Fence, Lease, Location, Publication, Reason, Run, RunEvent, RunId, RunState, Status, Submission,
+    Deletion, Fence, Kind, Labels, Lease, Location, PartOf, Publication, Reason, Run, RunEvent, RunId,
+    RunState, Status, Submission,
 };
 
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_runs.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/sqlite/0001_runs.sql"),
+    include_str!("../../../migrations/sqlite/0002_studies.sql"),
+];
 
 macro_rules! sql {
     ($name:literal) => {
@@ -216,6 +220,10 @@ impl RunStore for SqliteRuns {
                     ":submitted_after": query.submitted_after.map(text_of),
                     ":submitted_before": query.submitted_before.map(text_of),
                     ":submitted_by": query.submitted_by,
+                    ":kinds": json!(query.kinds()).to_string(),
+                    ":results_sha256": query.results_sha256,
+                    ":tag": query.tag,
+                    ":archived": query.archived,
                     ":after_at": query.after.as_ref().map(|after| text_of(after.submitted_at)),
                     ":after_id": query.after.as_ref().map(|after| after.run_id.as_str()),
                     ":limit": sql_integer(query.limit.saturating_add(1)),
@@ -270,6 +278,12 @@ impl RunStore for SqliteRuns {
         let actor = actor.to_owned();
         let cancel = move |run: &mut Run, now| transition::request_cancel(run, &actor, now);
         Ok(self.change("cancel", id, cancel).await?.unwrap_or(Cancel::Unknown))
+    }
+
+    async fn amend(&self, id: &RunId, seen: i64, change: &Change, actor: &str) -> Result<Amend, StoreError> {
+        let (change, actor) = (change.clone(), actor.to_owned());
+        let amend = move |run: &mut Run, now| transition::amend(run, seen, &change, &actor, now);
+        Ok(self.change("amend", id, amend).await?.unwrap_or(Amend::Unknown))
     }
 
     async fn announce(&self, id: &RunId) -> Result<bool, StoreError> {
@@ -413,6 +427,19 @@ fn write(tx: &Transaction<'_>, run: &Run, step: Option<Step>, now: Timestamp) ->
             ":manifest_sha256": result.map(|result| &result.manifest_sha256),
             ":version": run.version,
             ":traceparent": asked.traceparent,
+            ":kind": asked.kind.as_str(),
+            ":study_id": asked.part_of.as_ref().map(|of| of.study.as_str()),
+            ":part": asked.part_of.as_ref().map(|of| of.part),
+            ":parts": asked.parts,
+            ":trials": asked.trials,
+            ":experiment": asked.experiment,
+            ":pins": asked.pins.as_ref().map(Value::to_string),
+            ":results_sha256": run.results_sha256(),
+            ":tags": json!(run.labels.tags).to_string(),
+            ":note": run.labels.note,
+            ":archived_at": run.labels.archived_at.map(text_of),
+            ":deleted_at": run.labels.deleted.as_ref().map(|deleted| text_of(deleted.at)),
+            ":deleted_by": run.labels.deleted.as_ref().map(|deleted| &deleted.by),
             ":now": now,
         },
     )?;
@@ -488,6 +515,12 @@ fn run_of(row: &Row<'_>) -> Result<Run, Failure> {
             submitted_by: row.get("submitted_by")?,
             parent_run_id: parsed(row, "parent_run_id")?,
             traceparent: row.get("traceparent")?,
+            kind: required::<Kind>(row, "kind")?,
+            part_of: part_of(row)?,
+            parts: row.get("parts")?,
+            trials: row.get("trials")?,
+            experiment: row.get("experiment")?,
+            pins: json_of(row, "pins")?,
         },
         state,
         status_reason,
@@ -504,6 +537,28 @@ fn run_of(row: &Row<'_>) -> Result<Run, Failure> {
         progress: row.get("progress")?,
         progress_note: row.get("progress_note")?,
         engine_version: row.get("engine_version")?,
+        labels: labels_of(row)?,
+    })
+}
+
+fn part_of(row: &Row<'_>) -> Result<Option<PartOf>, Failure> {
+    Ok(match (parsed(row, "study_id")?, row.get("part")?) {
+        (Some(study), Some(part)) => Some(PartOf { study, part }),
+        _ => None,
+    })
+}
+
+fn labels_of(row: &Row<'_>) -> Result<Labels, Failure> {
+    let tags: String = row.get("tags")?;
+    let by: Option<String> = row.get("deleted_by")?;
+    Ok(Labels {
+        tags: match serde_json::from_str(&tags) {
+            Ok(tags) => tags,
+            Err(_) => return Err(Failure::Unreadable { column: "tags", value: tags }),
+        },
+        note: row.get("note")?,
+        archived_at: optional_time(row, "archived_at")?,
+        deleted: optional_time(row, "deleted_at")?.map(|at| Deletion { at, by: by.unwrap_or_default() }),
     })
 }
 
@@ -518,6 +573,7 @@ fn publication_of(row: &Row<'_>) -> Result<Publication, Failure> {
         summary: json_of(row, "summary")?.unwrap_or_default(),
         data_versions: json_of(row, "data_versions")?.unwrap_or_default(),
         fingerprint: row.get("fingerprint")?,
+        results_sha256: row.get("results_sha256")?,
     })
 }
 

@@ -3,9 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Beat, Cancel, Claim, Claimant, Claimed, Ending, Finish, HeldLease, NewRun, Progress, Repair};
+use super::{
+    Amend, Beat, Cancel, Change, Claim, Claimant, Claimed, Ending, Finish, HeldLease, NewRun, Progress,
+    Repair,
+};
 use crate::clock::Timestamp;
-use crate::run::{Fence, GiveUp, Lease, Reason, Run, RunState, Status, Verdict, decide};
+use crate::run::{Deletion, Fence, GiveUp, Labels, Lease, Reason, Run, RunState, Status, Verdict, decide};
 
 /// What a look at a run leads to.
 #[derive(Debug)]
@@ -57,6 +60,7 @@ pub(super) fn submitted(new: &NewRun, now: Timestamp) -> (Run, Step) {
         progress: 0.0,
         progress_note: None,
         engine_version: None,
+        labels: Labels::default(),
     };
     (run, Step::new("submitted", "api"))
 }
@@ -163,6 +167,30 @@ pub(super) fn request_cancel(run: &mut Run, actor: &str, now: Timestamp) -> Deci
         }
         _ => Decision::Leave(Cancel::of(run.clone(), false)),
     }
+}
+
+/// Changes what people note on a run.
+pub(super) fn amend(
+    run: &mut Run,
+    seen: i64,
+    change: &Change,
+    actor: &str,
+    now: Timestamp,
+) -> Decision<Amend> {
+    let ended = run.state.status().is_final();
+    if run.version != seen || run.labels.deleted.is_some() || (change.deleted && !ended) {
+        return Decision::Leave(Amend::refused(run.clone(), seen, change));
+    }
+    let (event, detail) = change.told();
+    run.submission.run_name.clone_from(&change.run_name);
+    run.labels = Labels {
+        tags: change.tags.clone(),
+        note: change.note.clone(),
+        archived_at: change.archived.then(|| run.labels.archived_at.unwrap_or(now)),
+        deleted: change.deleted.then(|| Deletion { at: now, by: actor.to_owned() }),
+    };
+    run.version += 1;
+    Decision::Write(Some(Step::with(event, actor, detail)), Amend::Done(Box::new(run.clone())))
 }
 
 /// Marks the run as announced if a wake-up is due.

@@ -195,8 +195,8 @@ fn results_sha256<'f>(digests: impl Iterator<Item = (&'f str, &'f str)>) -> Stri
     sha256_hex(lines.concat())
 }
 
-/// The manifest of `files`; its bytes are what the row's hash proves.
-pub fn manifest(facts: &Facts<'_>, files: &[Artifact]) -> Result<Artifact, FilesError> {
+/// The manifest of `files`, whose bytes are what the row's hash proves, and the digest of the results that it states.
+pub fn manifest(facts: &Facts<'_>, files: &[Artifact]) -> Result<(Artifact, String), FilesError> {
     let digests: Vec<String> = files.par_iter().map(|file| sha256_hex(&file.content)).collect();
     let results =
         results_sha256(files.iter().map(|file| file.name.as_str()).zip(digests.iter().map(String::as_str)));
@@ -221,7 +221,7 @@ pub fn manifest(facts: &Facts<'_>, files: &[Artifact]) -> Result<Artifact, Files
         "results_sha256": results,
         "artifacts": listed,
     });
-    Ok(Artifact { name: MANIFEST.to_owned(), content: pretty(&manifest)? })
+    Ok((Artifact { name: MANIFEST.to_owned(), content: pretty(&manifest)? }, results))
 }
 
 /// Media type of an artifact by its name.

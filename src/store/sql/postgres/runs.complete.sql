@@ -3,7 +3,7 @@ WITH changed AS (
     UPDATE backtest.runs
     SET status = 'completed', status_reason = NULL, error = NULL, completed_at = now(),
         output_dir = $4, adls_container = $5, adls_prefix = $6, manifest_sha256 = $7, summary = $8,
-        data_versions = $9, fingerprint = $10, progress = 1, progress_note = NULL,
+        data_versions = $9, fingerprint = $10, results_sha256 = $11, progress = 1, progress_note = NULL,
         lease_owner = NULL, lease_expires_at = NULL, heartbeat_at = NULL, deadline_at = NULL,
         version = version + 1, updated_at = now()
     WHERE run_id = $1 AND status = 'running' AND fence = $2

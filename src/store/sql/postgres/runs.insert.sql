@@ -3,9 +3,9 @@ WITH changed AS (
     INSERT INTO backtest.runs (run_id, status, submitted_at, run_name, start_date, end_date, config_json,
                                effective_config_json, max_attempts, announced_at, announce_count, available_at,
                                idempotency_key, request_sha256, config_sha256, parent_run_id, submitted_by,
-                               traceparent, updated_at)
+                               traceparent, kind, study_id, part, parts, trials, experiment, pins, updated_at)
     VALUES ($1, 'queued', now(), $2, $3, $4, $5, $6, $7, CASE WHEN $8 THEN now() END, CASE WHEN $8 THEN 1 ELSE 0 END,
-            now(), $9, $10, $11, $12, $13, $14, now())
+            now(), $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, now())
     ON CONFLICT DO NOTHING
     RETURNING *
 ), told AS (
@@ -17,5 +17,6 @@ SELECT run_id, status, status_reason, submitted_at, started_at, completed_at, ru
        output_dir, adls_container, adls_prefix, error, config_json, effective_config_json, attempt, max_attempts,
        fence, lease_owner, lease_expires_at, heartbeat_at, deadline_at, announced_at, announce_count, available_at,
        cancel_requested_at, progress, progress_note, idempotency_key, request_sha256, config_sha256, data_versions,
-       engine_version, fingerprint, parent_run_id, submitted_by, summary, manifest_sha256, version, traceparent
+       engine_version, fingerprint, parent_run_id, submitted_by, summary, manifest_sha256, version, traceparent,
+       kind, study_id, part, parts, trials, experiment, pins, results_sha256, tags, note, archived_at, deleted_at, deleted_by
 FROM changed;
