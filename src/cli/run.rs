@@ -19,6 +19,7 @@ use super::{CliError, Output, boot, say, telemetry};
 use crate::engine::{BacktestConfig, Market};
 use crate::run::RunId;
 use crate::store::prices::{MarketData, Reach};
+use crate::store::versions::Pins;
 use crate::work::compute::{ComputeError, Computed, compute};
 use crate::work::document::{canonical, parse_yaml};
 use crate::work::facts::Facts;
@@ -230,7 +231,7 @@ async fn load(data: &MarketData, jobs: &[Job]) -> Result<HashMap<String, Shared>
         if markets.contains_key(&job.market) {
             continue;
         }
-        let loaded = data.load(&job.config).await.map_err(|error| {
+        let loaded = data.load(&job.config, &Pins::default()).await.map_err(|error| {
             CliError::because(format!("load the data of {}", job.label), error).with_exit(CliError::DATA)
         })?;
         let market = Market::assemble(&job.config, loaded.prices, loaded.signals)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate};
 use deltalake::arrow::array::{RecordBatch, new_null_array};
 use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -18,11 +18,14 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use futures_util::TryStreamExt;
+use object_store::ObjectStore;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::columns;
 use super::dates::{self, Bound, DateReading};
 use super::parquet::{self, DateRange, InTable, ParquetFile, may_pass};
+use crate::clock::Timestamp;
 
 /// Where a table or file lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +91,41 @@ impl std::fmt::Debug for StorageOptions {
     }
 }
 
+/// One version of one table. A table that is made anew under the same name has another id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableVersion {
+    /// `id` of the metadata in the log.
+    pub table_id: String,
+    /// Number of the commit.
+    pub version: u64,
+}
+
+/// Which version of a table is meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AsOf {
+    /// The newest there is.
+    #[default]
+    Newest,
+    /// The newest that was committed at a moment or before.
+    Moment(Timestamp),
+    /// The one of a number.
+    Version(u64),
+    /// Exactly this one.
+    Pinned(TableVersion),
+}
+
+impl std::fmt::Display for AsOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Newest => f.write_str("the newest version"),
+            Self::Moment(moment) => write!(f, "a version of {moment} or before"),
+            Self::Version(version) | Self::Pinned(TableVersion { version, .. }) => {
+                write!(f, "version {version}")
+            }
+        }
+    }
+}
+
 /// A table could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
@@ -116,6 +154,16 @@ pub enum TableError {
         /// The table.
         table: String,
     },
+    /// The version that is asked for cannot be read any more.
+    #[error("{table} does not have {asked} any more: {why}")]
+    Gone {
+        /// The table.
+        table: String,
+        /// What is asked for.
+        asked: AsOf,
+        /// What there is instead.
+        why: String,
+    },
     /// Somebody else committed after the version that was written upon.
     #[error("{table} was changed by somebody else meanwhile")]
     Conflict {
@@ -136,7 +184,7 @@ impl TableError {
                 DeltaTableError::Transaction { .. } => true,
                 _ => false,
             },
-            Self::Unsupported { .. } | Self::NoCommits { .. } => false,
+            Self::Unsupported { .. } | Self::NoCommits { .. } | Self::Gone { .. } => false,
             Self::Conflict { .. } => true,
         }
     }
@@ -270,6 +318,58 @@ impl Table {
         }
     }
 
+    /// Opens the version that is asked for; `None` when there is no table and the newest is asked for.
+    ///
+    /// # Errors
+    /// [`TableError::Gone`] when there is a table and not that version, or another table in its place.
+    pub async fn open_at(
+        location: &Location,
+        options: &StorageOptions,
+        as_of: &AsOf,
+    ) -> Result<Option<Self>, TableError> {
+        let name = location.to_string();
+        let gone = |why: String| TableError::Gone { table: name.clone(), asked: as_of.clone(), why };
+        let fault = |source| fault("open", &name, source);
+        if *as_of == AsOf::Newest {
+            return Self::open(location, options).await;
+        }
+        let no_table = || gone("there is no table".to_owned());
+        let url = address(location).map_err(fault)?.ok_or_else(no_table)?;
+        let builder = DeltaTableBuilder::from_url(url).map_err(fault)?;
+        let mut table = builder.with_storage_options(options.0.clone()).build().map_err(fault)?;
+        let store = table.object_store();
+        let log_fault = |source| fault(DeltaTableError::ObjectStore { source });
+        let version = match as_of {
+            AsOf::Version(version) | AsOf::Pinned(TableVersion { version, .. }) => *version,
+            AsOf::Newest => return Self::open(location, options).await,
+            AsOf::Moment(moment) => {
+                let log = Log::list(&store).await.map_err(log_fault)?;
+                let found = log.version_at(&store, *moment).await.map_err(log_fault)?;
+                found.ok_or_else(|| gone(log.oldest()))?
+            }
+        };
+        if let Err(error) = table.load_version(version).await {
+            let error = fault(error);
+            if error.is_retryable() {
+                return Err(error);
+            }
+            let log = Log::list(&store).await.map_err(log_fault)?;
+            return Err(if log.has(version) { error } else { gone(log.oldest()) });
+        }
+        let table = Self { name: name.clone(), options: options.clone(), table }.checked()?;
+        match as_of {
+            AsOf::Pinned(pinned) if pinned.table_id != table.id()? => {
+                let why = format!(
+                    "another table stands in its place (id {}, not {})",
+                    table.id()?,
+                    pinned.table_id
+                );
+                Err(gone(why))
+            }
+            _ => Ok(Some(table)),
+        }
+    }
+
     /// Creates a table without rows.
     ///
     /// # Errors
@@ -308,6 +408,24 @@ impl Table {
     /// Version this value stands for.
     pub fn version(&self) -> u64 {
         self.table.version().map_or(0, u64::from)
+    }
+
+    /// What names the table, however often it was written and wherever it lies.
+    pub fn id(&self) -> Result<&str, TableError> {
+        let snapshot = self.table.snapshot().map_err(|error| fault("open", &self.name, error))?;
+        Ok(snapshot.metadata().id())
+    }
+
+    /// The version that this value stands for, with the table's id.
+    pub fn table_version(&self) -> Result<TableVersion, TableError> {
+        Ok(TableVersion { table_id: self.id()?.to_owned(), version: self.version() })
+    }
+
+    /// When this version was committed; `None` if the log has its commit only in a checkpoint.
+    pub async fn committed_at(&self) -> Result<Option<Timestamp>, TableError> {
+        let store = self.table.object_store();
+        let read = commit_time(&store, self.version()).await;
+        read.map_err(|source| fault("read the log of", &self.name, DeltaTableError::ObjectStore { source }))
     }
 
     /// What its maker said that it is for.
@@ -368,6 +486,7 @@ impl Table {
             table: Some(InTable {
                 schema: Arc::clone(schema),
                 rows: view.num_records().and_then(|rows| u64::try_from(rows).ok()),
+                modified_ms: view.modification_time(),
             }),
         }
     }
@@ -545,9 +664,117 @@ impl Table {
     }
 }
 
+/// What lies in the log of a table: which versions can still be made of it.
+struct Log {
+    /// Numbers of the commits, ascending.
+    commits: Vec<u64>,
+    /// Numbers of the versions that a checkpoint holds, ascending.
+    checkpoints: Vec<u64>,
+}
+
+impl Log {
+    async fn list(store: &dyn ObjectStore) -> Result<Self, object_store::Error> {
+        let names = store.list(Some(&object_store::path::Path::from(LOG)));
+        let names: Vec<String> = names
+            .map_ok(|file| file.location.filename().unwrap_or_default().to_owned())
+            .try_collect()
+            .await?;
+        let (mut commits, mut checkpoints) = (Vec::new(), Vec::new());
+        for name in names {
+            let Some((number, rest)) = name.split_once('.') else { continue };
+            let Some(version) = number.parse().ok().filter(|_| number.len() == 20) else { continue };
+            if rest == "json" {
+                commits.push(version);
+            } else if rest.starts_with("checkpoint.") {
+                checkpoints.push(version);
+            }
+        }
+        commits.sort_unstable();
+        checkpoints.sort_unstable();
+        checkpoints.dedup();
+        Ok(Self { commits, checkpoints })
+    }
+
+    /// Whether the version can be made: of the commits since a checkpoint, or since the first.
+    fn has(&self, version: u64) -> bool {
+        let commits_since =
+            |first: u64| (first..=version).all(|each| self.commits.binary_search(&each).is_ok());
+        let checkpoint = self.checkpoints.iter().rev().find(|&&each| each <= version);
+        commits_since(checkpoint.map_or(0, |at| at + 1)) || commits_since(0)
+    }
+
+    /// The newest version that was committed at a moment or before.
+    async fn version_at(
+        &self,
+        store: &dyn ObjectStore,
+        moment: Timestamp,
+    ) -> Result<Option<u64>, object_store::Error> {
+        let readable: Vec<u64> = self.commits.iter().copied().filter(|&each| self.has(each)).collect();
+        let (mut first, mut after) = (0, readable.len());
+        while first < after {
+            let middle = first.midpoint(after);
+            match commit_time(store, readable[middle]).await? {
+                Some(time) if time <= moment => first = middle + 1,
+                _ => after = middle,
+            }
+        }
+        Ok(first.checked_sub(1).map(|at| readable[at]))
+    }
+
+    /// What can still be read, in words.
+    fn oldest(&self) -> String {
+        let all = self.commits.iter().chain(&self.checkpoints).copied();
+        let readable = || all.clone().filter(|&each| self.has(each));
+        match (readable().min(), readable().max()) {
+            (Some(oldest), Some(newest)) => {
+                format!("the oldest version that can be read is {oldest}, the newest {newest}")
+            }
+            _ => "no version can be read".to_owned(),
+        }
+    }
+}
+
+/// Folder of the log below a table.
+const LOG: &str = "_delta_log";
+
+/// When a version was committed, by its commit or, where that is silent, by the time of its file. `None` without a file.
+async fn commit_time(
+    store: &dyn ObjectStore,
+    version: u64,
+) -> Result<Option<Timestamp>, object_store::Error> {
+    let path = object_store::path::Path::from(format!("{LOG}/{version:020}.json"));
+    let file = match object_store::ObjectStoreExt::get(store, &path).await {
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        file => file?,
+    };
+    let written = file.meta.last_modified;
+    let actions = file.bytes().await?;
+    let stated = actions.split(|&byte| byte == b'\n').find_map(|line| {
+        let action: CommitAction = serde_json::from_slice(line).ok()?;
+        let info = action.commit_info?;
+        info.in_commit_timestamp.or(info.timestamp).and_then(DateTime::from_timestamp_millis)
+    });
+    Ok(Some(stated.unwrap_or(written)))
+}
+
+/// A line of a commit, as far as it says when.
+#[derive(Deserialize)]
+struct CommitAction {
+    #[serde(rename = "commitInfo")]
+    commit_info: Option<CommitTimes>,
+}
+
+/// Milliseconds since 1970.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CommitTimes {
+    timestamp: Option<i64>,
+    in_commit_timestamp: Option<i64>,
+}
+
 /// Whether a folder of this machine holds a Delta table.
 pub fn is_table(folder: &Path) -> bool {
-    folder.join("_delta_log").is_dir()
+    folder.join(LOG).is_dir()
 }
 
 /// The address in the form that the Delta crate wants; `None` for a folder that does not exist.

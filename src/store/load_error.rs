@@ -100,6 +100,20 @@ pub enum LoadError {
         #[source]
         source: std::io::Error,
     },
+    /// A file became another one while it was read.
+    #[error("{place} was changed while it was read; try again when nobody writes to it")]
+    Changed {
+        /// The file.
+        place: String,
+    },
+    /// What was read before is not there any more.
+    #[error("{place} does not have what was read before: {why}")]
+    Gone {
+        /// The table or file.
+        place: String,
+        /// What there is instead.
+        why: String,
+    },
     /// The Delta log could not be read.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -119,6 +133,16 @@ impl LoadError {
             Self::File(error) => error.is_retryable(),
             Self::Open { source, .. } => !is_nothing(source),
             Self::Served(error) => error.is_retryable(),
+            Self::Changed { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a version is asked for that cannot be read any more, or lost files of it.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Gone { .. } | Self::Table(TableError::Gone { .. }) => true,
+            Self::File(error) => error.is_gone(),
             _ => false,
         }
     }

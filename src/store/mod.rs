@@ -20,3 +20,4 @@ pub mod roles;
 mod rows;
 pub mod runs;
 pub mod signals;
+pub mod versions;

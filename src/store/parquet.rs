@@ -52,6 +52,8 @@ pub struct InTable {
     pub schema: SchemaRef,
     /// Rows of the file, where the log knows.
     pub rows: Option<u64>,
+    /// When the file was written, in milliseconds since 1970.
+    pub modified_ms: i64,
 }
 
 /// Which part of a file is wanted.
@@ -100,15 +102,18 @@ pub struct ReadError {
 impl ReadError {
     /// What to do about a file that is gone.
     fn hint(&self) -> &'static str {
-        match &self.source {
-            ParquetError::External(cause)
-                if matches!(cause.downcast_ref(), Some(object_store::Error::NotFound { .. })) =>
-            {
-                ": the file is gone. If it belongs to a Delta table, VACUUM may have removed it: restore it, or let \
-                 the log forget it (FSCK REPAIR TABLE, or DeltaTable(…).repair() in Python)"
-            }
-            _ => "",
+        if self.is_gone() {
+            ": the file is gone. If it belongs to a Delta table, VACUUM may have removed it: restore it, or let \
+             the log forget it (FSCK REPAIR TABLE, or DeltaTable(…).repair() in Python)"
+        } else {
+            ""
         }
+    }
+
+    /// Whether there is no such file, as opposed to one that cannot be read.
+    pub fn is_gone(&self) -> bool {
+        matches!(&self.source, ParquetError::External(cause)
+            if matches!(cause.downcast_ref(), Some(object_store::Error::NotFound { .. })))
     }
 
     /// Whether the store did not answer, as opposed to the file being bad.

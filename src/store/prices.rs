@@ -1,7 +1,7 @@
 //! From the data section of a config to the rows it asks for: which table or file is meant, and whether it may be
 //! read. What becomes of a batch is told in `rows`; making a market of the rows is the engine's business.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -17,11 +17,13 @@ use serde_json::{Value, json};
 use super::blob::Directory;
 use super::columns::{self, ADJUSTED_CLOSE};
 use super::dates::{DateReading, Order};
-use super::delta::{self, Location, StorageOptions, Table};
+use super::delta::{self, AsOf, Location, StorageOptions, Table};
 use super::load_error::{LoadError, is_nothing};
 use super::parquet::{self, DateRange, ParquetFile, Selection};
 use super::rows::{self, Context, Origin, PriceCollector, SignalCollector, Window};
 use super::signals::postgres::{self, PostgresSignals, Served};
+use super::versions::{self, Hashing, Pin, Pins, Seen, SeenKind};
+use crate::clock::Timestamp;
 use crate::engine::config::{
     BacktestConfig, DataConfig, DateFormat, Fault, ImpossiblePrice, PriceColumns, PriceSource, SignalColumns,
     SignalSource, Symbols,
@@ -104,17 +106,31 @@ impl MarketData {
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
-    /// Loads what `config` asks for, pinned to one version of each table.
-    pub async fn load(&self, config: &BacktestConfig) -> Result<Loaded, LoadError> {
-        let inputs = self.inputs(config).await?;
+    /// The versions that `config` would read now, so that every attempt of a run reads the same.
+    pub async fn pins(&self, config: &BacktestConfig) -> Result<Pins, LoadError> {
+        let inputs = self.inputs(config, &Pins::default()).await?;
+        let signals = match &inputs.signals {
+            SignalInput::Opened { opened, .. } => opened.pin()?,
+            SignalInput::Computed | SignalInput::Served { .. } => None,
+        };
+        Ok(Pins { prices: inputs.prices.pin()?, signals })
+    }
+
+    /// Loads what `config` asks for: of each table the version that is pinned, or the one that the config names, or the
+    /// newest.
+    ///
+    /// # Errors
+    /// One for which [`LoadError::is_gone`] holds when a version or its files cannot be read any more.
+    pub async fn load(&self, config: &BacktestConfig, pins: &Pins) -> Result<Loaded, LoadError> {
+        let inputs = self.inputs(config, pins).await?;
         let window = &inputs.window;
         let (mut prices, price_version) = inputs.prices.bars(window, config.price_columns()).await?;
         let (signals, signal_version) = match &inputs.signals {
             SignalInput::Computed => (None, computed()),
             SignalInput::Opened { opened, columns } => {
-                let (rows, warnings) = opened.signals(window, columns.as_deref()).await?;
+                let (rows, warnings, version) = opened.signals(window, columns.as_deref()).await?;
                 prices.warnings.extend(warnings);
-                (Some(rows), opened.describe(false))
+                (Some(rows), version)
             }
             SignalInput::Served { signals, columns } => {
                 let (rows, version) = served(signals, window, config.start_date, columns.as_deref()).await?;
@@ -125,22 +141,23 @@ impl MarketData {
         Ok(Loaded { prices, signals, data_versions })
     }
 
-    /// Looks at what [`Self::load`] would read, of files no more than their columns.
+    /// Looks at what [`Self::load`] would read: of tables the log, of plain files, which nothing else names, every byte.
     pub async fn survey(&self, config: &BacktestConfig) -> Result<Survey, LoadError> {
-        let inputs = self.inputs(config).await?;
+        let inputs = self.inputs(config, &Pins::default()).await?;
         let window = &inputs.window;
         let mut sizes = inputs.prices.sizes(window).await?;
         let signal_version = match &inputs.signals {
             SignalInput::Computed => computed(),
             SignalInput::Opened { opened, .. } => {
                 sizes.extend(opened.sizes(window).await?);
-                opened.describe(false)
+                opened.describe(&opened.seen(window).await?, false)
             }
             SignalInput::Served { signals, columns } => {
                 served(signals, window, config.start_date, columns.as_deref()).await?.1
             }
         };
-        let price_version = inputs.prices.describe(inputs.prices.is_adjusted().await?);
+        let adjusted = inputs.prices.is_adjusted().await?;
+        let price_version = inputs.prices.describe(&inputs.prices.seen(window).await?, adjusted);
         Ok(Survey {
             data_versions: json!({ "prices": price_version, "signals": signal_version }),
             weekdays: weekdays(window.first, window.last),
@@ -153,27 +170,30 @@ impl MarketData {
     pub async fn bars_since(&self, first: Option<NaiveDate>) -> Result<PriceRows, LoadError> {
         let place = self.lake_prices().map_err(LoadError::Refused)?;
         let window = Arc::new(Window::since(first));
-        let opened = self.open(place, "data.price_path", &[]).await?;
+        let opened = self.open(place, "data.price_path", &[], &Wanted::Newest).await?;
         opened.check_columns(&BAR_COLUMNS)?;
         Ok(opened.bars(&window, PriceColumns::default()).await?.0)
     }
 
     /// Everything that a config reads, opened and not yet read.
-    async fn inputs(&self, config: &BacktestConfig) -> Result<Inputs<'_>, LoadError> {
+    async fn inputs(&self, config: &BacktestConfig, pins: &Pins) -> Result<Inputs<'_>, LoadError> {
         let window = Arc::new(Window::of(config));
         let place = self.price_place(config).map_err(LoadError::Refused)?;
-        let prices = self.open(place, "data.price_path", &window.symbols).await?;
+        let at = Wanted::of(pins.prices.as_ref(), config.data.price_version, "data.price_version", config);
+        let prices = self.open(place, "data.price_path", &window.symbols, &at).await?;
         prices.check_columns(&BAR_COLUMNS)?;
         let wanted = self.signal_place(config).map_err(LoadError::Refused)?;
         let signals = match (wanted, signal_columns(config)) {
             (Some(SignalPlace::Served(signals)), Some(columns)) => SignalInput::Served { signals, columns },
             (Some(SignalPlace::Files { place, optional }), Some(columns)) => {
-                match self.open(place, "data.signal_path", &window.symbols).await {
+                let version = config.data.signal_version;
+                let at = Wanted::of(pins.signals.as_ref(), version, "data.signal_version", config);
+                match self.open(place, "data.signal_path", &window.symbols, &at).await {
                     Ok(opened) => {
                         opened.check_columns(&["date", "symbol"])?;
                         SignalInput::Opened { opened, columns }
                     }
-                    Err(LoadError::Missing { .. }) if optional => SignalInput::Computed,
+                    Err(LoadError::Missing { .. }) if optional && version.is_none() => SignalInput::Computed,
                     Err(error) => return Err(error),
                 }
             }
@@ -323,15 +343,25 @@ impl MarketData {
         }
     }
 
-    async fn open(&self, place: Place, field: &'static str, symbols: &[String]) -> Result<Opened, LoadError> {
+    async fn open(
+        &self,
+        place: Place,
+        field: &'static str,
+        symbols: &[String],
+        at: &Wanted<'_>,
+    ) -> Result<Opened, LoadError> {
         let mut absent = Vec::new();
+        if let (Place::PerSymbol { .. }, Wanted::Version { field, .. }) = (&place, at) {
+            let message = "says nothing of a table for each symbol; data.as_of does".to_owned();
+            return Err(LoadError::Refused(Fault { path: (*field).into(), message }));
+        }
         let sources = match &place {
-            Place::At(location) => self.sources(location, None, field).await?,
+            Place::At(location) => self.sources(location, None, field, at).await?,
             Place::PerSymbol { pattern, adls } => {
                 let mut sources = Vec::new();
                 // In the order of the symbols, some at once: each is a table of its own.
                 for some in symbols.chunks(16) {
-                    let each = some.iter().map(|symbol| self.of_symbol(pattern, *adls, symbol, field));
+                    let each = some.iter().map(|symbol| self.of_symbol(pattern, *adls, symbol, field, at));
                     for (symbol, found) in some.iter().zip(join_all(each).await) {
                         match found? {
                             found if found.is_empty() => absent.push(symbol.clone()),
@@ -345,7 +375,18 @@ impl MarketData {
         if sources.is_empty() {
             return Err(LoadError::Missing { field, place: place.to_string() });
         }
-        Ok(Opened { place, field, sources, absent })
+        let name = match &place {
+            Place::At(location) => self.name_of(location),
+            Place::PerSymbol { pattern, .. } => pattern.clone(),
+        };
+        Ok(Opened { place, name, field, sources, absent })
+    }
+
+    /// What a table or file is called in records: tables of the lake by their place in it, so that a lake may move.
+    fn name_of(&self, location: &Location) -> String {
+        let place = location.to_string();
+        let lake = self.lake.as_ref().map(|lake| format!("{}/", lake.to_string().trim_end_matches('/')));
+        lake.and_then(|lake| place.strip_prefix(&lake).map(str::to_owned)).unwrap_or(place)
     }
 
     /// What there is of one symbol.
@@ -355,6 +396,7 @@ impl MarketData {
         adls: bool,
         symbol: &str,
         field: &'static str,
+        at: &Wanted<'_>,
     ) -> Result<Vec<Source>, LoadError> {
         // No symbol leads out of the folder that was allowed.
         if symbol.contains(['/', '\\']) || matches!(symbol, "." | "..") {
@@ -370,7 +412,7 @@ impl MarketData {
             Ok(Place::PerSymbol { .. }) => return Ok(Vec::new()),
             Err(fault) => return Err(LoadError::Refused(fault)),
         };
-        self.sources(&location, Some(symbol), field).await
+        self.sources(&location, Some(symbol), field, at).await
     }
 
     /// The table or the files at a place; none if there is nothing.
@@ -379,13 +421,18 @@ impl MarketData {
         location: &Location,
         symbol: Option<&str>,
         field: &'static str,
+        at: &Wanted<'_>,
     ) -> Result<Vec<Source>, LoadError> {
+        let as_of = at.as_of(symbol);
         if let Location::Local(path) = location
             && !delta::is_table(path)
         {
-            return self.local_files(path, symbol, field);
+            let files = self.local_files(path, symbol, field)?;
+            at.check_files(location, &as_of, !files.is_empty())?;
+            return Ok(files);
         }
-        let Some(table) = Table::open(location, &self.options).await? else { return Ok(Vec::new()) };
+        let table = Table::open_at(location, &self.options, &as_of).await?;
+        let Some(table) = table else { return Ok(Vec::new()) };
         let origin = Origin { place: location.to_string(), symbol: symbol.map(str::to_owned), text: false };
         Ok(vec![Source { origin: Arc::new(origin), kind: SourceKind::Table(Box::new(table)) }])
     }
@@ -490,6 +537,57 @@ impl std::fmt::Display for Place {
     }
 }
 
+/// Which version of its tables a source is read at.
+enum Wanted<'a> {
+    Newest,
+    /// As another attempt or run had it.
+    Pinned(&'a Pin),
+    /// As the field of the config says.
+    Version {
+        field: &'static str,
+        version: u64,
+    },
+    /// As `data.as_of` says.
+    Moment(Timestamp),
+}
+
+impl<'a> Wanted<'a> {
+    fn of(pin: Option<&'a Pin>, version: Option<u32>, field: &'static str, config: &BacktestConfig) -> Self {
+        match (pin, version, config.data.as_of) {
+            (Some(pin), _, _) => Self::Pinned(pin),
+            (None, Some(version), _) => Self::Version { field, version: version.into() },
+            (None, None, Some(moment)) => Self::Moment(moment),
+            (None, None, None) => Self::Newest,
+        }
+    }
+
+    fn as_of(&self, symbol: Option<&str>) -> AsOf {
+        match self {
+            Self::Newest => AsOf::Newest,
+            Self::Pinned(pin) => pin.as_of(symbol),
+            Self::Version { version, .. } => AsOf::Version(*version),
+            Self::Moment(moment) => AsOf::Moment(*moment),
+        }
+    }
+
+    /// Refuses plain files, or nothing, where the version of a table is asked for.
+    fn check_files(&self, location: &Location, as_of: &AsOf, found: bool) -> Result<(), LoadError> {
+        let refused = |path: &str| {
+            let message = format!("has no effect on {location}: only Delta tables have versions");
+            Err(LoadError::Refused(Fault { path: path.into(), message }))
+        };
+        match self {
+            Self::Version { field, .. } if found => refused(field),
+            Self::Moment(_) if found => refused("data.as_of"),
+            Self::Pinned(_) if *as_of != AsOf::Newest => Err(LoadError::Gone {
+                place: location.to_string(),
+                why: format!("{as_of} of a table was read, and there is no table"),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Everything that a config reads, opened: it is surveyed or read.
 struct Inputs<'a> {
     window: Arc<Window>,
@@ -518,6 +616,8 @@ fn computed() -> Value {
 /// The tables and files of one place.
 struct Opened {
     place: Place,
+    /// What it is called in records.
+    name: String,
     field: &'static str,
     sources: Vec<Source>,
     /// Symbols of a place for each symbol of which there is nothing.
@@ -532,27 +632,27 @@ impl Opened {
         wanted: PriceColumns,
     ) -> Result<(PriceRows, Value), LoadError> {
         let context = Context::new(window);
-        let mut bars = PriceCollector::default();
+        let (mut bars, mut seen) = (PriceCollector::default(), Vec::with_capacity(self.sources.len()));
         for source in &self.sources {
             let (context, origin) = (context.clone(), Arc::clone(&source.origin));
             let pieces = move || rows::price_pieces(context.clone(), Arc::clone(&origin), wanted);
             let columns = Some(rows::price_columns(wanted));
-            source.read(columns, window, pieces, &mut |piece| bars.push(piece)).await?;
+            seen.push(source.read(columns, window, pieces, &mut |piece| bars.push(piece)).await?);
         }
-        let version = self.describe(bars.adjusted);
+        let version = self.describe(&seen, bars.adjusted);
         let mut rows = bars.finish(context, &self.place.to_string())?;
         rows.warnings.extend(self.absences());
         Ok((rows, version))
     }
 
-    /// The signals of a window, and what is to be said of them.
+    /// The signals of a window, what is to be said of them, and what was read.
     async fn signals(
         &self,
         window: &Arc<Window>,
         wanted: Option<&[String]>,
-    ) -> Result<(SignalRows, Vec<String>), LoadError> {
+    ) -> Result<(SignalRows, Vec<String>, Value), LoadError> {
         let context = Context::new(window);
-        let mut rows = SignalCollector::default();
+        let (mut rows, mut seen) = (SignalCollector::default(), Vec::with_capacity(self.sources.len()));
         for source in &self.sources {
             let (context, origin) = (context.clone(), Arc::clone(&source.origin));
             let columns = wanted.map(<[String]>::to_vec);
@@ -560,11 +660,11 @@ impl Opened {
             let selected = wanted.map(|named| {
                 ["date", "symbol"].into_iter().map(str::to_owned).chain(named.iter().cloned()).collect()
             });
-            source.read(selected, window, pieces, &mut |piece| rows.push(piece)).await?;
+            seen.push(source.read(selected, window, pieces, &mut |piece| rows.push(piece)).await?);
         }
         let (rows, mut warnings) = rows.finish(context, &self.place.to_string())?;
         warnings.extend(self.absences());
-        Ok((rows, warnings))
+        Ok((rows, warnings, self.describe(&seen, false)))
     }
 
     fn absences(&self) -> Option<String> {
@@ -599,31 +699,34 @@ impl Opened {
         Ok(sizes)
     }
 
-    /// What is read, for the record: equal descriptions mean equal data.
-    fn describe(&self, adjusted: bool) -> Value {
-        let table = match self.sources.first().map(|source| &source.kind) {
-            Some(SourceKind::Table(table)) => Some(table),
-            _ => None,
-        };
-        let mut about = match (&self.place, table) {
-            (Place::At(location), Some(table)) => {
-                json!({ "table": location.to_string(), "version": table.version() })
+    /// What there is of a window, by name.
+    async fn seen(&self, window: &Window) -> Result<Vec<Seen>, LoadError> {
+        let mut seen = Vec::with_capacity(self.sources.len());
+        for some in self.sources.chunks(16) {
+            for found in join_all(some.iter().map(|source| source.seen(window))).await {
+                seen.push(found?);
             }
-            (Place::At(location), None) => json!({ "path": location.to_string() }),
-            (Place::PerSymbol { pattern, .. }, None) => json!({ "path": pattern }),
-            (Place::PerSymbol { pattern, .. }, Some(_)) => {
-                let versions = self.sources.iter().filter_map(|source| match &source.kind {
-                    SourceKind::Table(table) => Some((source.origin.symbol.clone()?, json!(table.version()))),
-                    _ => None,
-                });
-                let versions: serde_json::Map<String, Value> = versions.collect();
-                json!({ "tables": pattern, "versions": versions })
-            }
-        };
-        if adjusted {
-            about["adjusted"] = json!(true);
         }
-        about
+        Ok(seen)
+    }
+
+    /// What is read, for the record: equal descriptions mean equal data.
+    fn describe(&self, seen: &[Seen], adjusted: bool) -> Value {
+        versions::describe(&self.name, seen, adjusted)
+    }
+
+    /// The versions of its tables; `None` without any.
+    fn pin(&self) -> Result<Option<Pin>, LoadError> {
+        let mut tables = BTreeMap::new();
+        for source in &self.sources {
+            let SourceKind::Table(table) = &source.kind else { continue };
+            let version = table.table_version()?;
+            match &source.origin.symbol {
+                None => return Ok(Some(Pin::Table(version))),
+                Some(symbol) => tables.insert(symbol.clone(), version),
+            };
+        }
+        Ok((!tables.is_empty()).then_some(Pin::PerSymbol { tables }))
     }
 }
 
@@ -684,43 +787,79 @@ struct Source {
 
 enum SourceKind {
     Table(Box<Table>),
-    Parquet(ParquetFile),
+    Parquet { path: PathBuf, file: ParquetFile },
     Csv { path: PathBuf, constants: HashMap<String, Option<String>> },
+}
+
+/// What will be known of a source once it is read.
+enum Reading {
+    File(Hashing),
+    Table(SeenKind),
+}
+
+/// What the log says of a table and those of its files that are read.
+async fn table_seen(table: &Table, files: &[ParquetFile]) -> Result<SeenKind, LoadError> {
+    Ok(SeenKind::Table {
+        version: table.table_version()?,
+        committed_at: table.committed_at().await?,
+        files: versions::file_lines(files),
+    })
 }
 
 impl Source {
     /// Makes pieces of the batches that may hold rows of the window, and hands them to `push` in the order of the
-    /// rows. `columns` are in lower case; `None` takes all.
+    /// rows. `columns` are in lower case; `None` takes all. Answers what was read.
     async fn read<T, F>(
         &self,
         columns: Option<Vec<String>>,
         window: &Window,
         each_file: impl Fn() -> F + Send + 'static,
         push: &mut (dyn FnMut(T) + Send),
-    ) -> Result<(), LoadError>
+    ) -> Result<Seen, LoadError>
     where
         T: Send + 'static,
         F: FnMut(RecordBatch) -> Result<T, LoadError> + Send + 'static,
     {
-        let files = match &self.kind {
+        let (files, reading) = match &self.kind {
             SourceKind::Csv { path, constants } => {
+                let hashing = Hashing::start(path)?;
                 let mut make = each_file();
                 let place = &self.origin.place;
                 let unreadable = |source| LoadError::Unreadable { place: place.clone(), source };
-                return read_csv(path, &mut |batch| {
+                read_csv(path, &mut |batch| {
                     let all = parquet::with_constants(batch.clone(), constants, &Selection::default());
                     make(all.map_err(unreadable)?).map(&mut *push)
-                });
+                })?;
+                (Vec::new(), Reading::File(hashing))
             }
-            SourceKind::Parquet(file) => vec![file.clone()],
-            SourceKind::Table(table) => table.files(Some(window.dates())).await?,
+            SourceKind::Parquet { path, file } => (vec![file.clone()], Reading::File(Hashing::start(path)?)),
+            SourceKind::Table(table) => {
+                let files = table.files(Some(window.dates())).await?;
+                let seen = table_seen(table, &files).await?;
+                (files, Reading::Table(seen))
+            }
         };
         let selection = Selection { columns, dates: Some(window.dates()) };
         let mut pieces = parquet::scan_with(files, selection, each_file);
         while let Some(piece) = pieces.recv().await {
             push(piece?);
         }
-        Ok(())
+        let kind = match reading {
+            Reading::File(hashing) => hashing.finish().await?,
+            Reading::Table(seen) => seen,
+        };
+        Ok(Seen { symbol: self.origin.symbol.clone(), kind })
+    }
+
+    /// What there is of a window, by name: the log of a table is read, and every byte of a file.
+    async fn seen(&self, window: &Window) -> Result<Seen, LoadError> {
+        let kind = match &self.kind {
+            SourceKind::Table(table) => table_seen(table, &table.files(Some(window.dates())).await?).await?,
+            SourceKind::Parquet { path, .. } | SourceKind::Csv { path, .. } => {
+                Hashing::start(path)?.finish().await?
+            }
+        };
+        Ok(Seen { symbol: self.origin.symbol.clone(), kind })
     }
 
     /// Whether there is a column that means this one.
@@ -729,7 +868,7 @@ impl Source {
             SourceKind::Table(table) => {
                 table.schema()?.fields().iter().map(|field| field.name().clone()).collect()
             }
-            SourceKind::Parquet(file) => parquet::columns(file).await?,
+            SourceKind::Parquet { file, .. } => parquet::columns(file).await?,
             SourceKind::Csv { path, .. } => {
                 csv_schema(path)?.fields().iter().map(|field| field.name().clone()).collect()
             }
@@ -744,7 +883,7 @@ impl Source {
                 let files = table.files(Some(window.dates())).await?;
                 files.iter().map(|file| file.size).collect()
             }
-            SourceKind::Parquet(file) => vec![file.size],
+            SourceKind::Parquet { file, .. } => vec![file.size],
             SourceKind::Csv { path, .. } => {
                 let open = |source| LoadError::Open { place: path.display().to_string(), source };
                 vec![path.metadata().map_err(open)?.len()]
@@ -783,7 +922,7 @@ fn local_file(
         SourceKind::Csv { path: path.to_owned(), constants }
     } else {
         let file = local_parquet(path).map_err(|source| LoadError::Open { place: place.clone(), source })?;
-        SourceKind::Parquet(ParquetFile { constants, ..file })
+        SourceKind::Parquet { path: path.to_owned(), file: ParquetFile { constants, ..file } }
     };
     let origin = Arc::new(Origin { place, symbol: symbol.map(str::to_owned), text });
     Ok(Source { origin, kind })

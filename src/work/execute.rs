@@ -21,6 +21,7 @@ use crate::run::{Location, Publication, Reason, Run, RunId, RunState, Status, re
 use crate::store::artifacts::NewFile;
 use crate::store::prices::Loaded;
 use crate::store::runs::{Beat, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Progress, StoreError};
+use crate::store::versions::Pins;
 
 /// Longest time between two beats; a quarter of the lease when that is shorter.
 const BEAT_MAX: Duration = Duration::from_secs(15);
@@ -211,13 +212,14 @@ impl Attempt {
         let config = BacktestConfig::from_value(&submitted).map_err(|faults| {
             broken_config(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
-        let loaded = self.or_stopped(metrics::LOAD.of(app.data.load(&config))).await?.map_err(|error| {
-            Stopped::Failed {
+        let loaded = self
+            .or_stopped(metrics::LOAD.of(app.data.load(&config, &Pins::default())))
+            .await?
+            .map_err(|error| Stopped::Failed {
                 reason: if error.is_retryable() { Reason::StorageUnavailable } else { Reason::InvalidData },
                 error: chain(&error),
                 retry: error.is_retryable(),
-            }
-        })?;
+            })?;
         let data_versions = loaded.data_versions.clone();
         let location = app.artifacts.location(config.output.adls_dir.as_deref(), &run.id, run.fence);
         let location = location.map_err(|error| broken_config(format!("output.adls_dir {error}")))?;

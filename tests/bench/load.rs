@@ -9,6 +9,7 @@ use backtest_functions::store::delta::{Location, StorageOptions, Table};
 use backtest_functions::store::lake;
 use backtest_functions::store::parquet::{Selection, scan};
 use backtest_functions::store::prices::{MarketData, PRICE_TABLE, Reach};
+use backtest_functions::store::versions::Pins;
 use criterion::{Criterion, Throughput};
 use serde_json::json;
 
@@ -40,12 +41,12 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.sample_size(10).throughput(Throughput::Elements((SYMBOLS * DAYS) as u64));
     group.bench_function("market", |bencher| {
         bencher.iter(|| {
-            let loaded = runtime.block_on(data.load(&config)).expect("rows");
+            let loaded = runtime.block_on(data.load(&config, &Pins::default())).expect("rows");
             black_box(Market::assemble(&config, loaded.prices, loaded.signals).expect("a market"))
         });
     });
     group.bench_function("rows", |bencher| {
-        bencher.iter(|| black_box(runtime.block_on(data.load(&config)).expect("rows")));
+        bencher.iter(|| black_box(runtime.block_on(data.load(&config, &Pins::default())).expect("rows")));
     });
     group.bench_function("decode", |bencher| {
         bencher.iter(|| {

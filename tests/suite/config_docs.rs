@@ -11,7 +11,17 @@ use serde_json::{Value, json};
 use crate::support::service::project;
 
 /// Options that a resolved config leaves out while they are off, where it writes null for others.
-const LEFT_OUT: [&str; 6] = ["warmup_days", "time_zone", "every_n_days", "weekday", "day_of_month", "sizing"];
+const LEFT_OUT: [&str; 9] = [
+    "warmup_days",
+    "price_version",
+    "signal_version",
+    "as_of",
+    "time_zone",
+    "every_n_days",
+    "weekday",
+    "day_of_month",
+    "sizing",
+];
 
 /// Options whose default does not stand in resolved configs, with it: configs of before stay as they were.
 const UNSAID: [(&str, &str); 2] = [("date_format", "YYYY-MM-DD"), ("on_impossible_price", "refuse")];
@@ -117,6 +127,8 @@ pub(crate) fn configs() -> Vec<Value> {
             { "name": "x", "weight": 1, "strategy": { "class": "BuyAndHoldStrategy" }, "sizing": { "class": "EqualWeightSizer" } },
         ] } }),
         pipeline(json!({})),
+        json!({ "data": { "price_version": 1, "signal_version": 1 } }),
+        json!({ "data": { "as_of": "2026-01-01T00:00:00Z" } }),
         pipeline(json!({ "rebalance": { "freq": "every_n_days", "every_n_days": 5 } })),
         pipeline(json!({ "rebalance": { "freq": "weekly", "weekday": "mon" } })),
         pipeline(json!({ "rebalance": { "freq": "monthly", "day_of_month": 10 } })),

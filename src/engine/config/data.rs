@@ -1,5 +1,6 @@
 //! Where prices and signals come from.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::options::{Kind, Scalar, count, only, options, text, texts, word, words};
@@ -89,6 +90,15 @@ options! {
         signal_source: SignalSource = word().or(SignalSource::Auto),
         /// A table, file or folder of signals. `None` is the default of the lake, or no signals at all.
         signal_path: Option<String> = text().off(),
+        /// Version of the price table that is read. `None`: the newest when the run is submitted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        price_version: Option<u32> = count(0).off(),
+        /// Version of the signal table that is read. `None`: the newest when the run is submitted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signal_version: Option<u32> = count(0).off(),
+        /// The moment whose versions of all tables are read: the newest ones that were committed by then.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        as_of: Option<DateTime<Utc>> = Moment.off(),
         /// On which day a signal is seen that is dated on a day without trading.
         signal_alignment: SignalAlignment = word().or(SignalAlignment::SameDay),
         /// Bars of history before `start_date` that look-backs may use. `None`: as many as they need.
@@ -120,6 +130,49 @@ impl DateFormat {
 impl ImpossiblePrice {
     fn is_default(&self) -> bool {
         *self == Self::Refuse
+    }
+}
+
+impl DataConfig {
+    pub(super) fn check(&self, f: &Fields<'_>) {
+        for (key, version) in [("price_version", self.price_version), ("signal_version", self.signal_version)]
+        {
+            if version.is_some() && self.as_of.is_some() {
+                f.fault(
+                    "data.as_of",
+                    format!("names the versions of all tables already: leave out data.{key}, or this"),
+                );
+            }
+        }
+        if self.signal_source == SignalSource::Postgres {
+            let why = "the signals of the database have no versions";
+            if self.signal_version.is_some() {
+                f.fault("data.signal_version", why);
+            }
+            if self.as_of.is_some() {
+                f.fault("data.as_of", format!("{why}; data.price_version names that of the prices"));
+            }
+        }
+    }
+}
+
+/// A moment with its distance from UTC, as `2026-11-02T05:01:07Z`.
+struct Moment;
+
+impl Scalar for Moment {
+    type Value = DateTime<Utc>;
+
+    fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<DateTime<Utc>> {
+        let written = text().parse(f, key, value)?;
+        let moment = DateTime::parse_from_rfc3339(&written).ok();
+        if moment.is_none() {
+            f.fault(key, format!("must be a moment as 2026-11-02T05:01:07Z, got {written:?}"));
+        }
+        Some(moment?.to_utc())
+    }
+
+    fn schema(&self, _: &mut Definitions) -> Value {
+        json!({ "type": "string", "format": "date-time" })
     }
 }
 

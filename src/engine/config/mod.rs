@@ -155,6 +155,7 @@ impl BacktestConfig {
             let start = self.start_date;
             f.fault("end_date", format!("must not be before start_date ({start}), got {}", self.end_date));
         }
+        self.data.check(f);
         if let Symbols::Listed(universe) = &self.universe.symbols {
             let universe: HashSet<&str> = universe.iter().map(String::as_str).collect();
             for (path, symbol) in self.strategy.named_symbols() {

@@ -1,0 +1,222 @@
+//! What was read, by name: of tables what their log says, of plain files their content. Equal names mean equal rows. And
+//! the pins by which a later read finds the same. How a version is found in a log is told in `delta`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
+
+use super::delta::{AsOf, TableVersion};
+use super::load_error::LoadError;
+use super::parquet::ParquetFile;
+use crate::clock::Timestamp;
+
+/// Versions of the tables of a run, found once and held by every attempt. What is no table has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pins {
+    /// Of the prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Pin>,
+    /// Of the signals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signals: Option<Pin>,
+}
+
+/// Versions of the tables of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Pin {
+    /// Of its table.
+    Table(TableVersion),
+    /// Of the table of each symbol.
+    PerSymbol {
+        /// By symbol.
+        tables: BTreeMap<String, TableVersion>,
+    },
+}
+
+impl Pins {
+    /// What a published run read, so that another can read it again. Runs of before tables had ids pin nothing.
+    pub fn of(data_versions: &Value) -> Self {
+        let pin = |source: &str| serde_json::from_value(data_versions[source].clone()).ok();
+        Self { prices: pin("prices"), signals: pin("signals") }
+    }
+
+    /// Whether nothing is pinned.
+    pub fn is_empty(&self) -> bool {
+        self.prices.is_none() && self.signals.is_none()
+    }
+}
+
+impl Pin {
+    /// The version of the table, or of the table of a symbol. A symbol that had no table has no version.
+    pub(super) fn as_of(&self, symbol: Option<&str>) -> AsOf {
+        match (self, symbol) {
+            (Self::Table(version), _) => AsOf::Pinned(version.clone()),
+            (Self::PerSymbol { tables }, symbol) => {
+                symbol.and_then(|symbol| tables.get(symbol)).cloned().map_or(AsOf::Newest, AsOf::Pinned)
+            }
+        }
+    }
+}
+
+/// Whether a description names what was read exactly: by the ids and files of tables, by the content of files. Those of
+/// earlier versions of this program named tables by their number and files by their path alone.
+pub fn names_content(data_versions: &Value) -> bool {
+    let exact = |source: &Value| {
+        let names = ["files_digest", "content_sha256", "rows_sha256", "source"];
+        source.is_null() || names.iter().any(|name| source[*name].is_string())
+    };
+    data_versions["prices"].is_object() && exact(&data_versions["prices"]) && exact(&data_versions["signals"])
+}
+
+/// One table or file that was read.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// The symbol that it alone holds.
+    pub(super) symbol: Option<String>,
+    pub(super) kind: SeenKind,
+}
+
+#[derive(Debug)]
+pub(super) enum SeenKind {
+    Table {
+        version: TableVersion,
+        committed_at: Option<Timestamp>,
+        /// The files that may hold rows of the window, a line each.
+        files: Vec<String>,
+    },
+    File {
+        place: String,
+        size_bytes: u64,
+        content_sha256: String,
+    },
+}
+
+/// The lines that stand for files of a table: path, size and time of writing, as the log has them.
+pub(super) fn file_lines(files: &[ParquetFile]) -> Vec<String> {
+    let line = |file: &ParquetFile| {
+        let modified_ms = file.table.as_ref().map_or(0, |table| table.modified_ms);
+        format!("{}\t{}\t{modified_ms}\n", file.path, file.size)
+    };
+    files.iter().map(line).collect()
+}
+
+/// What stands in the record of a run for one source: `name` is its table, its file or what has a place for each symbol.
+pub(super) fn describe(name: &str, seen: &[Seen], adjusted: bool) -> Value {
+    let mut about = match seen {
+        [Seen { symbol: None, kind: SeenKind::Table { version, committed_at, files } }] => json!({
+            "table": name,
+            "table_id": version.table_id,
+            "version": version.version,
+            "committed_at": committed_at,
+            "files": files.len(),
+            "files_digest": digest_of(files.iter().map(String::as_str)),
+        }),
+        [Seen { symbol: None, kind: SeenKind::File { size_bytes, content_sha256, .. } }] => {
+            json!({ "path": name, "size_bytes": size_bytes, "content_sha256": content_sha256 })
+        }
+        several => of_several(name, several),
+    };
+    if adjusted {
+        about["adjusted"] = json!(true);
+    }
+    about
+}
+
+/// Files of a folder, or what there is for each symbol.
+fn of_several(name: &str, seen: &[Seen]) -> Value {
+    let (mut tables, mut versions) = (BTreeMap::new(), BTreeMap::new());
+    let (mut lines, mut count) = (Vec::new(), 0);
+    for Seen { symbol, kind } in seen {
+        let symbol = symbol.as_deref().unwrap_or_default();
+        match kind {
+            SeenKind::Table { version, files, .. } => {
+                tables.insert(symbol, version);
+                versions.insert(symbol, version.version);
+                count += files.len();
+                let TableVersion { table_id, version } = version;
+                lines.push(format!("{symbol}\t{table_id}\t{version}\n"));
+                lines.extend(files.iter().map(|line| format!("{symbol}\t{line}")));
+            }
+            SeenKind::File { place, size_bytes, content_sha256 } => {
+                count += 1;
+                lines.push(format!("{place}\t{size_bytes}\t{content_sha256}\n"));
+            }
+        }
+    }
+    lines.sort_unstable();
+    let mut about =
+        json!({ "path": name, "files": count, "files_digest": digest_of(lines.iter().map(String::as_str)) });
+    if !tables.is_empty() {
+        about["versions"] = json!(versions);
+        about["tables"] = json!(tables);
+    }
+    about
+}
+
+fn digest_of<'l>(lines: impl Iterator<Item = &'l str>) -> String {
+    let mut digest = Sha256::new();
+    lines.for_each(|line| digest.update(line));
+    format!("sha256:{}", hex(digest))
+}
+
+fn hex(digest: Sha256) -> String {
+    digest.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing into a text does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A file of this machine whose content is hashed on a thread of its own, while somebody else reads it.
+pub(super) struct Hashing {
+    path: PathBuf,
+    before: (u64, SystemTime),
+    digest: JoinHandle<std::io::Result<String>>,
+}
+
+impl Hashing {
+    /// Begins; what is read from now on is what the digest stands for, or [`Self::finish`] refuses it.
+    pub(super) fn start(path: &Path) -> Result<Self, LoadError> {
+        let before = state(path)?;
+        let path = path.to_owned();
+        let hashed = path.clone();
+        let digest = tokio::task::spawn_blocking(move || {
+            let (mut digest, mut file) = (Sha256::new(), std::fs::File::open(hashed)?);
+            let mut room = vec![0; 1 << 20];
+            loop {
+                match std::io::Read::read(&mut file, &mut room)? {
+                    0 => return Ok(hex(digest)),
+                    read => digest.update(&room[..read]),
+                }
+            }
+        });
+        Ok(Self { path, before, digest })
+    }
+
+    /// The file as it was read.
+    ///
+    /// # Errors
+    /// [`LoadError::Changed`] if it was written to meanwhile: then nobody knows what was read.
+    pub(super) async fn finish(self) -> Result<SeenKind, LoadError> {
+        let place = self.path.display().to_string();
+        let open = |source| LoadError::Open { place: place.clone(), source };
+        let digest = self.digest.await.map_err(|error| open(std::io::Error::other(error)))?.map_err(open)?;
+        if state(&self.path)? != self.before {
+            return Err(LoadError::Changed { place });
+        }
+        Ok(SeenKind::File { place, size_bytes: self.before.0, content_sha256: digest })
+    }
+}
+
+/// Size and time of the last write.
+fn state(path: &Path) -> Result<(u64, SystemTime), LoadError> {
+    let read = path.metadata().and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
+    read.map_err(|source| LoadError::Open { place: path.display().to_string(), source })
+}
