@@ -17,6 +17,7 @@ use crate::store::runs::postgres::PostgresRuns;
 use crate::store::runs::sqlite::SqliteRuns;
 use crate::store::signals::lake::SignalLake;
 use crate::store::signals::postgres::PostgresSignals;
+use crate::store::webhook::Webhook;
 use crate::work::sync::SignalSync;
 use crate::work::{App, ExecutionTerms};
 
@@ -49,8 +50,16 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
             timeout: settings.run_timeout,
         },
         trusts_principal: settings.trusts_principal,
+        webhook: webhook(settings)?,
+        address: settings.address.clone(),
         admission: Arc::new(Semaphore::new(settings.max_requests)),
     })
+}
+
+/// Where endings of runs are told.
+fn webhook(settings: &Settings) -> std::io::Result<Option<Arc<Webhook>>> {
+    let Some((address, secret)) = &settings.notify else { return Ok(None) };
+    Webhook::new(address.clone(), secret.reveal().to_owned()).map(|webhook| Some(Arc::new(webhook)))
 }
 
 /// The run store of the mode.

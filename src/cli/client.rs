@@ -58,6 +58,12 @@ pub(super) struct ListArgs {
     /// Only runs of exactly this caller.
     #[arg(long, value_name = "NAME")]
     submitted_by: Option<String>,
+    /// Only runs with this tag.
+    #[arg(long)]
+    tag: Option<String>,
+    /// Only runs that were put away.
+    #[arg(long)]
+    archived: bool,
     /// Order of the runs that are shown [default: newest first]. Figures come best first.
     #[arg(long, value_enum)]
     sort: Option<Sort>,
@@ -315,6 +321,8 @@ pub(super) async fn list(args: ListArgs) -> Result<(), CliError> {
     query.extend(args.query.map(|text| ("q", text)));
     query.extend(args.submitted_after.map(|moment| ("submitted_after", moment)));
     query.extend(args.submitted_by.map(|name| ("submitted_by", name)));
+    query.extend(args.tag.map(|tag| ("tag", tag)));
+    query.extend(args.archived.then(|| ("archived", "true".to_owned())));
     query.extend(args.cursor.map(|cursor| ("cursor", cursor)));
     let mut page = client.json(client.request(Method::GET, "backtests").query(&query)).await?;
     if let (Some(sort), Value::Array(runs)) = (args.sort, &mut page["runs"]) {
@@ -504,7 +512,7 @@ fn print_rows(document: &Value, name: &str, output: Output) {
     }
 }
 
-fn print_run(run: &Value, output: Output) {
+pub(super) fn print_run(run: &Value, output: Output) {
     if output == Output::Json {
         return say(format_args!("{run:#}"));
     }
@@ -522,9 +530,19 @@ fn print_run(run: &Value, output: Output) {
         "output_dir",
         "adls_container",
         "adls_prefix",
+        "tags",
+        "note",
+        "archived_at",
+        "deleted_at",
+        "deleted_by",
     ] {
         match &run[name] {
             Value::Null => {}
+            Value::Array(texts) if texts.is_empty() => {}
+            Value::Array(texts) => {
+                let texts: Vec<&str> = texts.iter().filter_map(Value::as_str).collect();
+                say(format_args!("{name:<16} {}", texts.join(" ")));
+            }
             Value::String(text) => say(format_args!("{name:<16} {text}")),
             other => say(format_args!("{name:<16} {other}")),
         }

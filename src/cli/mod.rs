@@ -6,12 +6,14 @@ pub mod telemetry;
 pub mod throwaway;
 
 mod client;
+mod compare;
 mod demo;
 mod dev;
 mod embedded;
 mod exporter;
 mod lake;
 mod migrate;
+mod order;
 mod progress;
 mod run;
 mod serve;
@@ -56,10 +58,15 @@ enum Command {
     Fetch(client::FetchArgs),
     Summary(client::SummaryArgs),
     Report(client::ReportArgs),
+    Compare(compare::Args),
     Metrics(client::MetricsArgs),
     Trades(client::TradesArgs),
     Positions(client::PositionsArgs),
     Events(client::EventsArgs),
+    Tag(order::TagArgs),
+    Note(order::NoteArgs),
+    Archive(order::ArchiveArgs),
+    Delete(order::DeleteArgs),
     Completions(CompletionsArgs),
     Lake(lake::Args),
     Sync(sync::Args),
@@ -81,10 +88,15 @@ impl Command {
             Self::Fetch(args) => args.service.output,
             Self::Summary(args) => args.service.output,
             Self::Report(args) => args.service.output,
+            Self::Compare(args) => args.service.output,
             Self::Metrics(args) => args.service.output,
             Self::Trades(args) => args.service.output,
             Self::Positions(args) => args.service.output,
             Self::Events(args) => args.service.output,
+            Self::Tag(args) => args.service.output,
+            Self::Note(args) => args.service.output,
+            Self::Archive(args) => args.service.output,
+            Self::Delete(args) => args.service.output,
             Self::Lake(args) => args.output,
             Self::Sync(args) => args.output,
             Self::Settings(args) => args.output,
@@ -144,10 +156,15 @@ pub fn main() -> ExitCode {
             Command::Fetch(args) => client::fetch(args).await,
             Command::Summary(args) => client::summary(args).await,
             Command::Report(args) => client::report(args).await,
+            Command::Compare(args) => compare::run(args).await,
             Command::Metrics(args) => client::metrics(args).await,
             Command::Trades(args) => client::trades(args).await,
             Command::Positions(args) => client::positions(args).await,
             Command::Events(args) => client::events(args).await,
+            Command::Tag(args) => order::tag(args).await,
+            Command::Note(args) => order::note(args).await,
+            Command::Archive(args) => order::archive(args).await,
+            Command::Delete(args) => order::delete(args).await,
             Command::Completions(args) => {
                 completions(&args);
                 Ok(())

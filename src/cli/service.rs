@@ -182,6 +182,16 @@ impl Client {
         self.document(self.send(request).await?).await
     }
 
+    /// Sends a request and reads its text; a problem becomes the error of the command.
+    pub(super) async fn text(&self, request: RequestBuilder) -> Result<String, CliError> {
+        let answer = self.send(request).await?;
+        if answer.status().is_success() {
+            return answer.text().await.map_err(|error| self.unreachable(error));
+        }
+        // Always an error.
+        self.document(answer).await.map(|document| document.to_string())
+    }
+
     async fn document(&self, answer: Response) -> Result<Value, CliError> {
         let status = answer.status();
         let body = answer.bytes().await.map_err(|error| self.unreachable(error))?;
@@ -306,7 +316,8 @@ impl Client {
         if known.status() != StatusCode::NOT_FOUND {
             return Ok(id.clone());
         }
-        let query = [("q", text.to_owned()), ("limit", CANDIDATES.to_string())];
+        let query =
+            [("q", text.to_owned()), ("archived", "any".to_owned()), ("limit", CANDIDATES.to_string())];
         let page = self.json(self.request(Method::GET, "backtests").query(&query)).await?;
         let mut found = Vec::new();
         for run in page["runs"].as_array().into_iter().flatten() {

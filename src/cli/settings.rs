@@ -169,6 +169,10 @@ settings! {
         "which managed identity asks for tokens, where an app has several";
     MAX_REQUESTS: Kind::Whole(1, 10_000), "BACKTEST_MAX_REQUESTS", default "64", Template:
         "requests that an instance answers at once; one more gets 429";
+    NOTIFY_URL: Kind::Secret, "BACKTEST_NOTIFY_URL", default "", Operator:
+        "the one address that is told when a run has ended: `https`, or `http` to this machine";
+    NOTIFY_SECRET: Kind::Secret, "BACKTEST_NOTIFY_SECRET", default "", Operator:
+        "signs what is told there: `X-Backtest-Signature: sha256=` and the HMAC-SHA256 of the body";
     LOG_FILTER: Kind::LogFilter, "RUST_LOG", default "info", Template:
         "log filter; commands say only warnings without one";
     URL: Kind::Text, "BACKTEST_URL", default "", Unused:
@@ -181,6 +185,8 @@ settings! {
         "that there is a managed identity, by its presence";
     INSTANCE_ID: Kind::Text, "WEBSITE_INSTANCE_ID", default "`HOSTNAME`", Platform:
         "name of this instance in leases and logs";
+    WEBSITE_HOSTNAME: Kind::Text, "WEBSITE_HOSTNAME", default "", Platform:
+        "name under which callers reach the service";
     HOSTNAME: Kind::Text, "HOSTNAME", default "local", Platform:
         "name of this machine";
 }

@@ -36,9 +36,9 @@ pub(super) fn print_summary(summary: &Value, report: Option<&str>) {
         ("Sharpe ratio", number(&summary["sharpe_ratio"])),
         ("Sortino ratio", number(&summary["sortino_ratio"])),
         ("max drawdown", percent(&summary["max_drawdown"])),
-        ("average daily turnover", percent(&summary["average_turnover"])),
+        ("turnover a day, both sides", percent(&summary["average_turnover"])),
         ("costs", number(&summary["total_costs"])),
-        ("trades", summary["trades"].as_u64().map_or_else(|| "-".to_owned(), |count| count.to_string())),
+        ("fills", summary["trades"].as_u64().map_or_else(|| "-".to_owned(), |count| count.to_string())),
     ]);
     for (name, value) in rows {
         say(format_args!("{name:<22} {value:>28}"));

@@ -13,7 +13,7 @@ use super::submit::caller;
 use crate::metrics;
 use crate::run::Status;
 use crate::store::runs::Cancel;
-use crate::work::App;
+use crate::work::{App, notify};
 
 pub(super) const FUNCTION: Function = Function::http("cancel", "backtests/{run_id}/cancel", &[&CANCEL_RUN]);
 
@@ -46,7 +46,7 @@ const CANCEL_RUN: Operation = Operation {
     handler: |app, call| Box::pin(cancel(app, call)),
 };
 
-const IF_MATCH: Header = Header {
+pub(super) const IF_MATCH: Header = Header {
     name: "If-Match",
     description: "`ETag` of the run record as it was seen; a weak tag matches nothing",
     length: None,
@@ -62,6 +62,7 @@ async fn cancel(app: App, call: Call) -> Result<Reply, Refusal> {
     Ok(match app.runs.request_cancel(&id, &actor).await {
         Ok(Cancel::Canceled(run)) => {
             metrics::RUNS_ENDED.one(Status::Canceled.as_str());
+            notify::ended(&app, &id);
             Reply::ok(record(&run))
         }
         Ok(Cancel::Before(run)) => Reply::ok(record(&run)),

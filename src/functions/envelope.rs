@@ -189,6 +189,7 @@ async fn enveloped(reply: Reply) -> Response {
         .collect();
     let body = match reply.body {
         Body::Json(document) => serde_json::from_slice(&document).unwrap_or_default(),
+        Body::Text(text) => json!(String::from_utf8_lossy(&text)),
         Body::Problem(problem) => json!(problem),
         Body::Nothing => json!(""),
         Body::Stream { content, .. } => match content.try_collect::<Vec<Bytes>>().await {

@@ -6,8 +6,8 @@ use super::execute::run_id;
 use super::function::{Function, Trigger};
 use crate::metrics;
 use crate::run::Reason;
-use crate::work::App;
 use crate::work::execute::chain;
+use crate::work::{App, notify};
 
 pub(super) const FUNCTION: Function = Function {
     name: "execute_poison",
@@ -27,6 +27,7 @@ async fn given_up(app: App, call: Triggered) -> Outcome {
     {
         Ok(true) => {
             metrics::RUNS_ENDED.one(Reason::Poison.as_str());
+            notify::ended(&app, &id);
             tracing::error!(run.id = %id, "gave run {id} up: its message failed too often");
         }
         Ok(false) => tracing::info!(run.id = %id, "run {id} has ended, or is not known here"),

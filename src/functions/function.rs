@@ -94,6 +94,10 @@ pub(super) enum Method {
     Get,
     /// Makes something, or asks for something to happen.
     Post,
+    /// Changes parts of something.
+    Patch,
+    /// Takes something away.
+    Delete,
 }
 
 /// A described answer.
@@ -181,6 +185,8 @@ impl Method {
         match self {
             Self::Get => &["GET", "HEAD"],
             Self::Post => &["POST"],
+            Self::Patch => &["PATCH"],
+            Self::Delete => &["DELETE"],
         }
     }
 }

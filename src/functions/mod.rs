@@ -4,6 +4,7 @@
 
 mod call;
 mod cancel;
+mod compare;
 mod docs;
 mod envelope;
 mod execute;
@@ -49,6 +50,7 @@ use crate::work::App;
 /// Every function of the app. A new one is its file, its folder and a line here.
 const FUNCTIONS: &[&Function] = &[
     &cancel::FUNCTION,
+    &compare::FUNCTION,
     &docs::FUNCTION,
     &execute::FUNCTION,
     &execute_poison::FUNCTION,

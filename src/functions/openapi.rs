@@ -70,6 +70,8 @@ fn method(operation: &Operation) -> &'static str {
     match operation.method {
         Method::Get => "get",
         Method::Post => "post",
+        Method::Patch => "patch",
+        Method::Delete => "delete",
     }
 }
 

@@ -94,6 +94,13 @@ pub(super) struct Flag {
     pub(super) description: &'static str,
 }
 
+/// One of a few words; without it, the first.
+pub(super) struct Choice {
+    pub(super) name: &'static str,
+    pub(super) description: &'static str,
+    pub(super) words: &'static [&'static str],
+}
+
 /// The name and the description, which all have.
 macro_rules! named {
     () => {
@@ -185,6 +192,14 @@ impl Parameter for Flag {
     }
 }
 
+impl Parameter for Choice {
+    named!();
+
+    fn schema(&self, _: &mut Schemas) -> Value {
+        json!({ "type": "string", "enum": self.words, "default": self.words.first() })
+    }
+}
+
 /// The query of a call, read parameter by parameter; what is wrong with it is kept until all were read.
 pub(super) struct Query<'a> {
     pairs: &'a [(String, String)],
@@ -219,6 +234,11 @@ impl<'a> Query<'a> {
     /// Says what is wrong with a parameter.
     pub(super) fn fault(&mut self, name: &str, message: impl Into<String>) {
         self.faults.push(Fault { path: name.to_owned(), message: message.into() });
+    }
+
+    /// What was wrong with it.
+    pub(super) fn faults(self) -> Vec<Fault> {
+        self.faults
     }
 
     /// Refuses the call if anything was wrong.
@@ -320,5 +340,20 @@ impl Flag {
             query.fault(self.name, "must be true or false");
         }
         text == Some("true")
+    }
+}
+
+impl Choice {
+    /// The word, or the first of them.
+    pub(super) fn read(&self, query: &mut Query<'_>) -> &'static str {
+        let first = self.words.first().copied().unwrap_or_default();
+        let Some(text) = query.once(self.name) else { return first };
+        match self.words.iter().find(|word| **word == text) {
+            Some(word) => word,
+            None => {
+                query.fault(self.name, format!("must be one of {}, not '{text}'", self.words.join(", ")));
+                first
+            }
+        }
     }
 }

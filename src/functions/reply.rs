@@ -18,6 +18,7 @@ use crate::store::artifacts::{ArtifactError, ByteStream};
 use crate::store::blob::Link;
 use crate::store::load_error::LoadError;
 use crate::store::runs::StoreError;
+use crate::work::compare::SourceError;
 use crate::work::execute::chain;
 use crate::work::results::ResultError;
 
@@ -63,8 +64,10 @@ codes! {
     NoTradingDay = "no_trading_day", NOT_FOUND, "Not a trading day of the run";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     RunNotCompleted = "run_not_completed", CONFLICT, "The run has no results";
+    RunNotEnded = "run_not_ended", CONFLICT, "The run has not ended";
     RunFinished = "run_finished", CONFLICT, "The run has ended";
     RunIdTaken = "run_id_taken", CONFLICT, "The run id is taken";
+    RunDeleted = "run_deleted", GONE, "The run was deleted";
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "The run has moved on";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The media type is not supported";
@@ -123,11 +126,14 @@ pub(super) type Refusal = Box<Reply>;
 pub(super) enum Body {
     /// A document, written already.
     Json(Bytes),
+    /// A text of the media type that the header says.
+    Text(Bytes),
     /// A refusal, whose occurrence is named before it leaves.
     Problem(Box<Problem>),
     Stream {
         content: ByteStream,
-        length: u64,
+        /// Where it is known before the end.
+        length: Option<u64>,
     },
     /// For a status that must not have one.
     Nothing,
@@ -142,6 +148,11 @@ impl Reply {
     /// 200 with a document that is written already.
     pub(super) fn document(document: Bytes) -> Self {
         Self::new(StatusCode::OK, Body::Json(document)).with(CONTENT_TYPE, "application/json")
+    }
+
+    /// 200 with a page.
+    pub(super) fn page(html: String) -> Self {
+        Self::new(StatusCode::OK, Body::Text(html.into())).with(CONTENT_TYPE, "text/html; charset=utf-8")
     }
 
     /// 202 with a document.
@@ -177,12 +188,17 @@ impl Reply {
         partial: Option<String>,
     ) -> Self {
         let status = if partial.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-        let reply = Self::new(status, Body::Stream { content, length });
+        let reply = Self::new(status, Body::Stream { content, length: Some(length) });
         let reply = reply.with(CONTENT_TYPE, content_type).with(warp::http::header::ACCEPT_RANGES, "bytes");
         match partial {
             Some(range) => reply.with(warp::http::header::CONTENT_RANGE, &range),
             None => reply,
         }
+    }
+
+    /// Content that is made while it is sent.
+    pub(super) fn stream(content: ByteStream, content_type: &str) -> Self {
+        Self::new(StatusCode::OK, Body::Stream { content, length: None }).with(CONTENT_TYPE, content_type)
     }
 
     /// A refusal.
@@ -262,6 +278,16 @@ impl Reply {
         Self::bug()
     }
 
+    /// Runs whose files cannot be read, now or ever.
+    pub(super) fn comparison(error: &SourceError) -> Self {
+        if error.is_retryable() {
+            tracing::warn!(error = chain(error), "the artifact store did not answer");
+            return Self::problem(Code::StoreUnavailable, "the artifact store does not answer; try again");
+        }
+        tracing::error!(error = chain(error), "the files of a run cannot be read");
+        Self::bug()
+    }
+
     /// Prices or signals that cannot be looked at now, or not at all.
     pub(super) fn data(error: &LoadError) -> Self {
         if error.is_retryable() {
@@ -309,12 +335,14 @@ impl Reply {
     /// The answer to a plain request.
     pub(super) fn into_plain(self) -> Response {
         let mut response = match self.body {
-            Body::Json(document) => HttpResponse::new(document.into()),
+            Body::Json(document) | Body::Text(document) => HttpResponse::new(document.into()),
             Body::Problem(problem) => HttpResponse::new(written(&problem).unwrap_or_default().into()),
             Body::Nothing => HttpResponse::new(String::new().into()),
             Body::Stream { content, length } => {
                 let mut response = warp::reply::stream(SyncStream::new(content)).into_response();
-                response.headers_mut().insert(CONTENT_LENGTH, length.into());
+                if let Some(length) = length {
+                    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+                }
                 response
             }
         };

@@ -2,6 +2,7 @@
 //! nothing to find, whatever lies in the store.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -19,6 +20,7 @@ use super::schema::{Schemas, Shape};
 use super::status::{GET_RUN_STATUS, find};
 use crate::run::{Publication, Run, RunEvent, RunState};
 use crate::store::blob::Link;
+use crate::work::archive::archive;
 use crate::work::execute::chain;
 use crate::work::files::{MANIFEST, content_type};
 use crate::work::results::{self, DailyPoint, Positions, ResultError, RollingPoint, Series, TradesPage};
@@ -28,7 +30,7 @@ use crate::work::{App, sha256_hex};
 const LINK_LIFETIME: Duration = Duration::from_secs(300);
 
 /// What a page of ours may do in a browser: show itself.
-const PAGE_POLICY: &str =
+pub(super) const PAGE_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";
 
 pub(super) const FUNCTION: Function = Function::http(
@@ -44,6 +46,7 @@ pub(super) const FUNCTION: Function = Function::http(
         &LIST_TRADES,
         &GET_POSITIONS,
         &LIST_ARTIFACTS,
+        &GET_ARCHIVE,
         &GET_ARTIFACT,
         &GET_REPORT,
     ],
@@ -393,6 +396,42 @@ async fn artifacts(app: App, call: Call) -> Result<Reply, Refusal> {
     Ok(lasting(Reply::ok(&Artifacts { artifacts: listed(&app, published).await? }), &etag))
 }
 
+const ZIP: Content = Content { media_type: "application/zip", shape: Shape::BINARY, example: None };
+
+const GET_ARCHIVE: Operation = Operation {
+    id: "getArchive",
+    method: Method::Get,
+    path: "backtests/{run_id}/artifacts.zip",
+    tag: "results",
+    summary: "All files of a run in one archive",
+    description: "Every file that the list names, and the manifest, below a folder that is named like the run. The same run \
+                  gives the same bytes. A transfer that breaks off is not the whole: there are no ranges.",
+    parameters: &[&RUN_ID],
+    bodies: &[],
+    answers: &[Answer::document(200, "The archive", &[ZIP]).with(&[NEVER_CHANGES]), Answer::NOT_MODIFIED],
+    refusals: &RESULT_REFUSALS,
+    handler: |app, call| Box::pin(all_files(app, call)),
+};
+
+async fn all_files(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    let published = publication(&run)?;
+    call.query().check()?;
+    let etag = etag(published, &call);
+    if let Some(known) = known(&call, &etag)? {
+        return Ok(known);
+    }
+    let mut names: Vec<String> = listed(&app, published).await?.into_iter().map(|file| file.name).collect();
+    names.push(MANIFEST.to_owned());
+    let content = if call.message.is_head {
+        futures_util::stream::empty().boxed()
+    } else {
+        archive(Arc::clone(&app.artifacts), published.location.clone(), run.id.to_string(), names)
+    };
+    let file_name = format!("attachment; filename=\"{}.zip\"", run.id);
+    Ok(lasting(Reply::stream(content, "application/zip"), &etag).with(CONTENT_DISPOSITION, &file_name))
+}
+
 /// The manifest's list of files.
 async fn listed(app: &App, published: &Publication) -> Result<Vec<ListedArtifact>, Refusal> {
     #[derive(Deserialize)]
@@ -426,7 +465,7 @@ const RANGE: Header = Header { name: "Range", description: "Part of it, `bytes=0
 const ACCEPT_RANGES: AnswerHeader = AnswerHeader::text("Accept-Ranges", "`bytes`");
 const CONTENT_RANGE_OF_PART: AnswerHeader = AnswerHeader::text("Content-Range", "Which part");
 const HASH: AnswerHeader = AnswerHeader::text("ETag", "SHA-256 of the content");
-const HTML: Content = Content { media_type: "text/html", shape: Shape::BINARY, example: None };
+pub(super) const HTML: Content = Content { media_type: "text/html", shape: Shape::BINARY, example: None };
 /// Generators of clients know the first as bytes; the answer has the media type of the file.
 const BYTES: [Content; 2] = [
     Content { media_type: "application/octet-stream", shape: Shape::BINARY, example: None },

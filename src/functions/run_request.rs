@@ -226,6 +226,22 @@ impl RunRequest {
     }
 }
 
+/// The fields of a JSON body that is no config.
+pub(super) fn json_object(call: &Call) -> Result<Map<String, Value>, Refusal> {
+    if let Media::Yaml = Media::of(call)? {
+        return Err(Reply::problem(Code::UnsupportedMediaType, "send application/json").into());
+    }
+    let body = call.body()?;
+    can_be_read(call, body)?;
+    if std::str::from_utf8(body).is_err() {
+        return Err(Reply::problem(Code::MalformedRequest, NOT_UTF_8).into());
+    }
+    match parse_json(body).map_err(|error| malformed("JSON", &error))? {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Reply::problem(Code::MalformedRequest, "the body must be an object").into()),
+    }
+}
+
 const NOT_UTF_8: &str = "the body is not UTF-8";
 
 /// Refuses a body that no parser can read, by what it is: a parser would only say at which byte it gave up.

@@ -21,3 +21,4 @@ mod rows;
 pub mod runs;
 pub mod signals;
 pub mod versions;
+pub mod webhook;

@@ -117,6 +117,15 @@ impl PublishedTable {
         .await
     }
 
+    /// All rows of these columns; of the others nothing is fetched.
+    pub async fn columns(&self, names: &[&str]) -> Result<Vec<RecordBatch>, ReadError> {
+        self.read(|builder| {
+            let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
+            Ok(builder.with_projection(mask))
+        })
+        .await
+    }
+
     /// The last date of `column`, from the statistics; `None` without rows.
     pub fn last(&self, column: &str) -> Option<NaiveDate> {
         let groups = self.metadata.metadata().row_groups().iter();

@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 use super::compute::{ComputeError, Computed, compute};
 use super::facts::Facts;
 use super::files::{self, Artifact};
-use super::{App, ENGINE_VERSION, sha256_hex, submit};
+use super::{App, ENGINE_VERSION, notify, sha256_hex, submit};
 use crate::engine::{BacktestConfig, Market};
 use crate::metrics;
 use crate::run::{Location, Publication, Reason, Run, RunId, RunState, Status, retry_back_off};
@@ -119,6 +119,9 @@ async fn attempt(app: &App, id: &RunId, invocation: &str) -> Result<Executed, St
     match attempt.finish(app, &ending).await? {
         Finish::Done(status) => {
             count_ending(&ending, status);
+            if status.is_final() {
+                notify::ended(app, id);
+            }
             tracing::info!(run.id = %id, %status, elapsed_ms, "run {id} is {status} after {elapsed_ms} ms");
             Ok(Executed::Ended(status))
         }

@@ -1,12 +1,15 @@
-//! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile, sync (and rank, its
-//! optional producer), sweep. Nothing here knows HTTP, reads the environment or builds a client.
+//! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile, compare, sync (and rank,
+//! its optional producer), sweep. Nothing here knows HTTP, reads the environment or builds a client.
 
+pub mod archive;
 pub mod attempts;
+pub mod compare;
 pub mod compute;
 pub mod document;
 pub mod execute;
 pub mod facts;
 pub mod files;
+pub mod notify;
 pub mod rank;
 pub mod reconcile;
 pub mod report;
@@ -26,6 +29,7 @@ use crate::clock::Clock;
 use crate::store::artifacts::ArtifactStore;
 use crate::store::prices::MarketData;
 use crate::store::runs::RunStore;
+use crate::store::webhook::Webhook;
 
 /// The engine: version, commit, and `-dirty` where the sources were changed since. Part of every fingerprint.
 pub const ENGINE_VERSION: &str = env!("BACKTESTS_ENGINE");
@@ -52,6 +56,10 @@ pub struct App {
     pub terms: ExecutionTerms,
     /// Whether the platform's word on who calls is believed: it is only the platform's where callers sign in.
     pub trusts_principal: bool,
+    /// Where endings of runs are told.
+    pub webhook: Option<Arc<Webhook>>,
+    /// Address under which callers reach the service, without a path; empty where nobody says.
+    pub address: String,
     /// Requests that may be answered at once; one too many is refused instead of waiting.
     pub admission: Arc<Semaphore>,
 }

@@ -4,7 +4,7 @@
 use crate::metrics;
 use crate::run::{Reason, Status, Verdict, Wake, decide};
 use crate::store::runs::{Repair, StoreError};
-use crate::work::App;
+use crate::work::{App, notify};
 
 /// Rows of one step.
 const BATCH: usize = 500;
@@ -24,6 +24,7 @@ pub async fn reconcile(app: &App) -> Result<Vec<Wake>, StoreError> {
     let repaired = app.runs.repair(&repairs).await?;
     for (id, reason) in &repaired.ended {
         metrics::RUNS_ENDED.one(ended_as(*reason));
+        notify::ended(app, id);
         tracing::warn!(run.id = %id, "gave up run {id}: {}", reason.as_str());
     }
     metrics::RECOVERED.add(repaired.announced.len());

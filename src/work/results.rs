@@ -1,6 +1,9 @@
 //! Results: what callers may ask of a completed run beyond its files, read from the tables that it published. Rows come
 //! as they lie there; a series that is too long to draw is thinned out evenly.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 use deltalake::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, StringArray,
@@ -16,7 +19,8 @@ use super::App;
 use crate::engine::Daily;
 use crate::engine::metrics::calendar::TRADING_DAYS;
 use crate::engine::metrics::rolling::rolling;
-use crate::run::Publication;
+use crate::run::{Location, Publication};
+use crate::store::artifacts::ArtifactStore;
 use crate::store::dates::days;
 use crate::store::numbers::doubles;
 use crate::store::published::{PublishedTable, ReadError};
@@ -236,7 +240,7 @@ pub async fn timeseries(
     of: &Publication,
     max_points: usize,
 ) -> Result<Series<DailyPoint>, ResultError> {
-    let table = open(app, of, &DAILY).await?;
+    let table = open(&app.artifacts, &of.location, &DAILY).await?;
     let total_points = table.rows();
     let days = evenly(total_points, max_points).map(|day| day..day + 1);
     let points = read(&DAILY, &table.pick(days).await?, DailyPoint::read)?;
@@ -251,7 +255,7 @@ pub async fn rolled(
     window_days: usize,
     max_points: usize,
 ) -> Result<Series<RollingPoint>, ResultError> {
-    let table = open(app, of, &DAILY).await?;
+    let table = open(&app.artifacts, &of.location, &DAILY).await?;
     let days = read(&DAILY, &table.page(0, table.rows()).await?, DailyPoint::read)?;
     // Long windows over many years take a while, and others want to be answered meanwhile.
     let periods_per_year = of.summary["periods_per_year"].as_f64().unwrap_or(TRADING_DAYS);
@@ -288,7 +292,7 @@ pub async fn trades(
     limit: usize,
     offset: usize,
 ) -> Result<TradesPage, ResultError> {
-    let table = open(app, of, &TRADES).await?;
+    let table = open(&app.artifacts, &of.location, &TRADES).await?;
     let trades = read(&TRADES, &table.page(offset, limit).await?, Trade::read)?;
     Ok(TradesPage { trades, total: table.rows(), limit, offset })
 }
@@ -300,7 +304,7 @@ pub async fn positions(
     of: &Publication,
     date: Option<NaiveDate>,
 ) -> Result<Positions, ResultError> {
-    let table = open(app, of, &POSITIONS).await?;
+    let table = open(&app.artifacts, &of.location, &POSITIONS).await?;
     let Some(day) = date.or_else(|| table.last("date")) else {
         return Ok(Positions { date: None, positions: Vec::new() });
     };
@@ -311,9 +315,78 @@ pub async fn positions(
     Ok(Positions { date: Some(day), positions })
 }
 
+/// What a run held, as weights by day.
+#[derive(Debug, Clone, Default)]
+pub struct Weights {
+    /// The symbols, each once.
+    pub names: Vec<String>,
+    /// Days on which anything was held, ascending.
+    days: Vec<NaiveDate>,
+    /// Where the rows of each day begin.
+    starts: Vec<usize>,
+    /// Places among the names.
+    symbol: Vec<usize>,
+    /// Values over the portfolio value.
+    weight: Vec<f64>,
+}
+
+impl Weights {
+    /// What was held at the close of a day: place among the names, and weight.
+    pub fn on(&self, day: NaiveDate) -> impl Iterator<Item = (usize, f64)> + '_ {
+        let rows = match self.days.binary_search(&day) {
+            Ok(place) => self.starts[place]..self.starts.get(place + 1).copied().unwrap_or(self.symbol.len()),
+            Err(_) => 0..0,
+        };
+        rows.map(move |row| (self.symbol[row], self.weight[row]))
+    }
+
+    /// Rows as they lie in the table, whose days ascend.
+    fn read(batches: &[RecordBatch]) -> Result<Self, ArrowError> {
+        let mut found = Self::default();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for batch in batches {
+            let date = <NaiveDate as Cell>::column(batch, "date")?;
+            let symbol = <String as Cell>::column(batch, "symbol")?;
+            let weight = <Option<f64> as Cell>::column(batch, "weight")?;
+            for row in 0..batch.num_rows() {
+                let day = NaiveDate::at(&date, row);
+                if found.days.last() != Some(&day) {
+                    found.days.push(day);
+                    found.starts.push(found.symbol.len());
+                }
+                let name = symbol.value(row);
+                let place = match places.get(name) {
+                    Some(&place) => place,
+                    None => {
+                        places.insert(name.to_owned(), found.names.len());
+                        found.names.push(name.to_owned());
+                        found.names.len() - 1
+                    }
+                };
+                found.symbol.push(place);
+                found.weight.push(Option::<f64>::at(&weight, row).unwrap_or(0.0));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Every day of a run.
+pub async fn every_day(artifacts: &Arc<dyn ArtifactStore>, at: &Location) -> Result<Daily, ResultError> {
+    let table = open(artifacts, at, &DAILY).await?;
+    Ok(daily(&read(&DAILY, &table.page(0, table.rows()).await?, DailyPoint::read)?))
+}
+
+/// The weights of all days of a run; of its positions only the columns that say so are fetched.
+pub async fn weights(artifacts: &Arc<dyn ArtifactStore>, at: &Location) -> Result<Weights, ResultError> {
+    let table = open(artifacts, at, &POSITIONS).await?;
+    let batches = table.columns(&["date", "symbol", "weight"]).await?;
+    Weights::read(&batches).map_err(|source| ResultError::Unexpected { name: POSITIONS.name, source })
+}
+
 /// Refuses a day that is not among the days of the run. A run that kept no daily measures does not say which these were.
 async fn must_be_traded(app: &App, of: &Publication, date: NaiveDate) -> Result<(), ResultError> {
-    let table = match open(app, of, &DAILY).await {
+    let table = match open(&app.artifacts, &of.location, &DAILY).await {
         Ok(table) => table,
         Err(ResultError::NotKept { .. }) => return Ok(()),
         Err(error) => return Err(error),
@@ -329,8 +402,12 @@ async fn must_be_traded(app: &App, of: &Publication, date: NaiveDate) -> Result<
     }
 }
 
-async fn open(app: &App, of: &Publication, kept: &Kept) -> Result<PublishedTable, ResultError> {
-    let table = PublishedTable::open(&app.artifacts, &of.location, kept.name).await?;
+async fn open(
+    artifacts: &Arc<dyn ArtifactStore>,
+    at: &Location,
+    kept: &Kept,
+) -> Result<PublishedTable, ResultError> {
+    let table = PublishedTable::open(artifacts, at, kept.name).await?;
     table.ok_or(ResultError::NotKept { name: kept.name, switch: kept.switch })
 }
 
@@ -343,7 +420,7 @@ fn read<T>(
 }
 
 /// At most `most` of `total` places, evenly spread; the first and the last are among them. `most` is at least 2.
-fn evenly(total: usize, most: usize) -> impl Iterator<Item = usize> {
+pub(super) fn evenly(total: usize, most: usize) -> impl Iterator<Item = usize> {
     let count = total.min(most.max(2));
     (0..count).map(move |place| if count < total { place * (total - 1) / (count - 1) } else { place })
 }

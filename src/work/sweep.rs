@@ -30,11 +30,12 @@ pub enum SweepError {
 
 /// Removes the attempts that no row names and that are older than [`AGE`]; answers how many.
 pub async fn sweep(app: &App) -> Result<usize, SweepError> {
-    let mut attempts = app.artifacts.attempts(app.clock.now() - AGE);
+    let old = app.clock.now() - AGE;
+    let mut attempts = app.artifacts.attempts();
     let mut removed = 0;
     while let Some(attempt) = attempts.try_next().await? {
         let Some(run) = app.runs.get(&attempt.run).await? else { continue };
-        if is_garbage(&run, &attempt) {
+        if attempt.newest < old && is_garbage(&run, &attempt) {
             app.artifacts.remove(&attempt.location).await?;
             tracing::info!(run.id = %run.id, "removed what attempt f{} of run {} left", attempt.fence, run.id);
             metrics::SWEPT.one();

@@ -429,6 +429,11 @@ fn every_command_explains_itself() {
         "validate",
         "summary",
         "report",
+        "compare",
+        "tag",
+        "note",
+        "archive",
+        "delete",
         "metrics",
         "trades",
         "positions",
@@ -518,7 +523,7 @@ async fn every_call_of_the_service_has_its_command() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&piped.stdout);
-    for line in ["benchmark return", "Sortino ratio", "average daily turnover", "costs", "report: "] {
+    for line in ["benchmark return", "Sortino ratio", "turnover a day, both sides", "costs", "report: "] {
         assert!(said.contains(line), "{line} is not in {said}");
     }
 

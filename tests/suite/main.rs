@@ -73,6 +73,8 @@ mod api;
 mod chaos;
 /// Clients that generators make of the document.
 mod clients;
+/// Runs side by side.
+mod compare;
 /// What is observable after processes, connections and the database failed.
 mod failures;
 /// The custom handler over real HTTP, in both calling modes.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use backtest_functions::clock::Timestamp;
 use backtest_functions::run::{Fence, Location, RunId};
 use backtest_functions::store::artifacts::{
     ArtifactError, ArtifactStore, Attempt, ByteStream, LocalArtifacts, NewFile,
@@ -50,8 +49,8 @@ impl ArtifactStore for Counted {
         self.store.read(at, name, range).await
     }
 
-    fn attempts(&self, before: Timestamp) -> BoxStream<'static, Result<Attempt, ArtifactError>> {
-        self.store.attempts(before)
+    fn attempts(&self) -> BoxStream<'static, Result<Attempt, ArtifactError>> {
+        self.store.attempts()
     }
 
     async fn remove(&self, at: &Location) -> Result<(), ArtifactError> {

@@ -34,6 +34,8 @@ fn app(folder: &std::path::Path, artifacts: Artifacts) -> App {
         signals: Arc::new(SignalSync { lake: None, postgres: None, terms: SyncTerms::default() }),
         trusts_principal: false,
         attempts: Arc::default(),
+        webhook: None,
+        address: String::new(),
         admission: Arc::new(tokio::sync::Semaphore::new(1)),
         terms: ExecutionTerms {
             instance: "test".into(),

@@ -10,10 +10,10 @@ use tracing_subscriber::EnvFilter;
 use super::{
     ADLS_RUNS_DIR, ALLOW_LOCAL_DATA, ALLOWED_DATA_DIRS, CLIENT_ID, CONTAINER_ALLOWLIST, DB_PATH,
     FUNCTION_KEY, HANDLER_PORT, HOSTNAME, IDENTITY_ENDPOINT, INSTANCE_ID, LAKE, LEASE_SECONDS, LOG_FILTER,
-    MAX_ATTEMPTS, MAX_REQUESTS, OLDER_POSTGRES_DSN, OUTPUT_DIR, POSTGRES_AUTH, POSTGRES_CONNECTIONS,
-    POSTGRES_DSN, RANKING_TOP_N, RUN_STORE_MODE, RUN_TIMEOUT_SECONDS, SIGNALS_VERIFY_COUNTS,
-    SIGNALS_WRITE_REQUIRED, STORAGE_ACCOUNT_NAME, STORAGE_CONNECTION_STRING, STRATEGY_WEIGHTS,
-    TRUST_PRINCIPAL_HEADER, URL,
+    MAX_ATTEMPTS, MAX_REQUESTS, NOTIFY_SECRET, NOTIFY_URL, OLDER_POSTGRES_DSN, OUTPUT_DIR, POSTGRES_AUTH,
+    POSTGRES_CONNECTIONS, POSTGRES_DSN, RANKING_TOP_N, RUN_STORE_MODE, RUN_TIMEOUT_SECONDS,
+    SIGNALS_VERIFY_COUNTS, SIGNALS_WRITE_REQUIRED, STORAGE_ACCOUNT_NAME, STORAGE_CONNECTION_STRING,
+    STRATEGY_WEIGHTS, TRUST_PRINCIPAL_HEADER, URL, WEBSITE_HOSTNAME,
 };
 use super::{Environment, Kind, Secret, Setting, log_filter, value};
 use crate::cli::CliError;
@@ -22,6 +22,7 @@ use crate::store::blob::{ConnectionString, Directory};
 use crate::store::delta::Location;
 use crate::store::identity::Identity;
 use crate::store::pg::Database;
+use crate::store::webhook::Webhook;
 use crate::work::sync::SyncTerms;
 
 /// Settings that cannot be used; one line a fault.
@@ -84,6 +85,10 @@ pub struct Settings {
     pub signals: SyncTerms,
     /// Requests that are answered at once.
     pub max_requests: usize,
+    /// Where endings of runs are told, and the secret that signs it.
+    pub notify: Option<(url::Url, Secret)>,
+    /// Address under which callers reach the service, without a path; empty where nobody says.
+    pub address: String,
     /// Port of the custom handler.
     pub handler_port: Option<u16>,
     /// Name of this instance.
@@ -136,6 +141,8 @@ impl Settings {
             run_timeout: read.seconds(&RUN_TIMEOUT_SECONDS),
             signals: read.signals(),
             max_requests: read.whole(&MAX_REQUESTS),
+            notify: read.notify(),
+            address: read.text(&WEBSITE_HOSTNAME).map_or_else(String::new, address_of),
             handler_port: read.text(&HANDLER_PORT).is_some().then(|| read.whole(&HANDLER_PORT)),
             instance,
         };
@@ -371,10 +378,39 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Where endings of runs are told. Neither without the other: an unsigned word could be anybody's. A fault repeats nothing.
+    fn notify(&mut self) -> Option<(url::Url, Secret)> {
+        let (address, secret) = (self.text(&NOTIFY_URL), self.secret(&NOTIFY_SECRET));
+        match (address, secret) {
+            (None, None) => None,
+            (None, Some(_)) => {
+                self.fault(&NOTIFY_SECRET, format_args!("has no effect without {}", NOTIFY_URL.name));
+                None
+            }
+            (Some(_), None) => {
+                self.fault(
+                    &NOTIFY_URL,
+                    format_args!("needs {}, which signs what is told", NOTIFY_SECRET.name),
+                );
+                None
+            }
+            (Some(address), Some(secret)) => {
+                let url = Webhook::check(address).map_err(|why| self.fault(&NOTIFY_URL, why)).ok()?;
+                Some((url, secret))
+            }
+        }
+    }
+
     /// The platform's name of the instance, or this machine's and process's.
     fn instance(&self) -> String {
         let platform = self.text(&INSTANCE_ID).or(self.text(&HOSTNAME)).unwrap_or(HOSTNAME.default);
         let short: String = platform.chars().take(16).collect();
         format!("{short}:{}", std::process::id())
     }
+}
+
+/// The address of a host name as the platform states it: a name of this machine is reached without TLS.
+fn address_of(host: &str) -> String {
+    let local = host.split(':').next().is_some_and(|name| matches!(name, "localhost" | "127.0.0.1"));
+    format!("{}://{host}", if local { "http" } else { "https" })
 }

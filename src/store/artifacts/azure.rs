@@ -9,7 +9,6 @@ use futures_util::stream::{BoxStream, try_unfold};
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::{ArtifactError, ArtifactStore, Attempt, ByteStream, NewFile, fence_of};
-use crate::clock::Timestamp;
 use crate::run::{Fence, Location, RunId};
 use crate::store::blob::{BlobAccount, BlobError, Condition, Container, Directory, Link, join};
 
@@ -155,7 +154,7 @@ impl ArtifactStore for AzureArtifacts {
         linked.await.map_err(|error: Failure| ArtifactError::new("make a link to", name, error))
     }
 
-    fn attempts(&self, before: Timestamp) -> BoxStream<'static, Result<Attempt, ArtifactError>> {
+    fn attempts(&self) -> BoxStream<'static, Result<Attempt, ArtifactError>> {
         let Some(root) = self.root.clone() else { return futures_util::stream::empty().boxed() };
         let failed = |error: BlobError| ArtifactError::new("list", "attempts", error);
         let container = match self.account.container(&root.container) {
@@ -177,10 +176,8 @@ impl ArtifactStore for AzureArtifacts {
                 while let Some(next) = std::pin::Pin::new(&mut names).next_if(same).await {
                     newest = newest.max(next?.modified);
                 }
-                if newest < before {
-                    let location = Location::Adls { container: root.container.clone(), prefix };
-                    return Ok(Some((Attempt { run, fence, location }, (names, root, below))));
-                }
+                let location = Location::Adls { container: root.container.clone(), prefix };
+                return Ok(Some((Attempt { run, fence, location, newest }, (names, root, below))));
             }
         })
         .boxed()

@@ -72,9 +72,9 @@ impl ArtifactStore for LocalArtifacts {
         Ok(chunks.boxed())
     }
 
-    fn attempts(&self, before: Timestamp) -> BoxStream<'static, Result<Attempt, ArtifactError>> {
+    fn attempts(&self) -> BoxStream<'static, Result<Attempt, ArtifactError>> {
         let root = self.root.clone();
-        let found = tokio::task::spawn_blocking(move || attempts(&root, before));
+        let found = tokio::task::spawn_blocking(move || attempts(&root));
         let found = async move {
             let found = found.await.map_err(std::io::Error::other).flatten();
             found.map_err(|source| ArtifactError::new("list", "attempts", source))
@@ -109,17 +109,16 @@ impl ArtifactStore for LocalArtifacts {
     }
 }
 
-/// The attempts whose newest file is older than `before`.
-fn attempts(root: &Path, before: Timestamp) -> std::io::Result<Vec<Attempt>> {
+/// All attempts below a folder.
+fn attempts(root: &Path) -> std::io::Result<Vec<Attempt>> {
     let mut found = Vec::new();
     for run in folders(root)? {
         let Some(id) = name_of(&run).and_then(|name| name.parse::<RunId>().ok()) else { continue };
         for attempt in folders(&run)? {
             let Some(fence) = name_of(&attempt).and_then(fence_of) else { continue };
-            if newest_file(&attempt)? < SystemTime::from(before) {
-                let location = Location::Local { dir: attempt.display().to_string() };
-                found.push(Attempt { run: id.clone(), fence, location });
-            }
+            let newest = Timestamp::from(newest_file(&attempt)?);
+            let location = Location::Local { dir: attempt.display().to_string() };
+            found.push(Attempt { run: id.clone(), fence, location, newest });
         }
     }
     Ok(found)

@@ -45,8 +45,8 @@ pub trait ArtifactStore: Send + Sync {
         Ok(None)
     }
 
-    /// What all attempts left behind where files go by default, if their newest file is older than `before`.
-    fn attempts(&self, before: Timestamp) -> BoxStream<'static, Result<Attempt, ArtifactError>>;
+    /// What all attempts left behind where files go by default.
+    fn attempts(&self) -> BoxStream<'static, Result<Attempt, ArtifactError>>;
 
     /// Removes the files of an attempt.
     async fn remove(&self, at: &Location) -> Result<(), ArtifactError>;
@@ -78,6 +78,8 @@ pub struct Attempt {
     pub fence: Fence,
     /// Where it is.
     pub location: Location,
+    /// When its newest file was written.
+    pub newest: Timestamp,
 }
 
 /// Content as it comes.
@@ -173,8 +175,8 @@ impl ArtifactStore for Artifacts {
         self.store_of(at)?.link(at, name, lifetime).await
     }
 
-    fn attempts(&self, before: Timestamp) -> BoxStream<'static, Result<Attempt, ArtifactError>> {
-        self.default_store().attempts(before)
+    fn attempts(&self) -> BoxStream<'static, Result<Attempt, ArtifactError>> {
+        self.default_store().attempts()
     }
 
     async fn remove(&self, at: &Location) -> Result<(), ArtifactError> {

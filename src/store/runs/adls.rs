@@ -22,6 +22,7 @@ use chrono::DateTime;
 use futures_util::stream::iter;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::transition::{self, Decision, Step};
@@ -461,6 +462,17 @@ impl RunStore for AdlsRuns {
     async fn give_up(&self, id: &RunId, reason: Reason, error: &str) -> Result<bool, StoreError> {
         let given_up = self.change(id, |run, now| transition::give_up(run, reason, error, now)).await;
         Ok(given_up.map_err(failed(format!("give up run {id}")))?.unwrap_or(false))
+    }
+
+    async fn remark(
+        &self,
+        id: &RunId,
+        event: &'static str,
+        detail: &Value,
+        actor: &str,
+    ) -> Result<bool, StoreError> {
+        let remarked = self.change(id, |run, _| transition::remark(run, event, detail, actor)).await;
+        Ok(remarked.map_err(failed(format!("remark on run {id}")))?.unwrap_or(false))
     }
 
     async fn ping(&self) -> Result<StoreHealth, StoreError> {

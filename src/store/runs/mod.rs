@@ -62,6 +62,15 @@ pub trait RunStore: Send + Sync {
     /// Fails a run that is not final, also one that is held: the last resort for a poisoned message.
     async fn give_up(&self, id: &RunId, reason: Reason, error: &str) -> Result<bool, StoreError>;
 
+    /// Adds a line to the history of a run for what happened beside its transitions; `false` for an unknown run.
+    async fn remark(
+        &self,
+        id: &RunId,
+        event: &'static str,
+        detail: &Value,
+        actor: &str,
+    ) -> Result<bool, StoreError>;
+
     /// Whether the store can be used, and what it is.
     async fn ping(&self) -> Result<StoreHealth, StoreError>;
 }

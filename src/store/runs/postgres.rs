@@ -514,6 +514,19 @@ impl RunStore for PostgresRuns {
         given_up.await.map_err(failed(format!("give up run {id}")))
     }
 
+    async fn remark(
+        &self,
+        id: &RunId,
+        event: &'static str,
+        detail: &Value,
+        actor: &str,
+    ) -> Result<bool, StoreError> {
+        let run_id = id.as_str();
+        let params =
+            [text(&run_id), text(&event), (detail as &(dyn ToSql + Sync), Type::JSONB), text(&actor)];
+        self.step(sql!("runs.remark"), &params).await.map_err(failed(format!("remark on run {id}")))
+    }
+
     async fn ping(&self) -> Result<StoreHealth, StoreError> {
         self.health().await.map_err(|error| {
             let doing = match &error {

@@ -332,6 +332,18 @@ impl RunStore for SqliteRuns {
         Ok(self.change("give up", id, give_up).await?.unwrap_or(false))
     }
 
+    async fn remark(
+        &self,
+        id: &RunId,
+        event: &'static str,
+        detail: &Value,
+        actor: &str,
+    ) -> Result<bool, StoreError> {
+        let (detail, actor) = (detail.clone(), actor.to_owned());
+        let remark = move |run: &mut Run, _| transition::remark(run, event, &detail, &actor);
+        Ok(self.change("remark on", id, remark).await?.unwrap_or(false))
+    }
+
     async fn ping(&self) -> Result<StoreHealth, StoreError> {
         self.read("reach the run store", |connection| {
             let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;

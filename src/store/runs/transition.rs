@@ -169,6 +169,12 @@ pub(super) fn request_cancel(run: &mut Run, actor: &str, now: Timestamp) -> Deci
     }
 }
 
+/// Adds a line to the history of a run.
+pub(super) fn remark(run: &mut Run, event: &'static str, detail: &Value, actor: &str) -> Decision<bool> {
+    run.version += 1;
+    Decision::Write(Some(Step::with(event, actor, detail.clone())), true)
+}
+
 /// Changes what people note on a run.
 pub(super) fn amend(
     run: &mut Run,

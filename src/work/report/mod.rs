@@ -1,9 +1,10 @@
-//! The report: a finished run on one self-contained page for a screen of any width and for paper. Here is what stands
+//! The report: a finished run, or several side by side, on one self-contained page for a screen of any width and for paper. Here is what stands
 //! on it, in which order; each section is a file beside this one. Nothing here asks the time, and nothing on the page
 //! asks anyone: no script, no font, no address.
 
 mod benchmark;
 mod chart;
+mod comparison;
 mod curves;
 mod definitions;
 mod figures;
@@ -17,6 +18,7 @@ mod trading;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::chart::{Chart, Days, STYLE};
+pub use self::comparison::comparison_page;
 use self::curves::{beta, charts};
 use self::definitions::definitions;
 use self::figures::{figures, headline, months};

@@ -379,6 +379,8 @@ fn app(home: &Home, dsn: &str, blobs: Option<&Storage>) -> App {
         },
         trusts_principal: false,
         attempts: Arc::default(),
+        webhook: None,
+        address: String::new(),
         admission: Arc::new(tokio::sync::Semaphore::new(1)),
     }
 }

@@ -1,0 +1,179 @@
+//! `GET /api/compare`: completed runs side by side, as a document and as a page to send around.
+
+use serde_json::json;
+use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG};
+
+use super::call::{Call, unknown_run};
+use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation};
+use super::parameter::{Text, Texts, Whole};
+use super::reply::{Code, Refusal, Reply};
+use super::results::{HTML, PAGE_POLICY};
+use super::schema::Shape;
+use crate::run::{Publication, Run, RunId, RunState};
+use crate::work::compare::{Comparison, RUNS_MAX, Source, SourceError, compare};
+use crate::work::execute::chain;
+use crate::work::results::ResultError;
+use crate::work::{App, report, sha256_hex};
+
+pub(super) const FUNCTION: Function =
+    Function::http("compare", "compare/{*page}", &[&COMPARE_RUNS, &COMPARISON_PAGE]);
+
+const COMPARE_RUNS: Operation = Operation {
+    id: "compareRuns",
+    method: Method::Get,
+    path: "compare",
+    tag: "results",
+    summary: "Completed runs side by side",
+    description: "Over the days that all of them have: where their configs differ, every figure again, how far apart they \
+                  moved and what they held, and whether their Sharpe ratios differ by more than chance.",
+    parameters: &[&RUNS, &BASE, &BOOTSTRAP],
+    bodies: &[],
+    answers: &[
+        Answer::document(200, "What differs, and whether chance explains it", &[Content::json(COMPARISON)])
+            .with(&[NEVER_CHANGES]),
+        Answer::NOT_MODIFIED,
+    ],
+    refusals: &[
+        Code::InvalidParameter,
+        Code::RunNotFound,
+        Code::ArtifactNotFound,
+        Code::RunNotCompleted,
+        Code::PreconditionFailed,
+        Code::StoreUnavailable,
+    ],
+    handler: |app, call| Box::pin(document(app, call)),
+};
+
+const COMPARISON_PAGE: Operation = Operation {
+    id: "getComparisonPage",
+    path: "compare/page",
+    summary: "Completed runs side by side, on a page",
+    description: "",
+    answers: &[
+        Answer::document(200, "One self-contained page", &[HTML]).with(&[NEVER_CHANGES]),
+        Answer::NOT_MODIFIED,
+    ],
+    handler: |app, call| Box::pin(page(app, call)),
+    ..COMPARE_RUNS
+};
+
+const COMPARISON: Shape = Shape::of::<Comparison>();
+const NEVER_CHANGES: AnswerHeader = AnswerHeader::text("ETag", "Never changes");
+
+const RUNS: Texts = Texts {
+    name: "runs",
+    description: "Two to ten completed runs; may be repeated or joined by commas",
+    item: Shape::of::<RunId>(),
+};
+const BASE: Text = Text {
+    name: "base",
+    description: "The run that the others are compared with; without it the first. It becomes A in the answer",
+};
+const BOOTSTRAP: Whole = Whole {
+    name: "bootstrap",
+    description: "Replications of the test by resampling; 0 leaves it out",
+    default: 0,
+    allowed: 0..=5000,
+};
+
+async fn document(app: App, call: Call) -> Result<Reply, Refusal> {
+    answer(app, call, |comparison| Reply::ok(comparison)).await
+}
+
+async fn page(app: App, call: Call) -> Result<Reply, Refusal> {
+    let html = |comparison: &Comparison| {
+        Reply::page(report::comparison_page(comparison)).with(CONTENT_SECURITY_POLICY, PAGE_POLICY)
+    };
+    answer(app, call, html).await
+}
+
+/// What the runs come to, unless the caller has it already.
+async fn answer(app: App, call: Call, write: impl FnOnce(&Comparison) -> Reply) -> Result<Reply, Refusal> {
+    let (ids, bootstrap) = asked(&call)?;
+    let runs = completed(&app, &ids).await?;
+    let published: Vec<(&Run, &Publication)> = runs.iter().filter_map(with_publication).collect();
+    let etag = etag(&call, &published);
+    call.must_match(&etag)?;
+    let lasting =
+        |reply: Reply| reply.with(ETAG, &etag).with(CACHE_CONTROL, "private, max-age=31536000, immutable");
+    if call.knows(&etag) {
+        return Ok(lasting(Reply::not_modified()));
+    }
+    let sources = published.iter().map(|(run, published)| Source::of_run(&app.artifacts, run, published));
+    let sources = futures_util::future::try_join_all(sources).await.map_err(|error| refusal(&error))?;
+    // Resampling takes a while, and others want to be answered meanwhile.
+    let compared = tokio::task::spawn_blocking(move || compare(&sources, bootstrap)).await;
+    match compared {
+        Ok(comparison) => Ok(lasting(write(&comparison))),
+        Err(error) => {
+            tracing::error!(error = chain(&error), "runs could not be compared");
+            Err(Reply::bug().into())
+        }
+    }
+}
+
+/// The runs in the order of the answer, the base first, and the replications.
+fn asked(call: &Call) -> Result<(Vec<RunId>, usize), Refusal> {
+    let mut query = call.query();
+    let mut ids: Vec<RunId> = Vec::new();
+    for text in RUNS.read(&query).filter(|text| !text.is_empty()).collect::<Vec<_>>() {
+        match text.parse::<RunId>() {
+            Ok(id) if ids.contains(&id) => query.fault(RUNS.name, format!("names {id} twice")),
+            Ok(id) => ids.push(id),
+            Err(error) => query.fault(RUNS.name, format!("{error}, not '{text}'")),
+        }
+    }
+    if !(2..=RUNS_MAX).contains(&ids.len()) {
+        query.fault(RUNS.name, format!("must name two to {RUNS_MAX} runs, not {}", ids.len()));
+    }
+    if let Some(base) = BASE.read(&mut query) {
+        match ids.iter().position(|id| id.as_str() == base) {
+            Some(place) => ids[..=place].rotate_right(1),
+            None => query.fault(BASE.name, format!("must be one of the runs, not '{base}'")),
+        }
+    }
+    let bootstrap = BOOTSTRAP.read(&mut query);
+    query.check()?;
+    Ok((ids, bootstrap))
+}
+
+/// The runs, if all of them are completed.
+async fn completed(app: &App, ids: &[RunId]) -> Result<Vec<Run>, Refusal> {
+    let found = futures_util::future::try_join_all(ids.iter().map(|id| app.runs.get(id))).await;
+    let found = found.map_err(|error| Reply::store(&error))?;
+    let mut runs = Vec::new();
+    for (id, run) in ids.iter().zip(found) {
+        runs.push(run.ok_or_else(|| unknown_run(id.as_str()))?);
+    }
+    let unfinished: Vec<&Run> = runs.iter().filter(|run| with_publication(run).is_none()).collect();
+    if let Some(first) = unfinished.first() {
+        let said: Vec<String> =
+            unfinished.iter().map(|run| format!("{} is {}", run.id, run.state.status())).collect();
+        let detail = format!("only completed runs can be compared: {}", said.join(", "));
+        return Err(Reply::wrong_state(Code::RunNotCompleted, detail, first.state.status()).into());
+    }
+    Ok(runs)
+}
+
+fn with_publication(run: &Run) -> Option<(&Run, &Publication)> {
+    match &run.state {
+        RunState::Completed { publication, .. } => Some((run, publication)),
+        _ => None,
+    }
+}
+
+fn etag(call: &Call, published: &[(&Run, &Publication)]) -> String {
+    let manifests: Vec<&str> =
+        published.iter().map(|(_, published)| published.manifest_sha256.as_str()).collect();
+    let asked = (manifests, env!("CARGO_PKG_VERSION"), call.operation.id, &call.message.query);
+    format!("\"{}\"", &sha256_hex(json!(asked).to_string())[..24])
+}
+
+fn refusal(error: &SourceError) -> Refusal {
+    match error {
+        SourceError::Table { source: ResultError::NotKept { .. }, .. } => {
+            Reply::problem(Code::ArtifactNotFound, chain(error)).into()
+        }
+        error => Reply::comparison(error).into(),
+    }
+}
