@@ -56,6 +56,7 @@ call "$api/backtests/$run/positions?date=2008-10-10"
 call "$api/backtests/$run/artifacts"
 call "$api/backtests/$run/artifacts/trades.csv" -H 'Range: bytes=0-99'
 call "$api/backtests/$run/report" -o /dev/null
+call "$api/backtests/$run/artifacts.zip" -o /dev/null
 
 step "ranking signals of the newest day, and how far each month is synced"
 signals "composite?limit=3"
@@ -67,5 +68,18 @@ call "$api/backtests" -H 'Content-Type: application/json' -d '{"run_id": "'"$run
   "start_date: 2005-01-03\nend_date: 2013-03-01\nuniverse: {symbols: [AAPL, IBM]}\nstrategy: {class: BuyAndHoldStrategy}"}'
 ask -X POST "$api/backtests/$run-2/cancel"
 echo
+
+step "a run beside it, and both side by side"
+call "$api/backtests" -H 'Content-Type: application/json' -d '{"run_id": "'"$run-beside"'", "config_yaml":
+  "start_date: 2005-01-03\nend_date: 2013-03-01\nuniverse: {symbols: [AAPL, IBM]}\nstrategy: {class: StaticUniverseStrategy}"}'
+until call "$api/backtests/$run-beside" | grep -Eq '"status": ?"(completed|failed|canceled)"'; do sleep 0.2; done
+call "$api/compare?runs=$run,$run-beside"
+call "$api/compare/page?runs=$run,$run-beside" -o /dev/null
+
+step "tag it, see what would be put away, delete the other one"
+call -X PATCH "$api/backtests/$run" -H 'Content-Type: application/json' -d '{"tags": ["curl"], "note": "the first one"}'
+call "$api/backtests/bulk" -H 'Content-Type: application/json' \
+  -d '{"filter": {"tag": "curl"}, "action": "archive", "dry_run": true}'
+call -X DELETE "$api/backtests/$run-beside"
 
 printf '\n== every call answered\n'

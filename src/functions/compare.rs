@@ -38,6 +38,7 @@ const COMPARE_RUNS: Operation = Operation {
         Code::RunNotFound,
         Code::ArtifactNotFound,
         Code::RunNotCompleted,
+        Code::RunDeleted,
         Code::PreconditionFailed,
         Code::StoreUnavailable,
     ],
@@ -144,6 +145,9 @@ async fn completed(app: &App, ids: &[RunId]) -> Result<Vec<Run>, Refusal> {
     let mut runs = Vec::new();
     for (id, run) in ids.iter().zip(found) {
         runs.push(run.ok_or_else(|| unknown_run(id.as_str()))?);
+    }
+    if let Some(deleted) = runs.iter().find(|run| run.labels.deleted.is_some()) {
+        return Err(Reply::deleted(deleted).into());
     }
     let unfinished: Vec<&Run> = runs.iter().filter(|run| with_publication(run).is_none()).collect();
     if let Some(first) = unfinished.first() {

@@ -12,11 +12,12 @@ use warp::http::header::LINK;
 
 use super::call::Call;
 use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation};
-use super::parameter::{Moment, Text, Texts, Whole};
+use super::parameter::{Choice, Moment, Parameter, Query, Text, Texts, Whole};
 use super::record::{RunRecord, record};
 use super::reply::{Code, Refusal, Reply};
 use super::schema::Shape;
 use crate::clock::Timestamp;
+use crate::engine::config::Fault;
 use crate::run::{Kind, Status};
 use crate::store::runs::{ListQuery, Position};
 use crate::work::{App, sha256_hex};
@@ -38,6 +39,8 @@ const LIST_RUNS: Operation = Operation {
         &SUBMITTED_BEFORE,
         &SUBMITTED_BY,
         &RESULTS_SHA256,
+        &TAG,
+        &ARCHIVED,
         &LIMIT,
         &CURSOR,
     ],
@@ -72,6 +75,12 @@ const SUBMITTED_AFTER: Moment =
 const SUBMITTED_BEFORE: Moment =
     Moment { name: "submitted_before", description: "Only runs submitted before this moment" };
 const SUBMITTED_BY: Text = Text { name: "submitted_by", description: "Only runs of exactly this caller" };
+const TAG: Text = Text { name: "tag", description: "Only runs with exactly this tag" };
+const ARCHIVED: Choice = Choice {
+    name: "archived",
+    description: "Whether runs that were put away are left out, shown alone, or shown too",
+    words: &["false", "true", "any"],
+};
 const LIMIT: Whole = Whole { name: "limit", description: "Runs of a page", default: 50, allowed: 1..=500 };
 const CURSOR: Text =
     Text { name: "cursor", description: "`next_cursor` of the page before; belongs to the same filters" };
@@ -100,28 +109,60 @@ async fn list(app: App, call: Call) -> Result<Reply, Refusal> {
     })
 }
 
-/// The query and a digest of its filters, to which a cursor is bound.
-fn query(call: &Call) -> Result<(ListQuery, String), Refusal> {
-    let mut asked = call.query();
+/// The filters of a list, which a change of many runs knows too.
+const FILTERS: [&dyn Parameter; 9] = [
+    &STATUS,
+    &KIND,
+    &Q,
+    &SUBMITTED_AFTER,
+    &SUBMITTED_BEFORE,
+    &SUBMITTED_BY,
+    &RESULTS_SHA256,
+    &TAG,
+    &ARCHIVED,
+];
+
+/// The runs that some filters mean, or every fault of them.
+pub(super) fn filters(pairs: &[(String, String)]) -> Result<ListQuery, Vec<Fault>> {
+    let mut asked = Query::new(pairs, &FILTERS);
+    let query = read_filters(&mut asked);
+    let faults = asked.faults();
+    if faults.is_empty() { Ok(query) } else { Err(faults) }
+}
+
+fn read_filters(asked: &mut Query<'_>) -> ListQuery {
     let mut query = ListQuery::default();
-    for text in STATUS.read(&asked) {
+    for text in STATUS.read(asked) {
         match text.parse() {
             Ok(status) => query.statuses.push(status),
             Err(error) => asked.fault(STATUS.name, format!("{error}, not '{text}'")),
         }
     }
-    for text in KIND.read(&asked) {
+    for text in KIND.read(asked) {
         match text.parse() {
             Ok(kind) => query.kinds.push(kind),
             Err(error) => asked.fault(KIND.name, format!("{error}, not '{text}'")),
         }
     }
-    query.results_sha256 = RESULTS_SHA256.read(&mut asked).map(str::to_owned);
     // Names are kept composed, whichever way a keyboard or a file system writes an accent.
-    query.text = Q.read(&mut asked).map(|text| text.nfc().collect());
-    query.submitted_by = SUBMITTED_BY.read(&mut asked).map(str::to_owned);
-    query.submitted_after = SUBMITTED_AFTER.read(&mut asked);
-    query.submitted_before = SUBMITTED_BEFORE.read(&mut asked);
+    query.text = Q.read(asked).map(|text| text.nfc().collect());
+    query.submitted_by = SUBMITTED_BY.read(asked).map(str::to_owned);
+    query.results_sha256 = RESULTS_SHA256.read(asked).map(str::to_owned);
+    query.submitted_after = SUBMITTED_AFTER.read(asked);
+    query.submitted_before = SUBMITTED_BEFORE.read(asked);
+    query.tag = TAG.read(asked).map(str::to_owned);
+    query.archived = match ARCHIVED.read(asked) {
+        "true" => Some(true),
+        "any" => None,
+        _ => Some(false),
+    };
+    query
+}
+
+/// The query and a digest of its filters, to which a cursor is bound.
+fn query(call: &Call) -> Result<(ListQuery, String), Refusal> {
+    let mut asked = call.query();
+    let mut query = read_filters(&mut asked);
     query.limit = LIMIT.read(&mut asked);
     let filters = json!([
         query.statuses,
@@ -130,7 +171,9 @@ fn query(call: &Call) -> Result<(ListQuery, String), Refusal> {
         query.submitted_before,
         query.submitted_by,
         query.kinds,
-        query.results_sha256
+        query.results_sha256,
+        query.tag,
+        query.archived
     ]);
     let filters = sha256_hex(filters.to_string())[..16].to_owned();
     if let Some(cursor) = CURSOR.read_as_sent(&mut asked) {

@@ -2,6 +2,8 @@
 //! Functions host calls in two ways, and every function answers to both: the plain request under `/api`, and the envelope
 //! at `POST /<function>`, which is never answered with an empty body.
 
+mod amend;
+mod bulk;
 mod call;
 mod cancel;
 mod compare;
@@ -49,6 +51,8 @@ use crate::work::App;
 
 /// Every function of the app. A new one is its file, its folder and a line here.
 const FUNCTIONS: &[&Function] = &[
+    &amend::FUNCTION,
+    &bulk::FUNCTION,
     &cancel::FUNCTION,
     &compare::FUNCTION,
     &docs::FUNCTION,

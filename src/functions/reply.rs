@@ -13,7 +13,7 @@ use warp::http::{HeaderMap, Response as HttpResponse, StatusCode};
 use warp::reply::{Reply as _, Response};
 
 use crate::engine::config::Fault;
-use crate::run::{Status, Wake};
+use crate::run::{Run, Status, Wake};
 use crate::store::artifacts::{ArtifactError, ByteStream};
 use crate::store::blob::Link;
 use crate::store::load_error::LoadError;
@@ -224,6 +224,17 @@ impl Reply {
     /// A refusal because of the state that a run is in.
     pub(super) fn wrong_state(code: Code, detail: String, status: Status) -> Self {
         Self::refusal(code, detail, Vec::new(), Some(status))
+    }
+
+    /// 410 for what a deleted run left behind.
+    pub(super) fn deleted(run: &Run) -> Self {
+        let (at, by) = match &run.labels.deleted {
+            Some(deleted) => (deleted.at.format("%Y-%m-%d").to_string(), deleted.by.as_str()),
+            None => (String::new(), ""),
+        };
+        let detail =
+            format!("run {} was deleted on {at} by {by}; its record is kept, its files are not", run.id);
+        Self::wrong_state(Code::RunDeleted, detail, run.state.status())
     }
 
     /// 405 with what would be taken, for example `GET`.

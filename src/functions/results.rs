@@ -53,28 +53,31 @@ pub(super) const FUNCTION: Function = Function::http(
 );
 
 /// What every result may be refused with.
-const RESULT_REFUSALS: [Code; 5] = [
+const RESULT_REFUSALS: [Code; 6] = [
     Code::InvalidParameter,
     Code::RunNotFound,
     Code::RunNotCompleted,
+    Code::RunDeleted,
     Code::PreconditionFailed,
     Code::StoreUnavailable,
 ];
 /// What a table may be refused with, which a config can switch off.
-const TABLE_REFUSALS: [Code; 6] = [
+const TABLE_REFUSALS: [Code; 7] = [
     Code::InvalidParameter,
     Code::RunNotFound,
     Code::ArtifactNotFound,
     Code::RunNotCompleted,
+    Code::RunDeleted,
     Code::PreconditionFailed,
     Code::StoreUnavailable,
 ];
 /// What a file may be refused with.
-const FILE_REFUSALS: [Code; 7] = [
+const FILE_REFUSALS: [Code; 8] = [
     Code::InvalidParameter,
     Code::RunNotFound,
     Code::ArtifactNotFound,
     Code::RunNotCompleted,
+    Code::RunDeleted,
     Code::PreconditionFailed,
     Code::RangeNotSatisfiable,
     Code::StoreUnavailable,
@@ -277,6 +280,7 @@ const GET_POSITIONS: Operation = Operation {
         Code::ArtifactNotFound,
         Code::NoTradingDay,
         Code::RunNotCompleted,
+        Code::RunDeleted,
         Code::PreconditionFailed,
         Code::StoreUnavailable,
     ],
@@ -316,6 +320,7 @@ async fn table<T: Serialize>(
 
 fn publication(run: &Run) -> Result<&Publication, Refusal> {
     match &run.state {
+        _ if run.labels.deleted.is_some() => Err(Reply::deleted(run).into()),
         RunState::Completed { publication, .. } => Ok(publication),
         state => {
             let status = state.status();

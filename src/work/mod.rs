@@ -10,6 +10,7 @@ pub mod execute;
 pub mod facts;
 pub mod files;
 pub mod notify;
+pub mod order;
 pub mod rank;
 pub mod reconcile;
 pub mod report;

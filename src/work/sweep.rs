@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 
 use super::App;
+use crate::clock::Timestamp;
 use crate::metrics;
 use crate::run::{Run, RunState};
 use crate::store::artifacts::{ArtifactError, Attempt};
@@ -28,14 +29,14 @@ pub enum SweepError {
     Artifacts(#[from] ArtifactError),
 }
 
-/// Removes the attempts that no row names and that are older than [`AGE`]; answers how many.
+/// Removes the attempts that no row names and that are older than [`AGE`], and all of deleted runs; answers how many.
 pub async fn sweep(app: &App) -> Result<usize, SweepError> {
     let old = app.clock.now() - AGE;
     let mut attempts = app.artifacts.attempts();
     let mut removed = 0;
     while let Some(attempt) = attempts.try_next().await? {
         let Some(run) = app.runs.get(&attempt.run).await? else { continue };
-        if attempt.newest < old && is_garbage(&run, &attempt) {
+        if must_go(&run, &attempt, old) {
             app.artifacts.remove(&attempt.location).await?;
             tracing::info!(run.id = %run.id, "removed what attempt f{} of run {} left", attempt.fence, run.id);
             metrics::SWEPT.one();
@@ -43,6 +44,11 @@ pub async fn sweep(app: &App) -> Result<usize, SweepError> {
         }
     }
     Ok(removed)
+}
+
+/// Of a deleted run everything goes, however young.
+fn must_go(run: &Run, attempt: &Attempt, old: Timestamp) -> bool {
+    run.labels.deleted.is_some() || (attempt.newest < old && is_garbage(run, attempt))
 }
 
 fn is_garbage(run: &Run, attempt: &Attempt) -> bool {

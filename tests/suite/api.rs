@@ -441,13 +441,14 @@ async fn a_wrong_method_is_told_the_right_one() {
     let handler = home.handler(&[]).await;
     for (method, path, allowed) in [
         (Method::DELETE, "/api/backtests", "GET, HEAD, POST"),
-        (Method::POST, "/api/backtests/r", "GET, HEAD"),
+        (Method::POST, "/api/backtests/r", "DELETE, GET, HEAD, PATCH"),
         (Method::GET, "/api/backtests/r/cancel", "POST"),
         (Method::PUT, "/api/backtests/r/artifacts/legs/a/weights.csv", "GET, HEAD"),
         (Method::POST, "/api/openapi.json", "GET, HEAD"),
         (Method::DELETE, "/api/healthz", "GET, HEAD"),
         (Method::DELETE, "/API/Backtests/", "GET, HEAD, POST"),
-        (Method::DELETE, "/api/backtests/validate", "POST"),
+        (Method::PUT, "/api/backtests/validate", "POST"),
+        (Method::POST, "/api/compare/page", "GET, HEAD"),
     ] {
         let answer = handler.call(method.clone(), path, None).await;
         assert_eq!(code(&answer), (405, "method_not_allowed".into()), "{method} {path}");
@@ -669,6 +670,8 @@ fn leads_to(path: &str, route: &str) -> bool {
         match (given.next(), wanted.next()) {
             (None, None) => return true,
             (Some(_), Some(part)) if part.starts_with("{*") => return true,
+            // Without a least length it may be empty.
+            (None, Some(part)) if part.starts_with("{*") && !part.contains(':') => return true,
             (Some(name), Some(part)) if part.contains(":regex(") => {
                 let alternatives = part.split_once("^(").unwrap().1.split_once(")$").unwrap().0;
                 if !alternatives.split('|').any(|one| one == name) {
@@ -774,8 +777,8 @@ async fn what_may_be_null_in_an_answer_is_always_there() {
         nullable(&schemas[name], &mut fields);
         assert!(!fields.is_empty() && fields.iter().all(|(_, there)| !there), "{name}: {fields:?}");
     }
-    for name in in_configs {
-        schemas.remove(&name);
+    for name in in_configs.iter().map(String::as_str).chain(["RunPatch", "BulkRequest"]) {
+        schemas.remove(name);
     }
     let mut fields = Vec::new();
     nullable(&document, &mut fields);
@@ -864,7 +867,14 @@ async fn schemathesis_finds_nothing() {
     // Keys are looked at by the Functions host, which the next test asks.
     let options = ["--checks", "all", "--exclude-checks", "ignored_auth", "--max-examples", "15"];
     let document = without_configs(&handler.url).await;
-    assert!(try_everything(&home, &handler.url, &document, "", &options).await >= 16);
+    // What may delete the run that all others ask for comes last.
+    let deleting = ["deleteRun", "changeRuns"];
+    let without = deleting.iter().flat_map(|id| ["--exclude-operation-id", *id]);
+    let without: Vec<&str> = options.into_iter().chain(without).collect();
+    assert!(try_everything(&home, &handler.url, &document, "", &without).await >= 16);
+    let only = deleting.iter().flat_map(|id| ["--include-operation-id", *id]);
+    let only: Vec<&str> = options.into_iter().chain(only).collect();
+    assert!(try_everything(&home, &handler.url, &document, "", &only).await >= 2);
     assert!(handler.get("/api/readyz").await.status.is_success(), "the handler is still well");
 }
 

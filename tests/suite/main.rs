@@ -83,6 +83,8 @@ mod handler;
 mod leases;
 /// What a service counts and measures.
 mod metrics;
+/// Order among runs: names, tags, archive, delete, and the address that is told.
+mod order;
 /// Pieces of published tables, and what they cost.
 mod published;
 

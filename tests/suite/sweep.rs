@@ -3,47 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backtest_functions::clock::{ManualClock, SystemClock};
+use backtest_functions::clock::ManualClock;
 use backtest_functions::run::{Fence, Location, Publication, RunId, Submission};
 use backtest_functions::store::artifacts::{Artifacts, AzureArtifacts, LocalArtifacts, NewFile};
 use backtest_functions::store::blob::Directory;
-use backtest_functions::store::delta::StorageOptions;
-use backtest_functions::store::prices::{MarketData, Reach};
 use backtest_functions::store::runs::sqlite::SqliteRuns;
 use backtest_functions::store::runs::{Claim, Claimant, Ending, NewRun};
+use backtest_functions::work::App;
 use backtest_functions::work::sweep::{AGE, sweep};
-use backtest_functions::work::sync::{SignalSync, SyncTerms};
-use backtest_functions::work::{App, ExecutionTerms};
 use chrono::Utc;
 use serde_json::json;
 
 use crate::support::submission::submission;
 
 fn app(folder: &std::path::Path, artifacts: Artifacts) -> App {
-    App {
-        runs: Arc::new(SqliteRuns::new(folder.join("runs.sqlite3"))),
-        data: Arc::new(MarketData {
-            lake: None,
-            options: StorageOptions::default(),
-            account: None,
-            reach: Reach::default(),
-            signals: None,
-        }),
-        artifacts: Arc::new(artifacts),
-        clock: Arc::new(SystemClock),
-        signals: Arc::new(SignalSync { lake: None, postgres: None, terms: SyncTerms::default() }),
-        trusts_principal: false,
-        attempts: Arc::default(),
-        webhook: None,
-        address: String::new(),
-        admission: Arc::new(tokio::sync::Semaphore::new(1)),
-        terms: ExecutionTerms {
-            instance: "test".into(),
-            lease: Duration::from_secs(60),
-            max_attempts: 3,
-            timeout: Duration::from_secs(60),
-        },
-    }
+    crate::support::app::app(Arc::new(SqliteRuns::new(folder.join("runs.sqlite3"))), artifacts)
 }
 
 fn id(text: &str) -> RunId {

@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub(crate) mod app;
 pub(crate) mod azurite;
 pub(crate) mod http_proxy;
 pub(crate) mod pg_proxy;

@@ -95,16 +95,14 @@ impl Source {
     ) -> Result<Self, SourceError> {
         let reader = Reader { artifacts, at: &published.location, run: run.id.to_string() };
         let config = serde_json::from_str(&run.submission.effective_config_json).unwrap_or(Value::Null);
-        let (manifest, daily, weights) =
-            tokio::try_join!(reader.json(MANIFEST), reader.days(), reader.weights())?;
-        let manifest = manifest.unwrap_or(Value::Null);
+        let (daily, weights) = tokio::try_join!(reader.days(), reader.weights())?;
         Ok(Self {
             id: run.id.to_string(),
             name: run.submission.run_name.clone(),
             config,
             data_versions: published.data_versions.clone(),
             engine_version: run.engine_version.clone(),
-            results_sha256: text(&manifest["results_sha256"]),
+            results_sha256: published.results_sha256.clone(),
             periods_per_year: published.summary["periods_per_year"].as_f64(),
             risk_free_rate: published.summary["risk_free_rate"].as_f64().unwrap_or(0.0),
             daily,
