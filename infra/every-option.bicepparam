@@ -44,6 +44,8 @@ param runTimeoutSeconds = 1680
 param leaseSeconds = 90
 param maxAttempts = 5
 param maxRequests = 32
+param notifyUrl = 'https://hooks.research.example/backtests'
+param notifyKeyReference = '@Microsoft.KeyVault(SecretUri=https://kv-research.vault.azure.net/secrets/notify)'
 param strategyWeights = '{"momentum": 1}'
 param rankingTopN = 100
 param lakeAccountName = 'stresearchlake'

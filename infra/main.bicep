@@ -141,6 +141,12 @@ param maxAttempts int = 3
 @maxValue(10000)
 param maxRequests int = 64
 
+@description('The one address that is told when a run has ended, best as a Key Vault reference (@Microsoft.KeyVault(SecretUri=…)); empty tells nobody.')
+param notifyUrl string = ''
+
+@description('Key Vault reference of the secret that signs what is told there. The identity of the app must be allowed to read it.')
+param notifyKeyReference string = ''
+
 @description('JSON object of strategy to weight; empty weighs all strategies alike.')
 param strategyWeights string = ''
 
@@ -457,6 +463,8 @@ module functionApp 'modules/functions.bicep' = {
     leaseSeconds: leaseSeconds
     maxAttempts: maxAttempts
     maxRequests: maxRequests
+    notifyUrl: notifyUrl
+    notifyKeyReference: notifyKeyReference
     strategyWeights: strategyWeights
     rankingTopN: rankingTopN
     instanceMemoryMB: preset.instanceMemoryMB

@@ -37,6 +37,12 @@ param maxAttempts int
 
 @description('Requests that an instance answers at once; one more gets 429.')
 param maxRequests int
+
+@description('The one address that is told when a run has ended; empty tells nobody.')
+param notifyUrl string
+
+@description('Key Vault reference of the secret that signs what is told there.')
+param notifyKeyReference string
 param strategyWeights string
 param rankingTopN int
 param instanceMemoryMB int
@@ -85,6 +91,8 @@ var settings = {
   BACKTEST_LEASE_SECONDS: string(leaseSeconds)
   BACKTEST_MAX_ATTEMPTS: string(maxAttempts)
   BACKTEST_MAX_REQUESTS: string(maxRequests)
+  BACKTEST_NOTIFY_SECRET: notifyKeyReference
+  BACKTEST_NOTIFY_URL: notifyUrl
   BACKTEST_RUN_TIMEOUT_SECONDS: string(runTimeoutSeconds)
   BACKTEST_TRUST_PRINCIPAL_HEADER: empty(authClientId) ? 'false' : 'true'
   FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: string(bodyBytesMax)

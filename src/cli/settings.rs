@@ -169,9 +169,9 @@ settings! {
         "which managed identity asks for tokens, where an app has several";
     MAX_REQUESTS: Kind::Whole(1, 10_000), "BACKTEST_MAX_REQUESTS", default "64", Template:
         "requests that an instance answers at once; one more gets 429";
-    NOTIFY_URL: Kind::Secret, "BACKTEST_NOTIFY_URL", default "", Operator:
+    NOTIFY_URL: Kind::Secret, "BACKTEST_NOTIFY_URL", default "", Template:
         "the one address that is told when a run has ended: `https`, or `http` to this machine";
-    NOTIFY_SECRET: Kind::Secret, "BACKTEST_NOTIFY_SECRET", default "", Operator:
+    NOTIFY_SECRET: Kind::Secret, "BACKTEST_NOTIFY_SECRET", default "", Template:
         "signs what is told there: `X-Backtest-Signature: sha256=` and the HMAC-SHA256 of the body";
     LOG_FILTER: Kind::LogFilter, "RUST_LOG", default "info", Template:
         "log filter; commands say only warnings without one";
