@@ -75,14 +75,12 @@ pub fn deepest_falls(drawdown: &[f64], count: usize) -> Vec<Fall> {
     let (mut peak, mut below) = (0, false);
     for (day, &depth) in drawdown.iter().enumerate() {
         let was_below = std::mem::replace(&mut below, depth < 0.0);
-        match falls.last_mut() {
-            Some(fall) if was_below && below => {
-                if depth < fall.depth {
-                    (fall.trough, fall.depth) = (day, depth);
-                }
+        if was_below && let Some(fall) = falls.last_mut() {
+            if !below {
+                fall.recovery = Some(day);
+            } else if depth < fall.depth {
+                (fall.trough, fall.depth) = (day, depth);
             }
-            Some(fall) if was_below => fall.recovery = Some(day),
-            _ => {}
         }
         if below && !was_below {
             falls.push(Fall { peak, trough: day, recovery: None, depth });

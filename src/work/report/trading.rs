@@ -20,7 +20,7 @@ pub(super) fn trips(outcome: &Outcome) -> Markup {
     };
     let columns = [("All", trips.iter().collect()), ("Long", side(false)), ("Short", side(true))];
     let columns: Vec<(&str, Trips)> = columns.into_iter().map(|(name, of)| (name, Trips::of(&of))).collect();
-    let rows: [(&str, fn(&Trips) -> String); 8] = [
+    let rows: [Row; 8] = [
         ("Round trips", |of| count(of.count)),
         ("Profit", |of| money(of.profit)),
         ("Win rate", |of| share(of.win_rate)),
@@ -50,6 +50,9 @@ pub(super) fn trips(outcome: &Outcome) -> Markup {
         }
     }
 }
+
+/// A figure of round trips: its name, and how it is written.
+type Row = (&'static str, fn(&Trips) -> String);
 
 /// Sums over some round trips; returns are those of a trip on its entry.
 struct Trips {
