@@ -3,7 +3,7 @@
 //!
 //! | floor | modules | what lives there |
 //! | --- | --- | --- |
-//! | 0 | [`engine`], [`run`], [`signal`], [`clock`], [`metrics`], [`statistics`] | arithmetic, protocol, names of what is measured: no files, no network, no waiting |
+//! | 0 | [`engine`], [`run`], [`signal`], [`clock`], [`digest`], [`statistics`], [`telemetry`] | arithmetic, protocol, names of what is measured: no files, no network, no waiting |
 //! | 1 | [`store`] | everything that remembers |
 //! | 2 | [`work`] | the verbs of the service: submit, execute, reconcile, sync |
 //! | 3 | [`functions`] | the doors as the Functions host sees them |
@@ -11,11 +11,12 @@
 //! | – | [`devhost`] | a local Functions host, which shares nothing with the rest |
 
 pub mod clock;
+pub mod digest;
 pub mod engine;
-pub mod metrics;
 pub mod run;
 pub mod signal;
 pub mod statistics;
+pub mod telemetry;
 
 pub mod store;
 

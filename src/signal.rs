@@ -167,14 +167,14 @@ impl Weights {
 
 /// How signals are computed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Terms {
+pub struct SignalTerms {
     /// What each strategy weighs.
     pub weights: Weights,
     /// Ranks up to this one are hits.
     pub top_n: u32,
 }
 
-impl Default for Terms {
+impl Default for SignalTerms {
     fn default() -> Self {
         Self { weights: Weights::Equal, top_n: 50 }
     }
@@ -299,7 +299,7 @@ impl fmt::Display for LeftOut {
 pub fn materialize(
     month: YearMonth,
     rankings: &Rankings,
-    terms: &Terms,
+    terms: &SignalTerms,
 ) -> Result<(Signals, LeftOut), InvalidWeights> {
     let mut left_out = LeftOut::default();
     let (symbols, symbol_ids) = in_order(&rankings.symbols);

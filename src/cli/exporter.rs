@@ -11,7 +11,7 @@ use metrics_util::registry::{AtomicStorage, Registry};
 use metrics_util::storage::Summary;
 use serde_json::{Value, json};
 
-use crate::metrics::{ALL, Kind};
+use crate::telemetry::{ALL, Kind};
 
 /// Time between two lines.
 const PERIOD: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use super::{CliError, Output, boot, say, telemetry};
 use crate::signal::YearMonth;
 use crate::store::prices::Reach;
 use crate::work::execute::chain;
-use crate::work::sync::{self, Asked, Due, Looked, MonthReport, Report, SignalSync};
+use crate::work::sync::{self, Behind, Due, MonthReport, Report, SignalSync, SyncRequest};
 
 /// Bring ranking signals up to date: in the lake, then in the database of POSTGRES_DSN if there is one.
 ///
@@ -53,9 +53,10 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     }
     let signals =
         boot::signal_sync(&settings).map_err(|error| CliError::because("prepare the stores", error))?;
-    let asked = Asked { months: args.month.into_iter().collect(), force: args.force, audit: args.audit };
+    let request =
+        SyncRequest { months: args.month.into_iter().collect(), force: args.force, audit: args.audit };
     if args.dry_run {
-        return dry_run(&signals, &asked, args.output).await;
+        return dry_run(&signals, &request, args.output).await;
     }
 
     let mut progress = Progress::start("sync signals");
@@ -63,7 +64,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         progress.at(done as u64, total as u64, &month.to_string());
     };
     let data = boot::market_data(&settings, Reach::unlimited(), None);
-    let report = sync::sync(&signals, &data, &asked, &mut on_month)
+    let report = sync::sync(&signals, &data, &request, &mut on_month)
         .await
         .map_err(|error| CliError::because("look at the lake", error).with_exit(CliError::DATA))?;
     progress.finish(&match report.months.len() {
@@ -85,12 +86,12 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
 /// What is said when there is nothing to do; also of months that nobody has.
 const NOTHING_BEHIND: &str = "every month is up to date";
 
-async fn dry_run(signals: &SignalSync, asked: &Asked, output: Output) -> Result<(), CliError> {
-    let Looked { due, postgres, .. } = sync::look(signals, asked)
+async fn dry_run(signals: &SignalSync, request: &SyncRequest, output: Output) -> Result<(), CliError> {
+    let Behind { due, postgres, .. } = sync::look(signals, request)
         .await
         .map_err(|error| CliError::because("look at the lake", error).with_exit(CliError::DATA))?;
     let (drift, audit_error) =
-        if asked.audit { sync::audited(signals, asked).await } else { Default::default() };
+        if request.audit { sync::audited(signals, request).await } else { Default::default() };
     match output {
         Output::Json => say(json!({ "months": due, "drift": drift })),
         Output::Table => {

@@ -4,13 +4,12 @@
 use chrono::NaiveDate;
 
 use super::config::{BrokerConfig, RoundingMode, Unfilled};
-use super::ledger::{Booking, DUST, Ledger};
+use super::ledger::{Booking, Ledger};
 use super::market::{Market, SymbolId};
 use super::outcome::{Delisting, RejectReason, RejectedOrders, Trades};
+use super::rounding::{DUST, EQUAL};
 use super::symbols::SymbolMap;
 
-/// Quantities beyond a limit by less than this are rounding.
-const TOLERANCE: f64 = 1e-12;
 /// Bars for which an order waits for a bar of its symbol (`broker.unfilled: next_bar`).
 const WAITING_BARS: f64 = 5.0;
 /// A quantity this close to whole lots is whole: the last bits of a division must not cost a lot.
@@ -191,7 +190,7 @@ impl<'c> Broker<'c> {
         if let Some(rate) = rules.max_participation_rate {
             // An unknown volume is no volume.
             let mut cap = rate * order.volume.unwrap_or(0.0).max(0.0);
-            if quantity.abs() > cap + TOLERANCE {
+            if quantity.abs() > cap + EQUAL {
                 if self.lots_bind {
                     cap = round_to_lots(cap, rules.lot_size, RoundingMode::Floor);
                 }
@@ -205,11 +204,11 @@ impl<'c> Broker<'c> {
         }
         let price = order.price * (1.0 + self.impact * quantity.signum());
         let notional = quantity * price;
-        if quantity.abs() < rules.min_trade_shares - TOLERANCE {
+        if quantity.abs() < rules.min_trade_shares - EQUAL {
             reject(quantity, RejectReason::MinTradeShares);
             return None;
         }
-        if notional.abs() < rules.min_trade_notional - TOLERANCE {
+        if notional.abs() < rules.min_trade_notional - EQUAL {
             reject(quantity, RejectReason::MinTradeNotional);
             return None;
         }

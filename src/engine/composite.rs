@@ -10,6 +10,7 @@ use super::config::{BacktestConfig, BlendConfig, CompositeConfig, LegConfig, Nor
 use super::ledger::{Ledger, Marks};
 use super::market::Market;
 use super::outcome::{BlendStage, BlendWeights, DebugTable};
+use super::rounding::EQUAL;
 use super::sized_strategy::SizedStrategy;
 use super::strategy::View;
 use super::symbols::SymbolMap;
@@ -257,7 +258,7 @@ fn normalize(how: Normalize, gross: f64, net: f64, weights: &mut SymbolMap) -> R
         Normalize::Gross => (gross, weights.iter().map(|(_, weight)| weight.abs()).sum::<f64>()),
         Normalize::Net => (net, weights.iter().map(|(_, weight)| weight).sum::<f64>()),
     };
-    if sum.abs() < 1e-12 || target == 0.0 {
+    if sum.abs() < EQUAL || target == 0.0 {
         let flat = usize::from(target != 0.0 && weights.iter().any(|(_, weight)| weight != 0.0));
         weights.clear();
         return Ok(flat);

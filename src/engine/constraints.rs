@@ -3,11 +3,9 @@
 
 use super::config::ConstraintsConfig;
 use super::outcome::ConstraintHit;
+use super::rounding::EQUAL;
 use super::strategy::View;
 use super::symbols::SymbolMap;
-
-/// Sums beyond a limit by less than this fraction are rounding.
-const TOLERANCE: f64 = 1e-12;
 
 /// Name of the hits of shorts that may not be.
 pub(crate) const SHORTS_DISALLOWED: &str = "shorts_disallowed";
@@ -73,7 +71,7 @@ impl<'c> Constraints<'c> {
     fn cap_leverage(&mut self, view: &View<'_>, weights: &mut SymbolMap) {
         let limit = self.limits.max_leverage;
         let gross: f64 = weights.iter().map(|(_, weight)| weight.abs()).sum();
-        if gross > limit * (1.0 + TOLERANCE) {
+        if gross > limit * (1.0 + EQUAL) {
             let scale = limit / gross;
             weights.update(|_, weight| weight * scale);
             self.hit(view, "max_leverage", gross, limit, &[("scale", scale)]);
@@ -95,7 +93,7 @@ impl<'c> Constraints<'c> {
         } else if let Some(max) = limits.max_net_exposure {
             let (longs, shorts) = sides(weights);
             let net = longs + shorts;
-            if net.abs() > max * (1.0 + TOLERANCE) {
+            if net.abs() > max * (1.0 + EQUAL) {
                 let scale = max / net.abs();
                 weights.update(|_, weight| weight * scale);
                 self.hit(view, "max_net_exposure", net, net * scale, &[("scale", scale)]);
@@ -107,7 +105,7 @@ impl<'c> Constraints<'c> {
     fn raise_net_exposure(&mut self, view: &View<'_>, weights: &mut SymbolMap, min: f64) {
         let (longs, shorts) = sides(weights);
         let net = longs + shorts;
-        if net >= min - TOLERANCE * min.abs() {
+        if net >= min - EQUAL * min.abs() {
             return;
         }
         if shorts == 0.0 {
@@ -123,7 +121,7 @@ impl<'c> Constraints<'c> {
     fn lower_net_exposure(&mut self, view: &View<'_>, weights: &mut SymbolMap, max: f64) {
         let (longs, shorts) = sides(weights);
         let net = longs + shorts;
-        if net <= max + TOLERANCE * max.abs() {
+        if net <= max + EQUAL * max.abs() {
             return;
         }
         if longs == 0.0 {
@@ -143,7 +141,7 @@ impl<'c> Constraints<'c> {
         let mut kept = 0_u32;
         let mut keep = |target: f64, current: f64| {
             let change = (target - current).abs();
-            kept += u32::from(change < threshold && change > TOLERANCE);
+            kept += u32::from(change < threshold && change > EQUAL);
             if change < threshold { current } else { target }
         };
         weights.update(|symbol, target| keep(target, view.weight(symbol)));
@@ -173,7 +171,7 @@ impl<'c> Constraints<'c> {
         let changes = weights.iter().map(|(symbol, target)| (target - view.weight(symbol)).abs());
         let dropped = view.ledger.held().iter().filter(|&&symbol| !weights.contains(symbol));
         let turnover = changes.sum::<f64>() + dropped.map(|&symbol| view.weight(symbol).abs()).sum::<f64>();
-        if turnover <= cap * (1.0 + TOLERANCE) {
+        if turnover <= cap * (1.0 + EQUAL) {
             return;
         }
         let factor = cap / turnover;

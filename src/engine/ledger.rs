@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::market::{Market, SymbolId};
+use super::rounding::DUST;
 
 /// One symbol's holding. Prices are those of fills, except `last_price`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,9 +81,6 @@ impl Marks {
         side[day] += worth;
     }
 }
-
-/// Fewer shares are rounding: neither a position nor an order.
-pub(crate) const DUST: f64 = 1e-9;
 
 /// Cash and positions of one account.
 #[derive(Debug, Clone)]

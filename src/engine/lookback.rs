@@ -2,6 +2,7 @@
 //! look-back that does not have enough bars has no value. Signals with a name are in `price_signals`.
 
 use super::market::{Market, SymbolId};
+use super::rounding::EQUAL;
 
 /// The bars on which a symbol traded, from `bar` back to its first.
 pub(crate) fn bars_back(market: &Market, bar: usize, symbol: SymbolId) -> impl Iterator<Item = usize> + '_ {
@@ -28,7 +29,7 @@ pub(crate) fn mean(
 /// Whether a price is above, or below, a mean of prices. One that equals it on paper is neither: the mean's last bit
 /// depends on the order of its sum.
 pub(crate) fn is_beyond(price: f64, mean: f64, above: bool) -> bool {
-    let slack = 1e-12 * mean.abs();
+    let slack = EQUAL * mean.abs();
     if above { price > mean + slack } else { price < mean - slack }
 }
 

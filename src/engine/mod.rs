@@ -28,6 +28,7 @@ pub mod metrics;
 mod outcome;
 mod plan;
 pub mod price_signals;
+mod rounding;
 mod simulation;
 mod sized_strategy;
 mod sizing;

@@ -29,7 +29,9 @@ impl<'c> Plan<'c> {
             StrategyConfig::Composite(composite) => {
                 Self::Composite(Box::new(Composite::new(composite, config, market)?))
             }
-            strategy => Self::Single(Box::new(SizedStrategy::new(strategy, &config.sizing, market)?)),
+            StrategyConfig::Single(strategy) => {
+                Self::Single(Box::new(SizedStrategy::new(strategy, &config.sizing, market)?))
+            }
         })
     }
 

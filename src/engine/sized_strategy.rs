@@ -1,7 +1,7 @@
 //! A strategy with the sizer of its scores: from a bar to target weights. A plan has one, or one for each leg.
 
 use super::RunError;
-use super::config::{SizingConfig, StrategyConfig};
+use super::config::{SingleConfig, SizingConfig};
 use super::market::Market;
 use super::outcome::DebugTable;
 use super::sizing::Sizer;
@@ -22,7 +22,7 @@ impl SizedStrategy {
     /// # Errors
     /// If the strategy needs what the market lacks.
     pub(crate) fn new(
-        strategy: &StrategyConfig,
+        strategy: &SingleConfig,
         sizing: &SizingConfig,
         market: &Market,
     ) -> Result<Self, RunError> {

@@ -1,11 +1,12 @@
 //! A call of an operation, however the host brought it: placeholders of the path, query, headers, body.
 
+use std::collections::HashMap;
+
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use warp::http::HeaderMap;
 
-use super::function::{Operation, Placeholders};
-use super::parameter::{PathPart, Query};
+use super::parameter::{Parameter, PathPart, Query};
 use super::reply::{Code, Refusal, Reply};
 use super::schema::Shape;
 use crate::engine::config::Fault;
@@ -21,10 +22,15 @@ pub(super) const INVOCATION_HEADER: &str = "x-azure-functions-invocationid";
 pub(super) const RUN_ID: PathPart =
     PathPart { name: "run_id", description: "The run", shape: Shape::of::<RunId>() };
 
+/// Values of a path's placeholders.
+pub(super) type Placeholders = HashMap<&'static str, String>;
+
 /// A call of an operation.
 pub(super) struct Call {
-    /// What is called.
-    pub(super) operation: &'static Operation,
+    /// Name of the operation.
+    pub(super) id: &'static str,
+    /// Every parameter that the operation reads.
+    pub(super) parameters: &'static [&'static dyn Parameter],
     /// Values of the placeholders in its path, decoded.
     pub(super) placeholders: Placeholders,
     /// What came with it.
@@ -80,7 +86,7 @@ impl Call {
 
     /// The query, of which only the parameters of the operation may stand there.
     pub(super) fn query(&self) -> Query<'_> {
-        Query::new(&self.message.query, self.operation.parameters)
+        Query::new(&self.message.query, self.parameters)
     }
 
     /// A header as text.

@@ -10,9 +10,9 @@ use super::reply::{Code, Refusal, Reply};
 use super::schema::Shape;
 use super::status::{etag, find};
 use super::submit::caller;
-use crate::metrics;
 use crate::run::Status;
 use crate::store::runs::Cancel;
+use crate::telemetry;
 use crate::work::{App, notify};
 
 pub(super) const FUNCTION: Function = Function::http("cancel", "backtests/{run_id}/cancel", &[&CANCEL_RUN]);
@@ -61,12 +61,14 @@ async fn cancel(app: App, call: Call) -> Result<Reply, Refusal> {
     let actor = caller(&app, &call).unwrap_or_else(|| "api".to_owned());
     Ok(match app.runs.request_cancel(&id, &actor).await {
         Ok(Cancel::Canceled(run)) => {
-            metrics::RUNS_ENDED.one(Status::Canceled.as_str());
+            telemetry::RUNS_ENDED.one(Status::Canceled.as_str());
             notify::ended(&app, &id);
             Reply::ok(record(&run))
         }
         Ok(Cancel::Before(run)) => Reply::ok(record(&run)),
-        Ok(Cancel::Asked(run)) => Reply::accepted(record(&run)).with(RETRY_AFTER, &POLL_SECONDS.to_string()),
+        Ok(Cancel::Requested(run)) => {
+            Reply::accepted(record(&run)).with(RETRY_AFTER, &POLL_SECONDS.to_string())
+        }
         Ok(Cancel::Ended(run)) => {
             let status = run.state.status();
             Reply::wrong_state(Code::RunFinished, format!("run {id} is {status} already"), status)

@@ -169,7 +169,7 @@ fn with_publication(run: &Run) -> Option<(&Run, &Publication)> {
 fn etag(call: &Call, published: &[(&Run, &Publication)]) -> String {
     let manifests: Vec<&str> =
         published.iter().map(|(_, published)| published.manifest_sha256.as_str()).collect();
-    let asked = (manifests, env!("CARGO_PKG_VERSION"), call.operation.id, &call.message.query);
+    let asked = (manifests, env!("CARGO_PKG_VERSION"), call.id, &call.message.query);
     format!("\"{}\"", &sha256_hex(json!(asked).to_string())[..24])
 }
 

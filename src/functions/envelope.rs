@@ -9,43 +9,18 @@ use serde_json::{Map, Value, json};
 use warp::http::{HeaderMap, HeaderName, HeaderValue, Response as HttpResponse, StatusCode};
 use warp::reply::Response;
 
-use super::call::{self, BODY_MAX, Call, Message, collect, invocation_of};
-use super::function::{Function, Trigger, TriggerHandler, filled};
+use super::call::{self, BODY_MAX, Message, collect, invocation_of};
+use super::function::{
+    Function, Outcome, REQUEST, RESPONSE, RUNS, Trigger, TriggerHandler, Triggered, filled,
+};
 use super::reply::{Body, Code, Reply};
-use crate::metrics;
 use crate::run::Wake;
+use crate::telemetry;
 use crate::work::App;
 use crate::work::execute::chain;
 
 /// Bytes that an envelope may have. It repeats the request's body, escaped, and its fields once more.
 const ENVELOPE_MAX: usize = 16 * 1024 * 1024;
-
-/// Name of the trigger binding of all HTTP functions.
-pub(super) const REQUEST: &str = "req";
-/// Name of the output binding of all HTTP functions.
-pub(super) const RESPONSE: &str = "res";
-/// Name of the trigger binding of all queue functions.
-pub(super) const RUN: &str = "run";
-/// Name of the trigger binding of all timer functions.
-pub(super) const TIMER: &str = "timer";
-/// Name of the queue output binding of all functions that have one.
-pub(super) const RUNS: &str = "runs";
-
-/// What a queue or timer function is given.
-pub(super) struct Triggered {
-    /// The host's name of this invocation.
-    pub(super) invocation: String,
-    /// Values by binding name.
-    pub(super) data: Map<String, Value>,
-}
-
-/// What a queue or timer function came to.
-pub(super) enum Outcome {
-    /// Done; the host sends the messages.
-    Done(Vec<Wake>),
-    /// The host shall deliver again.
-    Again(String),
-}
 
 /// The answer to an envelope.
 pub(super) async fn answer<B: Buf>(
@@ -100,7 +75,7 @@ async fn http(
     let is_head = message.is_head;
     let reply = match super::find_in(function, method.unwrap_or_default(), &path) {
         Some((operation, placeholders)) => {
-            super::handle(app, function, Call { operation, placeholders, message }).await
+            super::handle(app, function, operation, operation.called(placeholders, message)).await
         }
         None => {
             Reply::problem(Code::NotFound, "there is nothing at this address").naming(&message.invocation)
@@ -212,7 +187,7 @@ async fn enveloped(reply: Reply) -> Response {
 fn messages(messages: &[Wake]) -> Map<String, Value> {
     let mut outputs = Map::new();
     if !messages.is_empty() {
-        metrics::ANNOUNCED.add(messages.len());
+        telemetry::ANNOUNCED.add(messages.len());
         outputs.insert(RUNS.to_owned(), json!(messages));
     }
     outputs

@@ -1,10 +1,10 @@
 //! Queue trigger: a message wakes us. First the rows say what else is overdue, then the named run is executed if
 //! it can be claimed. A message that makes no sense is dropped, because it never will.
 
-use super::envelope::{Outcome, RUN, Triggered, message};
-use super::function::{Function, QUEUE, Trigger};
-use crate::metrics;
+use super::envelope::message;
+use super::function::{Function, Outcome, QUEUE, RUN, Trigger, Triggered};
 use crate::run::RunId;
+use crate::telemetry;
 use crate::work::execute::{chain, execute};
 use crate::work::{App, reconcile};
 
@@ -16,7 +16,7 @@ pub(super) const FUNCTION: Function = Function {
 
 async fn executed(app: App, call: Triggered) -> Outcome {
     let Some(id) = run_id(&call) else {
-        metrics::DROPPED.one("malformed");
+        telemetry::DROPPED.one("malformed");
         tracing::warn!("dropped a message that names no run");
         return Outcome::Done(Vec::new());
     };

@@ -1,11 +1,10 @@
 //! Queue trigger, the last resort: the host gave up a message that failed too often, so its run is given up too. An
 //! executor that still holds it is fenced out. The answer is always success: a failure would only bring the message back.
 
-use super::envelope::{Outcome, Triggered};
 use super::execute::run_id;
-use super::function::{Function, Trigger};
-use crate::metrics;
+use super::function::{Function, Outcome, Trigger, Triggered};
 use crate::run::Reason;
+use crate::telemetry;
 use crate::work::execute::chain;
 use crate::work::{App, notify};
 
@@ -26,7 +25,7 @@ async fn given_up(app: App, call: Triggered) -> Outcome {
     match app.runs.give_up(&id, Reason::Poison, "the queue gave its message up after too many failures").await
     {
         Ok(true) => {
-            metrics::RUNS_ENDED.one(Reason::Poison.as_str());
+            telemetry::RUNS_ENDED.one(Reason::Poison.as_str());
             notify::ended(&app, &id);
             tracing::error!(run.id = %id, "gave run {id} up: its message failed too often");
         }

@@ -2,18 +2,28 @@
 //! parameters, body, answers and refusals. `routes` finds the operation of a request in these tables, `openapi` describes
 //! them, and the `function.json` that the host reads is written from them too.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 
 use serde_json::{Map, Value, json};
 
-use super::call::Call;
-use super::envelope::{Outcome, REQUEST, RESPONSE, RUN, RUNS, TIMER, Triggered};
+use super::call::{Call, Message, Placeholders};
 use super::parameter::Parameter;
 use super::reply::{Code, Refusal, Reply};
 use super::schema::Shape;
+use crate::run::Wake;
 use crate::work::App;
+
+/// Name of the trigger binding of all HTTP functions.
+pub(super) const REQUEST: &str = "req";
+/// Name of the output binding of all HTTP functions.
+pub(super) const RESPONSE: &str = "res";
+/// Name of the trigger binding of all queue functions.
+pub(super) const RUN: &str = "run";
+/// Name of the trigger binding of all timer functions.
+pub(super) const TIMER: &str = "timer";
+/// Name of the queue output binding of all functions that have one.
+pub(super) const RUNS: &str = "runs";
 
 /// A function of the app: the twin of a folder in `functions/`.
 pub(super) struct Function {
@@ -137,6 +147,22 @@ pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> 
 
 /// Answers an operation.
 pub(super) type Handler = fn(App, Call) -> Answering;
+
+/// What a queue or timer function is given.
+pub(super) struct Triggered {
+    /// The host's name of this invocation.
+    pub(super) invocation: String,
+    /// Values by binding name.
+    pub(super) data: Map<String, Value>,
+}
+
+/// What a queue or timer function came to.
+pub(super) enum Outcome {
+    /// Done; the host sends the messages.
+    Done(Vec<Wake>),
+    /// The host shall deliver again.
+    Again(String),
+}
 
 /// Does what a message or a schedule asks for.
 pub(super) type TriggerHandler = fn(App, Triggered) -> Pin<Box<dyn Future<Output = Outcome> + Send>>;
@@ -273,9 +299,6 @@ impl Function {
 /// The queue of wake-up messages.
 pub(super) const QUEUE: &str = "%BACKTEST_QUEUE%";
 
-/// Values of a path's placeholders.
-pub(super) type Placeholders = HashMap<&'static str, String>;
-
 /// The segments of a path as a client wrote it, decoded. A slash at the end counts as none.
 pub(super) fn segments(path: &str) -> Vec<String> {
     let path = path.strip_prefix('/').unwrap_or(path);
@@ -306,6 +329,11 @@ pub(super) fn filled(route: &str, placeholders: &Map<String, Value>) -> Vec<Stri
 }
 
 impl Operation {
+    /// A call of it.
+    pub(super) fn called(&self, placeholders: Placeholders, message: Message) -> Call {
+        Call { id: self.id, parameters: self.parameters, placeholders, message }
+    }
+
     /// The values of its placeholders in a path, if the path is one of its. As for the host, the case of the fixed words
     /// does not matter; that of the values does.
     pub(super) fn matches(&self, segments: &[String]) -> Option<Placeholders> {

@@ -44,8 +44,8 @@ use warp::filters::path::FullPath;
 use warp::http::{HeaderMap, Method};
 use warp::reply::Response;
 
-use self::call::{BODY_MAX, Body, Call, Message, collect, invocation_of};
-use self::function::{Function, Operation, PREFIX, Placeholders, segments};
+use self::call::{BODY_MAX, Body, Call, Message, Placeholders, collect, invocation_of};
+use self::function::{Function, Operation, PREFIX, segments};
 use self::reply::{Code, Reply};
 use crate::work::App;
 
@@ -123,7 +123,7 @@ async fn answer<B: Buf>(
         body: Body::of(collect(body, BODY_MAX).await),
         is_enveloped: false,
     };
-    handle(app, function, Call { operation, placeholders, message }).await.into_plain()
+    handle(app, function, operation, operation.called(placeholders, message)).await.into_plain()
 }
 
 /// The operation that a plain request calls.
@@ -169,7 +169,7 @@ fn below_prefix(segments: &[String]) -> Option<&[String]> {
 }
 
 /// Answers a call, unless so many are being answered that this one would only wait.
-async fn handle(app: App, function: &Function, call: Call) -> Reply {
+async fn handle(app: App, function: &Function, operation: &Operation, call: Call) -> Reply {
     let invocation = call.message.invocation.clone();
     let answering = async {
         let _permit = match Arc::clone(&app.admission).try_acquire_owned() {
@@ -177,7 +177,7 @@ async fn handle(app: App, function: &Function, call: Call) -> Reply {
             Err(_) if function.is_anonymous() => None,
             Err(_) => return Reply::problem(Code::TooManyRequests, "this instance is busy; try again"),
         };
-        (call.operation.handler)(app, call).await.unwrap_or_else(|refusal| *refusal)
+        (operation.handler)(app, call).await.unwrap_or_else(|refusal| *refusal)
     };
     guarded(function.name, &invocation, answering).await
 }

@@ -1,7 +1,6 @@
 //! Timer: repairs what is overdue, and has the host wake executors for what waits.
 
-use super::envelope::{Outcome, Triggered};
-use super::function::{Function, Trigger};
+use super::function::{Function, Outcome, Trigger, Triggered};
 use crate::work::App;
 use crate::work::execute::chain;
 use crate::work::reconcile::{measure, reconcile};

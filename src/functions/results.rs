@@ -332,8 +332,7 @@ fn publication(run: &Run) -> Result<&Publication, Refusal> {
 
 /// Names a result of a publication: what it is and how it was asked for.
 fn etag(published: &Publication, call: &Call) -> String {
-    let asked =
-        (&published.manifest_sha256, env!("CARGO_PKG_VERSION"), call.operation.id, &call.message.query);
+    let asked = (&published.manifest_sha256, env!("CARGO_PKG_VERSION"), call.id, &call.message.query);
     format!("\"{}\"", &sha256_hex(json!(asked).to_string())[..24])
 }
 

@@ -141,7 +141,7 @@ const GET_SIGNAL_SYNC: Operation = Operation {
 async fn synced(app: App, call: Call) -> Result<Reply, Refusal> {
     call.query().check()?;
     let states = postgres(&app)?.states().await.map_err(|error| unavailable(&error))?;
-    let (lake, behind) = match look(&app.signals, &sync::Asked::default()).await {
+    let (lake, behind) = match look(&app.signals, &sync::SyncRequest::default()).await {
         Ok(looked) => (json!({ "state": "ok", "versions": looked.versions }), Some(looked.due)),
         Err(error) => {
             tracing::warn!(error = chain(&error), "could not look at the signals of the lake");

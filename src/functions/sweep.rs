@@ -1,7 +1,6 @@
 //! Timer, once a day: removes what lost executors left behind.
 
-use super::envelope::{Outcome, Triggered};
-use super::function::{Function, Trigger};
+use super::function::{Function, Outcome, Trigger, Triggered};
 use crate::work::App;
 use crate::work::execute::chain;
 

@@ -1,10 +1,9 @@
 //! Timer: brings the signals of every month that is behind up to date, in the lake and in Postgres.
 
-use super::envelope::{Outcome, Triggered};
-use super::function::{Function, Trigger};
+use super::function::{Function, Outcome, Trigger, Triggered};
 use crate::work::App;
 use crate::work::execute::chain;
-use crate::work::sync::{Asked, sync};
+use crate::work::sync::{SyncRequest, sync};
 
 pub(super) const FUNCTION: Function = Function {
     name: "sync_signals",
@@ -17,7 +16,7 @@ pub(super) const FUNCTION: Function = Function {
 
 async fn synced(app: App, _: Triggered) -> Outcome {
     let signals = &app.signals;
-    match sync(signals, &app.data, &Asked::default(), &mut |_, _, _| ()).await {
+    match sync(signals, &app.data, &SyncRequest::default(), &mut |_, _, _| ()).await {
         Ok(report) => match report.failure(signals.terms.write_required) {
             None => Outcome::Done(Vec::new()),
             Some(failure) => {

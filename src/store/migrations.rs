@@ -1,7 +1,7 @@
 //! Migrations of the Postgres database: the files of `migrations/postgres`, in order, each in a transaction of its own
 //! with its line in the ledger. A file that was applied and then edited is an error, never a repair.
 
-use sha2::{Digest as _, Sha256};
+use crate::digest::sha256_hex;
 use tokio_postgres::Client;
 
 use super::pg::PgError;
@@ -20,7 +20,7 @@ pub struct Migration {
 impl Migration {
     /// SHA-256 of the text with LF line ends, lower-case hex.
     pub fn sha256(&self) -> String {
-        format!("{:x}", Sha256::digest(self.sql.replace("\r\n", "\n")))
+        sha256_hex(self.sql.replace("\r\n", "\n"))
     }
 }
 

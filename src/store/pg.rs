@@ -27,7 +27,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Row, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::metrics;
+use crate::telemetry;
 
 /// Longest wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(2);
@@ -35,6 +35,9 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 const STATEMENT: Duration = Duration::from_secs(5);
 /// Longest wait for an answer: a server that cannot be heard does not end its statement either.
 const ANSWER: Duration = Duration::from_secs(7);
+/// Pauses before the repeats of what failed for a reason that passes.
+pub const PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_millis(2000)];
 
 /// A parameter with its type.
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -84,7 +87,7 @@ pub struct Pool {
 pub struct Lent {
     connection: ScopeGuard<Object, fn(Object)>,
     _turn: OwnedSemaphorePermit,
-    _used: metrics::Held,
+    _used: telemetry::Held,
 }
 
 impl Lent {
@@ -526,7 +529,7 @@ pub async fn acquire(pool: &Pool) -> Result<Object, PgError> {
     if pool.connections.status().available == 0 {
         pool.renew_password().await?;
     }
-    let mut taken = metrics::POOL_WAIT.of(pool.connections.get()).await;
+    let mut taken = telemetry::POOL_WAIT.of(pool.connections.get()).await;
     if let Err(PoolError::Backend(error)) = &taken
         && pool.newest.is_some()
         && error.code().is_some_and(|state| state.code().starts_with("28"))
@@ -548,14 +551,14 @@ pub async fn lend(pool: &Pool) -> Result<Lent, PgError> {
     let connection = acquire(pool).await?;
     let connection: ScopeGuard<Object, fn(Object)> =
         scopeguard::guard(connection, |cut| drop(Object::take(cut)));
-    Ok(Lent { connection, _turn: turn, _used: metrics::CONNECTIONS.hold() })
+    Ok(Lent { connection, _turn: turn, _used: telemetry::CONNECTIONS.hold() })
 }
 
 /// Runs one statement. A connection that broke or does not answer is given up: that it is closed may become known later,
 /// and the next one would get it.
 pub async fn query(pool: &Pool, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, PgError> {
     let client = acquire(pool).await?;
-    let _used = metrics::CONNECTIONS.hold();
+    let _used = telemetry::CONNECTIONS.hold();
     let answer = tokio::time::timeout(ANSWER, client.query_typed(sql, params)).await;
     let rows = answer.map_or(Err(PgError::Silent), |rows| rows.map_err(classed));
     if rows.as_ref().is_err_and(PgError::is_broken) {

@@ -11,17 +11,18 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+pub use super::chain;
 use super::compute::{ComputeError, Computed, compute};
 use super::facts::Facts;
 use super::files::{self, Artifact};
 use super::{App, ENGINE_VERSION, notify, sha256_hex, submit};
 use crate::engine::{BacktestConfig, Market};
-use crate::metrics;
 use crate::run::{Location, Publication, Reason, Run, RunId, RunState, Status, retry_back_off};
 use crate::store::artifacts::NewFile;
 use crate::store::prices::Loaded;
 use crate::store::runs::{Beat, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Progress, StoreError};
 use crate::store::versions::Pins;
+use crate::telemetry;
 
 /// Longest time between two beats; a quarter of the lease when that is shorter.
 const BEAT_MAX: Duration = Duration::from_secs(15);
@@ -61,27 +62,27 @@ async fn attempt(app: &App, id: &RunId, invocation: &str) -> Result<Executed, St
         timeout: app.terms.timeout,
         engine_version: ENGINE_VERSION.to_owned(),
     };
-    let claimed = match metrics::CLAIM.of(app.runs.claim(id, &claimant)).await? {
+    let claimed = match telemetry::CLAIM.of(app.runs.claim(id, &claimant)).await? {
         Claim::Claimed(claimed) => *claimed,
         Claim::NotNow(status) => {
-            metrics::DROPPED.one(status.as_str());
+            telemetry::DROPPED.one(status.as_str());
             tracing::info!(run.id = %id, "nothing to do for run {id}: it is {status} and not to be claimed now");
             return Ok(Executed::Dropped);
         }
         Claim::Unknown => {
-            metrics::DROPPED.one("unknown");
+            telemetry::DROPPED.one("unknown");
             tracing::warn!(run.id = %id, "dropped a message for run {id}, which this store does not know");
             return Ok(Executed::Dropped);
         }
     };
     let Claimed { run, lease, taken_from } = claimed;
-    metrics::CLAIMS.one();
+    telemetry::CLAIMS.one();
     if let (1, RunState::Running { started_at, .. }) = (run.attempt, &run.state) {
-        metrics::QUEUE_WAIT.took((*started_at - run.submitted_at).to_std().unwrap_or_default());
+        telemetry::QUEUE_WAIT.took((*started_at - run.submitted_at).to_std().unwrap_or_default());
     }
     match taken_from {
         Some(owner) => {
-            metrics::TAKEOVERS.one();
+            telemetry::TAKEOVERS.one();
             tracing::warn!(run.id = %id, attempt = run.attempt, "took run {id} over from {owner}");
         }
         None => {
@@ -94,17 +95,17 @@ async fn attempt(app: &App, id: &RunId, invocation: &str) -> Result<Executed, St
     let attempt = Attempt::start(app, &run, lease);
     let ending = match attempt.work(app, &run).await {
         Ok(publication) => Ending::Complete(Box::new(publication)),
-        Err(Stopped::Asked(Stop::Lost { at })) => {
-            metrics::FENCED_OUT.one(at);
+        Err(Stopped::Ordered(Stop::Lost { at })) => {
+            telemetry::FENCED_OUT.one(at);
             tracing::warn!(run.id = %id, "stopped run {id}: another executor holds it");
             return Ok(Executed::FencedOut);
         }
-        Err(Stopped::Asked(Stop::Canceled)) => Ending::AcknowledgeCancel,
-        Err(Stopped::Asked(Stop::TimedOut)) => Ending::Fail {
+        Err(Stopped::Ordered(Stop::Canceled)) => Ending::AcknowledgeCancel,
+        Err(Stopped::Ordered(Stop::TimedOut)) => Ending::Fail {
             reason: Reason::Timeout,
             error: format!("the run used up its wall time of {} s", app.terms.timeout.as_secs_f64()),
         },
-        Err(Stopped::Asked(Stop::Leaving)) => Ending::RetryLater {
+        Err(Stopped::Ordered(Stop::Leaving)) => Ending::RetryLater {
             reason: Reason::LeaseLost,
             error: "the executor had to go and gave the run back".to_owned(),
             delay: Duration::ZERO,
@@ -115,7 +116,7 @@ async fn attempt(app: &App, id: &RunId, invocation: &str) -> Result<Executed, St
         }
     };
     let elapsed_ms = started.elapsed().as_millis() as u64;
-    metrics::RUN.took(started.elapsed());
+    telemetry::RUN.took(started.elapsed());
     match attempt.finish(app, &ending).await? {
         Finish::Done(status) => {
             count_ending(&ending, status);
@@ -126,7 +127,7 @@ async fn attempt(app: &App, id: &RunId, invocation: &str) -> Result<Executed, St
             Ok(Executed::Ended(status))
         }
         Finish::Lost => {
-            metrics::FENCED_OUT.one("finish");
+            telemetry::FENCED_OUT.one("finish");
             tracing::warn!(run.id = %id, "the result of run {id} came too late: another executor holds it");
             Ok(Executed::FencedOut)
         }
@@ -136,11 +137,11 @@ async fn attempt(app: &App, id: &RunId, invocation: &str) -> Result<Executed, St
 /// Counts how an attempt ended. A retry that was not allowed has become what it would end in.
 fn count_ending(ending: &Ending, status: Status) {
     match (status, ending) {
-        (Status::Queued, Ending::RetryLater { reason, .. }) => metrics::RETRIES.one(reason.as_str()),
+        (Status::Queued, Ending::RetryLater { reason, .. }) => telemetry::RETRIES.one(reason.as_str()),
         (Status::Failed, Ending::RetryLater { reason, .. } | Ending::Fail { reason, .. }) => {
-            metrics::RUNS_ENDED.one(reason.as_str());
+            telemetry::RUNS_ENDED.one(reason.as_str());
         }
-        (status, _) => metrics::RUNS_ENDED.one(status.as_str()),
+        (status, _) => telemetry::RUNS_ENDED.one(status.as_str()),
     }
 }
 
@@ -171,7 +172,7 @@ const BEATEN: Stop = Stop::Lost { at: "beat" };
 
 /// Why an attempt has no result.
 enum Stopped {
-    Asked(Stop),
+    Ordered(Stop),
     Failed { reason: Reason, error: String, retry: bool },
 }
 
@@ -216,7 +217,7 @@ impl Attempt {
             broken_config(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         let loaded = self
-            .or_stopped(metrics::LOAD.of(app.data.load(&config, &Pins::default())))
+            .or_stopped(telemetry::LOAD.of(app.data.load(&config, &Pins::default())))
             .await?
             .map_err(|error| Stopped::Failed {
                 reason: if error.is_retryable() { Reason::StorageUnavailable } else { Reason::InvalidData },
@@ -261,7 +262,7 @@ impl Attempt {
             let started = Instant::now();
             let market = Market::assemble(&config, loaded.prices, loaded.signals).map_err(ComputeError::from);
             let computed = market.and_then(|market| compute(&facts, &market, &mut on_bar));
-            metrics::COMPUTE.took(started.elapsed());
+            telemetry::COMPUTE.took(started.elapsed());
             computed.map_err(|error| {
                 let reason = match &error {
                     ComputeError::Files(_) => Reason::EnginePanic,
@@ -275,7 +276,7 @@ impl Attempt {
         let finished = thread.await;
         // What stopped the engine is a better reason than that it stopped.
         if let Some(stop) = *self.stop.borrow() {
-            return Err(Stopped::Asked(stop));
+            return Err(Stopped::Ordered(stop));
         }
         finished.unwrap_or_else(|panic| {
             Err(Stopped::Failed { reason: Reason::EnginePanic, error: panic_text(panic), retry: true })
@@ -321,7 +322,7 @@ impl Attempt {
             return Ok(Finish::Lost);
         }
         self.beats.abort();
-        metrics::FINISH.of(app.runs.finish(&self.lease, ending)).await
+        telemetry::FINISH.of(app.runs.finish(&self.lease, ending)).await
     }
 
     /// Whether a beat was confirmed recently enough to start a write.
@@ -329,7 +330,7 @@ impl Attempt {
         if self.confirmed.borrow().elapsed() <= app.terms.lease.mul_f64(TRUST) {
             Ok(())
         } else {
-            Err(Stopped::Asked(Stop::Lost { at: "upload" }))
+            Err(Stopped::Ordered(Stop::Lost { at: "upload" }))
         }
     }
 
@@ -338,7 +339,7 @@ impl Attempt {
         let mut stop = self.stop.clone();
         tokio::select! {
             done = work => Ok(done),
-            Ok(order) = stop.wait_for(Option::is_some) => Err(Stopped::Asked(order.unwrap_or(BEATEN))),
+            Ok(order) = stop.wait_for(Option::is_some) => Err(Stopped::Ordered(order.unwrap_or(BEATEN))),
         }
     }
 }
@@ -377,13 +378,13 @@ async fn beat(
             return order(Stop::TimedOut);
         }
         let sent = Instant::now();
-        match metrics::BEAT.of(app.runs.beat(&lease, &gauge.progress())).await {
+        match telemetry::BEAT.of(app.runs.beat(&lease, &gauge.progress())).await {
             Ok(Beat::Held { cancel_requested: false }) => {
-                metrics::BEATS.one();
+                telemetry::BEATS.one();
                 let _ = confirmed.send(sent);
             }
             Ok(Beat::Held { cancel_requested: true }) => {
-                metrics::BEATS.one();
+                telemetry::BEATS.one();
                 return order(Stop::Canceled);
             }
             Ok(Beat::Lost) => return order(BEATEN),
@@ -404,20 +405,6 @@ fn jittered(duration: Duration) -> Duration {
 
 fn broken_config(error: impl std::fmt::Display) -> Stopped {
     Stopped::Failed { reason: Reason::InvalidConfig, error: error.to_string(), retry: false }
-}
-
-/// An error with all its causes on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn panic_text(error: tokio::task::JoinError) -> String {

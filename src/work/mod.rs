@@ -23,10 +23,10 @@ pub mod validate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
+pub use crate::digest::sha256_hex;
 use crate::store::artifacts::ArtifactStore;
 use crate::store::prices::MarketData;
 use crate::store::runs::RunStore;
@@ -78,7 +78,16 @@ pub struct ExecutionTerms {
     pub timeout: Duration,
 }
 
-/// SHA-256 as lower-case hex.
-pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// An error with all its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }

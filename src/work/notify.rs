@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::App;
-use super::execute::chain;
+use super::chain;
 use crate::run::{Run, RunId};
 
 /// Waits before the second and the third try.

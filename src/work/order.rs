@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization as _;
 use utoipa::ToSchema;
 
-use super::execute::chain;
+use super::chain;
 use super::{App, notify};
 use crate::engine::config::Fault;
-use crate::metrics;
 use crate::run::{Run, RunId, RunState, Status};
 use crate::store::runs::{Amend, Cancel, Change, ListQuery, StoreError};
+use crate::telemetry;
 
 /// Tags of a run.
 pub const TAGS_MAX: usize = 20;
@@ -386,11 +386,11 @@ async fn cancel(app: &App, id: &RunId, actor: &str, dry_run: bool) -> Result<Out
     }
     Ok(match app.runs.request_cancel(id, actor).await? {
         Cancel::Canceled(_) => {
-            metrics::RUNS_ENDED.one(Status::Canceled.as_str());
+            telemetry::RUNS_ENDED.one(Status::Canceled.as_str());
             notify::ended(app, id);
             Outcome::Done
         }
-        Cancel::Asked(_) => Outcome::Done,
+        Cancel::Requested(_) => Outcome::Done,
         Cancel::Before(_) => Outcome::Unchanged,
         Cancel::Ended(_) => Outcome::Refused("ended"),
         Cancel::Unknown => Outcome::Refused("unknown"),

@@ -1,9 +1,9 @@
 //! Reconcile: look at the rows and repair what is overdue. Safe anywhere, any number of times, at once: what to do
 //! is decided from the row as it was seen, and the store does it only if the row is still so.
 
-use crate::metrics;
 use crate::run::{Reason, Status, Verdict, Wake, decide};
 use crate::store::runs::{Repair, StoreError};
+use crate::telemetry;
 use crate::work::{App, notify};
 
 /// Rows of one step.
@@ -23,11 +23,11 @@ pub async fn reconcile(app: &App) -> Result<Vec<Wake>, StoreError> {
     }
     let repaired = app.runs.repair(&repairs).await?;
     for (id, reason) in &repaired.ended {
-        metrics::RUNS_ENDED.one(ended_as(*reason));
+        telemetry::RUNS_ENDED.one(ended_as(*reason));
         notify::ended(app, id);
         tracing::warn!(run.id = %id, "gave up run {id}: {}", reason.as_str());
     }
-    metrics::RECOVERED.add(repaired.announced.len());
+    telemetry::RECOVERED.add(repaired.announced.len());
     for Wake { run_id: id, .. } in &repaired.announced {
         tracing::info!(run.id = %id, "announce run {id} again");
     }
@@ -42,8 +42,8 @@ fn ended_as(reason: Reason) -> &'static str {
 /// Measures how many runs wait and run. Rows that have ended are many, and counted as they end.
 pub async fn measure(app: &App) -> Result<(), StoreError> {
     let backlog = app.runs.backlog().await?;
-    metrics::RUNS.set(Status::Queued.as_str(), f64::from(backlog.queued));
-    metrics::RUNS.set(Status::Running.as_str(), f64::from(backlog.running));
-    metrics::OLDEST_DUE.set(backlog.oldest_due.as_secs_f64());
+    telemetry::RUNS.set(Status::Queued.as_str(), f64::from(backlog.queued));
+    telemetry::RUNS.set(Status::Running.as_str(), f64::from(backlog.running));
+    telemetry::OLDEST_DUE.set(backlog.oldest_due.as_secs_f64());
     Ok(())
 }

@@ -6,9 +6,9 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::{App, ENGINE_TARGET, ENGINE_VERSION, document, sha256_hex};
 use crate::engine::config::{BacktestConfig, Fault, Symbols};
-use crate::metrics;
 use crate::run::{Kind, Run, RunId, Submission};
 use crate::store::runs::{Inserted, NewRun, StoreError};
+use crate::telemetry;
 
 /// Symbols that a submitted universe may list.
 const SYMBOLS_MAX: usize = 20_000;
@@ -110,14 +110,14 @@ pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitErro
         max_attempts: app.terms.max_attempts,
         announced: request.announces,
     };
-    match metrics::SUBMIT.of(app.runs.insert(&new)).await? {
+    match telemetry::SUBMIT.of(app.runs.insert(&new)).await? {
         Inserted::Created(run) => {
-            metrics::SUBMITS.one();
+            telemetry::SUBMITS.one();
             tracing::info!(run.id = %run.id, "stored run {}", run.id);
             Ok(Submitted { run: *run, created: true, announce: request.announces })
         }
         Inserted::Replayed(run) => {
-            metrics::REPLAYS.one();
+            telemetry::REPLAYS.one();
             // The first answer may have been lost with its message.
             let announce = request.announces && app.runs.announce(&run.id).await?;
             Ok(Submitted { run: *run, created: false, announce })

@@ -10,10 +10,10 @@ use futures_util::TryStreamExt;
 
 use super::App;
 use crate::clock::Timestamp;
-use crate::metrics;
 use crate::run::{Run, RunState};
 use crate::store::artifacts::{ArtifactError, Attempt};
 use crate::store::runs::StoreError;
+use crate::telemetry;
 
 /// Age below which nothing is removed.
 pub const AGE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -39,7 +39,7 @@ pub async fn sweep(app: &App) -> Result<usize, SweepError> {
         if must_go(&run, &attempt, old) {
             app.artifacts.remove(&attempt.location).await?;
             tracing::info!(run.id = %run.id, "removed what attempt f{} of run {} left", attempt.fence, run.id);
-            metrics::SWEPT.one();
+            telemetry::SWEPT.one();
             removed += 1;
         }
     }

@@ -9,27 +9,23 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use serde::Serialize;
 
-use super::execute::chain;
+use super::chain;
 use super::rank::{self, RankError};
 use super::sha256_hex;
-use crate::metrics;
 use crate::signal::{self, LeftOut, YearMonth};
-use crate::store::pg::PgError;
+use crate::store::pg::{self, PgError};
 use crate::store::prices::MarketData;
 use crate::store::signals::copy::encode;
 use crate::store::signals::lake::{Held, LakeError, LakeView, Maker, SignalLake};
 use crate::store::signals::postgres::{PostgresSignals, SyncState};
 use crate::store::signals::writer::{Audit, MonthRows, WriteError, WriteTerms, Writer, Written};
+use crate::telemetry;
 
 /// Part of what signals are made from: another method makes every month behind.
 const METHOD: &str = "percentiles 1";
 
-/// Times that a month is looked at again after somebody else was faster.
+/// Times that a month is looked at again after another writer was faster.
 const CONFLICTS_MAX: usize = 8;
-
-/// Pauses before the states are asked for again.
-const PAUSES: [Duration; 3] =
-    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_millis(2000)];
 
 /// What signals are synced with.
 #[derive(Debug)]
@@ -46,7 +42,7 @@ pub struct SignalSync {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SyncTerms {
     /// How they are computed.
-    pub signals: signal::Terms,
+    pub signals: signal::SignalTerms,
     /// Whether a month that Postgres did not take is a failure of the whole.
     pub write_required: bool,
     /// Whether rows are counted after a write.
@@ -55,13 +51,13 @@ pub struct SyncTerms {
 
 impl Default for SyncTerms {
     fn default() -> Self {
-        Self { signals: signal::Terms::default(), write_required: true, verify_counts: false }
+        Self { signals: signal::SignalTerms::default(), write_required: true, verify_counts: false }
     }
 }
 
 /// What is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct SyncRequest {
     /// Only these months; all of them without any.
     pub months: BTreeSet<YearMonth>,
     /// Also months that are up to date, and every day of them.
@@ -70,7 +66,7 @@ pub struct Asked {
     pub audit: bool,
 }
 
-impl Asked {
+impl SyncRequest {
     fn includes(&self, month: YearMonth) -> bool {
         self.months.is_empty() || self.months.contains(&month)
     }
@@ -92,10 +88,11 @@ pub enum Why {
     FilesChanged,
     /// The last write failed.
     Failed,
-    /// Somebody changed its rows by hand.
+    /// Its rows were changed by hand.
     Drift,
-    /// Somebody asked.
-    Asked,
+    /// The caller wants it done in any case.
+    #[serde(rename = "asked")]
+    Requested,
 }
 
 impl fmt::Display for Why {
@@ -108,15 +105,15 @@ impl fmt::Display for Why {
             Self::FilesChanged => "files changed",
             Self::Failed => "failed before",
             Self::Drift => "changed by hand",
-            Self::Asked => "asked for",
+            Self::Requested => "asked for",
         })
     }
 }
 
 /// What is where, month by month.
 #[derive(Debug, Clone, Default)]
-pub struct Situation {
-    /// What signals would be made from now; `None` when the lake has no rankings, and its signals are somebody else's.
+pub struct Inventory {
+    /// What signals would be made from now; `None` when the lake has no rankings, and its signals are kept by another program.
     pub rankings: Option<BTreeMap<YearMonth, String>>,
     /// What the lake holds.
     pub signals: BTreeMap<YearMonth, Held>,
@@ -137,28 +134,27 @@ pub struct Due {
 }
 
 /// The months that are behind, newest first.
-pub fn due(situation: &Situation, asked: &Asked) -> Vec<Due> {
-    let known = situation.rankings.iter().flat_map(BTreeMap::keys);
-    let known = known.chain(situation.signals.keys());
-    let known = known.chain(situation.states.iter().flat_map(BTreeMap::keys));
-    let months: BTreeSet<YearMonth> = known.copied().filter(|month| asked.includes(*month)).collect();
+pub fn due(inventory: &Inventory, request: &SyncRequest) -> Vec<Due> {
+    let known = inventory.rankings.iter().flat_map(BTreeMap::keys);
+    let known = known.chain(inventory.signals.keys());
+    let known = known.chain(inventory.states.iter().flat_map(BTreeMap::keys));
+    let months: BTreeSet<YearMonth> = known.copied().filter(|month| request.includes(*month)).collect();
     let one = |month: YearMonth| Due {
         month,
-        delta: delta_due(situation, month, asked.force),
-        postgres: situation
-            .states
-            .as_ref()
-            .and_then(|states| postgres_due(situation.signals.get(&month), states.get(&month), asked.force)),
+        delta: delta_due(inventory, month, request.force),
+        postgres: inventory.states.as_ref().and_then(|states| {
+            postgres_due(inventory.signals.get(&month), states.get(&month), request.force)
+        }),
     };
     months.into_iter().rev().map(one).filter(|due| due.delta.is_some() || due.postgres.is_some()).collect()
 }
 
-fn delta_due(situation: &Situation, month: YearMonth, force: bool) -> Option<Why> {
-    let rankings = situation.rankings.as_ref()?;
-    match (rankings.get(&month), situation.signals.get(&month)) {
+fn delta_due(inventory: &Inventory, month: YearMonth, force: bool) -> Option<Why> {
+    let rankings = inventory.rankings.as_ref()?;
+    match (rankings.get(&month), inventory.signals.get(&month)) {
         (Some(_), None) => Some(Why::NeverMade),
         (Some(now), Some(held)) if held.stamp.as_ref() != Some(now) => Some(Why::RankingsChanged),
-        (Some(_), Some(_)) => force.then_some(Why::Asked),
+        (Some(_), Some(_)) => force.then_some(Why::Requested),
         (None, Some(_)) => Some(Why::RankingsGone),
         (None, None) => None,
     }
@@ -171,7 +167,7 @@ fn postgres_due(held: Option<&Held>, state: Option<&SyncState>, force: bool) -> 
         (_, Some(state)) if state.status == "drift" => Some(Why::Drift),
         // Nothing here and nothing there, or everything that is here.
         (None, Some(state)) if state.signals_rows == 0 && state.composite_rows == 0 => None,
-        (Some(held), Some(state)) if state.holds(&held.files_digest) => force.then_some(Why::Asked),
+        (Some(held), Some(state)) if state.holds(&held.files_digest) => force.then_some(Why::Requested),
         (Some(_), None) => Some(Why::NeverWritten),
         (_, Some(_)) => Some(Why::FilesChanged),
     }
@@ -268,7 +264,7 @@ pub type OnMonth<'a> = dyn FnMut(usize, usize, YearMonth) + Send + 'a;
 
 /// What a look found.
 #[derive(Debug)]
-pub struct Looked {
+pub struct Behind {
     /// The months that are behind, newest first.
     pub due: Vec<Due>,
     /// Versions of the Delta tables of ranking signals and of composites.
@@ -278,15 +274,15 @@ pub struct Looked {
 }
 
 /// Says what is behind, and changes nothing.
-pub async fn look(sync: &SignalSync, asked: &Asked) -> Result<Looked, LakeError> {
+pub async fn look(sync: &SignalSync, request: &SyncRequest) -> Result<Behind, LakeError> {
     let Some(lake) = &sync.lake else {
-        return Ok(Looked { due: Vec::new(), versions: (0, 0), postgres: None });
+        return Ok(Behind { due: Vec::new(), versions: (0, 0), postgres: None });
     };
     let (view, states) = tokio::join!(lake.look(), states(sync.postgres.as_ref()));
     let (view, (states, postgres)) = (view?, split(states));
     check(lake, &view, states.as_ref())?;
     let versions = view.versions();
-    Ok(Looked { due: due(&situation(&view, &sync.terms, states), asked), versions, postgres })
+    Ok(Behind { due: due(&inventory(&view, &sync.terms, states), request), versions, postgres })
 }
 
 /// Brings every month that is behind up to date, newest first. A month that fails does not keep others from it.
@@ -296,7 +292,7 @@ pub async fn look(sync: &SignalSync, asked: &Asked) -> Result<Looked, LakeError>
 pub async fn sync(
     sync: &SignalSync,
     data: &MarketData,
-    asked: &Asked,
+    request: &SyncRequest,
     on_month: &mut OnMonth<'_>,
 ) -> Result<Report, LakeError> {
     let mut report = Report::default();
@@ -318,8 +314,8 @@ pub async fn sync(
 
     let mut writer = sync.postgres.as_ref().map(PostgresSignals::writer);
     let (mut known, mut down) = split(states(sync.postgres.as_ref()).await);
-    if let (true, Some(writer), Some(written)) = (asked.audit, &mut writer, &known) {
-        report.drift = audit(writer, written, asked, true, &mut report.postgres).await;
+    if let (true, Some(writer), Some(written)) = (request.audit, &mut writer, &known) {
+        report.drift = audit(writer, written, request, true, &mut report.postgres).await;
         (known, down) = split(states(sync.postgres.as_ref()).await);
     }
     if let Some(error) = down {
@@ -329,17 +325,17 @@ pub async fn sync(
     }
 
     check(lake, &view, known.as_ref())?;
-    let situation = situation(&view, &sync.terms, known);
-    let all = due(&situation, asked);
+    let inventory = inventory(&view, &sync.terms, known);
+    let all = due(&inventory, request);
     for (done, due) in all.iter().enumerate() {
         on_month(done, all.len(), due.month);
         let started = Instant::now();
         let mut work = Month {
             due: *due,
-            state: situation.states.as_ref().and_then(|states| states.get(&due.month)),
+            state: inventory.states.as_ref().and_then(|states| states.get(&due.month)),
             lake,
             terms: &sync.terms,
-            force: asked.force,
+            force: request.force,
             view: &mut view,
             rows: None,
             delta_written: false,
@@ -360,28 +356,31 @@ pub async fn sync(
         }
         report.months.push(MonthReport { due: *due, rows, delta_written, written, error, elapsed_ms });
     }
-    metrics::BEHIND.set(report.months.iter().filter(|month| month.error.is_some()).count() as f64);
+    telemetry::BEHIND.set(report.months.iter().filter(|month| month.error.is_some()).count() as f64);
     Ok(report)
 }
 
 /// Counts a month that was worked on.
 fn count(elapsed: Duration, written: Option<WrittenRows>, error: Option<&Failure>) {
-    metrics::SYNC_MONTH.took(elapsed);
-    metrics::MONTHS.one(match error.map(|error| error.side) {
+    telemetry::SYNC_MONTH.took(elapsed);
+    telemetry::MONTHS.one(match error.map(|error| error.side) {
         None => "synced",
         Some(Side::Delta) => "delta",
         Some(Side::Postgres) => "postgres",
     });
-    metrics::ROWS.add(written.and_then(|written| usize::try_from(written.rows).ok()).unwrap_or_default());
+    telemetry::ROWS.add(written.and_then(|written| usize::try_from(written.rows).ok()).unwrap_or_default());
 }
 
 /// Compares what Postgres holds with what was written there, and changes nothing.
-pub async fn audited(sync: &SignalSync, asked: &Asked) -> (BTreeMap<YearMonth, Audit>, Option<String>) {
+pub async fn audited(
+    sync: &SignalSync,
+    request: &SyncRequest,
+) -> (BTreeMap<YearMonth, Audit>, Option<String>) {
     let mut error = None;
     let (states, down) = split(states(sync.postgres.as_ref()).await);
     let drift = match (&sync.postgres, &states) {
         (Some(postgres), Some(states)) => {
-            audit(&mut postgres.writer(), states, asked, false, &mut error).await
+            audit(&mut postgres.writer(), states, request, false, &mut error).await
         }
         _ => BTreeMap::new(),
     };
@@ -393,7 +392,7 @@ type States = BTreeMap<YearMonth, SyncState>;
 /// The states by month; `None` without a Postgres. A failure that passes is tried again.
 async fn states(postgres: Option<&PostgresSignals>) -> Result<Option<States>, PgError> {
     let Some(postgres) = postgres else { return Ok(None) };
-    let mut pauses = PAUSES.iter();
+    let mut pauses = pg::PAUSES.iter();
     let states = loop {
         match (postgres.states().await, pauses.next()) {
             (Err(error), Some(pause)) if error.is_retryable() => {
@@ -424,28 +423,28 @@ fn check(lake: &SignalLake, view: &LakeView, states: Option<&States>) -> Result<
     Ok(())
 }
 
-fn situation(view: &LakeView, terms: &SyncTerms, states: Option<States>) -> Situation {
+fn inventory(view: &LakeView, terms: &SyncTerms, states: Option<States>) -> Inventory {
     let rankings = view.has_rankings().then(|| {
         let months = view.rankings().into_iter();
         months.map(|(month, files)| (month, stamp(&files, &terms.signals))).collect()
     });
-    Situation { rankings, signals: view.signals(), states }
+    Inventory { rankings, signals: view.signals(), states }
 }
 
 /// What signals are made from: files of rankings, terms and method.
-fn stamp(files_digest: &str, terms: &signal::Terms) -> String {
+fn stamp(files_digest: &str, terms: &signal::SignalTerms) -> String {
     sha256_hex(format!("{METHOD}\n{:?}\n{}\n{files_digest}", terms.weights, terms.top_n))
 }
 
 async fn audit(
     writer: &mut Writer,
     states: &States,
-    asked: &Asked,
+    request: &SyncRequest,
     mark: bool,
     failed: &mut Option<String>,
 ) -> BTreeMap<YearMonth, Audit> {
     let mut drift = BTreeMap::new();
-    for (&month, _) in states.iter().rev().filter(|(month, _)| asked.includes(**month)) {
+    for (&month, _) in states.iter().rev().filter(|(month, _)| request.includes(**month)) {
         match writer.audit(month, mark).await {
             Ok(audit) if audit.days.is_empty() => {}
             Ok(audit) => {
@@ -477,7 +476,7 @@ struct Month<'a> {
     lake: &'a SignalLake,
     terms: &'a SyncTerms,
     force: bool,
-    /// Looked at anew when somebody else was faster.
+    /// Looked at anew when another writer was faster.
     view: &'a mut LakeView,
     rows: Option<MonthSize>,
     delta_written: bool,

@@ -21,7 +21,7 @@ use backtest_functions::store::signals::lake::{
     COMPOSITES, RANKING_SIGNALS, RANKINGS, RankedDays, SignalLake,
 };
 use backtest_functions::store::signals::postgres::PostgresSignals;
-use backtest_functions::work::sync::{Asked, Report, SignalSync, SyncTerms, sync};
+use backtest_functions::work::sync::{Report, SignalSync, SyncRequest, SyncTerms, sync};
 use chrono::{Datelike as _, NaiveDate, Weekday};
 use deltalake::arrow::array::UInt32Array;
 use deltalake::arrow::compute::{concat_batches, take_record_batch};
@@ -265,7 +265,7 @@ impl Lake {
             reach: Reach::default(),
             signals: None,
         };
-        let report = sync(&parts, &data, &Asked::default(), &mut |_, _, _| ()).await.expect("a sync");
+        let report = sync(&parts, &data, &SyncRequest::default(), &mut |_, _, _| ()).await.expect("a sync");
         assert_eq!(report.months.iter().find_map(|month| month.error.clone()), None);
         report
     }

@@ -81,12 +81,12 @@ mod failures;
 mod handler;
 /// Leases between real processes, and what a kill leaves behind.
 mod leases;
-/// What a service counts and measures.
-mod metrics;
 /// Order among runs: names, tags, archive, delete, and the address that is told.
 mod order;
 /// Pieces of published tables, and what they cost.
 mod published;
+/// What a service counts and measures.
+mod telemetry;
 
 /// The local Functions host against handlers that misbehave.
 mod devhost;

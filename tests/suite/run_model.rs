@@ -238,7 +238,7 @@ impl Pair {
         }
         let agrees = match row.status {
             Status::Canceled => matches!(cancel, Cancel::Canceled(_) | Cancel::Before(_)),
-            Status::Running => matches!(cancel, Cancel::Asked(_)),
+            Status::Running => matches!(cancel, Cancel::Requested(_)),
             _ => matches!(cancel, Cancel::Ended(_)),
         };
         assert!(agrees, "{cancel:?} {row:?}");

@@ -313,7 +313,7 @@ async fn cancel_ends_a_queued_run_and_asks_a_running_one(store: Store) {
 
     insert(&store, "r").await;
     let held = claim(&store, "r", "one", 60).await;
-    assert!(matches!(store.request_cancel(&id("r"), "ada").await.unwrap(), Cancel::Asked(_)));
+    assert!(matches!(store.request_cancel(&id("r"), "ada").await.unwrap(), Cancel::Requested(_)));
     assert_eq!(
         store.beat(&held.lease, &Progress::default()).await.unwrap(),
         Beat::Held { cancel_requested: true }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use backtest_functions::signal::{Ranked, Rankings, Signals, Terms, Weights, YearMonth, materialize};
+use backtest_functions::signal::{Ranked, Rankings, SignalTerms, Signals, Weights, YearMonth, materialize};
 use backtest_functions::store::prices::local_parquet;
 use backtest_functions::store::signals::lake::read_rankings;
 use chrono::NaiveDate;
@@ -72,7 +72,7 @@ fn a_composite_weighs_the_strategies_that_rank_the_symbol() {
     // A: (1·1 + 3·0) / 4 = 0.25.  B: (1·0.5 + 3·1) / 4 = 0.875.  C: only S1, 0 / 1 = 0.
     let given =
         rankings(&[("A", "S1", 1.0), ("B", "S1", 2.0), ("C", "S1", 3.0), ("B", "S2", 1.0), ("A", "S2", 2.0)]);
-    let terms = Terms { weights: weights(r#"{"S1": 1, "S2": "3"}"#), top_n: 1 };
+    let terms = SignalTerms { weights: weights(r#"{"S1": 1, "S2": "3"}"#), top_n: 1 };
     let (signals, left_out) = materialize(month("2020-01"), &given, &terms).unwrap();
     assert_eq!(composites(&signals), ["B 0.875 1 2 1", "A 0.25 2 2 1", "C 0 3 1 0"]);
     assert!(left_out.is_nothing());
@@ -90,7 +90,7 @@ fn the_order_of_the_rows_changes_no_bit() {
         .collect();
     let of = |rows: &[(String, String, f64)]| {
         let rows: Vec<_> = rows.iter().map(|(a, b, rank)| (a.as_str(), b.as_str(), *rank)).collect();
-        materialize(month("2020-01"), &rankings(&rows), &Terms::default()).unwrap().0
+        materialize(month("2020-01"), &rankings(&rows), &SignalTerms::default()).unwrap().0
     };
     let mut turned = rows.clone();
     turned.reverse();
@@ -110,7 +110,7 @@ fn what_cannot_be_used_is_left_out_and_counted() {
     given.rows.push(Ranked { day: None, ..given.rows[0] });
     given.rows.push(Ranked { symbol: None, ..given.rows[0] });
     given.rows.push(Ranked { day: Some(day("2020-02-01")), rank: f64::NAN, ..given.rows[0] });
-    let terms = Terms { weights: weights(r#"{"S1": 1, "S2": 0}"#), top_n: 0 };
+    let terms = SignalTerms { weights: weights(r#"{"S1": 1, "S2": 0}"#), top_n: 0 };
     let (signals, left_out) = materialize(month("2020-01"), &given, &terms).unwrap();
     assert_eq!(
         left_out.to_string(),
@@ -134,7 +134,7 @@ fn percentiles_that_are_equal_on_paper_tie() {
             rows.push((name.as_str(), strategy, orders.get(symbol).map_or(11.0, |order| order[place])));
         }
     }
-    let terms = Terms { weights: weights(r#"{"a": 0.1, "b": 0.1, "c": 0.1}"#), top_n: 1 };
+    let terms = SignalTerms { weights: weights(r#"{"a": 0.1, "b": 0.1, "c": 0.1}"#), top_n: 1 };
     let (signals, _) = materialize(month("2020-01"), &rankings(&rows), &terms).unwrap();
     let ranks: Vec<i32> = signals.composite.iter().map(|row| row.composite_rank).collect();
     assert_eq!(ranks, [1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
@@ -157,7 +157,7 @@ fn weights_must_fit() {
     }
     let given = rankings(&[("A", "S1", 1.0), ("A", "S2", 1.0)]);
     let refused = |text: &str| {
-        let terms = Terms { weights: weights(text), top_n: 1 };
+        let terms = SignalTerms { weights: weights(text), top_n: 1 };
         materialize(month("2020-01"), &given, &terms).unwrap_err().to_string()
     };
     assert_eq!(refused(r#"{"S1": 1, "other": 1}"#), "no weight for S2");
@@ -228,7 +228,7 @@ async fn check(case: &Path) -> Result<usize, String> {
         let terms = match run["weights_env"].as_str().map(Weights::parse).transpose() {
             Ok(weights) => {
                 let top_n = run["top_n"].as_u64().map_or(50, |n| n as u32);
-                Ok(Terms { weights: weights.unwrap_or_default(), top_n })
+                Ok(SignalTerms { weights: weights.unwrap_or_default(), top_n })
             }
             Err(error) => Err(error.to_string()),
         };

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
-use backtest_functions::signal::{Terms, Weights};
+use backtest_functions::signal::{SignalTerms, Weights};
 use backtest_functions::store::delta::{Location, StorageOptions, Table, TableError};
 use backtest_functions::store::parquet::{Selection, scan};
 use backtest_functions::store::signals::lake::{COMPOSITES, Held, RANKING_SIGNALS, RANKINGS, SignalLake};
 use backtest_functions::store::signals::postgres::{SyncState, Window};
-use backtest_functions::work::sync::{Asked, Side, Situation, SyncTerms, Why, audited, due, look};
+use backtest_functions::work::sync::{Inventory, Side, SyncRequest, SyncTerms, Why, audited, due, look};
 use deltalake::arrow::array::UInt32Array;
 use deltalake::arrow::compute::take_record_batch;
 use serde_json::{Value, json};
@@ -59,17 +59,17 @@ fn what_is_behind_follows_from_what_is_there() {
     ];
     for (rankings, signals, state, delta, postgres) in table {
         let one = month("2020-01");
-        let situation = Situation {
+        let inventory = Inventory {
             rankings: Some(rankings.map(|stamp| (one, stamp.to_owned())).into_iter().collect()),
             signals: signals.into_iter().map(|held| (one, held)).collect(),
             states: Some(state.into_iter().map(|state| (one, state)).collect()),
         };
-        let found = due(&situation, &Asked::default());
+        let found = due(&inventory, &SyncRequest::default());
         let found = found.first().map_or((None, None), |due| (due.delta, due.postgres));
-        assert_eq!(found, (delta, postgres), "{situation:?}");
+        assert_eq!(found, (delta, postgres), "{inventory:?}");
         // Signals that somebody else makes are only carried on.
-        let foreign = Situation { rankings: None, ..situation };
-        assert!(due(&foreign, &Asked::default()).iter().all(|due| due.delta.is_none()));
+        let foreign = Inventory { rankings: None, ..inventory };
+        assert!(due(&foreign, &SyncRequest::default()).iter().all(|due| due.delta.is_none()));
     }
 }
 
@@ -187,7 +187,7 @@ async fn other_terms_make_every_month_behind() {
     let failure = report.failure(false).unwrap();
     assert!(failure.contains("RANKING_COMPOSITE_STRATEGY_WEIGHTS: no weight for fast"), "{failure}");
     assert_eq!(states(&connect(&dsn).await).await[0], "2020-02 failed 36 18");
-    synced.sync.terms.signals = Terms { top_n: 2, ..Terms::default() };
+    synced.sync.terms.signals = SignalTerms { top_n: 2, ..SignalTerms::default() };
     assert_eq!(synced.well().await, ["2020-02 36 18 0 0", "2020-01 36 18 0 0"]);
 }
 
@@ -221,14 +221,14 @@ async fn hand_edits_are_found_and_mended() {
     client.batch_execute(edits).await.unwrap();
     assert!(synced.well().await.is_empty(), "a plain sync trusts what it wrote");
 
-    let asked = Asked { audit: true, ..Asked::default() };
-    let (found, error) = audited(&synced.sync, &asked).await;
+    let request = SyncRequest { audit: true, ..SyncRequest::default() };
+    let (found, error) = audited(&synced.sync, &request).await;
     assert_eq!(error, None);
     let days: Vec<String> = found[&month("2020-02")].days.iter().map(ToString::to_string).collect();
     assert_eq!((found.len(), days), (1, vec!["2020-02-01".into(), "2020-02-02".into(), "2020-02-20".into()]));
     assert_eq!(states(&client).await[0], "2020-02 ok 36 18", "a look changes nothing");
 
-    let report = synced.ask(&asked).await;
+    let report = synced.ask(&request).await;
     assert_eq!((report.failure(true), report.drift), (None, found));
     assert_eq!(report.months[0].due.postgres, Some(Why::Drift));
     assert_eq!(everything(&client).await, before);
@@ -242,7 +242,7 @@ async fn force_writes_a_month_again() {
     let synced = Synced::new(&lake, Some(&dsn));
     synced.well().await;
     let months = BTreeSet::from([month("2020-01")]);
-    let report = synced.ask(&Asked { months, force: true, audit: false }).await;
+    let report = synced.ask(&SyncRequest { months, force: true, audit: false }).await;
     assert_eq!(lines(&report), ["2020-01 36 18 54 3"]);
 }
 
@@ -578,7 +578,7 @@ async fn a_file_with_deleted_rows_is_refused() {
     let commit = format!("{protocol}\n{add}\n");
     std::fs::write(log.join("00000000000000000002.json"), commit).unwrap();
     let synced = Synced::new(&lake, None);
-    let refused = look(&synced.sync, &Asked::default()).await.unwrap_err().to_string();
+    let refused = look(&synced.sync, &SyncRequest::default()).await.unwrap_err().to_string();
     assert!(
         refused.contains("a deletion vector (file ") && refused.contains("rewrite the table"),
         "{refused}"

@@ -1,17 +1,18 @@
 //! The house rules that a linter cannot see: floors, functions, the environment, first lines.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::support::service::project;
 
 /// Modules by floor; a module uses only those below it. `devhost` stands beside the house.
-const FLOORS: [(&str, u8); 11] = [
+const FLOORS: [(&str, u8); 12] = [
     ("engine", 0),
     ("run", 0),
     ("signal", 0),
     ("clock", 0),
-    ("metrics", 0),
+    ("digest", 0),
+    ("telemetry", 0),
     ("statistics", 0),
     ("store", 1),
     ("work", 2),
@@ -130,4 +131,102 @@ fn statements_carry_their_names() {
             assert!(!text.contains("SELECT *"), "{} does not spell its columns out", path.display());
         }
     }
+}
+
+/// A path of modules.
+type Module = Vec<String>;
+
+/// The modules of the program, each with the text of its file, without comments.
+fn modules() -> BTreeMap<Module, String> {
+    let root = project("src");
+    let files = sources("src").into_iter().map(|(path, text)| {
+        let below = path.strip_prefix(&root).unwrap().with_extension("");
+        let mut module: Module =
+            below.components().map(|part| part.as_os_str().to_str().unwrap().to_owned()).collect();
+        module.retain(|part| part != "mod");
+        let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+        (module, code.collect::<Vec<_>>().join("\n"))
+    });
+    files.filter(|(module, _)| !["lib", "main"].contains(&module[0].as_str())).collect()
+}
+
+/// What a `use` names, braces multiplied out.
+fn spelled_out(path: &str) -> Vec<String> {
+    let Some((before, inside)) = path.split_once('{') else {
+        let name = path.split(" as ").next().unwrap_or_default();
+        return vec![name.trim().to_owned()];
+    };
+    let inside = inside.rsplit_once('}').map_or(inside, |(inside, _)| inside);
+    let (mut parts, mut depth) = (vec![String::new()], 0);
+    for letter in inside.chars() {
+        depth += i32::from(letter == '{') - i32::from(letter == '}');
+        if letter == ',' && depth == 0 {
+            parts.push(String::new());
+        } else {
+            parts.last_mut().unwrap().push(letter);
+        }
+    }
+    let parts = parts.iter().filter(|part| !part.trim().is_empty());
+    parts
+        .flat_map(|part| spelled_out(part).into_iter().map(|rest| format!("{}{rest}", before.trim())))
+        .collect()
+}
+
+/// The modules that a file looks at. A folder's face and what lies in the folder may know each other.
+fn looked_at(module: &Module, code: &str, all: &BTreeMap<Module, String>) -> BTreeSet<Module> {
+    let uses = code.split("use ").skip(1).filter_map(|rest| rest.split(';').next());
+    let mut paths: Vec<String> = uses.flat_map(spelled_out).collect();
+    let words = code.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+    paths.extend(words.filter(|word| word.contains("::")).map(str::to_owned));
+    let mut found = BTreeSet::new();
+    for path in paths {
+        let mut parts: Vec<&str> = path.split("::").map(str::trim).collect();
+        let mut place = if parts[0] == "crate" { Vec::new() } else { module.clone() };
+        if !["crate", "super", "self"].contains(&parts[0]) {
+            continue;
+        }
+        while let Some(&first) = parts.first().filter(|part| ["crate", "super", "self"].contains(part)) {
+            if first == "super" {
+                place.pop();
+            }
+            parts.remove(0);
+        }
+        place.extend(parts.into_iter().map(str::to_owned));
+        while !place.is_empty() && !all.contains_key(&place) {
+            place.pop();
+        }
+        if !place.is_empty() && !place.starts_with(module) && !module.starts_with(&place) {
+            found.insert(place);
+        }
+    }
+    found
+}
+
+/// Files that look at each other, straight or by way of others, can only be read together.
+#[test]
+fn files_do_not_look_at_each_other_in_circles() {
+    let all = modules();
+    let edges: BTreeMap<&Module, BTreeSet<Module>> =
+        all.iter().map(|(module, code)| (module, looked_at(module, code, &all))).collect();
+    let reached = |from: &Module| {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![from.clone()]);
+        while let Some(module) = open.pop() {
+            for next in &edges[&module] {
+                if seen.insert(next.clone()) {
+                    open.push(next.clone());
+                }
+            }
+        }
+        seen
+    };
+    let reach: BTreeMap<&Module, BTreeSet<Module>> =
+        all.keys().map(|module| (module, reached(module))).collect();
+    assert!(reach.values().map(BTreeSet::len).max() > Some(20), "the arrows were not found");
+    let mut circles = BTreeSet::new();
+    for (module, seen) in &reach {
+        for other in seen.iter().filter(|other| *other > *module && reach[other].contains(*module)) {
+            circles.insert([module.join("::"), other.join("::")]);
+        }
+    }
+    assert!(circles.is_empty(), "these look at each other: {circles:?}");
 }

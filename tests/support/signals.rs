@@ -9,7 +9,7 @@ use backtest_functions::store::pg::Database;
 use backtest_functions::store::prices::{MarketData, Reach};
 use backtest_functions::store::signals::lake::{RANKINGS, SignalLake};
 use backtest_functions::store::signals::postgres::PostgresSignals;
-use backtest_functions::work::sync::{Asked, Report, SignalSync, SyncTerms, sync};
+use backtest_functions::work::sync::{Report, SignalSync, SyncRequest, SyncTerms, sync};
 use chrono::NaiveDate;
 use deltalake::arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use deltalake::arrow::datatypes::SchemaRef;
@@ -157,13 +157,13 @@ impl Synced {
         Self { sync, data }
     }
 
-    pub(crate) async fn ask(&self, asked: &Asked) -> Report {
+    pub(crate) async fn ask(&self, asked: &SyncRequest) -> Report {
         sync(&self.sync, &self.data, asked, &mut |_, _, _| ()).await.unwrap()
     }
 
     /// As the timer does it.
     pub(crate) async fn tick(&self) -> Report {
-        self.ask(&Asked::default()).await
+        self.ask(&SyncRequest::default()).await
     }
 
     /// A tick that must succeed; answers what was done, a line a month: `month signals composites copied days`.

@@ -17,7 +17,7 @@ use super::{
 };
 use super::{Environment, Kind, Secret, Setting, log_filter, value};
 use crate::cli::CliError;
-use crate::signal::{Terms, Weights};
+use crate::signal::{SignalTerms, Weights};
 use crate::store::blob::{ConnectionString, Directory};
 use crate::store::delta::Location;
 use crate::store::identity::Identity;
@@ -270,7 +270,7 @@ impl<'a> Reader<'a> {
             None
         });
         SyncTerms {
-            signals: Terms { weights: weights.unwrap_or_default(), top_n: self.whole(&RANKING_TOP_N) },
+            signals: SignalTerms { weights: weights.unwrap_or_default(), top_n: self.whole(&RANKING_TOP_N) },
             write_required: self.flag(&SIGNALS_WRITE_REQUIRED),
             verify_counts: self.flag(&SIGNALS_VERIFY_COUNTS),
         }

@@ -9,8 +9,8 @@ use super::options::{
 };
 use super::reader::Fields;
 use super::schema::{ObjectSchema, nullable};
+use super::single::SingleConfig;
 use super::sizing::SizingConfig;
-use super::strategy::{Place, StrategyConfig};
 
 /// Several strategies, each with its own money, blended by weight.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,7 +65,7 @@ options! {
         /// Its share, before all shares are scaled to sum 1.
         weight: f64 = or_named("alpha", number(Bounds::at_least(0.0)).required()),
         /// Its strategy; never a composite.
-        strategy: StrategyConfig = LegStrategy,
+        strategy: SingleConfig = LegStrategy,
         /// Its sizer. `None`: the one of the config.
         #[serde(skip_serializing_if = "Option::is_none")]
         sizing: Option<SizingConfig> = or_named("sizer", LegSizing),
@@ -107,18 +107,18 @@ impl Kind for LegName {
 struct LegStrategy;
 
 impl Kind for LegStrategy {
-    type Value = StrategyConfig;
+    type Value = SingleConfig;
 
-    fn read(&self, f: &Fields<'_>, key: &'static str) -> StrategyConfig {
+    fn read(&self, f: &Fields<'_>, key: &'static str) -> SingleConfig {
         if f.value(key).is_none() {
             f.fault(key, "is required");
-            return StrategyConfig::default();
+            return SingleConfig::default();
         }
-        StrategyConfig::read(f.section(key), Place::Leg)
+        SingleConfig::read(f.section(key))
     }
 
     fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
-        let schema = StrategyConfig::schema(object.definitions, Place::Leg);
+        let schema = SingleConfig::schema(object.definitions);
         object.property(key, doc, schema);
         object.require(key);
     }

@@ -18,6 +18,7 @@ mod output;
 mod pipeline;
 mod reader;
 mod schema;
+mod single;
 mod sizing;
 mod strategy;
 
@@ -37,14 +38,13 @@ pub use self::needs::{PriceColumns, SignalColumns};
 pub use self::output::*;
 pub use self::pipeline::*;
 pub use self::reader::Fault;
-pub use self::schema::schema;
+pub use self::single::SingleConfig;
 pub use self::sizing::*;
 pub use self::strategy::*;
 
 use self::options::{Bounds, Kind, Scalar, Section as _, number, options, section, text, text_or_number};
 use self::reader::{Faults, Fields};
 use self::schema::{Definitions, ObjectSchema};
-use self::strategy::Place;
 
 options! {
     /// A valid backtest.
@@ -288,6 +288,23 @@ impl Scalar for BenchmarkName {
     }
 }
 
+/// The JSON Schema of a whole config.
+pub fn schema() -> Value {
+    let mut definitions = Definitions::default();
+    let mut root = ObjectSchema::new(BacktestConfig::DOC, &mut definitions);
+    BacktestConfig::describe(&mut root);
+    let root = root.finish();
+    let mut schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Config of a backtest",
+    });
+    if let (Some(schema), Value::Object(root)) = (schema.as_object_mut(), root) {
+        schema.extend(root);
+        schema.insert("$defs".to_owned(), Value::Object(definitions.done));
+    }
+    schema
+}
+
 /// The strategy, which must be there.
 struct Strategy;
 
@@ -295,11 +312,11 @@ impl Kind for Strategy {
     type Value = StrategyConfig;
 
     fn read(&self, f: &Fields<'_>, key: &'static str) -> StrategyConfig {
-        StrategyConfig::read(f.section(key), Place::Top)
+        StrategyConfig::read(f.section(key))
     }
 
     fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
-        let schema = StrategyConfig::schema(object.definitions, Place::Top);
+        let schema = StrategyConfig::schema(object.definitions);
         object.property(key, doc, schema);
         object.require(key);
     }

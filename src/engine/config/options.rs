@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::reader::{Faults, Fields, nearest};
-use super::schema::{Definitions, ObjectSchema, nullable};
+use super::schema::{Definitions, ObjectSchema, nullable, prose};
 
 /// A section of the config: an object with options.
 pub(super) trait Section: Sized {
@@ -25,6 +25,37 @@ pub(super) trait Section: Sized {
 
     fn read(f: &Fields<'_>) -> Self;
     fn describe(object: &mut ObjectSchema<'_>);
+}
+
+impl Definitions {
+    /// A reference to the definition of a section.
+    pub(super) fn section<T: Section>(&mut self) -> Value {
+        self.named(T::NAME, T::DOC, |definitions| {
+            let mut object = ObjectSchema::new(T::DOC, definitions);
+            T::describe(&mut object);
+            object.finish()
+        })
+    }
+
+    /// The same, of which any part may be left out.
+    pub(super) fn part_of<T: Section>(&mut self, name: &'static str) -> Value {
+        self.named(name, T::DOC, |definitions| {
+            let mut object = ObjectSchema::new(T::DOC, definitions);
+            T::describe(&mut object);
+            object.require_nothing();
+            object.finish()
+        })
+    }
+
+    /// A reference to the definition of a choice of words.
+    pub(super) fn words<T: Words>(&mut self) -> Value {
+        self.named(T::NAME, T::DOC, |_| {
+            let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+            let meanings = T::MEANINGS.iter().map(|(word, meaning)| format!("`{word}`: {}", prose(meaning)));
+            let description = [prose(T::DOC)].into_iter().chain(meanings).collect::<Vec<_>>().join("\n");
+            json!({ "enum": words, "description": description })
+        })
+    }
 }
 
 /// An option, or several that are read as one value.

@@ -3,30 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::BacktestConfig;
-use super::options::{Section, Words};
-
-/// The JSON Schema of a whole config.
-pub fn schema() -> Value {
-    let mut definitions = Definitions::default();
-    let mut root = ObjectSchema::new(BacktestConfig::DOC, &mut definitions);
-    BacktestConfig::describe(&mut root);
-    let root = root.finish();
-    let mut schema = json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Config of a backtest",
-    });
-    if let (Some(schema), Value::Object(root)) = (schema.as_object_mut(), root) {
-        schema.extend(root);
-        schema.insert("$defs".to_owned(), Value::Object(definitions.done));
-    }
-    schema
-}
-
 /// Definitions by name, each described once.
 #[derive(Debug, Default)]
 pub(super) struct Definitions {
-    done: Map<String, Value>,
+    pub(super) done: Map<String, Value>,
 }
 
 impl Definitions {
@@ -49,39 +29,10 @@ impl Definitions {
         json!({ "$ref": format!("#/$defs/{name}") })
     }
 
-    /// A reference to the definition of a section.
-    pub(super) fn section<T: Section>(&mut self) -> Value {
-        self.named(T::NAME, T::DOC, |definitions| {
-            let mut object = ObjectSchema::new(T::DOC, definitions);
-            T::describe(&mut object);
-            object.finish()
-        })
-    }
-
-    /// The same, of which any part may be left out.
-    pub(super) fn part_of<T: Section>(&mut self, name: &'static str) -> Value {
-        self.named(name, T::DOC, |definitions| {
-            let mut object = ObjectSchema::new(T::DOC, definitions);
-            T::describe(&mut object);
-            object.required.clear();
-            object.finish()
-        })
-    }
-
     /// Whether something must be said in what a reference refers to.
     fn requires(&self, reference: &Value) -> bool {
         let name = reference["$ref"].as_str().and_then(|path| path.rsplit('/').next());
         name.and_then(|name| self.done.get(name)).is_some_and(|schema| schema.get("required").is_some())
-    }
-
-    /// A reference to the definition of a choice of words.
-    pub(super) fn words<T: Words>(&mut self) -> Value {
-        self.named(T::NAME, T::DOC, |_| {
-            let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
-            let meanings = T::MEANINGS.iter().map(|(word, meaning)| format!("`{word}`: {}", prose(meaning)));
-            let description = [prose(T::DOC)].into_iter().chain(meanings).collect::<Vec<_>>().join("\n");
-            json!({ "enum": words, "description": description })
-        })
     }
 }
 
@@ -132,6 +83,11 @@ impl<'d> ObjectSchema<'d> {
     /// The option must be there.
     pub(super) fn require(&mut self, key: &'static str) {
         self.required.push(key);
+    }
+
+    /// Every option may be left out.
+    pub(super) fn require_nothing(&mut self) {
+        self.required.clear();
     }
 
     /// If `key` must be there, `alias` may be instead.

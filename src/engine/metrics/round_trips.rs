@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use chrono::NaiveDate;
 
 use crate::engine::Trades;
-use crate::engine::ledger::DUST;
 use crate::engine::market::SymbolId;
+use crate::engine::rounding::DUST;
 
 /// A part of a position from the fill that opened it to the one that closed it.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,8 +1,8 @@
 //! Eigenvalues of a symmetric matrix by Jacobi rotations, and with them its pseudo-inverse. Small matrices only:
 //! a covariance of the names in one decision.
 
-/// Eigenvalues below this share of the largest are 0: what is left of a direction that returns do not have.
-const SINGULAR: f64 = 1e-12;
+use crate::engine::rounding::EQUAL;
+
 /// Each sweep turns every pair once; convergence is quadratic, so that this is never reached.
 const MAX_SWEEPS: usize = 64;
 
@@ -13,7 +13,7 @@ pub(super) fn pseudo_inverse_times(matrix: &[f64], vector: &[f64]) -> Vec<f64> {
     let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
     let mut product = vec![0.0; n];
     for (k, &value) in values.iter().enumerate() {
-        if value.abs() <= SINGULAR * largest {
+        if value.abs() <= EQUAL * largest {
             continue;
         }
         let along: f64 = (0..n).map(|i| vectors[i * n + k] * vector[i]).sum();

@@ -10,6 +10,7 @@ use self::long_short::LongShort;
 use super::RunError;
 use super::config::SizingConfig;
 use super::market::SymbolId;
+use super::rounding::EQUAL;
 use super::strategy::{Decision, View};
 use super::symbols::SymbolMap;
 
@@ -25,9 +26,6 @@ pub(crate) enum Sizer {
     /// Expected returns, which the scores are, against their variance.
     Optimization { risk_aversion: f64, lookback: u32 },
 }
-
-/// Smaller weights are rounding.
-const DUST: f64 = 1e-12;
 
 impl Sizer {
     pub(crate) fn new(config: &SizingConfig, n_symbols: usize) -> Self {
@@ -68,7 +66,7 @@ impl Sizer {
                     scores_of(decision, &symbols).map(|score| score * mu_scale).collect();
                 let full = eigen::pseudo_inverse_times(&covariance, &expected);
                 for (&symbol, weight) in
-                    symbols.iter().zip(full).filter(|(_, w)| (fraction * w).abs() >= DUST)
+                    symbols.iter().zip(full).filter(|(_, w)| (fraction * w).abs() >= EQUAL)
                 {
                     weights.insert(symbol, fraction * weight);
                 }

@@ -5,7 +5,7 @@ use clarabel::algebra::CscMatrix;
 use clarabel::solver::{DefaultSettingsBuilder, DefaultSolver, IPSolver as _, SolverStatus, SupportedConeT};
 
 /// Smaller weights are what an interior point leaves of 0.
-const DUST: f64 = 1e-5;
+const NEGLIGIBLE: f64 = 1e-5;
 
 /// The best weights, parallel to the expected returns.
 ///
@@ -38,7 +38,7 @@ pub(super) fn best_weights(
         SolverStatus::Solved | SolverStatus::AlmostSolved => (),
         status => return Err(format!("no optimal weights: {status:?}")),
     }
-    let kept = |weight: f64| if weight < DUST { 0.0 } else { weight };
+    let kept = |weight: f64| if weight < NEGLIGIBLE { 0.0 } else { weight };
     let total: f64 = solver.solution.x.iter().map(|&weight| kept(weight)).sum();
     Ok(solver.solution.x.iter().map(|&weight| kept(weight) / total).collect())
 }

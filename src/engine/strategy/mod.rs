@@ -19,7 +19,7 @@ use chrono::NaiveDate;
 
 use self::pipeline::Pipeline;
 use super::RunError;
-use super::config::{ClassConfig, StrategyConfig, class_table};
+use super::config::{ClassConfig, SingleConfig, class_table};
 use super::ledger::Ledger;
 use super::market::{Market, SymbolId};
 use super::outcome::DebugTable;
@@ -104,19 +104,16 @@ trait Build {
     fn build(&self, market: &Market) -> Result<Box<dyn Strategy>, RunError>;
 }
 
-/// Builds the strategy of a config that is not a composite.
+/// Builds a strategy that decides alone.
 ///
 /// # Errors
 /// If the market lacks a column or a symbol that the config names.
-pub(crate) fn build(config: &StrategyConfig, market: &Market) -> Result<Box<dyn Strategy>, RunError> {
+pub(crate) fn build(config: &SingleConfig, market: &Market) -> Result<Box<dyn Strategy>, RunError> {
     macro_rules! build_class {
         ($(#[$doc:meta])* $table:ident { $($(#[$vdoc:meta])* $class:ident($ty:ty) = $word:literal),+ $(,)? }) => {
             match config {
-                $(StrategyConfig::Class($table::$class(class)) => class.build(market),)+
-                StrategyConfig::Configured(config) => Ok(Box::new(Pipeline::new(config, market)?)),
-                StrategyConfig::Composite(_) => {
-                    Err(RunError::Strategy("a composite is not a single strategy".to_owned()))
-                }
+                $(SingleConfig::Class($table::$class(class)) => class.build(market),)+
+                SingleConfig::Configured(config) => Ok(Box::new(Pipeline::new(config, market)?)),
             }
         };
     }

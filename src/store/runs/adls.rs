@@ -16,6 +16,7 @@
 
 use std::time::Duration;
 
+use crate::digest::sha256_hex;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::DateTime;
@@ -23,7 +24,6 @@ use futures_util::stream::iter;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::transition::{self, Decision, Step};
 use super::{
@@ -138,8 +138,7 @@ impl AdlsRuns {
     }
 
     fn key_name(&self, key: &str) -> String {
-        let hash: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{}/keys/{hash}.json", self.root)
+        format!("{}/keys/{}.json", self.root, sha256_hex(key))
     }
 
     fn newest_prefix(&self) -> String {

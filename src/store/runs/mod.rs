@@ -238,7 +238,7 @@ pub enum Cancel {
     /// Final: it was canceled before.
     Before(Box<Run>),
     /// The executor was asked.
-    Asked(Box<Run>),
+    Requested(Box<Run>),
     /// It ended otherwise before.
     Ended(Box<Run>),
     /// No such run.
@@ -253,7 +253,7 @@ impl Cancel {
         match status {
             Status::Canceled if ended => Self::Canceled(run),
             Status::Canceled => Self::Before(run),
-            Status::Queued | Status::Running => Self::Asked(run),
+            Status::Queued | Status::Running => Self::Requested(run),
             Status::Completed | Status::Failed => Self::Ended(run),
         }
     }

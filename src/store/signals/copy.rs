@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
+use crate::digest::sha256_hex;
 use bytes::Bytes;
 use chrono::NaiveDate;
-use sha2::{Digest as _, Sha256};
 
 use crate::signal::{CompositeSignal, RankingSignal, Signals, YearMonth};
 
@@ -143,7 +143,7 @@ impl Encoder {
     fn end_day(&mut self) {
         let Some((day, start, rows)) = self.day.take() else { return };
         let range = start..self.bytes.len();
-        let digest = format!("{:x}", Sha256::digest(&self.bytes[range.clone()]));
+        let digest = sha256_hex(&self.bytes[range.clone()]);
         let date = NaiveDate::from_epoch_days(day).unwrap_or_default();
         self.days.push(EncodedDay { date, range, digest, rows });
     }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::digest::sha256_hex;
 use chrono::NaiveDate;
 use deltalake::arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
@@ -13,7 +14,6 @@ use deltalake::arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef}
 use deltalake::arrow::error::ArrowError;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sha2::{Digest as _, Sha256};
 
 use crate::signal::{CompositeSignal, Ranked, RankingSignal, Rankings, Signals, YearMonth, in_order};
 use crate::store::dates::{self, DateReading};
@@ -559,7 +559,7 @@ fn digest<'a>(files: impl Iterator<Item = (&'a str, &'a DataFile)>) -> String {
     let mut lines: Vec<String> =
         files.map(|(table, file)| format!("{table}\t{}\t{}\n", file.file.path, file.file.size)).collect();
     lines.sort_unstable();
-    format!("{:x}", Sha256::digest(lines.concat()))
+    sha256_hex(lines.concat())
 }
 
 /// Rankings of some files. Dates spare what certainly lies outside; rows outside may still come.

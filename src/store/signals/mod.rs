@@ -6,3 +6,10 @@ pub mod copy;
 pub mod lake;
 pub mod postgres;
 pub mod writer;
+
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!("../sql/postgres/", $name, ".sql"))
+    };
+}
+use sql;

@@ -8,16 +8,10 @@ use sha2::{Digest as _, Sha256};
 use tokio_postgres::types::Type;
 use tokio_postgres::{IsolationLevel, Row};
 
+use super::sql;
 use super::writer::Writer;
 use crate::clock::Timestamp;
 use crate::store::pg::{self, Param, PgError, Pool};
-
-macro_rules! sql {
-    ($name:literal) => {
-        include_str!(concat!("../sql/postgres/", $name, ".sql"))
-    };
-}
-pub(super) use sql;
 
 /// Signals in Postgres.
 #[derive(Debug, Clone)]

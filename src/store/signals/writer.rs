@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
@@ -13,7 +13,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row, Transaction};
 
 use super::copy::{CompositeRow, Encoded, EncodedDay, Encoder, HEADER, RankingRow, TRAILER};
-use super::postgres::sql;
+use super::sql;
 use crate::signal::{CompositeSignal, RankingSignal, YearMonth};
 use crate::store::pg::{self, Param, PgError, Pool};
 
@@ -25,9 +25,6 @@ const LOCK: i32 = 730_581;
 /// its client has gone silent.
 const BEGIN_TERMS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; \
                            SET LOCAL idle_in_transaction_session_timeout = '60s'";
-/// Pauses before the repeats of a write whose failure passes.
-const PAUSES: [Duration; 3] =
-    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_millis(2000)];
 
 /// The two tables of signals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -232,7 +229,7 @@ impl Writer {
     /// Brings a month of Postgres to `rows`. A failure that may pass is tried three times more; when other rows stand
     /// there than were written, every day is.
     pub async fn write(&mut self, rows: &MonthRows, mut terms: WriteTerms) -> Result<Written, WriteError> {
-        let mut pauses = PAUSES.iter();
+        let mut pauses = pg::PAUSES.iter();
         loop {
             let error = match self.try_write(rows, terms).await {
                 Ok(written) => {

@@ -2,8 +2,9 @@
 
 use super::super::View;
 use super::super::holding_tracker::HoldingTracker;
-use super::stats::{EQUAL, average_ranks, deviation, mean, z_score};
+use super::stats::{average_ranks, deviation, mean, z_score};
 use crate::engine::config::{Step, StepNormalize, TooFew};
+use crate::engine::rounding::EQUAL;
 use crate::engine::symbols::SymbolMap;
 
 /// Whether enough are selected for a rebalance; if not, what is to be done and how many were asked for.

@@ -2,6 +2,7 @@
 
 use super::super::ranking::compare;
 use crate::engine::market::SymbolId;
+use crate::engine::rounding::EQUAL;
 
 fn numbers<'a>(row: &'a [f64], eligible: &'a [SymbolId]) -> impl Iterator<Item = f64> + Clone + 'a {
     eligible.iter().map(|symbol| row[symbol.index()]).filter(|number| !number.is_nan())
@@ -12,9 +13,6 @@ pub(super) fn mean(row: &[f64], eligible: &[SymbolId]) -> f64 {
     let numbers = numbers(row, eligible);
     numbers.clone().sum::<f64>() / numbers.count() as f64
 }
-
-/// Spread of numbers, relative to the largest, below which they are equal on paper: what is left is rounding.
-pub(super) const EQUAL: f64 = 1e-12;
 
 /// Population standard deviation, 0 where all are equal on paper; NaN if there is no number.
 pub(super) fn deviation(row: &[f64], eligible: &[SymbolId]) -> f64 {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use backtest_functions::metrics::ALL;
+use backtest_functions::telemetry::ALL;
 use futures_util::future::join;
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn the_page_lists_every_one_with_its_unit_and_meaning() {
             format!("| `{name}` | {family} | {unit} | {label} | {meaning} |").replace("|  |", "| |")
         })
         .collect();
-    assert_eq!(listed, known, "docs/metrics.md has a row for each, as src/metrics.rs has them");
+    assert_eq!(listed, known, "docs/metrics.md has a row for each, as src/telemetry.rs has them");
     let names: BTreeSet<&str> = ALL.iter().map(|one| one.name).collect();
     assert_eq!(names.len(), ALL.len(), "each name once");
 }
