@@ -120,3 +120,29 @@ def test_prices_that_cannot_be_are_refused_with_their_place(lake: object, prices
     wrong = prices.head(5).assign(close=[1.0, -2.0, 3.0, 4.0, 5.0])
     with pytest.raises(bt.ProgramFailed, match="close"):
         bt.write_prices(wrong, str(lake), table="gold/wrong")
+
+
+def test_runs_compared_are_figures_and_a_sentence(service: bt.LocalService, run: bt.Run) -> None:
+    other = service.submit({**CONFIG, "start_date": "2005-01-03", "end_date": "2013-03-01"}).wait(timeout=60)
+    compared = bt.compare(run, other)
+    assert "Sharpe ratio" in compared.sentence
+    figures = compared.figures()
+    assert figures.loc["sharpe_ratio", "A"] == pytest.approx(run.summary["sharpe_ratio"], rel=1e-9)
+    assert "strategy.class" in compared.config_diff().index
+    assert compared.sentence in compared._repr_html_()
+    with pytest.raises(ValueError, match="nothing to compare"):
+        bt.compare(run)
+
+
+def test_what_is_noted_on_a_run_is_found_again(service: bt.LocalService) -> None:
+    run = service.submit({**CONFIG, "run_name": "noted"}).wait(timeout=60)
+    run.tag("q3").tag("us", "q3")
+    assert run.record["tags"] == ["q3", "us"]
+    assert list(service.runs(tag="q3").index) == [run.id]
+    run.amend(run_name="noted twice", note="look at the costs", archived=True)
+    assert run.refresh().record["note"] == "look at the costs"
+    assert run.id not in service.runs(q="noted").index
+    run.delete()
+    with pytest.raises(bt.ServiceError) as gone:
+        run.metrics()
+    assert gone.value.code == "run_deleted"

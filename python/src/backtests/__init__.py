@@ -10,6 +10,7 @@
 """
 
 from .client import AsyncClient, AsyncRun, Client, Run
+from .comparison import Comparison, compare
 from .errors import (
     BacktestsError,
     Fault,
@@ -28,6 +29,7 @@ __all__ = [
     "AsyncRun",
     "BacktestsError",
     "Client",
+    "Comparison",
     "Fault",
     "LocalService",
     "ProgramFailed",
@@ -37,6 +39,7 @@ __all__ = [
     "ServiceError",
     "Unauthorized",
     "Unreachable",
+    "compare",
     "local",
     "program",
     "write_prices",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -76,6 +76,17 @@ def of_run(run_id: str, *parts: str, method: str = "GET", **params: Any) -> Call
     """A call about one run."""
     path = "/".join(["/api/backtests", quote(run_id, safe=""), *(quote(part, safe="/") for part in parts)])
     return Call(method, path, params=params)
+
+
+def amend(run_id: str, changes: Mapping[str, Any]) -> Call:
+    """`PATCH /api/backtests/{id}`: what is noted on a run."""
+    call = of_run(run_id, method="PATCH")
+    return replace(call, json=dict(changes))
+
+
+def compare(run_ids: list[str], bootstrap: int) -> Call:
+    """`GET /api/compare`."""
+    return Call("GET", "/api/compare", params={"runs": ",".join(run_ids), "bootstrap": bootstrap or None})
 
 
 def config_body(config: Config) -> dict[str, Any]:

@@ -237,11 +237,11 @@ class Run(_Record):
 
     def __init__(self, client: Client, record: Mapping[str, Any]) -> None:
         super().__init__(record)
-        self._client = client
+        self.client = client
 
     def refresh(self) -> Run:
         """Reads the record again."""
-        self.record = self._client.send(_calls.of_run(self.id)).json()
+        self.record = self.client.send(_calls.of_run(self.id)).json()
         return self
 
     def wait(self, *, timeout: float | None = None, poll: float = 0.5, progress: bool = True) -> Run:
@@ -260,8 +260,21 @@ class Run(_Record):
 
     def cancel(self) -> Run:
         """Asks the run to stop."""
-        self.record = self._client.send(_calls.of_run(self.id, "cancel", method="POST")).json()
+        self.record = self.client.send(_calls.of_run(self.id, "cancel", method="POST")).json()
         return self
+
+    def amend(self, **changes: Any) -> Run:
+        """Notes `run_name`, `tags` (all of them), `note` or `archived` on the run; what was run never changes."""
+        self.record = self.client.send(_calls.amend(self.id, changes)).json()
+        return self
+
+    def tag(self, *tags: str) -> Run:
+        """Adds tags to those that it has."""
+        return self.amend(tags=sorted({*self.refresh().record.get("tags", ()), *tags}))
+
+    def delete(self) -> None:
+        """Deletes what an ended run left; its record stays, and its id is never used again."""
+        self.record = self.client.send(_calls.of_run(self.id, method="DELETE")).json()
 
     def metrics(self, as_: frames.Kind = "pandas") -> Any:
         """One row a trading day: value, return, drawdown, exposures, costs."""
@@ -276,37 +289,37 @@ class Run(_Record):
         if date is None:
             return frames.from_parquet(self.artifact("daily_positions.parquet"), as_, index="date")
         call = _calls.of_run(self.id, "positions", date=str(date)[:10])
-        return frames.from_records(self._client.send(call).json()["positions"], as_, index="symbol")
+        return frames.from_records(self.client.send(call).json()["positions"], as_, index="symbol")
 
     def rolling(self, window_days: int = 63, as_: frames.Kind = "pandas") -> Any:
         """Measures over a moving window of trading days; missing until the window is full."""
         call = _calls.of_run(self.id, "metrics", "rolling", window_days=window_days, max_points=200_000)
-        points = self._client.send(call).json()["points"]
+        points = self.client.send(call).json()["points"]
         return frames.from_records(points, as_, index="date", dates=("date",))
 
     def events(self, as_: frames.Kind = "pandas") -> Any:
         """The history of the run."""
-        return frames.from_records(self._client.send(_calls.of_run(self.id, "events")).json()["events"], as_)
+        return frames.from_records(self.client.send(_calls.of_run(self.id, "events")).json()["events"], as_)
 
     def artifact(self, name: str) -> bytes:
         """A file of the run."""
         self._must_be_completed()
-        return self._client.send(_calls.of_run(self.id, "artifacts", name)).content
+        return self.client.send(_calls.of_run(self.id, "artifacts", name)).content
 
     def artifacts(self, as_: frames.Kind = "pandas") -> Any:
         """The files of the run with their sizes and digests."""
-        listed = self._client.send(_calls.of_run(self.id, "artifacts")).json()["artifacts"]
+        listed = self.client.send(_calls.of_run(self.id, "artifacts")).json()["artifacts"]
         return frames.from_records(listed, as_, index="name")
 
     def report(self) -> str:
         """The page that the run left, as HTML."""
         self._must_be_completed()
-        return self._client.send(_calls.of_run(self.id, "report")).text
+        return self.client.send(_calls.of_run(self.id, "report")).text
 
     def _repr_html_(self) -> str:
         curve = None
         if self.status == "completed":
-            points = self._client.send(_calls.of_run(self.id, "metrics", "timeseries", max_points=400)).json()["points"]
+            points = self.client.send(_calls.of_run(self.id, "metrics", "timeseries", max_points=400)).json()["points"]
             curve = [point["portfolio_value"] for point in points]
         return _notebook.card(self.record, curve)
 
@@ -316,11 +329,11 @@ class AsyncRun(_Record):
 
     def __init__(self, client: AsyncClient, record: Mapping[str, Any]) -> None:
         super().__init__(record)
-        self._client = client
+        self.client = client
 
     async def refresh(self) -> AsyncRun:
         """As `Run.refresh`."""
-        self.record = (await self._client.send(_calls.of_run(self.id))).json()
+        self.record = (await self.client.send(_calls.of_run(self.id))).json()
         return self
 
     async def wait(self, *, timeout: float | None = None, poll: float = 0.5) -> AsyncRun:
@@ -334,7 +347,12 @@ class AsyncRun(_Record):
 
     async def cancel(self) -> AsyncRun:
         """As `Run.cancel`."""
-        self.record = (await self._client.send(_calls.of_run(self.id, "cancel", method="POST"))).json()
+        self.record = (await self.client.send(_calls.of_run(self.id, "cancel", method="POST"))).json()
+        return self
+
+    async def amend(self, **changes: Any) -> AsyncRun:
+        """As `Run.amend`."""
+        self.record = (await self.client.send(_calls.amend(self.id, changes))).json()
         return self
 
     async def metrics(self, as_: frames.Kind = "pandas") -> Any:
@@ -352,7 +370,7 @@ class AsyncRun(_Record):
     async def artifact(self, name: str) -> bytes:
         """As `Run.artifact`."""
         self._must_be_completed()
-        return (await self._client.send(_calls.of_run(self.id, "artifacts", name))).content
+        return (await self.client.send(_calls.of_run(self.id, "artifacts", name))).content
 
 
 def _mapping(response: httpx.Response) -> Mapping[str, Any]:
