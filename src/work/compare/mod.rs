@@ -110,8 +110,6 @@ pub struct Curves {
     pub days: Vec<NaiveDate>,
     /// Value of 1 of each run at the first of them.
     pub values: Vec<Vec<f64>>,
-    /// Bars of a year.
-    pub periods_per_year: f64,
 }
 
 /// Compares runs, the base first. `bootstrap` is the number of replications of the test by resampling; 0 leaves it out.
@@ -159,7 +157,7 @@ pub fn compare(sources: &[Source], bootstrap: usize) -> Comparison {
         sharpe_test,
         pairs,
         sentence,
-        curves: Curves { values: runs.into_iter().map(|run| run.values).collect(), days, periods_per_year },
+        curves: Curves { values: runs.into_iter().map(|run| run.values).collect(), days },
     }
 }
 

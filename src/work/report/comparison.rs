@@ -8,6 +8,7 @@ use super::chart::{Chart, Days, STYLE, Series, Shape, Unit};
 use super::definitions::{defined, definitions};
 use super::numbers::{UNDEFINED, count, grouped, percent};
 use crate::engine::metrics::drawdown;
+use crate::engine::metrics::returns::deviation;
 use crate::work::compare::{Comparison, Data, Engine, Pair};
 
 /// Classes of the runs' colours; more runs than colours begin again.
@@ -127,19 +128,21 @@ fn drawdowns(of: &Comparison) -> Chart {
 
 /// Of two runs, the one over the other, between the bounds of chance.
 fn ratio(of: &Comparison) -> Option<Chart> {
-    let (Some(difference), [ours, theirs]) = (&of.difference, &of.curves.values[..]) else { return None };
-    let daily = difference.tracking_error / of.curves.periods_per_year.sqrt();
+    let [ours, theirs] = &of.curves.values[..] else { return None };
+    let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
+    let steps: Vec<f64> = ratios.windows(2).map(|two| (two[1] / two[0]).ln()).collect();
+    let daily = deviation(&steps)?;
     let bound = |sign: f64| {
         let days = 0..ours.len();
         days.map(|day| (sign * WITHIN * daily * (day as f64).sqrt()).exp()).collect()
     };
     let line = |name: &str, class, values| Series { name: name.into(), class, shape: Shape::Line(values) };
-    let ratios = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
     Some(Chart {
         name: "ratio",
         title: "A over B".into(),
-        note: "Value of 1 in A over that of 1 in B. Between the bounds lie 95 of 100 such curves of two runs that differ from day to \
-               day as these do, but not on average: exp(±1.96 × deviation of a day × √days)."
+        note: "Value of 1 in A over that of 1 in B. On any one day 95 of 100 such curves lie between the bounds, if two runs differ \
+               from day to day as much as these but do not grow apart on average: exp(±1.96 × deviation of the daily change \
+               of the logarithm × √days). The test of the Sharpe ratios asks for more: risk counts there too."
             .into(),
         unit: Unit::Plain,
         logarithmic: true,

@@ -131,6 +131,7 @@ pub(super) fn contributed(market: &Market, outcome: &Outcome) -> Markup {
                         @if !others.is_empty() { (row(&format!("{} others", count(others.len())), "", others)) }
                         (each(worst))
                         @if !shorts.is_empty() { (row("All longs", "long", &longs)) (row("All shorts", "short", &shorts)) }
+                        (row("Cash", "", &[]))
                         (row("Total", "", &parts))
                     }
                 } }
