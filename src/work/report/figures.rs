@@ -73,7 +73,7 @@ pub(super) fn figures(outcome: &Outcome) -> Markup {
             h2 { "Figures" }
             p.note {
                 "Returns, ratios and exposures are of the account's value, days are trading days unless they are called calendar \
-                 days. Yearly figures count " (ratio(Some(outcome.summary.periods_per_year))) " bars a year; deviations are of a \
+                 days. Yearly figures count " (grouped(outcome.summary.periods_per_year, 0)) " bars a year; deviations are of a \
                  population. Each name leads to its formula."
             }
             div.tables {
