@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 
 use super::App;
-use crate::clock::Timestamp;
 use crate::run::{Run, RunState};
 use crate::store::artifacts::{ArtifactError, Attempt};
 use crate::store::runs::StoreError;
@@ -36,7 +35,8 @@ pub async fn sweep(app: &App) -> Result<usize, SweepError> {
     let mut removed = 0;
     while let Some(attempt) = attempts.try_next().await? {
         let Some(run) = app.runs.get(&attempt.run).await? else { continue };
-        if must_go(&run, &attempt, old) {
+        let garbage = attempt.newest < old && is_garbage(&run, &attempt);
+        if garbage || is_deleted(app, &run).await? {
             app.artifacts.remove(&attempt.location).await?;
             tracing::info!(run.id = %run.id, "removed what attempt f{} of run {} left", attempt.fence, run.id);
             telemetry::SWEPT.one();
@@ -46,9 +46,13 @@ pub async fn sweep(app: &App) -> Result<usize, SweepError> {
     Ok(removed)
 }
 
-/// Of a deleted run everything goes, however young.
-fn must_go(run: &Run, attempt: &Attempt, old: Timestamp) -> bool {
-    run.labels.deleted.is_some() || (attempt.newest < old && is_garbage(run, attempt))
+/// Whether a run was deleted, or the study that it is a part of. Then everything goes, however young.
+async fn is_deleted(app: &App, run: &Run) -> Result<bool, StoreError> {
+    let study = match &run.submission.part_of {
+        Some(of) => app.runs.get(&of.study).await?,
+        None => None,
+    };
+    Ok([Some(run), study.as_ref()].into_iter().flatten().any(|run| run.labels.deleted.is_some()))
 }
 
 fn is_garbage(run: &Run, attempt: &Attempt) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use backtest_functions::run::{Publication, RunId, Submission};
+use backtest_functions::run::{Kind, PartOf, Publication, RunId, Submission};
 use backtest_functions::store::artifacts::{Artifacts, LocalArtifacts, NewFile};
 use backtest_functions::store::runs::adls::AdlsRuns;
 use backtest_functions::store::runs::sqlite::SqliteRuns;
@@ -17,6 +17,7 @@ use backtest_functions::work::order::{self, Action, Ordered, Patch, Selection};
 use backtest_functions::work::reconcile::reconcile;
 use backtest_functions::work::sweep::sweep;
 use base64::Engine as _;
+use futures_util::StreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -450,6 +451,7 @@ macro_rules! on_every_store {
 on_every_store! {
     what_is_noted_is_kept_and_told,
     a_deletion_stands_whatever_else_happens,
+    the_parts_of_a_deleted_study_leave_no_files,
 }
 
 fn with(runs: Arc<dyn RunStore>, folder: &Path) -> App {
@@ -552,6 +554,31 @@ async fn a_deletion_stands_whatever_else_happens(app: App) {
         let page = app.runs.list(&ListQuery { limit: 10, ..ListQuery::default() }).await.unwrap();
         assert!(page.runs.is_empty());
     }
+}
+
+async fn the_parts_of_a_deleted_study_leave_no_files(app: App) {
+    let new = |name: &str, kind: Kind, part_of: Option<PartOf>| NewRun {
+        id: id(name),
+        submission: Submission {
+            request_sha256: name.into(),
+            kind,
+            part_of,
+            parts: Some(1),
+            trials: Some(1),
+            ..submission()
+        },
+        max_attempts: 3,
+        announced: false,
+    };
+    app.runs.insert(&new("study", Kind::Study, None)).await.unwrap();
+    let part_of = PartOf { study: id("study"), part: 0 };
+    app.runs.insert(&new("study-0", Kind::Part, Some(part_of))).await.unwrap();
+    complete(&app, "study-0").await;
+    complete(&app, "study").await;
+    assert_eq!(sweep(&app).await.unwrap(), 0);
+    order::delete(&app, &id("study"), "ada", |_| true).await.unwrap();
+    assert_eq!(sweep(&app).await.unwrap(), 2);
+    assert_eq!(app.artifacts.attempts().count().await, 0);
 }
 
 /// Whoever fetches while a run is deleted and swept gets all of a file or an error, never another file or half of one in silence.

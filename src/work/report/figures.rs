@@ -68,12 +68,13 @@ type Figure = (&'static str, &'static str, String, Option<String>);
 pub(super) fn figures(outcome: &Outcome) -> Markup {
     let benchmark = BenchmarkFigures::of(outcome);
     let benchmark = benchmark.as_ref();
+    let bars = outcome.summary.periods_per_year;
     html! {
         section.figures {
             h2 { "Figures" }
             p.note {
                 "Returns, ratios and exposures are of the account's value, days are trading days unless they are called calendar \
-                 days. Yearly figures count " (grouped(outcome.summary.periods_per_year, 0)) " bars a year; deviations are of a \
+                 days. Yearly figures count " (grouped(bars, if bars.fract() == 0.0 { 0 } else { 2 })) " bars a year; deviations are of a \
                  population. Each name leads to its formula."
             }
             div.tables {
