@@ -109,14 +109,15 @@ async fn artifacts_are_what_their_manifest_says() {
 
 #[tokio::test]
 async fn the_same_run_done_twice_gives_the_same_bytes() {
-    let read = async || {
-        let home = Home::with_prices();
-        // The address of a table is part of what was read, so both lakes get the same one.
-        let handler = home.handler(&[("BACKTEST_LAKE", "lake")]).await;
+    // A table that is made anew is another one, so both services read the same lake; each has a store of its own.
+    let home = Home::with_prices();
+    let read = async |results: &str| {
+        let handler = home.handler(&[("BACKTEST_OUTPUT_DIR", results)]).await;
         completed(&handler, "r", momentum()).await;
         handler.get("/api/backtests/r/artifacts/artifacts_manifest.json").await.body
     };
-    assert_eq!(String::from_utf8(read().await).unwrap(), String::from_utf8(read().await).unwrap());
+    let (one, other) = (read("one").await, read("other").await);
+    assert_eq!(String::from_utf8(one).unwrap(), String::from_utf8(other).unwrap());
 }
 
 #[tokio::test]
