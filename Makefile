@@ -3,7 +3,7 @@
 help: ## show what there is to make
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1 \2/p' $(firstword $(MAKEFILE_LIST)) | while read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
 
-.PHONY: help demo demo-postgres test chaos check bench peers azurite clients python infra-check infra-checkov sbom
+.PHONY: help demo demo-postgres test chaos check bench peers azurite clients axe python infra-check infra-checkov sbom
 
 demo: ## fill a lake with real prices, start a local Functions host, submit a backtest and show the result
 	@echo "building backtests (the first time takes some minutes) ..."
@@ -50,6 +50,11 @@ clients: ## install the generator of clients with which the tests try the docume
 	mkdir -p target/clients
 	cp tests/support/clients/package.json tests/support/clients/package-lock.json target/clients/
 	npm ci --prefix target/clients --ignore-scripts --no-audit --no-fund
+
+axe: ## install the checker of accessibility with which the tests look at the pages, pinned (needs Node.js)
+	mkdir -p target/axe
+	cp tests/support/axe/package.json tests/support/axe/package-lock.json target/axe/
+	npm ci --prefix target/axe --ignore-scripts --no-audit --no-fund
 
 bench: ## measure the hot paths
 	cargo bench --locked

@@ -144,6 +144,7 @@ pub(super) fn options(app_root: Option<&Path>, port: Option<u16>) -> Result<Opti
         state_dir: home.join("host"),
         settings,
         environment: environment(),
+        front_page: Some("/api/ui".to_owned()),
         ..Options::new(root)
     })
 }

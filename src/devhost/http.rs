@@ -1,5 +1,5 @@
 //! The front door: finds the function for a request, checks the key, and passes the request on in one of three ways
-//! (streamed, rebuilt, or described in JSON). Also the `/admin` endpoints. The start page is drawn in `page`.
+//! (streamed, rebuilt, or described in JSON). Also the `/admin` endpoints. The page of functions is drawn in `page`.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -45,6 +45,8 @@ pub struct Front {
     pub started: Instant,
     /// True while listeners take nothing new.
     pub draining: watch::Sender<bool>,
+    /// Where `/` leads, if a function answers there.
+    pub front_page: Option<String>,
     /// How this host is reached beside the names of this machine.
     pub name: Option<String>,
 }
@@ -123,8 +125,22 @@ impl Front {
         }
         match self.find(&head.method, &path) {
             Some((index, parameters)) => self.invoke(index, parameters, head, body).await,
-            None if path == "/" => page::draw(&self.invoker, self.started),
+            None if path == "/" => self.front_page(),
+            None if path.trim_end_matches('/') == "/functions" => page::draw(&self.invoker, self.started),
             None => empty(StatusCode::NOT_FOUND),
+        }
+    }
+
+    /// The pages of the app, where it has some.
+    fn front_page(&self) -> Response {
+        let pages = self.front_page.as_deref().filter(|path| self.find(&Method::GET, path).is_some());
+        match pages.and_then(|path| HeaderValue::from_str(path).ok()) {
+            Some(path) => {
+                let mut response = empty(StatusCode::FOUND);
+                response.headers_mut().insert(header::LOCATION, path);
+                response
+            }
+            None => page::draw(&self.invoker, self.started),
         }
     }
 

@@ -1,5 +1,5 @@
 //! One invocation: wait for the handler, call it with an envelope, read its answer, carry out the outputs. Also the
-//! record of what ran, for the log and the start page. Passing plain requests through is in `http`.
+//! record of what ran, for the log and the page of functions. Passing plain requests through is in `http`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use super::process::Handler;
 use super::queue::{QueueError, Queues};
 use super::{Event, ExitReason, HOST_VERSION, HostError};
 
-/// Invocations kept for the start page.
+/// Invocations kept for the page of functions.
 const RECORD_LENGTH: usize = 50;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -77,6 +77,8 @@ pub struct Options {
     pub strict: bool,
     /// Restart the handler when its executable changes.
     pub watch: bool,
+    /// Where `/` leads, if a function answers there; the host's own page is at `/functions` either way.
+    pub front_page: Option<String>,
     /// How long a message is held before it returns by itself; `None` is 600 in strict mode, else 30.
     pub lease_seconds: Option<u64>,
 }
@@ -100,6 +102,7 @@ impl Options {
             enable_auth: false,
             strict: false,
             watch: false,
+            front_page: None,
             lease_seconds: None,
         }
     }
@@ -357,6 +360,7 @@ pub async fn start(mut options: Options) -> Result<Host, HostError> {
         keys,
         started: Instant::now(),
         draining: draining.clone(),
+        front_page: options.front_page.clone(),
         name: app.environment.get("WEBSITE_HOSTNAME").cloned(),
     };
     let front = Arc::new(front);

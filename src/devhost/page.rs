@@ -1,4 +1,4 @@
-//! The start page: which functions there are, where, and what ran last. Self-contained HTML; it looks anew every few
+//! The page of functions: which there are, where, and what ran last. Self-contained HTML; it looks anew every few
 //! seconds.
 
 use std::fmt::Write as _;

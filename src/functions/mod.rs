@@ -15,6 +15,7 @@ mod function;
 mod health;
 mod list;
 mod openapi;
+mod pages;
 mod parameter;
 mod reconcile;
 mod record;
@@ -60,6 +61,7 @@ const FUNCTIONS: &[&Function] = &[
     &execute_poison::FUNCTION,
     &health::FUNCTION,
     &list::FUNCTION,
+    &pages::FUNCTION,
     &reconcile::FUNCTION,
     &results::FUNCTION,
     &signals::FUNCTION,

@@ -152,7 +152,12 @@ impl Reply {
 
     /// 200 with a page.
     pub(super) fn page(html: String) -> Self {
-        Self::new(StatusCode::OK, Body::Text(html.into())).with(CONTENT_TYPE, "text/html; charset=utf-8")
+        Self::text(html.into(), "text/html; charset=utf-8")
+    }
+
+    /// 200 with a text of a media type.
+    pub(super) fn text(content: Bytes, media_type: &str) -> Self {
+        Self::new(StatusCode::OK, Body::Text(content)).with(CONTENT_TYPE, media_type)
     }
 
     /// 202 with a document.

@@ -40,6 +40,7 @@ pub(super) const FUNCTION: Function = Function::http(
     &[
         &GET_RUN_STATUS,
         &LIST_RUN_EVENTS,
+        &GET_RUN_CONFIG,
         &GET_SUMMARY,
         &GET_DAILY_METRICS,
         &GET_ROLLING_METRICS,
@@ -121,6 +122,35 @@ async fn events(app: App, call: Call) -> Result<Reply, Refusal> {
         Ok(events) => Ok(Reply::ok(&Events { events })),
         Err(error) => Err(Reply::store(&error).into()),
     }
+}
+
+const GET_RUN_CONFIG: Operation = Operation {
+    id: "getRunConfig",
+    method: Method::Get,
+    path: "backtests/{run_id}/config",
+    tag: "runs",
+    summary: "The config of a run as it was submitted",
+    description: "Whatever became of the run.",
+    parameters: &[&RUN_ID],
+    bodies: &[],
+    answers: &[
+        Answer::document(200, "The config, without defaults", &[Content::json(Shape::OBJECT)])
+            .with(&[NEVER_CHANGES]),
+        Answer::NOT_MODIFIED,
+    ],
+    refusals: &[Code::InvalidParameter, Code::RunNotFound, Code::PreconditionFailed, Code::StoreUnavailable],
+    handler: |app, call| Box::pin(config(app, call)),
+};
+
+async fn config(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    call.query().check()?;
+    let submitted = run.submission.config_json;
+    let etag = format!("\"{}\"", &sha256_hex(&submitted)[..24]);
+    if let Some(known) = known(&call, &etag)? {
+        return Ok(known);
+    }
+    Ok(lasting(Reply::document(submitted.into()), &etag))
 }
 
 const GET_SUMMARY: Operation = Operation {

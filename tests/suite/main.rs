@@ -91,6 +91,9 @@ mod telemetry;
 /// The local Functions host against handlers that misbehave.
 mod devhost;
 
+/// The pages of the service in a real browser, as people use them.
+mod pages;
+
 /// The page that a run leaves behind, also in a browser where there is one.
 mod report_page;
 

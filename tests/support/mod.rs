@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod azurite;
+pub(crate) mod browser;
 pub(crate) mod http_proxy;
 pub(crate) mod pg_proxy;
 pub(crate) mod postgres;

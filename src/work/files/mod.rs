@@ -152,6 +152,9 @@ fn record_files(files: &mut Files, facts: &Facts<'_>, outcome: &Outcome) -> Resu
     if facts.config.output.save_constraint_hits {
         files.json("constraint_hits.json", &tables::constraint_hits(outcome))?;
     }
+    if let Some(curve) = outcome.benchmark.as_ref().filter(|_| facts.config.output.save_daily_metrics) {
+        files.csv("benchmark.csv", &tables::benchmark(outcome, curve))?;
+    }
     if !outcome.delisted.is_empty() {
         files.csv("delistings.csv", &tables::delistings(outcome))?;
     }

@@ -209,6 +209,11 @@ pub(super) fn contributed(market: &Market, outcome: &Outcome) -> [Named<'static>
     ]
 }
 
+/// What 1 in the benchmark was worth by day, from its first bar on.
+pub(super) fn benchmark(outcome: &Outcome, curve: &[f64]) -> [Named<'static>; 2] {
+    [("date", Column::Dates(outcome.daily.date.clone())), ("value", Column::numbers(curve))]
+}
+
 pub(super) fn delistings(outcome: &Outcome) -> [Named<'static>; 5] {
     let gone = &outcome.delisted;
     let symbols: Vec<SymbolId> = gone.iter().map(|one| one.symbol).collect();
