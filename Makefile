@@ -3,7 +3,7 @@
 help: ## show what there is to make
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1 \2/p' $(firstword $(MAKEFILE_LIST)) | while read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
 
-.PHONY: help demo demo-postgres test chaos check bench peers azurite clients axe python infra-check infra-checkov sbom
+.PHONY: help demo demo-postgres test chaos fuzz check bench peers azurite clients axe python infra-check infra-checkov sbom
 
 demo: ## fill a lake with real prices, start a local Functions host, submit a backtest and show the result
 	@echo "building backtests (the first time takes some minutes) ..."
@@ -21,6 +21,26 @@ test: ## run every test against real parts
 # CHAOS_SEED=… repeats a run, CHAOS_SECONDS=30 makes a short one. Better with `make azurite` and Debian's faketime.
 chaos: ## let everything fail for three minutes, and see that all runs come to their one end
 	cargo test --locked --test suite -- --ignored --exact --nocapture chaos::runs_come_to_their_one_end_whatever_fails
+
+# Coverage without a sanitizer, which the stable toolchain can do; the target is named so that build scripts go without.
+FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/corpus/*))
+
+# What breaks something lies below target/fuzz/found: put it into the corpus, where `cargo test` tries it again, and mend it.
+fuzz: ## try what strangers send with bytes that a fuzzer makes up, a minute for each kind
+	RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --release --locked --manifest-path tests/fuzz/Cargo.toml \
+		--target-dir target/fuzz --target $(FUZZ_HOST)
+	mkdir -p target/fuzz/found
+	broken=; for target in $(FUZZ_TARGETS); do \
+		echo "== $$target"; mkdir -p target/fuzz/corpus/$$target; \
+		FUZZ_TARGET=$$target target/fuzz/$(FUZZ_HOST)/release/fuzz -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+			-rss_limit_mb=3072 -verbosity=0 -print_final_stats=1 -artifact_prefix=target/fuzz/found/$$target- \
+			target/fuzz/corpus/$$target tests/fuzz/corpus/$$target || broken="$$broken $$target"; \
+	done; test -z "$$broken" || { echo "broken:$$broken"; exit 1; }
 
 check: ## what CI checks before the tests
 	cargo fmt --all --check
@@ -46,10 +66,13 @@ python: $(PACKAGE)/pytest ## check the Python package and test it against the re
 	cd python && ../$(PACKAGE)/mypy
 	cd python && PYTHONPATH=src ../$(PACKAGE)/pytest
 
-clients: ## install the generator of clients with which the tests try the document of the API (needs Node.js)
+clients: ## install the generators of clients with which the tests try the document of the API (needs Node.js and Python)
 	mkdir -p target/clients
 	cp tests/support/clients/package.json tests/support/clients/package-lock.json target/clients/
 	npm ci --prefix target/clients --ignore-scripts --no-audit --no-fund
+	test -x target/clients/python/bin/pip || python3 -m venv target/clients/python
+	target/clients/python/bin/pip install --quiet --disable-pip-version-check \
+		--requirement tests/support/clients/requirements.txt
 
 axe: ## install the checker of accessibility with which the tests look at the pages, pinned (needs Node.js)
 	mkdir -p target/axe

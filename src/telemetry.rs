@@ -192,6 +192,7 @@ measures! {
     SYNC_MONTH: Time = "sync_month_ms", in "ms": "Bringing one month of signals up to date";
     RUNS: SampleBy = "runs" by "status", in "runs": "Runs that are `queued` and `running`, as the last tick of reconcile found them";
     OLDEST_DUE: Sample = "oldest_due_seconds", in "s": "How long the run has waited that could have been claimed first, at that tick; 0 without one";
+    POISONED: Sample = "poison_messages", in "messages": "Messages in the poison queue, about, at that tick; only where the storage account of the host is known";
     CONNECTIONS: Level = "connections_in_use", in "connections": "Connections of the database in use";
     BEHIND: Sample = "months_behind", in "months": "Months that the last sync left behind";
 }

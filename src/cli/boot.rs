@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::settings::{RunStoreMode, Settings};
+use super::settings::{Poison, RunStoreMode, Settings};
 use crate::clock::SystemClock;
 use crate::store::artifacts::{Artifacts, AzureArtifacts, LocalArtifacts};
 use crate::store::blob::BlobAccount;
 use crate::store::delta::StorageOptions;
 use crate::store::pg::{Database, Pool};
 use crate::store::prices::{MarketData, Reach};
+use crate::store::queue::Queue;
 use crate::store::runs::RunStore;
 use crate::store::runs::adls::AdlsRuns;
 use crate::store::runs::postgres::PostgresRuns;
@@ -42,6 +43,7 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
         artifacts: Arc::new(artifacts(settings, account)?),
         clock: Arc::new(SystemClock),
         signals: Arc::new(signals),
+        poison: settings.poison.as_ref().map(|poison| poison_queue(settings, poison)).transpose()?,
         attempts: Arc::default(),
         terms: ExecutionTerms {
             instance: settings.instance.clone(),
@@ -60,6 +62,15 @@ pub fn app(settings: &Settings) -> std::io::Result<App> {
 fn webhook(settings: &Settings) -> std::io::Result<Option<Arc<Webhook>>> {
     let Some((address, secret)) = &settings.notify else { return Ok(None) };
     Webhook::new(address.clone(), secret.reveal().to_owned()).map(|webhook| Some(Arc::new(webhook)))
+}
+
+/// The queue of messages that the host gave up.
+fn poison_queue(settings: &Settings, poison: &Poison) -> std::io::Result<Arc<Queue>> {
+    let queue = match poison.account.clone() {
+        Ok(connection) => Queue::by_connection(connection, &poison.name),
+        Err(address) => Queue::by_identity(&address, &poison.name, &settings.identity),
+    };
+    queue.map(Arc::new).map_err(std::io::Error::other)
 }
 
 /// The run store of the mode.

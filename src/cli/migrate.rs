@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use rand::distr::{Alphanumeric, SampleString as _};
 
-use super::settings::{Environment, Settings, environment, log_filter};
+use super::settings::{Environment, Settings, environment, log_filter, password_of_login};
 use super::{CliError, boot, say, telemetry};
-use crate::store::migrations::{self, Migration, Standing};
+use crate::store::groups;
+use crate::store::migrations::{self, MIGRATIONS, Migration, Standing};
 use crate::store::pg::Database;
 use crate::store::psql::Psql;
-use crate::store::roles::{self, GROUPS, LOGINS, Login, Retired, Wanted};
+use crate::store::roles::{self, LOGINS, Login, Retired, Wanted};
 use crate::work::execute::chain;
 
 /// Bring the Postgres database of POSTGRES_DSN to the schema that this version needs, and make its logins.
@@ -44,6 +45,9 @@ enum Command {
         /// Only say which ones are missing.
         #[arg(long)]
         dry_run: bool,
+        /// Make the database first, if its server has none of that name. Needs a login that may make databases.
+        #[arg(long)]
+        create_database: bool,
     },
     /// Say which migrations are applied, and when.
     Status,
@@ -110,8 +114,16 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         Via::Docker => Some(Psql::Docker { image: args.docker_image }),
     };
     match args.command {
-        Command::Up { dry_run: true } => {
-            let waiting = missing(&verify(&database, psql.as_ref()).await?);
+        Command::Up { create_database: true, .. } if psql.is_some() => {
+            let message = "--create-database: the database is made by this program itself (--via driver)";
+            return Err(CliError::usage(message));
+        }
+        Command::Up { dry_run: true, create_database } => {
+            let waiting = if create_database && made(&database, true).await? {
+                MIGRATIONS.to_vec()
+            } else {
+                missing(&verify(&database, psql.as_ref()).await?)
+            };
             for migration in &waiting {
                 say(format_args!("would apply {}", migration.name));
             }
@@ -119,7 +131,10 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
                 say("nothing to apply");
             }
         }
-        Command::Up { dry_run: false } => {
+        Command::Up { dry_run: false, create_database } => {
+            if create_database {
+                made(&database, false).await?;
+            }
             let applied = match psql {
                 Some(psql) => psql.up(&database).await.map_err(failed)?,
                 None => migrations::up(&mut connect(&database).await?).await.map_err(failed)?,
@@ -163,7 +178,25 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
 }
 
 async fn connect(database: &Database) -> Result<tokio_postgres::Client, CliError> {
-    database.connect().await.map_err(|error| CliError::because("connect to the database", error))
+    database.connect().await.map_err(|error| {
+        let doing = if error.is_without_database() {
+            "connect to the database (`backtests migrate up --create-database` makes it)"
+        } else {
+            "connect to the database"
+        };
+        CliError::because(doing, error)
+    })
+}
+
+/// Makes the database unless it is there, or only looks; answers whether it was missing.
+async fn made(database: &Database, look_only: bool) -> Result<bool, CliError> {
+    let name = database.name().unwrap_or_default();
+    let missing = migrations::create_database(database, look_only).await;
+    let missing = missing.map_err(|error| CliError::because(format!("make the database {name}"), error))?;
+    if missing {
+        say(format_args!("{} database {name}", if look_only { "would make" } else { "made" }));
+    }
+    Ok(missing)
 }
 
 async fn verify(database: &Database, psql: Option<&Psql>) -> Result<Vec<Standing>, CliError> {
@@ -258,10 +291,10 @@ async fn retire(client: &tokio_postgres::Client, names: &[String]) -> Result<(),
 
 /// The password of a login: given by the environment, or made.
 fn password(database: &Database, environment: &Environment, login: &Login) -> Result<String, CliError> {
-    let variable = format!("{}_PASSWORD", login.name.to_ascii_uppercase());
-    let Some(given) = environment.get(&variable).filter(|given| !given.is_empty()) else {
-        return Ok(Alphanumeric.sample_string(&mut rand::rng(), 32));
-    };
+    let (variable, given) = password_of_login(environment, login.name).ok_or_else(|| {
+        CliError::failed(format!("no setting is declared for the password of {}", login.name))
+    })?;
+    let Some(given) = given else { return Ok(Alphanumeric.sample_string(&mut rand::rng(), 32)) };
     if given.chars().count() < 12 {
         return Err(CliError::usage(format!("{variable}: has fewer than 12 characters")));
     }
@@ -270,7 +303,7 @@ fn password(database: &Database, environment: &Environment, login: &Login) -> Re
             "{variable}: is the password of POSTGRES_DSN; take another one"
         )));
     }
-    Ok(given.clone())
+    Ok(given.to_owned())
 }
 
 async fn make_principals(
@@ -314,7 +347,7 @@ fn principal(text: &str) -> Result<Principal, String> {
         return Err("the name of a role has 1 to 63 bytes".to_owned());
     }
     let groups = match groups {
-        "" => GROUPS.map(str::to_owned).to_vec(),
+        "" => groups::ALL.map(str::to_owned).to_vec(),
         groups => known_groups(groups)?,
     };
     Ok(Principal { name: name.to_owned(), object_id: object_id.to_owned(), groups })
@@ -335,8 +368,8 @@ fn known_login(name: &str) -> Result<String, String> {
 }
 
 fn known_groups(groups: &str) -> Result<Vec<String>, String> {
-    match groups.split(',').find(|group| !GROUPS.contains(group)) {
-        Some(unknown) => Err(format!("'{unknown}' is none of {}", GROUPS.join(", "))),
+    match groups.split(',').find(|group| !groups::ALL.contains(group)) {
+        Some(unknown) => Err(format!("'{unknown}' is none of {}", groups::ALL.join(", "))),
         None => Ok(groups.split(',').map(str::to_owned).collect()),
     }
 }

@@ -1,7 +1,7 @@
 //! Settings from the environment: declared here, each once, with what a person needs to know of it. `read` makes
 //! [`Settings`] of them, strictly and with every fault in one message; `show` is `backtests settings`. README's table and
 //! `docs/settings.json`, which `cargo infra check` holds the app settings of the template against, are held to this list
-//! by tests. The passwords that `migrate roles` takes are arguments of that command and not listed.
+//! by tests.
 
 mod read;
 mod show;
@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-pub use read::{ClientSettings, InvalidSettings, RunStoreMode, Settings};
+pub use read::{ClientSettings, InvalidSettings, Poison, RunStoreMode, Settings};
 pub(super) use show::{Args, run};
 
 /// One setting.
@@ -167,6 +167,12 @@ settings! {
         "the storage account, by key or shared access signature";
     CLIENT_ID: Kind::Text, "AZURE_CLIENT_ID", default "", Template:
         "which managed identity asks for tokens, where an app has several";
+    HOST_STORAGE: Kind::Secret, "AzureWebJobsStorage", default "", Operator:
+        "the storage account of the Functions host, by key or shared access signature";
+    HOST_QUEUES: Kind::Text, "AzureWebJobsStorage__queueServiceUri", default "", Template:
+        "address of its queues, by identity";
+    QUEUE: Kind::Text, "BACKTEST_QUEUE", default "", Template:
+        "name of the queue of wake-up messages; how many lie in its `-poison` queue is measured where the account is known";
     MAX_REQUESTS: Kind::Whole(1, 10_000), "BACKTEST_MAX_REQUESTS", default "64", Template:
         "requests that an instance answers at once; one more gets 429";
     NOTIFY_URL: Kind::Secret, "BACKTEST_NOTIFY_URL", default "", Template:
@@ -179,6 +185,18 @@ settings! {
         "address of the service that the client commands speak to";
     FUNCTION_KEY: Kind::Secret, "BACKTEST_FUNCTION_KEY", default "", Unused:
         "its function key";
+    API_SERVICE_PASSWORD: Kind::Secret, "API_SERVICE_PASSWORD", default "", Unused:
+        "password that `migrate roles` gives the login `api_service`; made without one";
+    API_SERVICE_B_PASSWORD: Kind::Secret, "API_SERVICE_B_PASSWORD", default "", Unused:
+        "password that `migrate roles` gives the login `api_service_b`; made without one";
+    BACKTEST_SERVICE_PASSWORD: Kind::Secret, "BACKTEST_SERVICE_PASSWORD", default "", Unused:
+        "password that `migrate roles` gives the login `backtest_service`; made without one";
+    BACKTEST_SERVICE_B_PASSWORD: Kind::Secret, "BACKTEST_SERVICE_B_PASSWORD", default "", Unused:
+        "password that `migrate roles` gives the login `backtest_service_b`; made without one";
+    RANKING_WRITER_PASSWORD: Kind::Secret, "RANKING_WRITER_PASSWORD", default "", Unused:
+        "password that `migrate roles` gives the login `ranking_writer`; made without one";
+    RANKING_WRITER_B_PASSWORD: Kind::Secret, "RANKING_WRITER_B_PASSWORD", default "", Unused:
+        "password that `migrate roles` gives the login `ranking_writer_b`; made without one";
     HANDLER_PORT: Kind::Whole(1, 65_535), "FUNCTIONS_CUSTOMHANDLER_PORT", default "", Platform:
         "port of the custom handler";
     IDENTITY_ENDPOINT: Kind::Text, "IDENTITY_ENDPOINT", default "", Platform:
@@ -245,6 +263,17 @@ pub fn environment() -> Environment {
 /// Filter of log lines, for example `info` or `backtest_functions=debug`.
 pub fn log_filter(environment: &Environment) -> Option<&str> {
     value(environment, &LOG_FILTER)
+}
+
+/// The setting with the password that a login shall have, and that password: as it stands, white space and all.
+pub(super) fn password_of_login<'a>(
+    environment: &'a Environment,
+    login: &str,
+) -> Option<(&'static str, Option<&'a str>)> {
+    let name = format!("{}_PASSWORD", login.to_ascii_uppercase());
+    let setting = ALL.iter().find(|setting| setting.name == name)?;
+    let given = environment.get(setting.name).map(String::as_str).filter(|given| !given.is_empty());
+    Some((setting.name, given))
 }
 
 /// The value of a setting; an empty one counts as none.

@@ -96,8 +96,12 @@ fn binaries() -> Option<PathBuf> {
     on_path.chain(debian).find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
 }
 
-/// Postgres refuses to run as root, so root hands the folder to somebody else.
-fn as_somebody(folder: &Path) -> std::io::Result<Command> {
+/// A command of whoever runs servers, who is given the folder: Postgres refuses to run as root, so root hands it to somebody
+/// else. Its arguments are a program and what that takes.
+///
+/// # Errors
+/// If the folder cannot be handed over.
+pub fn as_somebody(folder: &Path) -> std::io::Result<Command> {
     let id = |arguments: &[&str]| {
         let output = Command::new("id").args(arguments).stderr(Stdio::null()).output()?;
         let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();

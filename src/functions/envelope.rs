@@ -86,6 +86,7 @@ async fn http(
 
 /// Does what a message or a schedule asks for.
 async fn triggered(function: &'static str, handler: TriggerHandler, app: App, call: Triggered) -> Response {
+    super::health::heard();
     let invocation = call.invocation.clone();
     // The same guard as for HTTP functions: one span, one answer, also after a panic.
     let reply = super::guarded(function, &invocation, async {

@@ -1,5 +1,6 @@
-//! Queue trigger: a message wakes us. First the rows say what else is overdue, then the named run is executed if
-//! it can be claimed. A message that makes no sense is dropped, because it never will.
+//! Queue trigger: a message wakes us. First the rows say which runs nobody will end any more, then the named run is
+//! executed if it can be claimed. A message that makes no sense is dropped, because it never will. Nothing is announced
+//! here: the host sends messages when an invocation has ended well, and this one may take long or fail.
 
 use super::envelope::message;
 use super::function::{Function, Outcome, QUEUE, RUN, Trigger, Triggered};
@@ -11,7 +12,7 @@ use crate::work::{App, reconcile};
 pub(super) const FUNCTION: Function = Function {
     name: "execute",
     trigger: Trigger::Queue { queue: QUEUE, handler: |app, call| Box::pin(executed(app, call)) },
-    announces: true,
+    announces: false,
 };
 
 async fn executed(app: App, call: Triggered) -> Outcome {
@@ -21,15 +22,11 @@ async fn executed(app: App, call: Triggered) -> Outcome {
         return Outcome::Done(Vec::new());
     };
     // An invocation that is awake anyway looks after overdue runs; a failure here must not keep the named run from its chance.
-    let announce = match reconcile::reconcile(&app).await {
-        Ok(announce) => announce,
-        Err(error) => {
-            tracing::warn!(error = chain(&error), "could not reconcile before run {id}");
-            Vec::new()
-        }
-    };
+    if let Err(error) = reconcile::end_overdue(&app).await {
+        tracing::warn!(error = chain(&error), "could not reconcile before run {id}");
+    }
     match execute(&app, &id, &call.invocation).await {
-        Ok(_) => Outcome::Done(announce.into_iter().filter(|other| other.run_id != id).collect()),
+        Ok(_) => Outcome::Done(Vec::new()),
         Err(error) => {
             tracing::warn!(run.id = %id, error = chain(&error), "run {id} could not be executed now");
             Outcome::Again("the run store does not answer".to_owned())

@@ -1,5 +1,8 @@
 //! `GET /api/healthz`: the process lives. `GET /api/readyz`: it can do its work, part by part.
 
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -64,6 +67,8 @@ pub(super) struct Readiness {
 struct Parts {
     run_store: RunStorePart,
     artifact_store: ArtifactStorePart,
+    host: HostPart,
+    poison_queue: PoisonPart,
 }
 
 /// The run store.
@@ -98,8 +103,79 @@ struct ArtifactStorePart {
     message: Option<String>,
 }
 
+/// The Functions host, as far as this process has heard of it. It is never what makes a process unready: without a host,
+/// it still answers.
+#[derive(Serialize, ToSchema)]
+struct HostPart {
+    /// `ok`; `silent` when it has brought neither a message nor a tick for five minutes.
+    state: &'static str,
+    /// Seconds since it last did; null if it never has.
+    last_call_seconds: Option<u64>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    message: Option<&'static str>,
+}
+
+/// The queue of messages that the host gave up. It is never what makes a process unready.
+#[derive(Serialize, ToSchema)]
+struct PoisonPart {
+    /// `ok`; `poisoned` when something lies there, `unavailable` when that cannot be counted, `unknown` where the storage account
+    /// of the host is not known.
+    state: &'static str,
+    /// Messages that lie there; null when that is not known.
+    messages: Option<u64>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    message: Option<String>,
+}
+
+async fn poison_queue(app: &App) -> PoisonPart {
+    let Some(queue) = &app.poison else {
+        return PoisonPart { state: "unknown", messages: None, message: None };
+    };
+    match queue.depth().await {
+        Ok(0) => PoisonPart { state: "ok", messages: Some(0), message: None },
+        Ok(depth) => {
+            let message = "look at these messages, which nobody could read, and clear the queue".to_owned();
+            PoisonPart { state: "poisoned", messages: Some(depth), message: Some(message) }
+        }
+        Err(error) => PoisonPart { state: "unavailable", messages: None, message: Some(chain(&error)) },
+    }
+}
+
+/// When this process began to listen, and when the host last brought a message or a tick.
+static HOST: LazyLock<(Instant, Mutex<Option<Instant>>)> =
+    LazyLock::new(|| (Instant::now(), Mutex::default()));
+
+/// Silence that a host does not keep: it ticks for `reconcile` once a minute.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// Begins to listen for the host.
+pub(super) fn listen() {
+    LazyLock::force(&HOST);
+}
+
+/// The host has brought a message or a tick.
+pub(super) fn heard() {
+    *HOST.1.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+}
+
+fn host() -> HostPart {
+    let last = *HOST.1.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_silent = last.unwrap_or(HOST.0).elapsed() > SILENCE;
+    HostPart {
+        state: if is_silent { "silent" } else { "ok" },
+        last_call_seconds: last.map(|last| last.elapsed().as_secs()),
+        message: is_silent
+            .then_some("no message and no tick arrives; look whether the host runs, and its timers"),
+    }
+}
+
 async fn ready(app: &App) -> Reply {
-    let (runs, artifacts) = tokio::join!(app.runs.ping(), app.artifacts.ping());
+    let (runs, artifacts, poison_queue) =
+        tokio::join!(app.runs.ping(), app.artifacts.ping(), poison_queue(app));
     let ready = runs.is_ok() && artifacts.is_ok();
     let run_store = match runs {
         Ok(health) => RunStorePart {
@@ -117,12 +193,13 @@ async fn ready(app: &App) -> Reply {
     let artifact_store = match artifacts {
         Ok(()) => ArtifactStorePart { state: "ok", kind: app.artifacts.kind(), message: None },
         Err(error) => {
-            tracing::warn!(error = chain(&error), "the artifact store is not ready");
-            let message = Some(error.to_string());
+            let message = chain(&error);
+            tracing::warn!(error = message, "the artifact store is not ready");
+            let message = Some(message);
             ArtifactStorePart { state: "unavailable", kind: app.artifacts.kind(), message }
         }
     };
-    let parts = Parts { run_store, artifact_store };
+    let parts = Parts { run_store, artifact_store, host: host(), poison_queue };
     if ready {
         Reply::ok(&Readiness { status: "ready", parts })
     } else {

@@ -35,7 +35,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use futures_util::{FutureExt, Stream};
 use serde_json::Value;
 use tracing::Instrument;
@@ -79,6 +79,7 @@ pub fn function_files() -> Vec<(&'static str, Value)> {
 
 /// All routes of the custom handler. Every request gets an answer with a body, also one that fits no route.
 pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
+    health::listen();
     let app = app.clone();
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()
@@ -91,6 +92,13 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
             async move { answer(app, &method, path.as_str(), &query, headers, body).await }
         })
         .boxed()
+}
+
+/// The status of the answer to a request that came over no network.
+pub async fn answer_to(app: &App, method: &str, path: &str, query: &str, body: Vec<u8>) -> u16 {
+    let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+    let body = futures_util::stream::iter([Ok::<_, warp::Error>(Bytes::from(body))]);
+    answer(app.clone(), &method, path, query, HeaderMap::new(), body).await.status().as_u16()
 }
 
 /// The answer to any request.

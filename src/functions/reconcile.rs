@@ -3,7 +3,7 @@
 use super::function::{Function, Outcome, Trigger, Triggered};
 use crate::work::App;
 use crate::work::execute::chain;
-use crate::work::reconcile::{measure, reconcile};
+use crate::work::reconcile::{measure, measure_poison, reconcile};
 
 pub(super) const FUNCTION: Function = Function {
     name: "reconcile",
@@ -19,6 +19,9 @@ async fn reconciled(app: App, _: Triggered) -> Outcome {
     // What cannot be measured is still repaired.
     if let Err(error) = measure(&app).await {
         tracing::warn!(error = chain(&error), "could not count the runs");
+    }
+    if let Err(error) = measure_poison(&app).await {
+        tracing::warn!(error = chain(&error), "could not count the messages of the poison queue");
     }
     match reconciled {
         Ok(announce) => Outcome::Done(announce),

@@ -54,7 +54,8 @@ fn request_schema(schemas: &mut Schemas) -> Value {
     if let Value::Object(config) = &mut config {
         config.shift_remove("$schema");
         for (name, definition) in config.shift_remove("$defs").iter().filter_map(Value::as_object).flatten() {
-            schemas.put(name, in_components(definition.clone()));
+            let definition = with_named_choices(name, in_components(definition.clone()), schemas);
+            schemas.put(name, definition);
         }
     }
     config["example"] = example();
@@ -72,7 +73,7 @@ fn request_schema(schemas: &mut Schemas) -> Value {
                 "config_yaml": config_yaml,
                 "run_id": id("The caller's choice of an id; the service makes one without it"),
                 "parent_run_id": id("The run that this one repeats"),
-                "strict": { "type": ["boolean", "null"], "enum": [true, null], "default": true,
+                "strict": { "type": ["boolean", "null"], "not": { "const": false }, "default": true,
                             "description": "Unknown fields are always refused" },
             },
             "required": [required],
@@ -95,11 +96,46 @@ fn request_schema(schemas: &mut Schemas) -> Value {
     )
 }
 
+/// Whether alternatives are values of some shape, rather than only fields that must be there.
+fn has_shapes(alternatives: &Value) -> bool {
+    let is_shape = |one: &Value| {
+        ["type", "properties", "$ref", "enum", "const"].iter().any(|key| one.get(key).is_some())
+    };
+    alternatives.as_array().is_none_or(|alternatives| alternatives.iter().any(is_shape))
+}
+
+/// A schema whose choices between objects stand under names of their own, by the word that tells them apart: generators of
+/// clients make no class of an object without a name that holds what it is a choice of.
+fn with_named_choices(name: &str, mut schema: Value, schemas: &mut Schemas) -> Value {
+    let choices = ["anyOf", "oneOf"].into_iter().find(|key| schema.get(key).is_some());
+    let choices = choices.and_then(|key| schema.get_mut(key)).and_then(Value::as_array_mut);
+    for choice in choices.into_iter().flatten() {
+        let Some(word) = ["type", "class"].iter().find_map(|key| choice["properties"][key]["const"].as_str())
+        else {
+            continue;
+        };
+        let word: String = word.split('_').map(capitalized).collect();
+        *choice = schemas.put(&format!("{word}{name}Choice"), choice.take());
+    }
+    schema
+}
+
+fn capitalized(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+}
+
 /// A schema whose definitions lie among the components of the document, in the words that generators of clients know: they give
-/// up on a default of null, and on words that are not said to be texts.
+/// up on a default of null, on words that are not said to be texts, and on an object whose fields depend on each other, of which
+/// they make anything at all. `config.schema.json` says that too.
 fn in_components(mut schema: Value) -> Value {
     match &mut schema {
         Value::Object(part) => {
+            if part.contains_key("properties") {
+                part.retain(|key, value| {
+                    !["anyOf", "oneOf", "allOf"].contains(&key.as_str()) || has_shapes(value)
+                });
+            }
             if part.get("default").is_some_and(Value::is_null) {
                 part.shift_remove("default");
             }

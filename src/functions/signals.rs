@@ -206,7 +206,7 @@ fn postgres(app: &App) -> Result<&PostgresSignals, Refusal> {
 fn unavailable(error: &PgError) -> Refusal {
     let cause = chain(error);
     let reply = match error {
-        PgError::NotMigrated(_) | PgError::NotAllowed => {
+        PgError::NotMigrated(_) | PgError::NotAllowed { .. } => {
             tracing::warn!(error = cause, "signals cannot be read");
             Reply::problem(Code::SignalsUnavailable, error.to_string())
         }

@@ -63,6 +63,7 @@ const LOCATION_OF_RUN: AnswerHeader = AnswerHeader::text("Location", "Address of
 async fn submitted(app: App, call: Call) -> Result<Reply, Refusal> {
     let request = request(&app, &call).await?;
     Ok(match submit(&app, request).await {
+        Err(SubmitError::Parent(fault)) => Reply::faults(Code::InvalidParameter, &[fault]),
         Ok(Submitted { run, created, announce }) => {
             let body = record(&run);
             let reply = if created { Reply::accepted(&body) } else { Reply::ok(&body) };

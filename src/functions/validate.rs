@@ -6,6 +6,7 @@ use super::reply::{Code, Refusal, Reply};
 use super::run_request::{self, RunRequest};
 use super::schema::Shape;
 use crate::work::App;
+use crate::work::submit::{SubmitError, check_parent};
 use crate::work::validate::{ValidateError, Validated, validate};
 
 pub(super) const FUNCTION: Function = Function::http("validate", "backtests/validate", &[&VALIDATE_CONFIG]);
@@ -38,6 +39,13 @@ const VALIDATE_CONFIG: Operation = Operation {
 async fn validated(app: App, call: Call) -> Result<Reply, Refusal> {
     call.query().check()?;
     let request = RunRequest::read(&call).await?;
+    match check_parent(&app, request.run_id.as_ref(), request.parent_run_id.as_ref()).await {
+        Err(SubmitError::Parent(fault)) => {
+            return Err(Reply::faults(Code::InvalidParameter, &[fault]).into());
+        }
+        Err(SubmitError::Store(error)) => return Err(Reply::store(&error).into()),
+        _ => {}
+    }
     match validate(&app, &request.config).await {
         Ok(validated) => Ok(Reply::ok(&validated)),
         Err(ValidateError::Invalid(faults)) => Err(Reply::faults(Code::InvalidConfig, &faults).into()),

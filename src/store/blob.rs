@@ -108,11 +108,19 @@ pub(crate) fn join(prefix: &str, relative: &str) -> String {
 #[error("{0}")]
 pub struct InvalidAccount(String);
 
+impl InvalidAccount {
+    /// Nobody gives tokens.
+    pub(super) fn without_identity(error: &azure_core::Error) -> Self {
+        Self(format!("no identity to use: {error}"))
+    }
+}
+
 /// A connection string with a key or a shared access signature.
 #[derive(Clone)]
 pub struct ConnectionString {
     name: String,
     endpoint: Url,
+    queues: Option<Url>,
     key: Key,
 }
 
@@ -128,6 +136,7 @@ impl ConnectionString {
         let invalid = |message: &str| InvalidAccount(message.to_owned());
         let (mut protocol, mut suffix) = ("https", "core.windows.net");
         let (mut name, mut key, mut endpoint, mut signature) = (None, None, None, None);
+        let mut queues = None;
         for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
             let (field, value) = part.split_once('=').ok_or_else(|| invalid("holds a part without a '='"))?;
             match field.trim() {
@@ -141,16 +150,21 @@ impl ConnectionString {
                 "AccountName" => name = Some(value),
                 "AccountKey" => key = Some(value),
                 "BlobEndpoint" => endpoint = Some(value),
+                "QueueEndpoint" => queues = Some(value.to_owned()),
                 "SharedAccessSignature" => signature = Some(value.trim_start_matches('?')),
                 _ => {}
             }
         }
+        let queues = queues.or_else(|| Some(format!("{protocol}://{}.queue.{suffix}", name?)));
         let endpoint = match (endpoint, name) {
             (Some(endpoint), _) => endpoint.to_owned(),
             (None, Some(name)) => format!("{protocol}://{name}.blob.{suffix}"),
             (None, None) => return Err(invalid("names neither AccountName nor BlobEndpoint")),
         };
-        let endpoint = Url::parse(&endpoint).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
+        let address =
+            |text: &str| Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
+        let queues = queues.as_deref().and_then(address);
+        let endpoint = address(&endpoint);
         let endpoint = endpoint.ok_or_else(|| invalid("has a BlobEndpoint that is no http address"))?;
         let of_host = || endpoint.host_str().and_then(|host| host.split('.').next()).unwrap_or_default();
         let name = name.unwrap_or_else(of_host).to_owned();
@@ -164,7 +178,19 @@ impl ConnectionString {
             (None, Some(signature)) => Key::Signature(Secret::new(signature.to_owned())),
             (None, None) => return Err(invalid("has neither AccountKey nor SharedAccessSignature")),
         };
-        Ok(Self { name, endpoint, key })
+        Ok(Self { name, endpoint, queues, key })
+    }
+
+    /// Address of the account's queues.
+    pub(super) fn queues(&self) -> Result<Url, InvalidAccount> {
+        self.queues
+            .clone()
+            .ok_or_else(|| InvalidAccount("names neither AccountName nor QueueEndpoint".to_owned()))
+    }
+
+    /// The way to the account.
+    pub(super) fn wire(self) -> Result<Arc<Wire>, InvalidAccount> {
+        Wire::new(self.key)
     }
 
     /// Name of the account.
@@ -215,8 +241,8 @@ impl BlobAccount {
     pub fn by_identity(name: &str, identity: &Identity) -> Result<Self, InvalidAccount> {
         let endpoint = Url::parse(&format!("https://{name}.blob.core.windows.net"))
             .map_err(|_| InvalidAccount(format!("'{name}' is no account name")))?;
-        let unusable = |error: azure_core::Error| InvalidAccount(format!("no identity to use: {error}"));
-        Self::by_credential(name, endpoint, identity.credential().map_err(unusable)?)
+        let credential = identity.credential().map_err(|error| InvalidAccount::without_identity(&error))?;
+        Self::by_credential(name, endpoint, credential)
     }
 
     /// The account of that name at an address of its own, which must be `https`.
@@ -234,14 +260,7 @@ impl BlobAccount {
         key: Key,
         credential: Option<Arc<dyn TokenCredential>>,
     ) -> Result<Self, InvalidAccount> {
-        let (connect, read) = TIMEOUTS;
-        let http = reqwest::Client::builder()
-            .connect_timeout(connect)
-            .read_timeout(read)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| InvalidAccount(format!("no HTTP client: {error}")))?;
-        Ok(Self { name, endpoint, wire: Arc::new(Wire { http, key }), credential })
+        Ok(Self { name, endpoint, wire: Wire::new(key)?, credential })
     }
 
     /// Name of the account.
@@ -292,9 +311,27 @@ enum Key {
 }
 
 /// The last step before the network: signs each try, and says nothing of addresses when a try fails.
-struct Wire {
+pub(super) struct Wire {
     http: reqwest::Client,
     key: Key,
+}
+
+impl Wire {
+    fn new(key: Key) -> Result<Arc<Self>, InvalidAccount> {
+        let (connect, read) = TIMEOUTS;
+        let http = reqwest::Client::builder()
+            .connect_timeout(connect)
+            .read_timeout(read)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| InvalidAccount(format!("no HTTP client: {error}")))?;
+        Ok(Arc::new(Self { http, key }))
+    }
+
+    /// For requests that carry a token.
+    pub(super) fn with_tokens() -> Result<Arc<Self>, InvalidAccount> {
+        Self::new(Key::Token)
+    }
 }
 
 impl fmt::Debug for Wire {
@@ -379,7 +416,7 @@ pub struct BlobError {
 }
 
 impl BlobError {
-    fn new(doing: &'static str, name: &str, error: &azure_core::Error) -> Self {
+    pub(super) fn new(doing: &'static str, name: &str, error: &azure_core::Error) -> Self {
         let (why, status, retryable) = match error.kind() {
             ErrorKind::HttpResponse { status, error_code, .. } => {
                 let status = u16::from(*status);
@@ -396,8 +433,20 @@ impl BlobError {
         Self { doing, name: name.to_owned(), why, status, retryable }
     }
 
+    /// An answer with a status that is none of those that were waited for.
+    pub(super) fn answered(doing: &'static str, name: &str, status: u16) -> Self {
+        let why = format!("the storage account answered {status}");
+        Self {
+            doing,
+            name: name.to_owned(),
+            why,
+            status: Some(status),
+            retryable: matches!(status, 408 | 429 | 500..),
+        }
+    }
+
     /// An answer that lacks what it must have.
-    fn incomplete(doing: &'static str, name: &str, what: &str) -> Self {
+    pub(super) fn incomplete(doing: &'static str, name: &str, what: &str) -> Self {
         let why = format!("the storage account's answer has no {what}");
         Self { doing, name: name.to_owned(), why, status: None, retryable: false }
     }
@@ -511,6 +560,13 @@ impl Container {
                 error => Err(error),
             },
         }
+    }
+
+    /// Whether one may write here, tried without a trace: whoever may not is told so before it is looked whether the blob is
+    /// still as it never was.
+    pub async fn try_writing(&self, name: &str) -> Result<(), BlobError> {
+        let never = Condition::Unchanged(Etag::from("\"0x0\""));
+        self.put(name, Bytes::new(), "application/octet-stream", &never).await.map(drop)
     }
 
     /// Writes a blob; `None` if the condition does not hold. A retried request whose first reply was lost also finds

@@ -1,10 +1,13 @@
 //! Migrations of the Postgres database: the files of `migrations/postgres`, in order, each in a transaction of its own
 //! with its line in the ledger. A file that was applied and then edited is an error, never a repair.
 
-use crate::digest::sha256_hex;
+use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 
-use super::pg::PgError;
+use super::pg::{Database, Param, PgError};
+use crate::digest::sha256_hex;
 
 /// One file.
 #[derive(Debug, Clone, Copy)]
@@ -132,6 +135,25 @@ pub async fn verify(client: &Client) -> Result<Vec<Standing>, MigrateError> {
     }
 }
 
+/// Makes the database of a connection string, unless it is there; answers whether it was missing. Its server keeps a
+/// database `postgres`, where one asks for it. With `look_only` nothing is made.
+pub async fn create_database(database: &Database, look_only: bool) -> Result<bool, PgError> {
+    let name = database.name().unwrap_or_default();
+    let client = database.with_database("postgres").connect().await?;
+    let known = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1)";
+    if client.query_typed_one(known, &[(&name, Type::NAME)]).await?.try_get(0)? {
+        return Ok(false);
+    }
+    if look_only {
+        return Ok(true);
+    }
+    match client.batch_execute(&format!("CREATE DATABASE {}", escape_identifier(name))).await {
+        // Somebody was faster.
+        Err(error) if error.code() == Some(&SqlState::DUPLICATE_DATABASE) => Ok(false),
+        made => Ok(made.map(|()| true)?),
+    }
+}
+
 /// Applies what is missing and answers what that was. Runners that start at once take turns.
 pub async fn up(client: &mut Client) -> Result<Vec<Migration>, MigrateError> {
     let mut applied = Vec::new();
@@ -157,7 +179,9 @@ async fn apply(client: &mut Client, migration: Migration) -> Result<bool, Migrat
     transaction.batch_execute(migration.sql).await.map_err(failed)?;
     let line = "INSERT INTO core.schema_migrations (version, name, sha256) VALUES ($1, $2, $3)";
     let sha256 = migration.sha256();
-    transaction.execute(line, &[&migration.version, &migration.name, &sha256]).await.map_err(failed)?;
+    let params: [Param<'_>; 3] =
+        [(&migration.version, Type::INT4), (&migration.name, Type::TEXT), (&sha256, Type::TEXT)];
+    transaction.execute_typed(line, &params).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)?;
     Ok(true)
 }

@@ -1,10 +1,12 @@
-//! Postgres as everybody here reaches it: the connection string, verified TLS, pools, and which failures pass.
-//! Statements are sent unnamed with their types, so that a transaction pooler may stand between.
+//! Postgres as everybody here reaches it: verified TLS, pools, and which failures pass. Connection strings are read in
+//! [`dsn`](super::dsn).
+//!
+//! A transaction pooler may stand between: statements are sent unnamed with their types, and a session is told nothing at
+//! its start but a name. What bounds a statement is said in its own transaction, where nothing of it is lost or stays.
 
 use std::error::Error as _;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +14,6 @@ use async_trait::async_trait;
 use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -20,20 +21,22 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use scopeguard::ScopeGuard;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Row, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use super::dsn::InvalidDsn;
+use super::dsn::{Dsn, Roots};
+use super::groups;
 use crate::telemetry;
 
 /// Longest wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(2);
-/// Longest statement, as the server is told.
-const STATEMENT: Duration = Duration::from_secs(5);
-/// Longest wait for an answer: a server that cannot be heard does not end its statement either.
+/// Longest wait for an answer: a server that cannot be heard does not end its statement either, which it is told to do
+/// after 5 s.
 const ANSWER: Duration = Duration::from_secs(7);
 /// Pauses before the repeats of what failed for a reason that passes.
 pub const PAUSES: [Duration; 3] =
@@ -42,28 +45,10 @@ pub const PAUSES: [Duration; 3] =
 /// A parameter with its type.
 pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// A connection string that cannot be used. Its text is never repeated.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidDsn {
-    /// It cannot be read.
-    #[error("is no Postgres connection string (postgres://user@host/database or key=value pairs)")]
-    Unreadable,
-    /// No host or no database user.
-    #[error("names no {0}")]
-    Missing(&'static str),
-    /// An `sslmode` that there is not.
-    #[error("has an sslmode that is none of disable, prefer, require, verify-ca, verify-full")]
-    SslMode,
-    /// Plain text over a network.
-    #[error("has sslmode=disable, which is only for hosts of this machine")]
-    Plain,
-}
-
 /// Where a database is and how it is reached. Nothing is connected before it is needed.
 #[derive(Clone)]
 pub struct Database {
-    config: Config,
-    roots: Roots,
+    dsn: Dsn,
     passwords: Option<Arc<dyn Passwords>>,
 }
 
@@ -79,6 +64,8 @@ pub trait Passwords: Send + Sync {
 pub struct Pool {
     connections: deadpool_postgres::Pool,
     newest: Option<Newest>,
+    /// The group whose members may do what this pool is used for.
+    group: &'static str,
     /// Turns of long work: all connections but one, so that short statements find one.
     turns: Arc<Semaphore>,
 }
@@ -91,7 +78,7 @@ pub struct Lent {
 }
 
 impl Lent {
-    /// The connection. Its statements are short ones, unless their transaction begins with [`AT_LEISURE`].
+    /// The connection, for transactions that say themselves how long a statement of theirs may take.
     pub fn client(&mut self) -> &mut Client {
         &mut self.connection
     }
@@ -113,6 +100,16 @@ struct Newest {
 }
 
 impl Pool {
+    /// The same connections for work that members of this group may do.
+    pub fn for_group(&self, group: &'static str) -> Self {
+        Self { group, ..self.clone() }
+    }
+
+    /// What a failure of a statement is that was sent over a connection of this pool.
+    pub fn classed(&self, error: tokio_postgres::Error) -> PgError {
+        classed(error, self.group)
+    }
+
     /// Asks for the password that connections opened from here on take.
     async fn renew_password(&self) -> Result<(), PgError> {
         if let Some(newest) = &self.newest {
@@ -129,16 +126,9 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Who vouches for the server's certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Roots {
-    Platform,
-    File(PathBuf),
-}
-
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database").field("hosts", &self.config.get_hosts()).finish_non_exhaustive()
+        f.debug_struct("Database").field("hosts", &self.dsn.config.get_hosts()).finish_non_exhaustive()
     }
 }
 
@@ -148,33 +138,22 @@ impl Database {
     /// `require`, `verify-ca` and `verify-full` all verify chain and host name. Without an `sslmode` a host of this
     /// machine is reached in plain text and every other one as with `require`.
     pub fn parse(dsn: &str, instance: &str) -> Result<Self, InvalidDsn> {
-        let (rest, mode, root) = take_tls(dsn.trim())?;
-        let mut config: Config = rest.parse().map_err(|_| InvalidDsn::Unreadable)?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(InvalidDsn::Missing("host"));
+        let mut dsn = Dsn::read(dsn)?;
+        let config = &mut dsn.config;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(ACQUIRE);
         }
-        if config.get_user().is_none() {
-            return Err(InvalidDsn::Missing("user"));
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(ANSWER);
         }
-        let local = config.get_hosts().iter().all(is_local)
-            && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback);
-        config.ssl_mode(match mode.as_deref() {
-            None if local => SslMode::Disable,
-            Some("disable") if local => SslMode::Disable,
-            Some("disable") => return Err(InvalidDsn::Plain),
-            Some("prefer") => SslMode::Prefer,
-            None | Some("require" | "verify-ca" | "verify-full") => SslMode::Require,
-            Some(_) => return Err(InvalidDsn::SslMode),
-        });
-        config.connect_timeout(ACQUIRE).tcp_user_timeout(ANSWER).keepalives_idle(Duration::from_secs(30));
-        if config.get_application_name().is_none() {
-            config.application_name(format!("backtests {instance}"));
+        // The driver's own is two hours.
+        if !dsn.says("keepalives_idle") {
+            dsn.config.keepalives_idle(Duration::from_secs(30));
         }
-        let roots = match root.as_deref() {
-            None | Some("system") => Roots::Platform,
-            Some(file) => Roots::File(file.into()),
-        };
-        Ok(Self { config, roots, passwords: None })
+        if dsn.config.get_application_name().is_none() {
+            dsn.config.application_name(format!("backtests {instance}"));
+        }
+        Ok(Self { dsn, passwords: None })
     }
 
     /// The same database with passwords from elsewhere.
@@ -184,9 +163,11 @@ impl Database {
 
     /// A pool of at most `size` connections whose statements are short.
     pub fn pool(&self, size: usize) -> Result<Pool, PgError> {
-        let mut config = self.config.clone();
-        let options = config.get_options().unwrap_or_default();
-        config.options(format!("{options} -c statement_timeout={}", STATEMENT.as_millis()).trim_start());
+        let mut config = self.dsn.config.clone();
+        // A host that is silent must leave time for the next one.
+        let servers = config.get_hosts().len().max(config.get_hostaddrs().len()).max(1);
+        let share = ACQUIRE / u32::try_from(servers).unwrap_or(u32::MAX);
+        config.connect_timeout(config.get_connect_timeout().map_or(share, |asked| share.min(*asked)));
         let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let newest = self.passwords.clone().map(|source| Newest { source, password: Arc::default() });
         let password = newest.as_ref().map(|newest| Arc::clone(&newest.password));
@@ -203,73 +184,45 @@ impl Database {
             .recycle_timeout(Some(ACQUIRE))
             .build()
             .map_err(|error| PgError::Tls(error.to_string()))?;
-        Ok(Pool { connections, newest, turns: Arc::new(Semaphore::new(size.saturating_sub(1).max(1))) })
+        Ok(Pool {
+            connections,
+            newest,
+            group: groups::API,
+            turns: Arc::new(Semaphore::new(size.saturating_sub(1).max(1))),
+        })
     }
 
     /// Another database of the same server.
     pub fn with_database(&self, name: &str) -> Self {
         let mut other = self.clone();
-        other.config.dbname(name);
+        other.dsn.config.dbname(name);
         other
     }
 
     /// Whether this is the password of the connection string.
     pub fn has_password(&self, password: &str) -> bool {
-        self.config.get_password() == Some(password.as_bytes())
+        self.dsn.config.get_password() == Some(password.as_bytes())
     }
 
     /// The connection string of another login of the same database. It is a secret.
     pub fn dsn_of(&self, user: &str, password: &str) -> String {
-        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let host = self.config.get_hosts().first().map(host_text).unwrap_or_default();
-        let port = self.config.get_ports().first().copied().unwrap_or(5432);
-        let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
-        // Dots, colons and dashes of host names and addresses may stand as they are.
-        let host = if host.starts_with('/') { encode(&host) } else { host };
-        let (user, password, database) = (encode(user), encode(password), encode(database));
-        let mut dsn = format!("postgres://{user}:{password}@{host}:{port}/{database}");
-        if self.config.get_ssl_mode() != SslMode::Disable {
-            dsn.push_str("?sslmode=verify-full");
-        }
-        if let Roots::File(path) = &self.roots {
-            dsn.push_str("&sslrootcert=");
-            dsn.push_str(&encode(&path.display().to_string()));
-        }
-        dsn
+        self.dsn.of_login(user, password)
     }
 
     /// The same for programs of Postgres itself: variables that they read, the password among them. `roots` is what they
     /// call the roots of the platform.
     pub fn libpq_environment(&self, roots: &str) -> Vec<(&'static str, String)> {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let mode = match self.config.get_ssl_mode() {
-            SslMode::Disable => "disable",
-            SslMode::Prefer => "prefer",
-            _ => "verify-full",
-        };
-        let root = match &self.roots {
-            Roots::Platform => roots.to_owned(),
-            Roots::File(path) => path.display().to_string(),
-        };
-        let mut variables = vec![
-            ("PGHOST", self.config.get_hosts().first().map(host_text).unwrap_or_default()),
-            ("PGPORT", self.config.get_ports().first().copied().unwrap_or(5432).to_string()),
-            ("PGUSER", self.config.get_user().unwrap_or_default().to_owned()),
-            (
-                "PGDATABASE",
-                self.config.get_dbname().or(self.config.get_user()).unwrap_or_default().to_owned(),
-            ),
-            ("PGSSLMODE", mode.to_owned()),
-            ("PGSSLROOTCERT", if mode == "verify-full" { root } else { String::new() }),
-            ("PGPASSWORD", self.config.get_password().map(text).unwrap_or_default()),
-        ];
-        variables.retain(|(_, value)| !value.is_empty());
-        variables
+        self.dsn.libpq_environment(roots)
+    }
+
+    /// Name of the database.
+    pub fn name(&self) -> Option<&str> {
+        self.dsn.config.get_dbname().or(self.dsn.config.get_user())
     }
 
     /// One connection for work that may take long, such as a migration.
     pub async fn connect(&self) -> Result<Client, PgError> {
-        let mut config = self.config.clone();
+        let mut config = self.dsn.config.clone();
         if let Some(passwords) = &self.passwords {
             config.password(passwords.current().await.map_err(PgError::NoPassword)?);
         }
@@ -299,7 +252,7 @@ impl Database {
     /// # Errors
     /// When the file cannot be read, or holds something else.
     pub fn authorities(&self) -> Result<Option<RootCertStore>, PgError> {
-        let Roots::File(path) = &self.roots else { return Ok(None) };
+        let Roots::File(path) = &self.dsn.roots else { return Ok(None) };
         let mut store = RootCertStore::empty();
         let unreadable = |error| PgError::Tls(format!("read sslrootcert {}: {error}", path.display()));
         for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
@@ -347,85 +300,6 @@ fn lock(text: &Mutex<String>) -> MutexGuard<'_, String> {
     text.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn host_text(host: &Host) -> String {
-    match host {
-        Host::Tcp(name) => name.clone(),
-        #[cfg(unix)]
-        Host::Unix(path) => path.display().to_string(),
-    }
-}
-
-fn is_local(host: &Host) -> bool {
-    match host {
-        Host::Tcp(name) => {
-            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        #[cfg(unix)]
-        Host::Unix(_) => true,
-    }
-}
-
-/// The connection string without what the driver does not know, and that: `sslmode` and `sslrootcert`.
-fn take_tls(dsn: &str) -> Result<(String, Option<String>, Option<String>), InvalidDsn> {
-    let (mut mode, mut root, mut rest) = (None, None, String::new());
-    if dsn.starts_with("postgres://") || dsn.starts_with("postgresql://") {
-        let (address, query) = dsn.split_once('?').unwrap_or((dsn, ""));
-        rest.push_str(address);
-        let mut separator = '?';
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').ok_or(InvalidDsn::Unreadable)?;
-            let plain = || {
-                let text = percent_encoding::percent_decode_str(value).decode_utf8();
-                text.map(std::borrow::Cow::into_owned).map_err(|_| InvalidDsn::Unreadable)
-            };
-            match key {
-                "sslmode" => mode = Some(plain()?),
-                "sslrootcert" => root = Some(plain()?),
-                _ => {
-                    rest.push(separator);
-                    rest.push_str(pair);
-                    separator = '&';
-                }
-            }
-        }
-        return Ok((rest, mode, root));
-    }
-    let mut left = dsn;
-    while !left.is_empty() {
-        let (key, after) = left.split_once('=').ok_or(InvalidDsn::Unreadable)?;
-        let after = after.trim_start();
-        let (mut value, mut end, mut quoted, mut escaped) = (String::new(), after.len(), false, false);
-        for (index, c) in after.char_indices() {
-            match c {
-                _ if escaped => {
-                    value.push(c);
-                    escaped = false;
-                }
-                '\\' => escaped = true,
-                '\'' => quoted = !quoted,
-                _ if c.is_whitespace() && !quoted => {
-                    end = index;
-                    break;
-                }
-                _ => value.push(c),
-            }
-        }
-        let (raw, next) = after.split_at(end);
-        match key.trim() {
-            "sslmode" => mode = Some(value),
-            "sslrootcert" => root = Some(value),
-            key => {
-                rest.push_str(key);
-                rest.push('=');
-                rest.push_str(raw);
-                rest.push(' ');
-            }
-        }
-        left = next.trim_start();
-    }
-    Ok((rest, mode, root))
-}
-
 /// Why Postgres did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum PgError {
@@ -435,11 +309,18 @@ pub enum PgError {
     /// Tables, columns or schemas are not there.
     #[error("the database lacks what this version needs; run `backtests migrate up`")]
     NotMigrated(#[source] Option<tokio_postgres::Error>),
-    /// The login may not do what a run store does.
+    /// The login may not do what it was about to.
     #[error(
-        "the login lacks privileges; `backtests migrate roles` makes logins that have them (group backtest_api)"
+        "the login lacks privileges ({}); `backtests migrate roles` makes logins that have them: members of the group {group}",
+        said(.source)
     )]
-    NotAllowed,
+    NotAllowed {
+        /// The group whose members may.
+        group: &'static str,
+        /// What the server said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
     /// All connections were busy, or none could be made in time.
     #[error("no connection within {} s", ACQUIRE.as_secs())]
     Busy,
@@ -478,7 +359,7 @@ impl PgError {
     /// Whether the database or the login lacks something that an operator gives it.
     pub fn is_of_set_up(&self) -> bool {
         match self {
-            Self::NotMigrated(_) | Self::NotAllowed => true,
+            Self::NotMigrated(_) | Self::NotAllowed { .. } => true,
             // No privilege; no such login, password, database, schema, table or column.
             Self::Sql(error) => error.code().is_some_and(|state| {
                 let code = state.code();
@@ -486,6 +367,19 @@ impl PgError {
             }),
             _ => false,
         }
+    }
+
+    /// What is wrong, in the server's words where it has some. There is never a secret in it.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Sql(error) => said(error),
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether there is no such database.
+    pub fn is_without_database(&self) -> bool {
+        matches!(self, Self::Sql(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME))
     }
 
     /// Whether it is unknown if the statement took effect.
@@ -513,12 +407,15 @@ fn is_transient(state: &SqlState) -> bool {
         || ["53300", "40001", "40P01", "55P03", "57014", "25006"].contains(&code)
 }
 
-fn classed(error: tokio_postgres::Error) -> PgError {
+/// What a failure of a statement is, for a login that shall be a member of `group`.
+fn classed(error: tokio_postgres::Error, group: &'static str) -> PgError {
     let missing =
         [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::INVALID_SCHEMA_NAME].iter();
     match error.code() {
         Some(state) if missing.into_iter().any(|one| one == state) => PgError::NotMigrated(Some(error)),
-        Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => PgError::NotAllowed,
+        Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => {
+            PgError::NotAllowed { group, source: error }
+        }
         _ => PgError::Sql(error),
     }
 }
@@ -539,7 +436,7 @@ pub async fn acquire(pool: &Pool) -> Result<Object, PgError> {
         taken = pool.connections.get().await;
     }
     taken.map_err(|error| match error {
-        PoolError::Backend(error) => classed(error),
+        PoolError::Backend(error) => classed(error, pool.group),
         _ => PgError::Busy,
     })
 }
@@ -554,15 +451,51 @@ pub async fn lend(pool: &Pool) -> Result<Lent, PgError> {
     Ok(Lent { connection, _turn: turn, _used: telemetry::CONNECTIONS.hold() })
 }
 
-/// Runs one statement. A connection that broke or does not answer is given up: that it is closed may become known later,
-/// and the next one would get it.
+/// Begins the transaction of one short statement.
+const SHORTLY: &str = "BEGIN; SET LOCAL statement_timeout = '5s'";
+
+/// Runs one statement, in a transaction of its own. A connection that broke or does not answer is given up: that it is
+/// closed may become known later, and the next one would get it.
 pub async fn query(pool: &Pool, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, PgError> {
     let client = acquire(pool).await?;
     let _used = telemetry::CONNECTIONS.hold();
-    let answer = tokio::time::timeout(ANSWER, client.query_typed(sql, params)).await;
-    let rows = answer.map_or(Err(PgError::Silent), |rows| rows.map_err(classed));
+    let answer = tokio::time::timeout(ANSWER, alone(&client, sql, params)).await;
+    let rows = answer.map_or(Err(PgError::Silent), |rows| rows.map_err(|error| classed(error, pool.group)));
     if rows.as_ref().is_err_and(PgError::is_broken) {
         drop(Object::take(client));
     }
     rows
+}
+
+/// The driver sends each of these when it is first asked, in this order, so that all of them travel at once: the limit
+/// costs no time on the way, and whoever stops waiting leaves no transaction open. After a failure the `COMMIT` is a
+/// rollback.
+async fn alone(client: &Client, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let (begun, rows, ended) = futures_util::join!(
+        client.batch_execute(SHORTLY),
+        client.query_typed(sql, params),
+        client.batch_execute("COMMIT"),
+    );
+    begun?;
+    let rows = rows?;
+    ended?;
+    Ok(rows)
+}
+
+/// What the server said of a failure, or what kept it from saying anything. Its message alone: details and hints may hold
+/// values.
+fn said(error: &tokio_postgres::Error) -> String {
+    if let Some(said) = error.as_db_error() {
+        return said.message().to_owned();
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }

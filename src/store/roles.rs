@@ -5,7 +5,9 @@
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
+use super::groups;
 use super::pg::PgError;
 
 /// A login that the service knows.
@@ -24,16 +26,13 @@ pub struct Login {
 
 /// Both slots of all of them.
 pub const LOGINS: [Login; 6] = [
-    Login { name: "api_service", group: GROUPS[0], connection_limit: 10, is_second: false },
-    Login { name: "backtest_service", group: GROUPS[1], connection_limit: 14, is_second: false },
-    Login { name: "ranking_writer", group: GROUPS[2], connection_limit: 4, is_second: false },
-    Login { name: "api_service_b", group: GROUPS[0], connection_limit: 10, is_second: true },
-    Login { name: "backtest_service_b", group: GROUPS[1], connection_limit: 14, is_second: true },
-    Login { name: "ranking_writer_b", group: GROUPS[2], connection_limit: 4, is_second: true },
+    Login { name: "api_service", group: groups::API, connection_limit: 10, is_second: false },
+    Login { name: "backtest_service", group: groups::EXECUTOR, connection_limit: 14, is_second: false },
+    Login { name: "ranking_writer", group: groups::SIGNAL_SYNC, connection_limit: 4, is_second: false },
+    Login { name: "api_service_b", group: groups::API, connection_limit: 10, is_second: true },
+    Login { name: "backtest_service_b", group: groups::EXECUTOR, connection_limit: 14, is_second: true },
+    Login { name: "ranking_writer_b", group: groups::SIGNAL_SYNC, connection_limit: 4, is_second: true },
 ];
-
-/// The groups that migrations make and grant to.
-pub const GROUPS: [&str; 3] = ["backtest_api", "backtest_executor", "ranking_sync"];
 
 /// Longest statement of a login. The pools are stricter; years of signals take a while to read.
 const STATEMENT_TIMEOUT: &str = "10min";
@@ -56,7 +55,7 @@ pub async fn make(client: &mut Client, wanted: &[Wanted]) -> Result<(), PgError>
         let name = escape_identifier(login.name);
         let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
         let known = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1)";
-        if !transaction.query_one(known, &[&login.name]).await?.try_get::<_, bool>(0)? {
+        if !transaction.query_typed_one(known, &[(&login.name, Type::NAME)]).await?.try_get::<_, bool>(0)? {
             transaction.batch_execute(&format!("CREATE ROLE {name}")).await?;
         }
         // Not NOSUPERUSER: nobody but a superuser may say that, and the administrator of a hosted server is none.
@@ -100,7 +99,12 @@ pub enum Retired {
 pub async fn retire(client: &Client, login: &Login) -> Result<Retired, PgError> {
     let known = "SELECT count(a.pid) FROM pg_catalog.pg_roles AS r LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.usesysid = r.oid
                  WHERE r.rolname = $1 GROUP BY r.oid";
-    match client.query_opt(known, &[&login.name]).await?.map(|row| row.try_get(0)).transpose()? {
+    match client
+        .query_typed_opt(known, &[(&login.name, Type::NAME)])
+        .await?
+        .map(|row| row.try_get(0))
+        .transpose()?
+    {
         None => Ok(Retired::Done),
         Some(0) => {
             let name = escape_identifier(login.name);
@@ -115,12 +119,12 @@ pub async fn retire(client: &Client, login: &Login) -> Result<Retired, PgError> 
 /// the database `postgres`, where the server keeps the function for it.
 pub async fn create_principal(client: &Client, name: &str, object_id: &str) -> Result<bool, PgError> {
     let known = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1)";
-    if client.query_one(known, &[&name]).await?.try_get(0)? {
+    if client.query_typed_one(known, &[(&name, Type::NAME)]).await?.try_get(0)? {
         return Ok(false);
     }
     // By object id: display names are not unique.
     let create = "SELECT pgaadauth_create_principal_with_oid($1, $2, 'service', false, false)";
-    client.query(create, &[&name, &object_id]).await?;
+    client.query_typed(create, &[(&name, Type::TEXT), (&object_id, Type::TEXT)]).await?;
     Ok(true)
 }
 

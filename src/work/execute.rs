@@ -2,8 +2,8 @@
 //! An attempt that loses the lease stops and leaves the row alone.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -29,6 +29,9 @@ const BEAT_MAX: Duration = Duration::from_secs(15);
 
 /// Share of the lease without a confirmed beat after which nothing is uploaded or finished any more.
 const TRUST: f64 = 0.75;
+
+/// Longest time for removing the files of an attempt that failed.
+const CLEAN_UP: Duration = Duration::from_secs(20);
 
 /// What came of a wake-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +127,9 @@ async fn attempt(app: &App, id: &RunId, invocation: &str) -> Result<Executed, St
                 notify::ended(app, id);
             }
             tracing::info!(run.id = %id, %status, elapsed_ms, "run {id} is {status} after {elapsed_ms} ms");
+            if status != Status::Completed {
+                attempt.leave_no_files(app);
+            }
             Ok(Executed::Ended(status))
         }
         Finish::Lost => {
@@ -152,6 +158,8 @@ struct Attempt {
     gauge: Arc<Gauge>,
     confirmed: watch::Receiver<Instant>,
     beats: tokio::task::JoinHandle<()>,
+    /// Where it has put files.
+    place: OnceLock<Location>,
 }
 
 /// Why an attempt must end early.
@@ -207,7 +215,7 @@ impl Attempt {
             confirmed_sender,
             run.id.clone(),
         ));
-        Self { lease, stop, gauge, confirmed, beats }
+        Self { lease, stop, gauge, confirmed, beats, place: OnceLock::new() }
     }
 
     /// Everything between claim and finish.
@@ -292,6 +300,8 @@ impl Attempt {
         computed: Computed,
         data_versions: Value,
     ) -> Result<Publication, Stopped> {
+        // The first one to say so; an attempt publishes once.
+        let _ = self.place.set(location.clone());
         let mut manifest_sha256 = String::new();
         for Artifact { name, content } in computed.files {
             self.still_trusted(app)?;
@@ -317,12 +327,34 @@ impl Attempt {
     }
 
     /// Ends the attempt in the row, unless the lease is too uncertain to say anything.
-    async fn finish(self, app: &App, ending: &Ending) -> Result<Finish, StoreError> {
+    async fn finish(&self, app: &App, ending: &Ending) -> Result<Finish, StoreError> {
         if self.still_trusted(app).is_err() {
             return Ok(Finish::Lost);
         }
         self.beats.abort();
         telemetry::FINISH.of(app.runs.finish(&self.lease, ending)).await
+    }
+
+    /// Removes what was put where no row names it. The storage may be what failed, so nobody waits for it: what stays is
+    /// swept some day.
+    fn leave_no_files(&self, app: &App) {
+        let Some(place) = self.place.get().cloned() else { return };
+        let (artifacts, id) = (Arc::clone(&app.artifacts), self.lease.run_id.clone());
+        let removal = async move {
+            match tokio::time::timeout(CLEAN_UP, artifacts.remove(&place)).await {
+                Ok(Ok(())) => {
+                    tracing::info!(run.id = %id, "removed the files of a failed attempt of run {id}")
+                }
+                Ok(Err(error)) => {
+                    let error = chain(&error);
+                    tracing::info!(run.id = %id, error, "the files of a failed attempt of run {id} are left to the sweep");
+                }
+                Err(_) => {
+                    tracing::info!(run.id = %id, "the files of a failed attempt of run {id} are left to the sweep")
+                }
+            }
+        };
+        tokio::spawn(removal.in_current_span());
     }
 
     /// Whether a beat was confirmed recently enough to start a write.

@@ -29,6 +29,7 @@ use crate::clock::Clock;
 pub use crate::digest::sha256_hex;
 use crate::store::artifacts::ArtifactStore;
 use crate::store::prices::MarketData;
+use crate::store::queue::Queue;
 use crate::store::runs::RunStore;
 use crate::store::webhook::Webhook;
 
@@ -51,6 +52,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Ranking signals.
     pub signals: Arc<sync::SignalSync>,
+    /// The queue of messages that the host gave up, where its storage account is known.
+    pub poison: Option<Arc<Queue>>,
     /// Attempts under way.
     pub attempts: Arc<attempts::Attempts>,
     /// Terms of executions.

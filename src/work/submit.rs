@@ -49,6 +49,9 @@ pub enum SubmitError {
     /// The config cannot be run; every fault is named.
     #[error("the config has {} faults", .0.len())]
     Invalid(Vec<Fault>),
+    /// The run that this one repeats is none, or this one.
+    #[error("{}: {}", .0.path, .0.message)]
+    Parent(Fault),
     /// The idempotency key came before with another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
@@ -78,9 +81,27 @@ pub fn check(app: &App, config: &Value) -> Result<BacktestConfig, Vec<Fault>> {
     if faults.is_empty() { Ok(config) } else { Err(faults) }
 }
 
+/// A run that is repeated must be there, and another one. Runs are never removed, so that it stays there.
+pub async fn check_parent(
+    app: &App,
+    run_id: Option<&RunId>,
+    parent_run_id: Option<&RunId>,
+) -> Result<(), SubmitError> {
+    let Some(parent) = parent_run_id else { return Ok(()) };
+    let message = if run_id == Some(parent) {
+        "must be another run than this one".to_owned()
+    } else if app.runs.get(parent).await?.is_none() {
+        format!("must be a run of this service; there is no run '{parent}'")
+    } else {
+        return Ok(());
+    };
+    Err(SubmitError::Parent(Fault { path: "parent_run_id".into(), message }))
+}
+
 /// Stores a run, or finds the one that the same request made before.
 pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitError> {
     let config = check(app, &request.config).map_err(SubmitError::Invalid)?;
+    check_parent(app, request.run_id.as_ref(), request.parent_run_id.as_ref()).await?;
     let id = request.run_id.clone().unwrap_or_else(|| RunId::generate(app.clock.now()));
     let effective = config.resolved();
     let asked =

@@ -394,7 +394,7 @@ async fn states(postgres: Option<&PostgresSignals>) -> Result<Option<States>, Pg
     let Some(postgres) = postgres else { return Ok(None) };
     let mut pauses = pg::PAUSES.iter();
     let states = loop {
-        match (postgres.states().await, pauses.next()) {
+        match (postgres.states_to_sync().await, pauses.next()) {
             (Err(error), Some(pause)) if error.is_retryable() => {
                 tracing::info!(error = chain(&error), "postgres does not answer; trying again");
                 tokio::time::sleep(*pause).await;

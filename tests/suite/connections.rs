@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use backtest_functions::store::pg::Database;
+use backtest_functions::store::pg::{self, Database};
 use futures_util::future::{join, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::pgbouncer::PgBouncer;
 use crate::support::postgres::database;
-use crate::support::service::{Answer, Handler, Home, run_well};
+use crate::support::service::{Answer, Handler, Home, run_well, run_well_with};
 use crate::support::signals::connect;
 
 /// Longest wait for an answer: some connections are waited for twice, two seconds each.
@@ -128,7 +129,7 @@ async fn one_connection_is_enough_for_many_requests_at_once() {
     let handler = home.handler(&settings).await;
     let config = crate::support::service::momentum();
     let requests = async |round: usize| {
-        let all = (0..300).map(|n| {
+        let all = (0..150).map(|n| {
             let (handler, config) = (&handler, &config);
             async move {
                 let id = format!("r{round}-{n}");
@@ -165,5 +166,96 @@ async fn one_connection_is_enough_for_many_requests_at_once() {
     for (id, stored) in first.iter().chain(&second) {
         let found = handler.get(&format!("/api/backtests/{id}")).await.status;
         assert!(found.is_success() || (!stored && found.as_u16() == 404), "{id}: {found}");
+    }
+}
+
+/// Behind a pooler in transaction mode every statement may meet another session, and one that was another handler's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_behind_pgbouncer_in_transaction_mode() {
+    let Some(direct) = database() else { return };
+    // Fewer sessions than the handlers have connections.
+    let Some(pooler) = PgBouncer::start(&direct, 3).await else { return };
+    let dsn = pooler.before(&direct);
+    let home = Home::with_sample(8, 400);
+    run_well(&["lake", "rank", "--lake", home.lake().to_str().unwrap()], home.path());
+    let settings = [
+        ("BACKTEST_RUN_STORE_MODE", "postgres"),
+        ("POSTGRES_DSN", dsn.as_str()),
+        // Beats every quarter of a second.
+        ("BACKTEST_LEASE_SECONDS", "1"),
+    ];
+    let handlers = [home.handler(&settings).await, home.handler(&settings).await];
+    let [one, other] = &handlers;
+    let ready = one.get("/api/readyz").await;
+    assert!(ready.status.is_success(), "{}", ready.json());
+    let timer = json!({ "timer": {} });
+    let synced = one.envelope("sync_signals", &timer).await;
+    assert!(synced.status.is_success(), "{}", synced.json());
+
+    let ids: Vec<String> = (0..8).map(|n| format!("r{n}")).collect();
+    for (n, id) in ids.iter().enumerate() {
+        handlers[n % 2].submit(&json!({ "config": served(), "run_id": id })).await;
+    }
+    other.submit(&json!({ "config": served(), "run_id": "canceled" })).await;
+    assert_eq!(
+        one.call(Method::POST, "/api/backtests/canceled/cancel", None).await.json()["status"],
+        "canceled"
+    );
+    // Each run is offered to both at once, while a month is written and everything is read.
+    let runs = join_all(ids.iter().map(|id| async move {
+        let (one, other) = join(one.wake(id), other.wake(id)).await;
+        assert!(one.status.is_success() && other.status.is_success());
+    }));
+    let reads = join_all([one, other].map(|handler| async move {
+        for _ in 0..10 {
+            for path in
+                ["/api/backtests?limit=5", "/api/signals/composite", "/api/signals/ranking", "/api/readyz"]
+            {
+                answered(handler, Method::GET, path, None).await;
+            }
+            assert!(handler.envelope("reconcile", &json!({ "timer": {} })).await.status.is_success());
+        }
+    }));
+    let writes = async {
+        let out = run_well_with(
+            &["sync", "--month", "2001-01", "--force", "--lake", home.lake().to_str().unwrap()],
+            home.path(),
+            &[("POSTGRES_DSN", &dsn)],
+        );
+        assert!(out.contains("2001-01"), "{out}");
+    };
+    join(runs, join(reads, writes)).await;
+    for id in &ids {
+        let run = one.run(id).await;
+        assert_eq!((&run["status"], &run["attempt"]), (&json!("completed"), &json!(1)), "{run}");
+    }
+    let listed = other.get("/api/backtests?limit=100&status=completed").await.json();
+    assert_eq!(listed["runs"].as_array().unwrap().len(), ids.len());
+    // Not one session was left with a limit of somebody's statement, or with a statement under a name.
+    let pooled = connect(&dsn).await;
+    for _ in 0..20 {
+        let left =
+            "SELECT current_setting('statement_timeout'), (SELECT count(*) FROM pg_prepared_statements)";
+        let row = pooled.query_typed_one(left, &[]).await.unwrap();
+        assert_eq!((row.get::<_, &str>(0), row.get::<_, i64>(1)), ("0", 0));
+    }
+}
+
+/// The limit of a statement holds also where a pooler takes nothing at the start of a session.
+#[tokio::test]
+async fn a_statement_is_bounded_with_and_without_a_pooler() {
+    let Some(direct) = database() else { return };
+    let pooler = PgBouncer::start(&direct, 2).await;
+    let behind = pooler.as_ref().map(|pooler| pooler.before(&direct));
+    for dsn in [Some(direct.clone()), behind].into_iter().flatten() {
+        let pool = Database::parse(&dsn, "test").unwrap().pool(1).unwrap();
+        let said = pg::query(&pool, "SELECT pg_sleep(60)", &[]).await.unwrap_err().words();
+        assert_eq!(said, "canceling statement due to statement timeout");
+        let rows = pg::query(&pool, "SHOW statement_timeout", &[]).await.unwrap();
+        assert_eq!(rows[0].get::<_, &str>(0), "5s");
+        // A statement that fails leaves the connection as it was.
+        assert!(pg::query(&pool, "SELECT 1 / 0", &[]).await.is_err());
+        let one = pg::query(&pool, "SELECT 1", &[]).await.unwrap();
+        assert_eq!(one[0].get::<_, i32>(0), 1);
     }
 }

@@ -371,3 +371,37 @@ async fn the_pool_is_exhausted() {
     let connections: i64 = blocker.query_one(count, &[]).await.unwrap().get(0);
     assert!((1..=3).contains(&connections), "{connections}");
 }
+
+/// What was announced counts as sent, so whoever announces has an answer that cannot fail any more: an executor is not one.
+#[tokio::test]
+async fn an_executor_announces_nothing_and_a_broken_reconcile_sends_what_it_announced() {
+    let Some(dsn) = postgres::database() else { return };
+    let home = Home::with_prices();
+    let handler = handler(&home, &dsn, &[]).await;
+    // Called plainly, a submit leaves its message to reconcile.
+    for id in ["a", "b", "c"] {
+        let stored = handler.post("/api/backtests", &json!({ "config": momentum(), "run_id": id })).await;
+        assert_eq!(stored.status.as_u16(), 202, "{}", stored.json());
+    }
+    // Nobody may end or announce one of them.
+    let admin = Database::parse(&dsn, "test").unwrap().connect().await.unwrap();
+    let stubborn = "
+        CREATE FUNCTION backtest.stubborn() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+        CREATE TRIGGER stubborn BEFORE UPDATE ON backtest.runs FOR EACH ROW
+            WHEN (OLD.run_id = 'b') EXECUTE FUNCTION backtest.stubborn()";
+    admin.batch_execute(stubborn).await.unwrap();
+    // An executor that fails, and one that does not.
+    assert_eq!(handler.wake("b").await.status.as_u16(), 503, "the claim fails");
+    let woken = handler.wake("c").await;
+    assert_eq!(woken.json()["Outputs"], json!({}), "no message leaves an executor");
+    assert_eq!(handler.run("c").await["status"], "completed");
+    assert_eq!(events(&handler, "a").await, ["submitted"], "nothing of it was counted as sent");
+
+    let answer = handler.envelope("reconcile", &json!({ "timer": {} })).await;
+    assert_eq!(answer.json()["Outputs"]["runs"], json!([{ "v": 1, "run_id": "a" }]));
+    assert_eq!(events(&handler, "a").await, ["submitted", "announced"]);
+    admin.batch_execute("DROP TRIGGER stubborn ON backtest.runs").await.unwrap();
+    let answer = handler.envelope("reconcile", &json!({ "timer": {} })).await;
+    assert_eq!(answer.json()["Outputs"]["runs"], json!([{ "v": 1, "run_id": "b" }]));
+}

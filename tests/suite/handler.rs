@@ -4,7 +4,7 @@ use reqwest::Method;
 use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 
-use crate::support::service::{Answer, Handler, Home, momentum, submission};
+use crate::support::service::{Answer, Handler, Home, eventually, momentum, submission};
 
 fn code(answer: &Answer) -> (u16, String) {
     assert_eq!(answer.header("content-type"), "application/problem+json");
@@ -633,6 +633,7 @@ async fn a_full_disk_is_a_storage_error() {
     handler.submit(&json!({ "config": momentum(), "run_id": "r" })).await;
     handler.wake("r").await;
     let run = handler.run("r").await;
+    eventually("what was written of it is removed", async || (!small.join("r").exists()).then_some(())).await;
     let unmounted = std::process::Command::new("umount").args(["-l", small.to_str().unwrap()]).status();
     assert!(unmounted.unwrap().success());
     assert_eq!(
@@ -640,6 +641,37 @@ async fn a_full_disk_is_a_storage_error() {
         (&json!("queued"), &json!("storage_unavailable")),
         "{run}"
     );
+}
+
+/// A folder that is there and takes no files, as that of a process is, makes a service unready.
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_service_is_ready_when_it_can_write_its_results() {
+    let home = Home::with_prices();
+    let database = home.path().join("runs.db").display().to_string();
+    let settings = [("BACKTEST_OUTPUT_DIR", "/proc/self"), ("BACKTEST_DB_PATH", database.as_str())];
+    let answer = home.handler(&settings).await.get("/api/readyz").await;
+    let part = &answer.json()["parts"]["artifact_store"];
+    assert_eq!((answer.status.as_u16(), &part["state"]), (503, &json!("unavailable")), "{part}");
+    assert!(part["message"].as_str().unwrap().starts_with("write to the folder /proc/self: "), "{part}");
+
+    let handler = home.handler(&[]).await;
+    for _ in 0..3 {
+        assert_eq!(handler.get("/api/readyz").await.status.as_u16(), 200);
+    }
+    let host = async || handler.get("/api/readyz").await.json()["parts"]["host"].clone();
+    assert_eq!(
+        host().await,
+        json!({ "state": "ok", "last_call_seconds": null }),
+        "nobody has brought anything"
+    );
+    assert!(handler.envelope("reconcile", &json!({ "timer": {} })).await.status.is_success());
+    assert!(host().await["last_call_seconds"].as_u64().unwrap() < 30);
+    let left: Vec<_> = std::fs::read_dir(home.path().join("results"))
+        .unwrap()
+        .map(|file| file.unwrap().file_name())
+        .collect();
+    assert!(left.iter().all(|name| name.to_str().unwrap().starts_with("runs.sqlite3")), "{left:?}");
 }
 
 /// A header that decides what happens is read or refused, never overlooked.
@@ -757,4 +789,70 @@ async fn a_cursor_belongs_to_its_filters() {
     assert_eq!(rest["runs"].as_array().unwrap().len(), 1);
     let other = handler.get(&format!("/api/backtests?status=queued&cursor={cursor}")).await;
     assert_eq!(code(&other), (400, "invalid_parameter".into()));
+}
+
+/// The run that another one repeats is there, and not the same one; whoever validates learns it too.
+#[tokio::test]
+async fn a_parent_is_another_run_that_is_there() {
+    let home = Home::with_prices();
+    let database = crate::support::postgres::database();
+    let postgres =
+        database.as_deref().map(|dsn| [("BACKTEST_RUN_STORE_MODE", "postgres"), ("POSTGRES_DSN", dsn)]);
+    for settings in [Some([].as_slice()), postgres.as_ref().map(|pair| pair.as_slice())].into_iter().flatten()
+    {
+        let handler = home.handler(settings).await;
+        let body =
+            |id: &str, parent: &str| json!({ "config": momentum(), "run_id": id, "parent_run_id": parent });
+        for (body, message) in [
+            (body("p", "p"), "must be another run than this one"),
+            (body("p", "gone"), "must be a run of this service; there is no run 'gone'"),
+        ] {
+            for path in ["/api/backtests", "/api/backtests/validate"] {
+                let refused = handler.post(path, &body).await;
+                assert_eq!(code(&refused), (400, "invalid_parameter".into()));
+                let faults = json!([{ "path": "parent_run_id", "message": message }]);
+                assert_eq!(refused.json()["errors"], faults);
+            }
+            let enveloped = handler.submit(&body).await;
+            assert_eq!(
+                (&enveloped["res"]["statusCode"], enveloped.get("runs")),
+                (&json!(400), None),
+                "{enveloped}"
+            );
+        }
+        assert_eq!(handler.get("/api/backtests").await.json()["runs"], json!([]), "nothing was stored");
+        handler.submit(&json!({ "config": momentum(), "run_id": "first" })).await;
+        assert_eq!(handler.submit(&body("again", "first")).await["res"]["statusCode"], 202);
+        assert_eq!(handler.run("again").await["parent_run_id"], "first");
+    }
+}
+
+/// A message that nobody can read lies in the poison queue for good, and no function is called for it: it is counted.
+#[tokio::test]
+async fn what_lies_in_the_poison_queue_is_counted() {
+    let Some(queues) = crate::support::azurite::queues() else { return };
+    let home = Home::empty();
+    let part = async |settings: &[(&str, &str)]| {
+        let handler = home.handler(settings).await;
+        let ticked = handler.envelope("reconcile", &json!({ "timer": {} })).await;
+        assert!(ticked.status.is_success(), "what cannot be counted keeps nobody from reconciling");
+        let answer = handler.get("/api/readyz").await;
+        assert_eq!(answer.status.as_u16(), 200, "nor from answering");
+        answer.json()["parts"]["poison_queue"].clone()
+    };
+    assert_eq!(part(&[]).await, json!({ "state": "unknown", "messages": null }));
+    let connection = queues.connection();
+    let settings = [("AzureWebJobsStorage", connection.as_str()), ("BACKTEST_QUEUE", "jobs")];
+    assert_eq!(
+        part(&settings).await,
+        json!({ "state": "ok", "messages": 0 }),
+        "a queue that was never needed"
+    );
+    queues.fill("jobs-poison", 3).await;
+    let poisoned = part(&settings).await;
+    assert_eq!((&poisoned["state"], &poisoned["messages"]), (&json!("poisoned"), &json!(3)), "{poisoned}");
+    drop(queues);
+    let away = part(&settings).await;
+    assert_eq!((&away["state"], &away["messages"]), (&json!("unavailable"), &json!(null)), "{away}");
+    assert!(!away["message"].as_str().unwrap().contains("127.0.0.1"), "{away}");
 }

@@ -67,6 +67,9 @@ mod postgres_plans;
 /// Logins and the matrix of grants.
 mod roles;
 
+/// What strangers send us, as fuzzing kept it.
+mod fuzz;
+
 /// The HTTP API as its document tells it.
 mod api;
 /// Everything fails at once, for minutes (`make chaos`).

@@ -5,7 +5,7 @@ use std::process::Command;
 use backtest_functions::cli::settings::{Environment, Settings};
 use backtest_functions::cli::throwaway::Server;
 use backtest_functions::store::migrations::{self, MIGRATIONS, MigrateError};
-use backtest_functions::store::pg::Database;
+use backtest_functions::store::pg::{self, Database};
 use serde_json::json;
 use tokio_postgres::Client;
 
@@ -236,14 +236,52 @@ fn a_connection_string_is_strict_and_secret() {
         ("postgres://u:pw@db.example/x?sslmode=disable", "only for hosts of this machine"),
         ("host=db.example user=u password=pw sslmode=disable", "only for hosts of this machine"),
         ("postgres://u:pw@db.example/x?sslmode=often", "sslmode"),
-        ("postgres://u:pw@db.example/x?pw=pw", "no Postgres connection string"),
+        // What stands there may be the rest of a password, as in these two.
+        (
+            "postgres://u:pw@db.example/x?pw=pw",
+            "does not know, number 1 of them; a password with special characters",
+        ),
+        ("host=db.example user=u password=pw and=pw sslmode=require", "does not know, number 4 of them"),
         ("pw", "no Postgres connection string"),
         ("postgres:///x", "names no"),
     ] {
         let refused = Database::parse(dsn, "i").unwrap_err().to_string();
         assert!(refused.contains(expected) && !refused.contains("pw"), "{dsn}: {refused}");
     }
+    for (rest, expected) in [
+        ("target_session_attrs=prefer-standby", "target_session_attrs: this program writes"),
+        ("target_session_attrs=read-only", "target_session_attrs: this program writes"),
+        ("target_session_attrs=best", "target_session_attrs, which must be any, read-write or primary"),
+        ("gssencmode=require", "gssencmode, which must be disable or prefer"),
+        ("require_auth=scram-sha-256", "require_auth: "),
+        ("service=acme", "service: is not read here"),
+        ("passfile=/home/u/.pgpass", "passfile: is not read here"),
+        ("sslcert=/c.pem", "sslcert: there are no client certificates here"),
+        ("replication=database", "replication, which must be false"),
+        ("client_encoding=LATIN1", "client_encoding, which must be UTF8"),
+        ("ssl_min_protocol_version=TLSv1.3", "ssl_min_protocol_version, which must be"),
+        ("connection_limit=5", "connection_limit: the pool is sized by BACKTEST_POSTGRES_CONNECTIONS"),
+        ("port=0", "port, which must be a number from 1 to 65535"),
+        ("port=1,2", "1 hosts and 2 of port; there must be one for each host, or one for all"),
+        ("hostaddr=10.0.0.1,10.0.0.2", "1 hosts and 2 of hostaddr; there must be one for each host"),
+        ("hostaddr=db.example", "hostaddr, which must be an IP address"),
+        ("connect_timeout=soon", "connect_timeout, which must be a whole number"),
+    ] {
+        for dsn in [
+            format!("postgres://u:pw@db.example/x?{rest}"),
+            format!("host=db.example user=u password=pw {rest}"),
+        ] {
+            let refused = Database::parse(&dsn, "i").unwrap_err().to_string();
+            assert!(refused.contains(expected) && !refused.contains("pw"), "{dsn}: {refused}");
+        }
+    }
     for dsn in [
+        "postgres://u:pw@db.example/x?pgbouncer=true&gssencmode=prefer&client_encoding=UTF8&sslsni=1",
+        "postgres://u:pw@a.example:5433,[::1]:5434,c.example/x?target_session_attrs=primary&load_balance_hosts=random",
+        "host=a.example,b.example hostaddr=10.0.0.1,10.0.0.2 port=5433 user=u password=pw target_session_attrs=any",
+        "postgres:///x?host=/run/postgresql&user=u&password=pw",
+        "postgres://u:pw@%2Frun%2Fpostgresql:5433/x",
+        "postgres://u:pw@db.example/x?ssl=true&sslnegotiation=direct&channel_binding=require&max_protocol_version=latest",
         "postgres://u:pw@db.example/x?sslmode=verify-full&sslrootcert=/ca%20s.pem&connect_timeout=3",
         "host=db.example user=u password='p w' sslmode=verify-ca sslrootcert='/c a.pem'",
         "postgresql://u:pw@localhost/x?sslmode=disable",
@@ -251,6 +289,137 @@ fn a_connection_string_is_strict_and_secret() {
     ] {
         let database = Database::parse(dsn, "i").unwrap();
         assert!(!format!("{database:?}").contains("pw"));
+    }
+}
+
+/// `migrate roles` writes connection strings that say of the server what the administrator's says, in whichever form.
+#[test]
+fn another_login_reaches_the_same_database() {
+    for (dsn, expected) in [
+        ("postgres://u:pw@db.example/x", "postgres://other:p%20w@db.example:5432/x?sslmode=verify-full"),
+        (
+            "host=db.example user=u password='p w'",
+            "postgres://other:p%20w@db.example:5432/u?sslmode=verify-full",
+        ),
+        (
+            "postgres://u@a.example:5433,b.example:5434/x?target_session_attrs=primary&application_name=mine",
+            "postgres://other:p%20w@a.example:5433,b.example:5434/x?sslmode=verify-full&target_session_attrs=primary",
+        ),
+        (
+            "host=a.example,b.example port=6432 dbname='x y' user=u sslmode=prefer",
+            "postgres://other:p%20w@a.example:6432,b.example:6432/x%20y?sslmode=prefer",
+        ),
+        (
+            "host=a.example hostaddr=10.0.0.1 user=u sslrootcert='/c a.pem' connect_timeout=7",
+            "postgres://other:p%20w@a.example:5432/u?sslmode=verify-full&sslrootcert=%2Fc%20a%2Epem\
+             &hostaddr=10%2E0%2E0%2E1&connect_timeout=7",
+        ),
+        ("hostaddr=::1 user=u", "postgres://other:p%20w@[::1]:5432/u"),
+        ("host=/run/postgresql user=u dbname=x", "postgres://other:p%20w@%2Frun%2Fpostgresql:5432/x"),
+        (
+            "postgres://u@localhost:5433/x?options=-c%20a%3Db",
+            "postgres://other:p%20w@localhost:5433/x?options=-c%20a%3Db",
+        ),
+    ] {
+        let written = Database::parse(dsn, "i").unwrap().dsn_of("other", "p w");
+        assert_eq!(written, expected, "{dsn}");
+        // What it says is what it was made from.
+        let again = Database::parse(&written, "i").unwrap();
+        assert_eq!(again.dsn_of("other", "p w"), expected, "{dsn}");
+        assert!(again.has_password("p w"));
+    }
+}
+
+/// The first of two hosts is silent or takes no writes: the other one is found, by the driver and by `psql`.
+#[tokio::test]
+async fn the_host_that_takes_writes_is_found_among_several() {
+    let Some(dsn) = postgres::database() else { return };
+    let Some(psql) = postgres::psql() else { return };
+    let at = url::Url::parse(&dsn).unwrap();
+    let (port, name) = (at.port().unwrap(), &at.path()[1..]);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let forms = [
+        format!(
+            "postgres://postgres@127.0.0.1:{closed},localhost:{port}/{name}?target_session_attrs=primary"
+        ),
+        format!(
+            "host=localhost,localhost hostaddr=127.0.0.1,127.0.0.1 port={closed},{port} user=postgres \
+                 dbname={name} target_session_attrs=read-write"
+        ),
+        format!(
+            "hostaddr=127.0.0.1 port={port} user=postgres dbname={name} gssencmode=disable pgbouncer=true"
+        ),
+    ];
+    for dsn in &forms {
+        let database = Database::parse(dsn, "test").unwrap();
+        let written = Database::parse(&database.dsn_of("postgres", "none is asked"), "test").unwrap();
+        for database in [&database, &written] {
+            let found = database.connect().await.unwrap();
+            let row = found.query_typed_one("SELECT current_database()::text", &[]).await.unwrap();
+            assert_eq!(row.get::<_, &str>(0), name, "{dsn}");
+            let pool = database.pool(1).unwrap();
+            assert_eq!(pg::query(&pool, "SELECT 1", &[]).await.unwrap().len(), 1);
+            let said = Command::new(&psql)
+                .args(["--no-psqlrc", "--tuples-only", "--no-align", "--command=SELECT current_database()"])
+                .env_clear()
+                .envs(database.libpq_environment("system"))
+                .output()
+                .unwrap();
+            let text =
+                String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+            assert_eq!(text.trim(), name, "{dsn}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_database_is_made_where_that_is_asked() {
+    let Some(dsn) = postgres::empty_database() else { return };
+    let new = dsn.clone() + "-New \"one\"";
+    let new = new.replace(' ', "%20").replace('"', "%22");
+    let migrate = |arguments: &[&str]| {
+        let output = program().arg("migrate").args(arguments).env("POSTGRES_DSN", &new).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    let (code, said) = migrate(&["up"]);
+    assert!(code == Some(1) && said.contains("migrate up --create-database"), "{said}");
+    let (code, said) = migrate(&["up", "--create-database", "--dry-run"]);
+    assert!(
+        code == Some(0) && said.contains("would make database") && said.contains("would apply 0001"),
+        "{said}"
+    );
+    assert_eq!(migrate(&["status"]).0, Some(1), "nothing was made");
+    let (code, said) = migrate(&["up", "--create-database"]);
+    assert!(code == Some(0) && said.contains("made database") && said.contains("applied 0001"), "{said}");
+    assert_eq!(migrate(&["up", "--create-database"]).1.trim(), "nothing to apply");
+    let (code, said) = migrate(&["up", "--create-database", "--via", "psql"]);
+    assert!(code == Some(2) && said.contains("--via driver"), "{said}");
+}
+
+/// Readiness says what the server said, and no secret.
+#[tokio::test]
+async fn readiness_has_the_words_of_the_server() {
+    let Some(dsn) = postgres::database() else { return };
+    let home = Home::empty();
+    let name = url::Url::parse(&dsn).unwrap().path()[1..].to_owned();
+    let nowhere = dsn.replace(&format!("/{name}"), "/nowhere");
+    let stranger = Database::parse(&dsn, "test").unwrap().dsn_of("nobody_at_all", "a-secret-word");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let refused = format!("postgres://postgres:a-secret-word@127.0.0.1:{closed}/x");
+    for (dsn, words) in [
+        (nowhere, "database \"nowhere\" does not exist"),
+        (stranger, "\"nobody_at_all\""),
+        (refused, "Connection refused"),
+    ] {
+        let settings = [("BACKTEST_RUN_STORE_MODE", "postgres"), ("POSTGRES_DSN", dsn.as_str())];
+        let handler = home.handler(&settings).await;
+        let answer = handler.get("/api/readyz").await;
+        assert_eq!(answer.status.as_u16(), 503);
+        let message = answer.json()["parts"]["run_store"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(words) && !message.contains("a-secret-word"), "{message}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use crate::support::html::assert_well_formed;
 use crate::support::service::{Home, momentum, project, run_well};
 
 /// Runs a config and returns the folder of its files.
@@ -26,35 +27,6 @@ fn report_of(home: &Home, config: &Value, id: &str) -> PathBuf {
     let path = home.path().join(format!("{id}.json"));
     std::fs::write(&path, config.to_string()).unwrap();
     report(home, &path, id, "out")
-}
-
-/// Fails unless every tag is closed by its own, and no text or attribute holds a bare `<`.
-fn assert_well_formed(page: &str) {
-    const NEVER_CLOSED: [&str; 1] = ["meta"];
-    let mut open: Vec<&str> = Vec::new();
-    let mut rest = page.strip_prefix("<!DOCTYPE html>").unwrap();
-    while let Some(start) = rest.find('<') {
-        let tag = &rest[start + 1..];
-        let mut quoted = false;
-        let is_end = |c: char| {
-            quoted ^= c == '"';
-            c == '>' && !quoted
-        };
-        let end = tag.find(is_end).unwrap_or_else(|| panic!("a tag without an end: {:.80}", &rest[start..]));
-        let (tag, after) = (&tag[..end], &tag[end + 1..]);
-        assert!(!tag.contains('<'), "a tag within a tag: {tag:.80}");
-        let name = tag.split_whitespace().next().unwrap_or_default();
-        match name.strip_prefix('/') {
-            Some(name) => assert_eq!(open.pop(), Some(name), "closed out of turn, before {after:.80}"),
-            None if NEVER_CLOSED.contains(&name) => {}
-            None => {
-                assert!(name.starts_with(|c: char| c.is_ascii_alphabetic()), "no tag: <{tag:.80}");
-                open.push(name);
-            }
-        }
-        rest = after;
-    }
-    assert!(open.is_empty(), "left open: {open:?}");
 }
 
 #[test]

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backtest_functions::cli::throwaway::Server;
 use backtest_functions::store::migrations;
 use backtest_functions::store::pg::{self, Database, Passwords, PgError};
 use backtest_functions::store::roles::{self, Login};
+use backtest_functions::store::runs::{Claimant, RunStore as _};
+use backtest_functions::work::execute::chain;
 use serde_json::json;
 use tokio_postgres::Client;
 
 use crate::support::postgres;
-use crate::support::service::{Home, eventually, momentum, program};
+use crate::support::service::{Home, eventually, momentum, program, run_well};
 
 /// Roles belong to the server that all tests share, so those that change logins take turns.
 static LOGINS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -203,6 +206,42 @@ async fn logins_get_passwords_that_nobody_sees() {
         assert!(refused.status.code() == Some(2) && said.contains(expected), "{said}");
         assert!(!said.contains("the-admins-own"), "{said}");
     }
+}
+
+/// Whoever may not is told the group whose members may do what it was about to.
+#[tokio::test]
+async fn a_login_without_rights_is_told_the_group_for_what_it_was_doing() {
+    let Some(dsn) = postgres::database() else { return };
+    let _turn = LOGINS.lock().await;
+    let home = Home::with_sample(4, 60);
+    run_well(&["lake", "rank", "--lake", home.lake().to_str().unwrap()], home.path());
+    let password = "known to the test";
+    let passwords = ["API_SERVICE_PASSWORD", "BACKTEST_SERVICE_PASSWORD", "RANKING_WRITER_PASSWORD"];
+    assert!(migrate_roles(&dsn, &[], &passwords.map(|name| (name, password))).status.success());
+    let as_login = |login: &str| Database::parse(&dsn, "test").unwrap().dsn_of(login, password);
+
+    let dsn = as_login("ranking_writer");
+    let runs = postgres::runs(&dsn);
+    let handler = home.handler(&[("BACKTEST_RUN_STORE_MODE", "postgres"), ("POSTGRES_DSN", &dsn)]).await;
+    let ready = handler.get("/api/readyz").await.json();
+    let message = ready["parts"]["run_store"]["message"].as_str().unwrap();
+    assert!(message.contains("group backtest_api") && message.contains("permission denied"), "{message}");
+    let claimant = Claimant {
+        owner: "me".into(),
+        lease: Duration::from_secs(60),
+        timeout: Duration::from_secs(60),
+        engine_version: "test".into(),
+    };
+    let claimed = runs.claim(&"r".parse().unwrap(), &claimant).await.unwrap_err();
+    let why = chain(&claimed);
+    assert!(why.contains("group backtest_executor"), "{why}");
+
+    let synced = program()
+        .args(["sync", "--lake", home.lake().to_str().unwrap()])
+        .env("POSTGRES_DSN", as_login("api_service"))
+        .output()
+        .unwrap();
+    assert!(!synced.status.success() && text(&synced).contains("ranking_sync"), "{}", text(&synced));
 }
 
 /// A password that nobody was told locks a service out, so all change or none.

@@ -29,6 +29,7 @@ pub(crate) fn app(runs: Arc<dyn RunStore>, artifacts: Artifacts) -> App {
         attempts: Arc::default(),
         webhook: None,
         address: String::new(),
+        poison: None,
         admission: Arc::new(tokio::sync::Semaphore::new(1)),
         terms: ExecutionTerms {
             instance: "test".into(),

@@ -13,7 +13,7 @@ use super::service::project;
 
 /// The shell waits on our end of a pipe: when this program ends, however it ends, the emulator is stopped.
 const SCRIPT: &str = r#"
-node "$MAIN" --blobHost 127.0.0.1 --blobPort "$PORT" --inMemoryPersistence $MORE \
+node "$MAIN" "--${SERVICE}Host" 127.0.0.1 "--${SERVICE}Port" "$PORT" --inMemoryPersistence $MORE \
     --skipApiVersionCheck --disableTelemetry --silent >"$DIR/log" 2>&1 </dev/null &
 server=$!
 cat >/dev/null
@@ -55,7 +55,7 @@ impl Storage {
 pub(crate) fn storage() -> Option<Storage> {
     static EMULATOR: OnceLock<Option<(u16, Child)>> = OnceLock::new();
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let (port, _) = EMULATOR.get_or_init(|| start("")).as_ref()?;
+    let (port, _) = EMULATOR.get_or_init(|| start("blob", "")).as_ref()?;
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     Some(Storage { port: *port, connection: connection(*port), container: format!("test-{number}") })
 }
@@ -64,10 +64,67 @@ fn connection(port: u16) -> String {
     format!("AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint=http://127.0.0.1:{port}/{ACCOUNT}")
 }
 
+/// An emulator of queues. It runs as long as what is returned lives.
+pub(crate) struct Queues {
+    port: u16,
+    shell: Child,
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
+}
+
+/// `None` where there is no emulator.
+pub(crate) fn queues() -> Option<Queues> {
+    start("queue", "").map(|(port, shell)| Queues { port, shell })
+}
+
+impl Queues {
+    /// For `AzureWebJobsStorage`.
+    pub(crate) fn connection(&self) -> String {
+        let port = self.port;
+        format!("AccountName={ACCOUNT};AccountKey={KEY};QueueEndpoint=http://127.0.0.1:{port}/{ACCOUNT}")
+    }
+
+    /// Makes a queue with some messages.
+    pub(crate) async fn fill(&self, queue: &str, messages: usize) {
+        self.send(reqwest::Method::PUT, queue, "").await;
+        for _ in 0..messages {
+            let message = "<QueueMessage><MessageText>bm90IGJhc2U2NA==</MessageText></QueueMessage>";
+            self.send(reqwest::Method::POST, &format!("{queue}/messages"), message).await;
+        }
+    }
+
+    /// Sends a request that is signed with the key.
+    async fn send(&self, method: reqwest::Method, path: &str, body: &'static str) {
+        let date = chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
+        let length = if body.is_empty() { String::new() } else { body.len().to_string() };
+        let text = format!(
+            "{method}\n\n\n{length}\n\n\n\n\n\n\n\n\nx-ms-date:{date}\nx-ms-version:2024-08-04\n/{ACCOUNT}/{ACCOUNT}/{path}"
+        );
+        let secret = azure_core::credentials::Secret::new(KEY);
+        let signature = azure_core::hmac::hmac_sha256(&text, &secret).unwrap();
+        let answer = reqwest::Client::new()
+            .request(method, format!("http://127.0.0.1:{}/{ACCOUNT}/{path}", self.port))
+            .header("x-ms-date", date.to_string())
+            .header("x-ms-version", "2024-08-04")
+            .header("authorization", format!("SharedKey {ACCOUNT}:{signature}"))
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        let (status, said) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {said}");
+    }
+}
+
 /// What `.ci/run` installs; another place can be named.
-fn emulator() -> Option<PathBuf> {
+fn emulator(service: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("AZURITE_DIR").map_or_else(|| project("target/azurite"), PathBuf::from);
-    let main = folder.join("node_modules/azurite/dist/src/blob/main.js");
+    let main = folder.join(format!("node_modules/azurite/dist/src/{service}/main.js"));
     let node = Command::new("node").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     (main.is_file() && node.is_ok_and(|status| status.success())).then_some(main)
 }
@@ -90,7 +147,7 @@ impl Drop for WithTokens {
 
 /// `None` where there is no emulator.
 pub(crate) fn with_tokens() -> Option<WithTokens> {
-    emulator()?;
+    emulator("blob")?;
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
     let made = Command::new("openssl")
@@ -114,13 +171,13 @@ pub(crate) fn with_tokens() -> Option<WithTokens> {
         .expect("openssl");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let (port, shell) =
-        start(&format!("--oauth basic --cert {} --key {}", certificate.display(), key.display()))?;
+        start("blob", &format!("--oauth basic --cert {} --key {}", certificate.display(), key.display()))?;
     let endpoint = format!("https://127.0.0.1:{port}/{ACCOUNT}");
     Some(WithTokens { endpoint, certificate, _folder: folder, shell })
 }
 
-fn start(more: &str) -> Option<(u16, Child)> {
-    let Some(main) = emulator() else {
+fn start(service: &str, more: &str) -> Option<(u16, Child)> {
+    let Some(main) = emulator(service) else {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs Azurite (make azurite)");
         // Not captured, so that it is seen.
         let _ = writeln!(
@@ -134,6 +191,7 @@ fn start(more: &str) -> Option<(u16, Child)> {
     let mut shell = Command::new("sh")
         .args(["-c", SCRIPT])
         .env("MAIN", main)
+        .env("SERVICE", service)
         .env("DIR", &folder)
         .env("PORT", port.to_string())
         .env("MORE", more)

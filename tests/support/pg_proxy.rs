@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// Where a connection is cut, once.
@@ -15,18 +16,31 @@ pub(crate) enum Cut {
     BeforeRequest,
     /// The server has done it and says so, but the answer gets lost.
     BeforeReply,
-    /// Nothing is cut, but the server sees the statement only after this time.
-    Late(Duration),
+}
+
+/// What befalls the next statement with some text.
+enum Fate {
+    Cut(Cut),
+    /// It is shown to somebody, and the server sees it when they say so, or are gone.
+    Held(oneshot::Sender<Vec<u8>>, oneshot::Receiver<()>),
+}
+
+/// A statement that will be held back.
+pub(crate) struct Held {
+    /// What was sent with it, once it comes.
+    pub(crate) shown: oneshot::Receiver<Vec<u8>>,
+    /// Lets it go on to the server.
+    pub(crate) release: oneshot::Sender<()>,
 }
 
 /// What all connections of a proxy share.
 struct Shared {
     statements: Arc<AtomicUsize>,
-    /// Cuts that are still to be made: a text of the statement, and where.
-    plan: Mutex<Vec<(&'static str, Cut)>>,
+    /// What is still to happen: a text of the statement, and what becomes of it.
+    plan: Mutex<Vec<(&'static str, Fate)>>,
     /// Nothing passes before this moment.
     held_until: Mutex<Instant>,
-    /// Late statements that changed nothing.
+    /// Statements that were held back and changed nothing.
     too_late: AtomicUsize,
 }
 
@@ -64,7 +78,14 @@ impl Proxy {
 
     /// Cuts the next connection that sends a statement with this text.
     pub(crate) fn cut(&self, text: &'static str, cut: Cut) {
-        self.shared.plan.lock().unwrap().push((text, cut));
+        self.shared.plan.lock().unwrap().push((text, Fate::Cut(cut)));
+    }
+
+    /// Holds the next statement with this text back.
+    pub(crate) fn hold_back(&self, text: &'static str) -> Held {
+        let ((show, shown), (release, released)) = (oneshot::channel(), oneshot::channel());
+        self.shared.plan.lock().unwrap().push((text, Fate::Held(show, released)));
+        Held { shown, release }
     }
 
     /// Whether every cut was made.
@@ -77,14 +98,15 @@ impl Proxy {
         *self.shared.held_until.lock().unwrap() = Instant::now() + time;
     }
 
-    /// Late statements that changed nothing, because of what had happened before they came.
+    /// Statements that were held back and changed nothing, because of what had happened before they came.
     pub(crate) fn too_late(&self) -> usize {
         self.shared.too_late.load(Ordering::Relaxed)
     }
 
-    /// Makes no further cuts; answers which were not made.
-    pub(crate) fn calm(&self) -> Vec<(&'static str, Cut)> {
-        std::mem::take(&mut self.shared.plan.lock().unwrap())
+    /// Cuts and holds nothing more; answers the texts that did not come.
+    pub(crate) fn calm(&self) -> Vec<&'static str> {
+        let plan = std::mem::take(&mut *self.shared.plan.lock().unwrap());
+        plan.into_iter().map(|(text, _)| text).collect()
     }
 }
 
@@ -108,25 +130,27 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, shared: Arc<Shared>
                     plan.iter().position(|(text, _)| says(text)).map(|at| plan.remove(at).1)
                 };
                 shared.let_pass().await;
-                if let Some(Cut::Late(time)) = due {
-                    tokio::time::sleep(time).await;
-                }
-                if due == Some(Cut::BeforeRequest) || server.write_all(&request[..read]).await.is_err() {
+                let is_held = matches!(due, Some(Fate::Held(..)));
+                let cut = match due {
+                    Some(Fate::Held(show, released)) => {
+                        let _ = show.send(request[..read].to_vec());
+                        let _ = released.await;
+                        None
+                    }
+                    Some(Fate::Cut(cut)) => Some(cut),
+                    None => None,
+                };
+                if cut == Some(Cut::BeforeRequest) || server.write_all(&request[..read]).await.is_err() {
                     return;
                 }
-                if matches!(due, Some(Cut::BeforeReply | Cut::Late(_))) {
-                    // Ready for the next query: whatever there was to commit is committed.
-                    let mut seen = Vec::new();
-                    while !seen.ends_with(b"Z\0\0\0\x05I") {
-                        let Ok(read @ 1..) = server.read(&mut reply).await else { return };
-                        seen.extend_from_slice(&reply[..read]);
-                    }
-                    if due == Some(Cut::BeforeReply) {
+                if is_held || cut.is_some() {
+                    let Some(seen) = answer(&mut client, &mut server).await else { return };
+                    if cut == Some(Cut::BeforeReply) {
                         return;
                     }
                     let nothing = b"INSERT 0 0\0";
-                    let changed = !seen.windows(nothing.len()).any(|part| part == nothing);
-                    shared.too_late.fetch_add(usize::from(!changed), Ordering::Relaxed);
+                    let is_nothing = seen.windows(nothing.len()).any(|part| part == nothing);
+                    shared.too_late.fetch_add(usize::from(is_nothing), Ordering::Relaxed);
                     if client.write_all(&seen).await.is_err() {
                         return;
                     }
@@ -141,4 +165,24 @@ async fn carry(mut client: TcpStream, mut server: TcpStream, shared: Arc<Shared>
             }
         }
     }
+}
+
+/// What the server answers until it is ready for the next transaction: whatever there was to commit is committed. What the
+/// client still has to say of this one goes on to it; a client that is gone has said it all.
+async fn answer(client: &mut TcpStream, server: &mut TcpStream) -> Option<Vec<u8>> {
+    let (mut request, mut reply) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    let (mut seen, mut is_there) = (Vec::new(), true);
+    while !seen.ends_with(b"Z\0\0\0\x05I") {
+        tokio::select! {
+            read = client.read(&mut request), if is_there => match read {
+                Ok(read @ 1..) => server.write_all(&request[..read]).await.ok()?,
+                _ => is_there = false,
+            },
+            read = server.read(&mut reply) => match read {
+                Ok(read @ 1..) => seen.extend_from_slice(&reply[..read]),
+                _ => return None,
+            },
+        }
+    }
+    Some(seen)
 }

@@ -31,7 +31,14 @@ pub(crate) fn run(arguments: &[&str], folder: &Path) -> Output {
 
 /// Runs the program, which must succeed, and returns its stdout.
 pub(crate) fn run_well(arguments: &[&str], folder: &Path) -> String {
-    let output = run(arguments, folder);
+    run_well_with(arguments, folder, &[])
+}
+
+/// The same with settings.
+pub(crate) fn run_well_with(arguments: &[&str], folder: &Path, settings: &[(&str, &str)]) -> String {
+    let mut program = program();
+    program.args(arguments).current_dir(folder).stdin(Stdio::null()).envs(settings.iter().copied());
+    let output = program.output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

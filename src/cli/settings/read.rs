@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use url::Url;
 
 use super::{
     ADLS_RUNS_DIR, ALLOW_LOCAL_DATA, ALLOWED_DATA_DIRS, CLIENT_ID, CONTAINER_ALLOWLIST, DB_PATH,
-    FUNCTION_KEY, HANDLER_PORT, HOSTNAME, IDENTITY_ENDPOINT, INSTANCE_ID, LAKE, LEASE_SECONDS, LOG_FILTER,
-    MAX_ATTEMPTS, MAX_REQUESTS, NOTIFY_SECRET, NOTIFY_URL, OLDER_POSTGRES_DSN, OUTPUT_DIR, POSTGRES_AUTH,
-    POSTGRES_CONNECTIONS, POSTGRES_DSN, RANKING_TOP_N, RUN_STORE_MODE, RUN_TIMEOUT_SECONDS,
-    SIGNALS_VERIFY_COUNTS, SIGNALS_WRITE_REQUIRED, STORAGE_ACCOUNT_NAME, STORAGE_CONNECTION_STRING,
-    STRATEGY_WEIGHTS, TRUST_PRINCIPAL_HEADER, URL, WEBSITE_HOSTNAME,
+    FUNCTION_KEY, HANDLER_PORT, HOST_QUEUES, HOST_STORAGE, HOSTNAME, IDENTITY_ENDPOINT, INSTANCE_ID, LAKE,
+    LEASE_SECONDS, LOG_FILTER, MAX_ATTEMPTS, MAX_REQUESTS, NOTIFY_SECRET, NOTIFY_URL, OLDER_POSTGRES_DSN,
+    OUTPUT_DIR, POSTGRES_AUTH, POSTGRES_CONNECTIONS, POSTGRES_DSN, QUEUE, RANKING_TOP_N, RUN_STORE_MODE,
+    RUN_TIMEOUT_SECONDS, SIGNALS_VERIFY_COUNTS, SIGNALS_WRITE_REQUIRED, STORAGE_ACCOUNT_NAME,
+    STORAGE_CONNECTION_STRING, STRATEGY_WEIGHTS, TRUST_PRINCIPAL_HEADER, URL, WEBSITE_HOSTNAME,
 };
 use super::{Environment, Kind, Secret, Setting, log_filter, value};
 use crate::cli::CliError;
@@ -89,10 +90,21 @@ pub struct Settings {
     pub notify: Option<(url::Url, Secret)>,
     /// Address under which callers reach the service, without a path; empty where nobody says.
     pub address: String,
+    /// The queue of messages that the host gave up, where its storage account is known.
+    pub poison: Option<Poison>,
     /// Port of the custom handler.
     pub handler_port: Option<u16>,
     /// Name of this instance.
     pub instance: String,
+}
+
+/// The queue of messages that the host gave up.
+#[derive(Debug, Clone)]
+pub struct Poison {
+    /// Its name.
+    pub name: String,
+    /// Its account, by key or signature, or the address of the account's queues, by identity.
+    pub account: Result<ConnectionString, Url>,
 }
 
 impl Settings {
@@ -143,6 +155,7 @@ impl Settings {
             max_requests: read.whole(&MAX_REQUESTS),
             notify: read.notify(),
             address: read.text(&WEBSITE_HOSTNAME).map_or_else(String::new, address_of),
+            poison: read.poison(),
             handler_port: read.text(&HANDLER_PORT).is_some().then(|| read.whole(&HANDLER_PORT)),
             instance,
         };
@@ -310,6 +323,25 @@ impl<'a> Reader<'a> {
     fn storage_connection(&mut self) -> Option<ConnectionString> {
         let parsed = ConnectionString::parse(self.text(&STORAGE_CONNECTION_STRING)?);
         parsed.map_err(|error| self.fault(&STORAGE_CONNECTION_STRING, error)).ok()
+    }
+
+    /// The host itself reads these too, so what it cannot use is for it to say; only an address must be one. The emulator of a
+    /// person's machine is left alone: the local host keeps its queues itself.
+    fn poison(&mut self) -> Option<Poison> {
+        let name = format!("{}-poison", self.text(&QUEUE)?);
+        let account = match (self.text(&HOST_STORAGE), self.text(&HOST_QUEUES)) {
+            (Some(text), _) if text.starts_with("UseDevelopmentStorage") => return None,
+            (Some(text), _) => Ok(ConnectionString::parse(text).ok()?),
+            (None, Some(address)) => match Url::parse(address).ok().filter(|url| url.scheme() == "https") {
+                Some(url) => Err(url),
+                None => {
+                    self.fault(&HOST_QUEUES, "must be an https address");
+                    return None;
+                }
+            },
+            (None, None) => return None,
+        };
+        Some(Poison { name, account })
     }
 
     fn lake(&mut self) -> Option<Location> {

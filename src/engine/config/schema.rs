@@ -151,7 +151,7 @@ pub(super) fn by_class(
                 "class_name": class,
                 "module": { "description": "No effect." },
                 "parameters": if required.is_empty() {
-                    json!({ "anyOf": [parameters, { "enum": [null, []] }] })
+                    json!({ "anyOf": [parameters, { "type": "array", "items": {}, "maxItems": 0 }, { "type": "null" }] })
                 } else {
                     parameters
                 },

@@ -203,8 +203,16 @@ impl ArtifactStore for AzureArtifacts {
 
     async fn ping(&self) -> Result<(), ArtifactError> {
         let Some(root) = &self.root else { return Ok(()) };
-        let reached = async { self.account.container(&root.container)?.ping().await };
-        reached.await.map_err(|error| ArtifactError::new("reach container", &root.container, error))
+        let container = async {
+            let container = self.account.container(&root.container)?;
+            container.ping().await?;
+            Ok(container)
+        };
+        let failed = |doing| {
+            move |error: BlobError| ArtifactError::new(doing, format!("container {}", root.container), error)
+        };
+        let container = container.await.map_err(failed("reach"))?;
+        container.try_writing(&root.join("readiness")).await.map_err(failed("write to"))
     }
 }
 

@@ -101,11 +101,16 @@ impl ArtifactStore for LocalArtifacts {
     }
 
     async fn ping(&self) -> Result<(), ArtifactError> {
-        tokio::fs::create_dir_all(&self.root).await.map_err(|source| ArtifactError {
-            doing: "create the folder",
-            name: self.root.display().to_string(),
-            source,
-        })
+        let fault = |doing| {
+            let name = self.root.display().to_string();
+            move |source| ArtifactError { doing, name, source }
+        };
+        tokio::fs::create_dir_all(&self.root).await.map_err(fault("create the folder"))?;
+        // A folder may be there and full, or read-only.
+        let probe = self.root.join(format!(".ready-{}", uuid::Uuid::new_v4().simple()));
+        let written = write_new(&probe, b"ready").await;
+        let _ = tokio::fs::remove_file(&probe).await;
+        written.map_err(fault("write to the folder"))
     }
 }
 

@@ -5,11 +5,13 @@ mod azure;
 mod local;
 
 use std::ops::Range;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use tokio::sync::Mutex;
 
 pub use self::azure::AzureArtifacts;
 pub use self::local::LocalArtifacts;
@@ -54,7 +56,7 @@ pub trait ArtifactStore: Send + Sync {
     /// Where files go by default: `local` or `adls`.
     fn kind(&self) -> &'static str;
 
-    /// Whether files can be kept.
+    /// Whether files can be kept: tries to write, and leaves nothing behind.
     async fn ping(&self) -> Result<(), ArtifactError>;
 }
 
@@ -109,12 +111,17 @@ impl ArtifactError {
 pub struct Artifacts {
     local: LocalArtifacts,
     azure: Option<AzureArtifacts>,
+    /// When files could last be kept. Whoever asks meanwhile is answered without another try.
+    kept: Arc<Mutex<Option<Instant>>>,
 }
+
+/// How long it is believed that files can be kept.
+const BELIEVED: Duration = Duration::from_secs(10);
 
 impl Artifacts {
     /// New files go to the storage account if it has a directory for them.
     pub fn new(local: LocalArtifacts, azure: Option<AzureArtifacts>) -> Self {
-        Self { local, azure }
+        Self { local, azure, kept: Arc::default() }
     }
 
     /// The store that new files go to.
@@ -188,7 +195,15 @@ impl ArtifactStore for Artifacts {
     }
 
     async fn ping(&self) -> Result<(), ArtifactError> {
-        self.default_store().ping().await
+        // One tries, and the others wait for what it finds.
+        let mut kept = self.kept.lock().await;
+        if kept.is_some_and(|at| at.elapsed() < BELIEVED) {
+            return Ok(());
+        }
+        *kept = None;
+        self.default_store().ping().await?;
+        *kept = Some(Instant::now());
+        Ok(())
     }
 }
 

@@ -384,12 +384,16 @@ impl AdlsRuns {
             .iter()
             .map(|one| self.change(&one.run.id, |run, now| transition::repair(run, one, now)))
             .collect();
-        let done: Vec<Option<bool>> = iter(all).buffered(PARALLEL).try_collect().await?;
-        let mut repaired = Repaired::default();
-        for (one, _) in repairs.iter().zip(done).filter(|(_, done)| *done == Some(true)) {
-            repaired.note(one);
+        let done: Vec<Result<Option<bool>, Failure>> = iter(all).buffered(PARALLEL).collect().await;
+        let (mut repaired, mut failure) = (Repaired::default(), None);
+        for (one, done) in repairs.iter().zip(done) {
+            match done {
+                Ok(Some(true)) => repaired.note(one),
+                Ok(_) => {}
+                Err(error) => failure = Some(error),
+            }
         }
-        Ok(repaired)
+        repaired.or(failure, ToString::to_string)
     }
 }
 

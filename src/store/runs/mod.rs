@@ -361,6 +361,20 @@ pub struct Repaired {
 }
 
 impl Repaired {
+    /// What was done although something failed: what was announced counts as sent, so it must be sent. The failure, when
+    /// nothing was done.
+    fn or<E>(self, failure: Option<E>, words: impl FnOnce(&E) -> String) -> Result<Self, E> {
+        match failure {
+            Some(error) if self.announced.is_empty() && self.ended.is_empty() => Err(error),
+            Some(error) => {
+                let words = words(&error);
+                tracing::warn!(error = words, "could not repair all that is overdue; the next round goes on");
+                Ok(self)
+            }
+            None => Ok(self),
+        }
+    }
+
     /// Notes a repair that was carried out.
     fn note(&mut self, Repair { run, verdict }: &Repair) {
         match verdict {

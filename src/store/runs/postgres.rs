@@ -19,8 +19,8 @@ use crate::run::{
     Deletion, Fence, Kind, Labels, Lease, Location, PartOf, Publication, Reason, Run, RunEvent, RunId,
     RunState, Status, Submission, Verdict,
 };
-use crate::store::migrations;
 use crate::store::pg::{self, Param, PgError, Pool};
+use crate::store::{groups, migrations};
 
 macro_rules! sql {
     ($name:literal) => {
@@ -32,6 +32,8 @@ macro_rules! sql {
 #[derive(Debug, Clone)]
 pub struct PostgresRuns {
     pool: Pool,
+    /// The same connections, for what an executor does.
+    executing: Pool,
     /// A beat never waits for other work.
     beats: Pool,
 }
@@ -39,12 +41,21 @@ pub struct PostgresRuns {
 impl PostgresRuns {
     /// A store in the database of `pool`, which others may use too; `beats` is its alone.
     pub fn new(pool: Pool, beats: Pool) -> Self {
-        Self { pool, beats }
+        Self {
+            executing: pool.for_group(groups::EXECUTOR),
+            beats: beats.for_group(groups::EXECUTOR),
+            pool: pool.for_group(groups::API),
+        }
     }
 
     /// Runs a transition; whether it changed the row.
     async fn step(&self, sql: &str, params: &[Param<'_>]) -> Result<bool, PgError> {
         Ok(!pg::query(&self.pool, sql, params).await?.is_empty())
+    }
+
+    /// The same for the transition of an executor.
+    async fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<bool, PgError> {
+        Ok(!pg::query(&self.executing, sql, params).await?.is_empty())
     }
 
     async fn select(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Run>, PgError> {
@@ -112,7 +123,7 @@ impl PostgresRuns {
         let held = |run: Run, taken_from| Claim::Claimed(Box::new(Claimed::new(run, claimant, taken_from)));
         let (lease, timeout) = (claimant.lease.as_secs_f64(), claimant.timeout.as_secs_f64());
         let claimed = pg::query(
-            &self.pool,
+            &self.executing,
             sql!("runs.claim"),
             &[
                 text(&id.as_str()),
@@ -190,7 +201,7 @@ impl PostgresRuns {
             Location::Adls { container, prefix } => (None, Some(container), Some(prefix)),
         };
         let changed = self
-            .step(
+            .execute(
                 sql!("runs.complete"),
                 &[
                     text(&held.run_id.as_str()),
@@ -212,7 +223,7 @@ impl PostgresRuns {
 
     async fn fail(&self, held: &HeldLease, reason: Reason, error: &str) -> Result<Option<Status>, PgError> {
         Ok(self
-            .step(
+            .execute(
                 sql!("runs.fail"),
                 &[
                     text(&held.run_id.as_str()),
@@ -228,7 +239,7 @@ impl PostgresRuns {
 
     async fn acknowledge_cancel(&self, held: &HeldLease) -> Result<Option<Status>, PgError> {
         Ok(self
-            .step(
+            .execute(
                 sql!("runs.acknowledge_cancel"),
                 &[text(&held.run_id.as_str()), (&held.fence.0, Type::INT8), text(&held.owner)],
             )
@@ -245,7 +256,7 @@ impl PostgresRuns {
     ) -> Result<Option<Status>, PgError> {
         let delay = delay.as_secs_f64();
         Ok(self
-            .step(
+            .execute(
                 sql!("runs.retry_later"),
                 &[
                     text(&held.run_id.as_str()),
@@ -364,21 +375,30 @@ impl PostgresRuns {
     }
 
     async fn try_repair(&self, repairs: &[Repair]) -> Result<Repaired, PgError> {
-        let mut repaired = Repaired::default();
+        let (mut repaired, mut failure) = (Repaired::default(), None);
         for one in repairs {
             let done = match &one.verdict {
-                Verdict::Leave => false,
-                Verdict::Announce => self.announce_seen(&one.run, "reconcile").await?,
+                Verdict::Leave => Ok(false),
+                Verdict::Announce => self.announce_seen(&one.run, "reconcile").await,
                 Verdict::GiveUp(how) => {
                     let (status, reason, error) = ending_of(*how, &one.run);
-                    self.give_up_seen(&one.run, status, reason, error.as_deref(), "reconcile").await?
+                    self.give_up_seen(&one.run, status, reason, error.as_deref(), "reconcile").await
                 }
             };
-            if done {
-                repaired.note(one);
+            match done {
+                Ok(true) => repaired.note(one),
+                Ok(false) => {}
+                Err(error) => {
+                    let is_of_all = error.is_retryable() || error.is_broken() || error.is_of_set_up();
+                    failure = Some(error);
+                    // Otherwise it is this row that cannot be repaired, and nobody waits for it.
+                    if is_of_all {
+                        break;
+                    }
+                }
             }
         }
-        Ok(repaired)
+        repaired.or(failure, |error| error.words())
     }
 
     async fn health(&self) -> Result<StoreHealth, PgError> {
@@ -530,10 +550,10 @@ impl RunStore for PostgresRuns {
     async fn ping(&self) -> Result<StoreHealth, StoreError> {
         self.health().await.map_err(|error| {
             let doing = match &error {
-                PgError::NotMigrated(_) | PgError::NotAllowed => format!("use the run store: {error}"),
-                _ => "reach the run store".to_owned(),
+                PgError::NotMigrated(_) | PgError::NotAllowed { .. } => "use",
+                _ => "reach",
             };
-            failed(doing)(error)
+            failed(format!("{doing} the run store: {}", error.words()))(error)
         })
     }
 }

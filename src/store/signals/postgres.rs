@@ -11,6 +11,7 @@ use tokio_postgres::{IsolationLevel, Row};
 use super::sql;
 use super::writer::Writer;
 use crate::clock::Timestamp;
+use crate::store::groups;
 use crate::store::pg::{self, Param, PgError, Pool};
 
 /// Signals in Postgres.
@@ -67,14 +68,17 @@ impl PostgresSignals {
 
     /// What is known of each month, newest first.
     pub async fn states(&self) -> Result<Vec<SyncState>, PgError> {
-        let every: Option<&str> = None;
-        let rows = pg::query(&self.pool, sql!("signals.states"), &[(&every, Type::TEXT)]).await?;
-        rows.iter().map(|row| state_of(row).map_err(PgError::from)).collect()
+        states(&self.pool).await
+    }
+
+    /// The same for whoever brings months up to date.
+    pub async fn states_to_sync(&self) -> Result<Vec<SyncState>, PgError> {
+        states(&self.pool.for_group(groups::SIGNAL_SYNC)).await
     }
 
     /// Someone who writes months.
     pub fn writer(&self) -> Writer {
-        Writer::new(self.pool.clone())
+        Writer::new(self.pool.for_group(groups::SIGNAL_SYNC))
     }
 
     /// Composites of a day, the newest without one, best first.
@@ -115,22 +119,25 @@ impl PostgresSignals {
         window: &Window<'_>,
         each: &mut (dyn FnMut(Served) + Send),
     ) -> Result<String, PgError> {
-        let mut lent = pg::lend(&self.pool).await?;
+        let pool = self.pool.for_group(groups::EXECUTOR);
+        let refused = |error| pool.classed(error);
+        let mut lent = pg::lend(&pool).await?;
         let snapshot = lent
             .client()
             .build_transaction()
             .read_only(true)
             .isolation_level(IsolationLevel::RepeatableRead)
             .start()
-            .await?;
-        snapshot.batch_execute(pg::AT_LEISURE).await?;
+            .await
+            .map_err(refused)?;
+        snapshot.batch_execute(pg::AT_LEISURE).await.map_err(refused)?;
         // Of the rows themselves: what was noted when they were written says nothing of a change by hand.
         let mut digest = Sha256::new();
         let Window { first, last, symbols, strategies } = window;
         let params: [Param<'_>; 3] = [(first, Type::DATE), (last, Type::DATE), (symbols, Type::TEXT_ARRAY)];
-        let rows = snapshot.query_typed_raw(sql!("signals.window"), params).await?;
+        let rows = snapshot.query_typed_raw(sql!("signals.window"), params).await.map_err(refused)?;
         let mut rows = std::pin::pin!(rows);
-        while let Some(row) = rows.try_next().await? {
+        while let Some(row) = rows.try_next().await.map_err(refused)? {
             let row = Composite::of(&row)?;
             row.add_to(&mut digest);
             each(Served::Composite(row));
@@ -142,18 +149,26 @@ impl PostgresSignals {
                 (symbols, Type::TEXT_ARRAY),
                 (strategies, Type::TEXT_ARRAY),
             ];
-            let rows = snapshot.query_typed_raw(sql!("signals.window_ranking"), params).await?;
+            let rows =
+                snapshot.query_typed_raw(sql!("signals.window_ranking"), params).await.map_err(refused)?;
             let mut rows = std::pin::pin!(rows);
-            while let Some(row) = rows.try_next().await? {
+            while let Some(row) = rows.try_next().await.map_err(refused)? {
                 let row = Percentile::of(&row)?;
                 row.add_to(&mut digest);
                 each(Served::Percentile(row));
             }
         }
-        snapshot.commit().await?;
+        snapshot.commit().await.map_err(refused)?;
         lent.give_back();
         Ok(format!("{:x}", digest.finalize()))
     }
+}
+
+/// What is known of each month, newest first.
+async fn states(pool: &Pool) -> Result<Vec<SyncState>, PgError> {
+    let every: Option<&str> = None;
+    let rows = pg::query(pool, sql!("signals.states"), &[(&every, Type::TEXT)]).await?;
+    rows.iter().map(|row| state_of(row).map_err(PgError::from)).collect()
 }
 
 /// What is read for a backtest.

@@ -134,7 +134,7 @@ impl Class {
             return match error {
                 PgError::Busy | PgError::Silent => Self::ConnectionLost,
                 PgError::NotMigrated(_) | PgError::Unreadable { .. } => Self::SchemaDrift,
-                PgError::NotAllowed => Self::NotAllowed,
+                PgError::NotAllowed { .. } => Self::NotAllowed,
                 _ => Self::Other,
             };
         };

@@ -19,7 +19,7 @@ use crate::support::service::delivery;
 enum Fault {
     /// SIGKILL of a handler.
     Kill,
-    /// SIGSTOP past its lease, then SIGCONT.
+    /// SIGSTOP until its runs were taken over, then SIGCONT.
     Stop,
     /// The same while somebody cancels what it executes.
     StopAndCancel,
@@ -29,7 +29,7 @@ enum Fault {
     Terminate,
     /// The answer to a statement gets lost.
     Cut(&'static str),
-    /// A finish is on its way for longer than the lease.
+    /// A finish is on its way until its run was taken over.
     LateFinish,
     /// Nothing passes between handlers and database for a while.
     Delay,
@@ -97,6 +97,7 @@ async fn happen(world: Arc<World>, fault: Fault, mut rng: ChaCha8Rng) {
                 work::cancel_what_it_executes(&world, &format!("{}:{id}/", slot.name)).await;
             }
             sleep(time).await;
+            lost(&world, |_, owner| owner.starts_with(&format!("{}:{id}/", slot.name))).await;
             slot.go_on(id).await;
         }
         Fault::Restart => {
@@ -119,10 +120,17 @@ async fn happen(world: Arc<World>, fault: Fault, mut rng: ChaCha8Rng) {
             world.proxy.cut(statement, Cut::BeforeReply);
         }
         Fault::LateFinish => {
-            // After 7 s its sender would give it up.
-            let time = millis(4500..6500);
-            world.journal.note("finish held back", format_args!("{time:?}"));
-            world.proxy.cut("-- runs.complete\n", Cut::Late(time));
+            let held = world.proxy.hold_back("-- runs.complete\n");
+            // Not waited for: the time may be over before a finish comes.
+            tokio::spawn(async move {
+                let Ok(sent) = held.shown.await else { return };
+                let before = Instant::now();
+                let is_of = |text: &str| sent.windows(text.len()).any(|part| part == text.as_bytes());
+                // The statement names the run and its owner.
+                lost(&world, |run, owner| is_of(run) && is_of(owner)).await;
+                world.journal.note("finish held back", format_args!("{:?}", before.elapsed()));
+                let _ = held.release.send(());
+            });
         }
         Fault::Delay => {
             let time = millis(100..800);
@@ -139,5 +147,19 @@ async fn happen(world: Arc<World>, fault: Fault, mut rng: ChaCha8Rng) {
             };
             queue::send_nonsense(&world, data);
         }
+    }
+}
+
+/// Longest wait for somebody to take a run over. Only who has nobody left to take it over needs so long.
+const TAKE_OVER: Duration = Duration::from_secs(20);
+
+/// Waits until no run is held any more of which this is so by its id and owner.
+async fn lost(world: &World, is_one: impl Fn(&str, &str) -> bool) {
+    let since = Instant::now();
+    while since.elapsed() < TAKE_OVER {
+        if !world.held().await.iter().any(|(run, owner)| is_one(run, owner)) {
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
     }
 }

@@ -153,7 +153,7 @@ impl World {
     /// Ends the faults.
     pub(super) fn calm(&self) {
         self.stormy.store(false, Ordering::Relaxed);
-        for (statement, _) in self.proxy.calm() {
+        for statement in self.proxy.calm() {
             self.journal.note("fault that found no statement", statement.trim());
         }
     }
@@ -381,6 +381,7 @@ fn app(home: &Home, dsn: &str, blobs: Option<&Storage>) -> App {
         attempts: Arc::default(),
         webhook: None,
         address: String::new(),
+        poison: None,
         admission: Arc::new(tokio::sync::Semaphore::new(1)),
     }
 }
