@@ -230,6 +230,10 @@ reasons! {
     AttemptsExhausted = "attempts_exhausted",
     /// The data the config asks for is missing or wrong.
     InvalidData = "invalid_data",
+    /// The version of a table that the run is pinned to cannot be read any more.
+    DataGone = "data_gone",
+    /// A file became another one while it was read.
+    DataChanged = "data_changed",
     /// The config cannot be run; seen only when an older version accepted it.
     InvalidConfig = "invalid_config",
     /// The strategy cannot decide on this data.
@@ -474,6 +478,14 @@ pub struct Run {
 }
 
 impl Run {
+    /// What its results are a fact about, once it has some.
+    pub fn fingerprint(&self) -> Option<&str> {
+        match &self.state {
+            RunState::Completed { publication, .. } => Some(&publication.fingerprint),
+            _ => None,
+        }
+    }
+
     /// SHA-256 over the files of its results, once it has some.
     pub fn results_sha256(&self) -> Option<&str> {
         match &self.state {

@@ -27,6 +27,9 @@ pub(super) struct SubmitArgs {
     /// The same key and config give the same run, however often they are sent.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// Take a completed run of the same config, data and engine instead, if there is one.
+    #[arg(long)]
+    reuse: bool,
     /// Stay until the run ends.
     #[arg(long)]
     watch: bool,
@@ -211,7 +214,8 @@ pub(super) struct EventsArgs {
 pub(super) async fn submit(args: SubmitArgs) -> Result<(), CliError> {
     let client = Client::connect(&args.service)?;
     let config = read_config(&args.config)?;
-    let run = client.submit(&config, args.run_id.as_ref(), args.idempotency_key.as_deref()).await?;
+    let run =
+        client.submit(&config, args.run_id.as_ref(), args.idempotency_key.as_deref(), args.reuse).await?;
     if args.watch {
         return watch_and_print(&client, &id_of(&run)?, args.service.output).await;
     }
@@ -479,7 +483,7 @@ fn place_of(path: &Path) -> String {
 }
 
 /// The config in a file, or on stdin.
-fn read_config(path: &Path) -> Result<Value, CliError> {
+pub(super) fn read_config(path: &Path) -> Result<Value, CliError> {
     let place = place_of(path);
     let text = if path == Path::new("-") {
         if std::io::stdin().is_terminal() {
@@ -527,6 +531,9 @@ pub(super) fn print_run(run: &Value, output: Output) {
         "started_at",
         "completed_at",
         "error",
+        "engine_version",
+        "fingerprint",
+        "results_sha256",
         "output_dir",
         "adls_container",
         "adls_prefix",

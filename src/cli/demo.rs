@@ -72,7 +72,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         let url = format!("http://{}", host.address());
         say(format_args!("host: {url}"));
         let client = Client::at("--port", &url, ClientSettings::from(&environment))?;
-        let submitted = client.submit(&config, None, None).await?;
+        let submitted = client.submit(&config, None, None, false).await?;
         let id = id_of(&submitted)?;
         say(format_args!("submitted {CONFIG} as {id}"));
         let run = client.watch(&id).await?;

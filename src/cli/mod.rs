@@ -5,16 +5,19 @@ pub mod settings;
 pub mod telemetry;
 pub mod throwaway;
 
+mod audit;
 mod client;
 mod compare;
 mod demo;
 mod dev;
 mod embedded;
+mod evidence;
 mod exporter;
 mod lake;
 mod migrate;
 mod order;
 mod progress;
+mod reproduce;
 mod run;
 mod serve;
 mod service;
@@ -34,7 +37,7 @@ use crate::work::execute::chain;
 /// Backtests for portfolio research: a function set on Azure, or one program on a laptop.
 ///
 /// Exit codes: 0 done; 1 it did not work; 2 wrong usage or an invalid config; 3 the data cannot be used;
-/// 4 the strategy cannot decide on this data.
+/// 4 the strategy cannot decide on this data; 5 an audit found something.
 #[derive(Debug, Parser)]
 #[command(name = "backtests", version = crate::work::ENGINE_VERSION, max_term_width = 100)]
 struct Cli {
@@ -67,6 +70,10 @@ enum Command {
     Note(order::NoteArgs),
     Archive(order::ArchiveArgs),
     Delete(order::DeleteArgs),
+    Reproduce(reproduce::Args),
+    Audit(audit::Args),
+    Evidence(evidence::EvidenceArgs),
+    Verify(evidence::VerifyArgs),
     Completions(CompletionsArgs),
     Lake(lake::Args),
     Sync(sync::Args),
@@ -97,6 +104,10 @@ impl Command {
             Self::Note(args) => args.service.output,
             Self::Archive(args) => args.service.output,
             Self::Delete(args) => args.service.output,
+            Self::Reproduce(args) => args.service.output,
+            Self::Audit(args) => args.service.output,
+            Self::Evidence(args) => args.service.output,
+            Self::Verify(args) => args.output,
             Self::Lake(args) => args.output,
             Self::Sync(args) => args.output,
             Self::Settings(args) => args.output,
@@ -165,6 +176,10 @@ pub fn main() -> ExitCode {
             Command::Note(args) => order::note(args).await,
             Command::Archive(args) => order::archive(args).await,
             Command::Delete(args) => order::delete(args).await,
+            Command::Reproduce(args) => reproduce::run(args).await,
+            Command::Audit(args) => audit::run(args).await,
+            Command::Evidence(args) => evidence::evidence(args).await,
+            Command::Verify(args) => evidence::verify(args).await,
             Command::Completions(args) => {
                 completions(&args);
                 Ok(())
@@ -218,6 +233,7 @@ impl CliError {
     const USAGE: u8 = 2;
     const DATA: u8 = 3;
     const STRATEGY: u8 = 4;
+    const FOUND: u8 = 5;
 
     fn failed(message: impl Into<String>) -> Self {
         Self { message: message.into(), exit: Self::FAILED, said: Said::OwnWords }

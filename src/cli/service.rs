@@ -276,10 +276,14 @@ impl Client {
         config: &Value,
         run_id: Option<&RunId>,
         key: Option<&str>,
+        reuse: bool,
     ) -> Result<Value, CliError> {
         let mut body = json!({ "config": config });
         if let Some(run_id) = run_id {
             body["run_id"] = json!(run_id);
+        }
+        if reuse {
+            body["reuse"] = json!(true);
         }
         let mut request = self.request(Method::POST, "backtests").json(&body);
         if let Some(key) = key {
@@ -410,7 +414,7 @@ impl Client {
     }
 
     /// Fetches a file beside its place and moves it there when it is whole.
-    async fn fetch_from(
+    pub(super) async fn fetch_from(
         &self,
         request: RequestBuilder,
         file: &Listed<'_>,

@@ -3,10 +3,12 @@
 //! at `POST /<function>`, which is never answered with an empty body.
 
 mod amend;
+mod audit;
 mod bulk;
 mod call;
 mod cancel;
 mod compare;
+mod derived;
 mod docs;
 mod envelope;
 mod execute;
@@ -20,6 +22,7 @@ mod parameter;
 mod reconcile;
 mod record;
 mod reply;
+mod reproduce;
 mod results;
 mod run_request;
 mod schema;
@@ -53,6 +56,7 @@ use crate::work::App;
 /// Every function of the app. A new one is its file, its folder and a line here.
 const FUNCTIONS: &[&Function] = &[
     &amend::FUNCTION,
+    &audit::FUNCTION,
     &bulk::FUNCTION,
     &cancel::FUNCTION,
     &compare::FUNCTION,
@@ -63,6 +67,7 @@ const FUNCTIONS: &[&Function] = &[
     &list::FUNCTION,
     &pages::FUNCTION,
     &reconcile::FUNCTION,
+    &reproduce::FUNCTION,
     &results::FUNCTION,
     &signals::FUNCTION,
     &status::FUNCTION,

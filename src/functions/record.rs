@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::function::AnswerHeader;
 use crate::run::{Kind, Location, Publication, Reason, Run, RunId, RunState, Status};
+use crate::store::versions::names_content;
 
 /// Seconds after which a watcher may look again.
 pub(super) const POLL_SECONDS: u64 = 1;
@@ -93,8 +94,11 @@ pub(super) struct RunRecord<'a> {
     data_versions: Option<&'a Value>,
     /// Version of the engine that claimed it last.
     engine_version: Option<&'a str>,
-    /// Equal fingerprints mean equal artifacts.
+    /// Equal fingerprints mean equal results.
     fingerprint: Option<&'a str>,
+    /// What the fingerprint knows of the data: `content` names it exactly, `version` is of before and names tables by the
+    /// number of their version and files by their path alone.
+    fingerprint_of: Option<&'static str>,
     /// SHA-256 over the files that do not name the run: equal digests mean equal results.
     results_sha256: Option<&'a str>,
     /// The figures of a completed run.
@@ -127,6 +131,8 @@ struct Links {
     positions: String,
     artifacts: String,
     report: String,
+    inputs: String,
+    evidence: String,
 }
 
 /// The public record of a run.
@@ -176,6 +182,8 @@ pub(super) fn record(run: &Run) -> RunRecord<'_> {
         data_versions: publication.map(|publication| &publication.data_versions),
         engine_version: run.engine_version.as_deref(),
         fingerprint: publication.map(|publication| publication.fingerprint.as_str()),
+        fingerprint_of: publication
+            .map(|publication| if names_content(&publication.data_versions) { "content" } else { "version" }),
         results_sha256: run.results_sha256(),
         summary: publication.map(|publication| &publication.summary),
         links: Links {
@@ -187,6 +195,8 @@ pub(super) fn record(run: &Run) -> RunRecord<'_> {
             positions: format!("{base}/positions"),
             artifacts: format!("{base}/artifacts"),
             report: format!("{base}/report"),
+            inputs: format!("{base}/inputs"),
+            evidence: format!("{base}/evidence"),
             this: base,
         },
     }

@@ -63,6 +63,7 @@ codes! {
     ArtifactNotFound = "artifact_not_found", NOT_FOUND, "No such artifact";
     NoTradingDay = "no_trading_day", NOT_FOUND, "Not a trading day of the run";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
+    DataGone = "data_gone", CONFLICT, "The data is gone";
     RunNotCompleted = "run_not_completed", CONFLICT, "The run has no results";
     RunNotEnded = "run_not_ended", CONFLICT, "The run has not ended";
     RunFinished = "run_finished", CONFLICT, "The run has ended";
@@ -306,6 +307,9 @@ impl Reply {
 
     /// Prices or signals that cannot be looked at now, or not at all.
     pub(super) fn data(error: &LoadError) -> Self {
+        if error.is_gone() {
+            return Self::problem(Code::DataGone, error.to_string());
+        }
         if error.is_retryable() {
             tracing::warn!(error = chain(error), "the lake did not answer");
             return Self::problem(Code::StoreUnavailable, "the lake does not answer; try again");

@@ -14,15 +14,18 @@ use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONT
 use super::call::{Call, RUN_ID};
 use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation};
 use super::parameter::{Day, Flag, Header, PathPart, Whole};
-use super::record::RunSummary;
+use super::record::{RunSummary, record};
 use super::reply::{Code, Refusal, Reply};
 use super::schema::{Schemas, Shape};
 use super::status::{GET_RUN_STATUS, find};
+use crate::engine::config::Fault;
 use crate::run::{Publication, Run, RunEvent, RunState};
 use crate::store::blob::Link;
-use crate::work::archive::archive;
+use crate::work::archive::{self, archive};
+use crate::work::evidence::{EvidenceError, evidence};
 use crate::work::execute::chain;
 use crate::work::files::{MANIFEST, content_type};
+use crate::work::inputs::{Inputs, InputsError, inputs};
 use crate::work::results::{self, DailyPoint, Positions, ResultError, RollingPoint, Series, TradesPage};
 use crate::work::{App, sha256_hex};
 
@@ -50,6 +53,8 @@ pub(super) const FUNCTION: Function = Function::http(
         &GET_ARCHIVE,
         &GET_ARTIFACT,
         &GET_REPORT,
+        &GET_INPUTS,
+        &GET_EVIDENCE,
     ],
 );
 
@@ -348,7 +353,8 @@ async fn table<T: Serialize>(
     }
 }
 
-fn publication(run: &Run) -> Result<&Publication, Refusal> {
+/// The results of a run, or why it has none.
+pub(super) fn publication(run: &Run) -> Result<&Publication, Refusal> {
     match &run.state {
         _ if run.labels.deleted.is_some() => Err(Reply::deleted(run).into()),
         RunState::Completed { publication, .. } => Ok(publication),
@@ -455,12 +461,16 @@ async fn all_files(app: App, call: Call) -> Result<Reply, Refusal> {
     if let Some(known) = known(&call, &etag)? {
         return Ok(known);
     }
-    let mut names: Vec<String> = listed(&app, published).await?.into_iter().map(|file| file.name).collect();
-    names.push(MANIFEST.to_owned());
+    let names = listed(&app, published).await?.into_iter().map(|file| file.name);
+    let entry = |name: String| archive::Entry {
+        name: format!("{}/{name}", run.id),
+        content: archive::Content::Artifact { name, sha256: None },
+    };
+    let entries = names.chain([MANIFEST.to_owned()]).map(entry).collect();
     let content = if call.message.is_head {
         futures_util::stream::empty().boxed()
     } else {
-        archive(Arc::clone(&app.artifacts), published.location.clone(), run.id.to_string(), names)
+        archive(Arc::clone(&app.artifacts), published.location.clone(), entries)
     };
     let file_name = format!("attachment; filename=\"{}.zip\"", run.id);
     Ok(lasting(Reply::stream(content, "application/zip"), &etag).with(CONTENT_DISPOSITION, &file_name))
@@ -641,6 +651,89 @@ async fn link(app: &App, published: &Publication, name: &str) -> Option<Link> {
             None
         }
     }
+}
+
+const DEEP: Flag = Flag {
+    name: "deep",
+    description: "Whether the rows of both versions are read and compared; it takes about as long as loading them twice",
+};
+
+const GET_INPUTS: Operation = Operation {
+    id: "getInputs",
+    method: Method::Get,
+    path: "backtests/{run_id}/inputs",
+    tag: "trust",
+    summary: "What has become of the data of a run",
+    description: "From the logs of the tables: whether files with days of the run were written again since.",
+    parameters: &[&RUN_ID, &DEEP],
+    bodies: &[],
+    answers: &[Answer::document(200, "As it is now", &[Content::json(Shape::of::<Inputs>())])],
+    refusals: &[
+        Code::InvalidParameter,
+        Code::InvalidConfig,
+        Code::RunNotFound,
+        Code::DataGone,
+        Code::RunNotCompleted,
+        Code::RunDeleted,
+        Code::StoreUnavailable,
+    ],
+    handler: |app, call| Box::pin(inputs_of_run(app, call)),
+};
+
+async fn inputs_of_run(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    let published = publication(&run)?;
+    let mut query = call.query();
+    let deep = DEEP.read(&mut query);
+    query.check()?;
+    match inputs(&app, &run, published, deep).await {
+        Ok(found) => Ok(Reply::ok(&found)),
+        Err(InputsError::Data(error)) => Err(Reply::data(&error).into()),
+        Err(error @ InputsError::Config) => {
+            let fault = Fault { path: "config".to_owned(), message: error.to_string() };
+            Err(Reply::faults(Code::InvalidConfig, &[fault]).into())
+        }
+    }
+}
+
+const GET_EVIDENCE: Operation = Operation {
+    id: "getEvidence",
+    method: Method::Get,
+    path: "backtests/{run_id}/evidence",
+    tag: "trust",
+    summary: "Everything that proves a run, as a zip",
+    description: "The same run gives the same bytes, from the same build. `README.txt` in it says how to check it and how to compute the run \
+                  again.",
+    parameters: &[&RUN_ID],
+    bodies: &[],
+    answers: &[Answer::document(200, "The zip", &[ZIP])],
+    refusals: &TABLE_REFUSALS,
+    handler: |app, call| Box::pin(evidence_of_run(app, call)),
+};
+
+async fn evidence_of_run(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    let published = publication(&run)?;
+    call.query().check()?;
+    let events = app.runs.events(&run.id).await.map_err(|error| Reply::store(&error))?;
+    let mut seen = serde_json::to_value(record(&run)).unwrap_or_default();
+    if let Value::Object(fields) = &mut seen {
+        fields.shift_remove("links");
+    }
+    let content = match evidence(&app, &run, published, &seen, &events).await {
+        Ok(content) => content,
+        Err(error @ (EvidenceError::Gone(_) | EvidenceError::Changed(_))) => {
+            return Err(Reply::problem(Code::ArtifactNotFound, error.to_string()).into());
+        }
+        Err(EvidenceError::Artifacts(error)) => return Err(Reply::artifacts(&error).into()),
+        Err(EvidenceError::Document(error)) => {
+            tracing::error!(error = chain(&error), "evidence cannot be written");
+            return Err(Reply::bug().into());
+        }
+    };
+    let content = if call.message.is_head { futures_util::stream::empty().boxed() } else { content };
+    let disposition = format!("attachment; filename=\"{}.zip\"", run.id);
+    Ok(Reply::stream(content, "application/zip").with(CONTENT_DISPOSITION, &disposition))
 }
 
 /// What a `Range` asks for.

@@ -21,6 +21,8 @@ pub(super) struct RunRequest {
     pub(super) run_id: Option<RunId>,
     /// The run that this one repeats.
     pub(super) parent_run_id: Option<RunId>,
+    /// Whether a completed run of the same config, data and engine is as good an answer.
+    pub(super) reuse: bool,
 }
 
 /// The bodies that are taken.
@@ -73,6 +75,8 @@ fn request_schema(schemas: &mut Schemas) -> Value {
                 "config_yaml": config_yaml,
                 "run_id": id("The caller's choice of an id; the service makes one without it"),
                 "parent_run_id": id("The run that this one repeats"),
+                "reuse": { "type": ["boolean", "null"], "default": false,
+                           "description": "Whether a completed run of the same config, data and engine is as good an answer" },
                 "strict": { "type": ["boolean", "null"], "not": { "const": false }, "default": true,
                             "description": "Unknown fields are always refused" },
             },
@@ -219,6 +223,14 @@ impl RunRequest {
             }
             Some(_) => fault("strict", "must be true, or left out"),
         }
+        let reuse = match fields.remove("reuse") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(reuse)) => reuse,
+            Some(_) => {
+                fault("reuse", "must be true or false");
+                false
+            }
+        };
         let config = fields.remove("config").filter(|config| !config.is_null());
         let text = fields.remove("config_yaml").filter(|text| !text.is_null());
         // An empty one beside the other counts as left out.
@@ -252,10 +264,13 @@ impl RunRequest {
             }
         };
         for name in fields.keys() {
-            fault(name, "is not a field here; there are config, config_yaml, run_id, parent_run_id, strict");
+            fault(
+                name,
+                "is not a field here; there are config, config_yaml, run_id, parent_run_id, reuse, strict",
+            );
         }
         if faults.is_empty() {
-            Ok(Self { config, run_id, parent_run_id })
+            Ok(Self { config, run_id, parent_run_id, reuse })
         } else {
             Err(Reply::faults(Code::MalformedRequest, &faults).into())
         }

@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use warp::http::header::{LOCATION, RETRY_AFTER};
+use warp::http::header::{HeaderName, LOCATION, RETRY_AFTER};
 
 use super::call::Call;
 use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation};
@@ -33,15 +33,17 @@ const SUBMIT_RUN: Operation = Operation {
             .with(&[LOCATION_OF_RUN, RETRY_AFTER_POLL]),
         Answer::document(
             200,
-            "The run of the same key and body, as it is now",
+            "The run of the same key and body, as it is now; with `reuse`, a completed run of the same config, data and \
+             engine",
             &[Content::json(Shape::of::<RunRecord<'_>>())],
         )
-        .with(&[LOCATION_OF_RUN, RETRY_AFTER_POLL]),
+        .with(&[LOCATION_OF_RUN, RETRY_AFTER_POLL, IS_REUSED]),
     ],
     refusals: &[
         Code::MalformedRequest,
         Code::InvalidParameter,
         Code::InvalidConfig,
+        Code::DataGone,
         Code::RunIdTaken,
         Code::BodyTooLarge,
         Code::UnsupportedMediaType,
@@ -58,15 +60,25 @@ const IDEMPOTENCY_KEY: Header = Header {
     description: "The same key and body give the same run, however often they are sent",
     length: Some(KEY_LENGTH),
 };
-const LOCATION_OF_RUN: AnswerHeader = AnswerHeader::text("Location", "Address of the run");
+pub(super) const LOCATION_OF_RUN: AnswerHeader = AnswerHeader::text("Location", "Address of the run");
 
 async fn submitted(app: App, call: Call) -> Result<Reply, Refusal> {
     let request = request(&app, &call).await?;
-    Ok(match submit(&app, request).await {
+    Ok(answer(submit(&app, request).await))
+}
+
+const REUSED: HeaderName = HeaderName::from_static("x-backtest-reused");
+const IS_REUSED: AnswerHeader =
+    AnswerHeader::text("X-Backtest-Reused", "`true` if the run was computed before, for another request");
+
+/// The answer to what asked for a run.
+pub(super) fn answer(stored: Result<Submitted, SubmitError>) -> Reply {
+    match stored {
         Err(SubmitError::Parent(fault)) => Reply::faults(Code::InvalidParameter, &[fault]),
-        Ok(Submitted { run, created, announce }) => {
+        Ok(Submitted { run, created, announce, reused }) => {
             let body = record(&run);
             let reply = if created { Reply::accepted(&body) } else { Reply::ok(&body) };
+            let reply = if reused { reply.with(REUSED, "true") } else { reply };
             let reply = reply.with(LOCATION, &path(&run)).with(RETRY_AFTER, &POLL_SECONDS.to_string());
             reply.announcing(announce.then(|| Wake::of(&run)))
         }
@@ -76,8 +88,9 @@ async fn submitted(app: App, call: Call) -> Result<Reply, Refusal> {
             "this Idempotency-Key came before with another request; use a new one",
         ),
         Err(SubmitError::IdTaken(id)) => Reply::problem(Code::RunIdTaken, format!("run id '{id}' is taken")),
+        Err(SubmitError::Data(error)) => Reply::data(&error),
         Err(SubmitError::Store(error)) => Reply::store(&error),
-    })
+    }
 }
 
 /// Characters that a caller's name may have.
@@ -92,6 +105,11 @@ pub(super) fn caller(app: &App, call: &Call) -> Option<String> {
     is_name.then(|| name.to_owned())
 }
 
+/// The caller's trace context.
+pub(super) fn traceparent(call: &Call) -> Option<String> {
+    call.header("traceparent").filter(|text| is_traceparent(text)).map(str::to_owned)
+}
+
 /// Whether a text is a trace context as W3C writes it. One that is none counts as absent, as the standard wants it.
 fn is_traceparent(text: &str) -> bool {
     let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -100,7 +118,7 @@ fn is_traceparent(text: &str) -> bool {
 
 async fn request(app: &App, call: &Call) -> Result<Request, Refusal> {
     call.query().check()?;
-    let RunRequest { config, run_id, parent_run_id } = RunRequest::read(call).await?;
+    let RunRequest { config, run_id, parent_run_id, reuse } = RunRequest::read(call).await?;
     let idempotency_key = call.deciding_header(IDEMPOTENCY_KEY.name)?.map(str::to_owned);
     if idempotency_key.as_ref().is_some_and(|key| !KEY_LENGTH.contains(&key.len())) {
         let message = format!("must have {} to {} characters", KEY_LENGTH.start(), KEY_LENGTH.end());
@@ -113,7 +131,8 @@ async fn request(app: &App, call: &Call) -> Result<Request, Refusal> {
         parent_run_id,
         idempotency_key,
         submitted_by: caller(app, call),
-        traceparent: call.header("traceparent").filter(|text| is_traceparent(text)).map(str::to_owned),
+        traceparent: traceparent(call),
         announces: call.message.is_enveloped,
+        reuse,
     })
 }

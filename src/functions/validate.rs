@@ -29,6 +29,7 @@ const VALIDATE_CONFIG: Operation = Operation {
         Code::MalformedRequest,
         Code::InvalidParameter,
         Code::InvalidConfig,
+        Code::DataGone,
         Code::BodyTooLarge,
         Code::UnsupportedMediaType,
         Code::StoreUnavailable,

@@ -8,6 +8,10 @@ use super::{Undefined, long_run};
 const FEWEST_DAYS: usize = 60;
 /// Symbols that a day needs.
 const FEWEST_SYMBOLS: usize = 3;
+/// Mean correlation and t-statistic of a signal that knows what is to come, and of one that may. Published equity factors
+/// live between 0.01 and 0.06.
+const LEAKING: (f64, f64) = (0.30, 10.0);
+const SUSPICIOUS: (f64, f64) = (0.12, 6.0);
 /// Days before and after the signal that are looked at.
 const REACH: isize = 5;
 
@@ -115,6 +119,35 @@ impl Profile {
         Self { offsets, earning }
     }
 
+    /// The same at a glance, for every run: some days and symbols, evenly spread, and only the offsets that a verdict
+    /// needs. What it calls leaking, the whole profile does.
+    pub fn glance(panel: &Panel, traded: Traded) -> Self {
+        let stride = panel.symbols.div_ceil(GLANCE_SYMBOLS).max(1);
+        let looked_at = panel.symbols.div_ceil(stride).max(1);
+        let days = (GLANCE_CELLS / looked_at).clamp(2 * FEWEST_DAYS, GLANCE_DAYS);
+        let every = panel.days.div_ceil(days).max(1);
+        let earned_by = if traded == Traded::ThisClose { 1 } else { 2 };
+        let earns_opens = traded == Traded::NextOpen;
+        let mut glance = Glance::of(panel, stride);
+        let mut found = |ends: &[(usize, bool)]| {
+            let mut found = vec![Vec::new(); ends.len()];
+            for day in (0..panel.days).step_by(every) {
+                for (found, &(ahead, opens)) in found.iter_mut().zip(ends) {
+                    found.extend(glance.correlation(day, day + ahead, opens));
+                }
+            }
+            found.iter().map(|days| Correlation::of(days)).collect::<Vec<_>>()
+        };
+        let near = found(&[(1, false), (earned_by, earns_opens)]);
+        let (next, earning) = (near[0], near[1]);
+        let mut offsets = vec![(1, next)];
+        if next.reaches(SUSPICIOUS.0, SUSPICIOUS.1) || earning.reaches(SUSPICIOUS.0, SUSPICIOUS.1) {
+            let later: Vec<(usize, bool)> = (2..=REACH as usize).map(|ahead| (ahead, false)).collect();
+            offsets.extend((2..).zip(found(&later)));
+        }
+        Self { offsets, earning }
+    }
+
     /// With the return that ends so many days after the signal, -5 to 5.
     pub fn at(&self, offset: i32) -> Option<&Correlation> {
         self.offsets.iter().find(|(each, _)| *each == offset).map(|(_, correlation)| correlation)
@@ -132,9 +165,11 @@ impl Profile {
         let later: Vec<f64> = (2..=REACH as i32).filter_map(|offset| self.at(offset)?.mean.ok()).collect();
         let left =
             if later.is_empty() { 0.0 } else { (later.iter().sum::<f64>() / later.len() as f64).abs() };
-        if looked_at().any(|one| one.reaches(0.30, 10.0)) {
+        if looked_at().any(|one| one.reaches(LEAKING.0, LEAKING.1)) {
             Verdict::Leaking
-        } else if looked_at().any(|one| one.reaches(0.12, 6.0) && one.magnitude() >= 3.0 * left) {
+        } else if looked_at()
+            .any(|one| one.reaches(SUSPICIOUS.0, SUSPICIOUS.1) && one.magnitude() >= 3.0 * left)
+        {
             Verdict::Suspicious
         } else {
             Verdict::Clean
@@ -159,6 +194,72 @@ impl Correlation {
     fn reaches(&self, mean: f64, t: f64) -> bool {
         let certain = self.t == Err(Undefined::NoDeviation);
         self.magnitude() >= mean && (certain || self.t.is_ok_and(|own| own.abs() >= t))
+    }
+}
+
+/// Symbols, days and cells that a glance takes at most; with few symbols it takes more days.
+const GLANCE_SYMBOLS: usize = 60;
+const GLANCE_DAYS: usize = 1000;
+const GLANCE_CELLS: usize = 6_000;
+
+/// Correlations of single days, without keeping any ranks.
+struct Glance<'p, 'a> {
+    panel: &'p Panel<'a>,
+    /// Every so many symbols one is looked at.
+    stride: usize,
+    signal: Vec<f64>,
+    returns: Vec<f64>,
+    ranks: [Vec<f64>; 2],
+    ranking: Ranking,
+}
+
+impl<'p, 'a> Glance<'p, 'a> {
+    /// At every so many symbols.
+    fn of(panel: &'p Panel<'a>, stride: usize) -> Self {
+        Self {
+            panel,
+            stride,
+            signal: Vec::new(),
+            returns: Vec::new(),
+            ranks: [Vec::new(), Vec::new()],
+            ranking: Ranking::default(),
+        }
+    }
+
+    /// Spearman's correlation of the signal of a day with the returns that end on another. `None` with fewer than three
+    /// symbols, or if all are equal on one side.
+    fn correlation(&mut self, day: usize, end: usize, opens: bool) -> Option<f64> {
+        if !(1..self.panel.days).contains(&end) {
+            return None;
+        }
+        let price = if opens { self.panel.open } else { self.panel.close };
+        let (signal, from, to) = ((self.panel.signal)(day), price(end - 1), price(end));
+        self.signal.clear();
+        self.returns.clear();
+        for symbol in (0..self.panel.symbols).step_by(self.stride) {
+            let (value, earned) = (signal[symbol], to[symbol] / from[symbol] - 1.0);
+            if !value.is_nan() && !earned.is_nan() {
+                self.signal.push(value);
+                self.returns.push(earned);
+            }
+        }
+        if self.signal.len() < FEWEST_SYMBOLS {
+            return None;
+        }
+        for (values, ranks) in [&self.signal, &self.returns].into_iter().zip(&mut self.ranks) {
+            ranks.resize(values.len(), 0.0);
+            self.ranking.average(values, ranks);
+        }
+        let [a, b] = &self.ranks;
+        let centre = (a.len() as f64 + 1.0) / 2.0;
+        let (mut together, mut alone, mut other) = (0.0, 0.0, 0.0);
+        for (a, b) in a.iter().zip(b) {
+            let (a, b) = (a - centre, b - centre);
+            together += a * b;
+            alone += a * a;
+            other += b * b;
+        }
+        (alone > 0.0 && other > 0.0).then(|| together / (alone * other).sqrt())
     }
 }
 

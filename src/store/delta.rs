@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::{DateTime, NaiveDate};
 use deltalake::arrow::array::{RecordBatch, new_null_array};
 use deltalake::arrow::compute::cast;
@@ -423,9 +424,18 @@ impl Table {
 
     /// When this version was committed; `None` if the log has its commit only in a checkpoint.
     pub async fn committed_at(&self) -> Result<Option<Timestamp>, TableError> {
-        let store = self.table.object_store();
-        let read = commit_time(&store, self.version()).await;
-        read.map_err(|source| fault("read the log of", &self.name, DeltaTableError::ObjectStore { source }))
+        let commit = commit_of(&self.store(), self.version()).await;
+        Ok(commit.map_err(|source| self.log_fault(source))?.map(|commit| commit.at))
+    }
+
+    /// Where its files and its log lie.
+    pub(super) fn store(&self) -> Arc<dyn ObjectStore> {
+        self.table.object_store()
+    }
+
+    /// That its log could not be read.
+    pub(super) fn log_fault(&self, source: object_store::Error) -> TableError {
+        fault("read the log of", &self.name, DeltaTableError::ObjectStore { source })
     }
 
     /// What its maker said that it is for.
@@ -453,7 +463,7 @@ impl Table {
     pub async fn files(&self, dates: Option<DateRange>) -> Result<Vec<ParquetFile>, TableError> {
         let mut views = self.views().await?;
         let schema = self.schema()?;
-        let date = columns::position(schema.fields().iter().map(|field| field.name().as_str()), "date");
+        let date = columns::position(schema.fields().iter().map(|field| field.name().as_str()), DATE);
         if let (Some(range), Some(date)) = (dates, date.map(|at| schema.field(at))) {
             views.retain(|view| {
                 KnownDates::of(view, date.name(), range.reading).may_hold(date.data_type(), &range)
@@ -665,15 +675,15 @@ impl Table {
 }
 
 /// What lies in the log of a table: which versions can still be made of it.
-struct Log {
+pub(super) struct Log {
     /// Numbers of the commits, ascending.
-    commits: Vec<u64>,
+    pub(super) commits: Vec<u64>,
     /// Numbers of the versions that a checkpoint holds, ascending.
     checkpoints: Vec<u64>,
 }
 
 impl Log {
-    async fn list(store: &dyn ObjectStore) -> Result<Self, object_store::Error> {
+    pub(super) async fn list(store: &dyn ObjectStore) -> Result<Self, object_store::Error> {
         let names = store.list(Some(&object_store::path::Path::from(LOG)));
         let names: Vec<String> = names
             .map_ok(|file| file.location.filename().unwrap_or_default().to_owned())
@@ -713,8 +723,8 @@ impl Log {
         let (mut first, mut after) = (0, readable.len());
         while first < after {
             let middle = first.midpoint(after);
-            match commit_time(store, readable[middle]).await? {
-                Some(time) if time <= moment => first = middle + 1,
+            match commit_of(store, readable[middle]).await? {
+                Some(commit) if commit.at <= moment => first = middle + 1,
                 _ => after = middle,
             }
         }
@@ -737,11 +747,22 @@ impl Log {
 /// Folder of the log below a table.
 const LOG: &str = "_delta_log";
 
-/// When a version was committed, by its commit or, where that is silent, by the time of its file. `None` without a file.
-async fn commit_time(
+/// The column that says which day a row is of.
+pub(super) const DATE: &str = "date";
+
+/// The commit of a version.
+pub(super) struct Commit {
+    /// When, as it says itself; where it is silent, the time of its file.
+    pub(super) at: Timestamp,
+    /// Its actions, a line each.
+    pub(super) actions: Bytes,
+}
+
+/// The commit of a version; `None` if the log has it only in a checkpoint.
+pub(super) async fn commit_of(
     store: &dyn ObjectStore,
     version: u64,
-) -> Result<Option<Timestamp>, object_store::Error> {
+) -> Result<Option<Commit>, object_store::Error> {
     let path = object_store::path::Path::from(format!("{LOG}/{version:020}.json"));
     let file = match object_store::ObjectStoreExt::get(store, &path).await {
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -754,7 +775,7 @@ async fn commit_time(
         let info = action.commit_info?;
         info.in_commit_timestamp.or(info.timestamp).and_then(DateTime::from_timestamp_millis)
     });
-    Ok(Some(stated.unwrap_or(written)))
+    Ok(Some(Commit { at: stated.unwrap_or(written), actions }))
 }
 
 /// A line of a commit, as far as it says when.

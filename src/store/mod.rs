@@ -3,6 +3,7 @@
 
 pub mod artifacts;
 pub mod blob;
+pub mod changes;
 mod columns;
 pub mod dates;
 pub mod delta;
@@ -16,6 +17,7 @@ pub mod numbers;
 pub mod parquet;
 pub mod pg;
 pub mod prices;
+pub mod provenance;
 pub mod psql;
 pub mod published;
 pub mod queue;

@@ -15,11 +15,13 @@ use object_store::local::LocalFileSystem;
 use serde_json::{Value, json};
 
 use super::blob::Directory;
+use super::changes::{self, TableChange};
 use super::columns::{self, ADJUSTED_CLOSE};
 use super::dates::{DateReading, Order};
 use super::delta::{self, AsOf, Location, StorageOptions, Table};
 use super::load_error::{LoadError, is_nothing};
 use super::parquet::{self, DateRange, ParquetFile, Selection};
+use super::provenance::{FileOrigin, Origins};
 use super::rows::{self, Context, Origin, PriceCollector, SignalCollector, Window};
 use super::signals::postgres::{self, PostgresSignals, Served};
 use super::versions::{self, Hashing, Pin, Pins, Seen, SeenKind};
@@ -96,6 +98,15 @@ pub struct Survey {
     pub bytes: u64,
 }
 
+/// What has become of what a run read.
+#[derive(Debug)]
+pub struct Changes {
+    /// Of the prices.
+    pub prices: TableChange,
+    /// Of the signals, where the run read any.
+    pub signals: Option<TableChange>,
+}
+
 impl MarketData {
     /// Refuses a config that would read what it must not; touches no data.
     pub fn check(&self, config: &BacktestConfig) -> Result<(), Vec<Fault>> {
@@ -164,6 +175,64 @@ impl MarketData {
             files: sizes.len(),
             bytes: sizes.iter().sum(),
         })
+    }
+
+    /// What has become of what a run read, by the logs of its tables; of plain files by their content.
+    pub async fn changes(&self, config: &BacktestConfig, used: &Value) -> Result<Changes, LoadError> {
+        let config = config.of_newest_data();
+        let window = Arc::new(Window::of(&config));
+        let pins = Pins::of(used);
+        let place = self.price_place(&config).map_err(LoadError::Refused)?;
+        let asked = (place, "data.price_path", pins.prices.as_ref(), &used["prices"]);
+        let prices = self.change(asked, &window).await?;
+        let place = self.signal_place(&config).map_err(LoadError::Refused)?;
+        let signals = match (place, signal_columns(&config)) {
+            (Some(SignalPlace::Served(signals)), Some(columns)) => {
+                let now = served(signals, &window, config.start_date, columns.as_deref()).await?.1;
+                Some(TableChange::of_content(&used["signals"], &now))
+            }
+            // What was computed from prices is as they are.
+            (Some(SignalPlace::Files { place, .. }), Some(_)) if used["signals"]["source"].is_null() => {
+                let asked = (place, "data.signal_path", pins.signals.as_ref(), &used["signals"]);
+                Some(self.change(asked, &window).await?)
+            }
+            _ => None,
+        };
+        Ok(Changes { prices, signals })
+    }
+
+    /// What has become of one source.
+    async fn change(
+        &self,
+        (place, field, pin, used): (Place, &'static str, Option<&Pin>, &Value),
+        window: &Arc<Window>,
+    ) -> Result<TableChange, LoadError> {
+        if let (Place::At(location), Some(Pin::Table(version))) = (&place, pin) {
+            return Ok(changes::since(location, &self.options, version, window.dates()).await?);
+        }
+        let opened = match self.open(place, field, &window.symbols, &Wanted::Newest).await {
+            Err(LoadError::Missing { .. }) => return Ok(TableChange::GONE),
+            opened => opened?,
+        };
+        let adjusted = used["adjusted"] == json!(true);
+        Ok(TableChange::of_content(used, &opened.describe(&opened.seen(window).await?, adjusted)))
+    }
+
+    /// When the rows of the tables of a config were committed, by their logs. It never fails: what cannot be told is said.
+    pub async fn origins(&self, config: &BacktestConfig, pins: &Pins) -> Origins {
+        let inputs = match self.inputs(config, pins).await {
+            Ok(inputs) => inputs,
+            Err(error) => {
+                let why = || Some(Err(error.to_string()));
+                return Origins { prices: why(), signals: why() };
+            }
+        };
+        let signals = match &inputs.signals {
+            SignalInput::Computed => None,
+            SignalInput::Opened { opened, .. } => Some(opened.origins().await),
+            SignalInput::Served { .. } => Some(Err("rows of the database have no history".to_owned())),
+        };
+        Origins { prices: Some(inputs.prices.origins().await), signals }
     }
 
     /// Open and close of every symbol in the lake's own price table, from `first` on or from the beginning.
@@ -713,6 +782,18 @@ impl Opened {
     /// What is read, for the record: equal descriptions mean equal data.
     fn describe(&self, seen: &[Seen], adjusted: bool) -> Value {
         versions::describe(&self.name, seen, adjusted)
+    }
+
+    /// When the rows of its tables were committed, or why that cannot be told.
+    async fn origins(&self) -> Result<Vec<FileOrigin>, String> {
+        let mut found = Vec::new();
+        for source in &self.sources {
+            let SourceKind::Table(table) = &source.kind else {
+                return Err("plain files have no history".to_owned());
+            };
+            found.extend(table.origins().await.map_err(|error| error.to_string())?);
+        }
+        Ok(found)
     }
 
     /// The versions of its tables; `None` without any.

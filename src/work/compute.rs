@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use serde_json::Value;
 
+use super::audit;
 use super::facts::{Facts, FilesError};
 use super::files::{self, Artifact};
 use crate::engine::market::DataError;
@@ -48,7 +49,8 @@ pub fn compute(
     market: &Market,
     on_bar: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Computed, ComputeError> {
-    let outcome = engine::run(facts.config, market, on_bar)?;
+    let mut outcome = engine::run(facts.config, market, on_bar)?;
+    outcome.summary.warnings.extend(audit::warnings(facts.config, market, &outcome));
     let summary = files::summary(facts, &outcome)?;
     let mut made = files::artifacts(facts, market, &outcome, &summary)?;
     let (manifest, results_sha256) = files::manifest(facts, &made)?;

@@ -1,12 +1,14 @@
 //! Execute: claim a run, load its data, compute on a thread of its own while the lease is renewed, publish, finish.
 //! An attempt that loses the lease stops and leaves the row alone.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -15,10 +17,12 @@ pub use super::chain;
 use super::compute::{ComputeError, Computed, compute};
 use super::facts::Facts;
 use super::files::{self, Artifact};
-use super::{App, ENGINE_VERSION, notify, sha256_hex, submit};
+use super::reproduce::{self, DataFound, Original, Reproduction};
+use super::{App, ENGINE_VERSION, audit, notify, sha256_hex, submit};
 use crate::engine::{BacktestConfig, Market};
-use crate::run::{Location, Publication, Reason, Run, RunId, RunState, Status, retry_back_off};
+use crate::run::{Fence, Kind, Location, Publication, Reason, Run, RunId, RunState, Status, retry_back_off};
 use crate::store::artifacts::NewFile;
+use crate::store::load_error::LoadError;
 use crate::store::prices::Loaded;
 use crate::store::runs::{Beat, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Progress, StoreError};
 use crate::store::versions::Pins;
@@ -202,6 +206,93 @@ impl Gauge {
     }
 }
 
+/// What a run asks for.
+struct Asked {
+    submitted: Value,
+    config: BacktestConfig,
+    config_sha256: String,
+    pins: Pins,
+}
+
+impl Asked {
+    fn of(run: &Run) -> Result<Self, Stopped> {
+        let submitted: Value = serde_json::from_str(&run.submission.config_json).map_err(broken_config)?;
+        let config = BacktestConfig::from_value(&submitted).map_err(|faults| {
+            broken_config(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        let pins = run.submission.pins.clone().map(serde_json::from_value).transpose();
+        Ok(Self {
+            submitted,
+            config,
+            config_sha256: run.submission.config_sha256.clone(),
+            pins: pins.map_err(broken_config)?.unwrap_or_default(),
+        })
+    }
+
+    fn facts<'a>(&'a self, run_id: &'a RunId, fence: Fence, data_versions: &'a Value) -> Facts<'a> {
+        Facts {
+            run_id,
+            submitted: &self.submitted,
+            config: &self.config,
+            config_sha256: &self.config_sha256,
+            data_versions,
+            fence: Some(fence),
+        }
+    }
+}
+
+/// What an attempt made, to be published.
+struct Made {
+    /// Every file, the manifest last.
+    files: Vec<Artifact>,
+    /// What the row keeps of it.
+    summary: Value,
+    /// Digest of the results; `None` for what is about the results of another run.
+    results_sha256: Option<String>,
+    data_versions: Value,
+}
+
+/// What was found about another run: a document, other files, and the manifest.
+fn derived(
+    run: &Run,
+    asked: &Asked,
+    found: &impl Serialize,
+    data_versions: Value,
+    more: Vec<Artifact>,
+) -> Result<Made, Stopped> {
+    let unwritten = |error: String| Stopped::Failed { reason: Reason::EnginePanic, error, retry: false };
+    let document = serde_json::to_value(found).map_err(|error| unwritten(error.to_string()))?;
+    let name = if run.submission.kind == Kind::Audit { audit::FILE } else { reproduce::FILE };
+    let mut files = vec![Artifact { name: name.to_owned(), content: format!("{document:#}\n").into() }];
+    files.extend(more);
+    let facts = asked.facts(&run.id, run.fence, &data_versions);
+    let (manifest, _) = files::manifest(&facts, &files).map_err(|error| unwritten(error.to_string()))?;
+    files.push(manifest);
+    let summary = json!({
+        "run_id": run.id,
+        "of": run.submission.parent_run_id,
+        "verdict": document["verdict"],
+        "reason": document["reason"],
+    });
+    Ok(Made { files, summary, results_sha256: None, data_versions })
+}
+
+/// A store that did not answer.
+fn unavailable(error: &dyn std::error::Error) -> Stopped {
+    Stopped::Failed { reason: Reason::StorageUnavailable, error: chain(error), retry: true }
+}
+
+/// Data that was not loaded.
+fn unloaded(error: &LoadError) -> Stopped {
+    let reason = match error {
+        LoadError::Changed { .. } => Reason::DataChanged,
+        error if error.is_gone() => Reason::DataGone,
+        error if error.is_retryable() => Reason::StorageUnavailable,
+        _ => Reason::InvalidData,
+    };
+    Stopped::Failed { reason, error: chain(error), retry: error.is_retryable() }
+}
+
 impl Attempt {
     fn start(app: &App, run: &Run, lease: HeldLease) -> Self {
         let (stop_sender, stop) = watch::channel(None);
@@ -220,44 +311,133 @@ impl Attempt {
 
     /// Everything between claim and finish.
     async fn work(&self, app: &App, run: &Run) -> Result<Publication, Stopped> {
-        let submitted: Value = serde_json::from_str(&run.submission.config_json).map_err(broken_config)?;
-        let config = BacktestConfig::from_value(&submitted).map_err(|faults| {
-            broken_config(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        })?;
-        let loaded = self
-            .or_stopped(telemetry::LOAD.of(app.data.load(&config, &Pins::default())))
-            .await?
-            .map_err(|error| Stopped::Failed {
-                reason: if error.is_retryable() { Reason::StorageUnavailable } else { Reason::InvalidData },
-                error: chain(&error),
-                retry: error.is_retryable(),
-            })?;
-        let data_versions = loaded.data_versions.clone();
-        let location = app.artifacts.location(config.output.adls_dir.as_deref(), &run.id, run.fence);
+        let asked = Asked::of(run)?;
+        let location = app.artifacts.location(asked.config.output.adls_dir.as_deref(), &run.id, run.fence);
         let location = location.map_err(|error| broken_config(format!("output.adls_dir {error}")))?;
-        let computed = self.compute(run, submitted, config, loaded).await?;
-        self.publish(app, run, location, computed, data_versions).await
+        let made = match run.submission.kind {
+            Kind::Reproduction => self.reproduce(app, run, asked).await?,
+            Kind::Audit => self.audit(app, run, asked).await?,
+            Kind::Backtest | Kind::Study | Kind::Part => self.backtest(app, run, asked).await?,
+        };
+        self.publish(app, run, location, made).await
     }
 
-    /// Runs the engine on a thread of its own; a panic there ends the attempt, not the process.
-    async fn compute(
-        &self,
-        run: &Run,
-        submitted: Value,
-        config: BacktestConfig,
-        loaded: Loaded,
-    ) -> Result<Computed, Stopped> {
-        let (gauge, fence) = (Arc::clone(&self.gauge), run.fence);
-        let (run_id, config_sha256) = (run.id.clone(), run.submission.config_sha256.clone());
-        let thread = tokio::task::spawn_blocking(move || {
-            let facts = Facts {
-                run_id: &run_id,
-                submitted: &submitted,
-                config: &config,
-                config_sha256: &config_sha256,
-                data_versions: &loaded.data_versions,
-                fence: Some(fence),
+    /// Computes the backtest that was asked for.
+    async fn backtest(&self, app: &App, run: &Run, asked: Asked) -> Result<Made, Stopped> {
+        let loaded = self.load(app, &asked).await?;
+        let data_versions = loaded.data_versions.clone();
+        let (run_id, fence) = (run.id.clone(), run.fence);
+        let computed = self.on_thread(move |on_bar| {
+            let facts = asked.facts(&run_id, fence, &loaded.data_versions);
+            let market = Market::assemble(&asked.config, loaded.prices, loaded.signals)?;
+            compute(&facts, &market, on_bar)
+        });
+        let Computed { files, summary, results_sha256 } = computed.await?;
+        Ok(Made { files, summary, results_sha256: Some(results_sha256), data_versions })
+    }
+
+    /// Makes a published run again and compares the files.
+    async fn reproduce(&self, app: &App, run: &Run, asked: Asked) -> Result<Made, Stopped> {
+        let (of, published) = self.published_parent(app, run).await?;
+        let manifest = self.or_stopped(app.artifacts.whole(&published.location, files::MANIFEST)).await?;
+        let manifest = manifest.map_err(|error| unavailable(&error))?;
+        let original = manifest.and_then(|content| Original::of_manifest(&content).ok());
+        let Some(original) = original else {
+            let nothing = Original {
+                run_id: of.id.clone(),
+                fence: Some(of.fence),
+                engine_version: of.engine_version.clone().unwrap_or_default(),
+                config_sha256: of.submission.config_sha256.clone(),
+                data_versions: published.data_versions.clone(),
+                artifacts: Vec::new(),
             };
+            let reason = "files_gone: the files of the run are not there any more".to_owned();
+            let found = Reproduction::not_possible(&nothing, DataFound::Gone, reason);
+            return derived(run, &asked, &found, published.data_versions, Vec::new());
+        };
+        let data_versions = original.data_versions.clone();
+        let pins = Pins::of(&data_versions);
+        let loading = app.data.load(&asked.config, &pins);
+        let loaded = match self.or_stopped(telemetry::LOAD.of(loading)).await? {
+            Ok(loaded) => loaded,
+            Err(error) if error.is_retryable() => return Err(unloaded(&error)),
+            Err(error) => {
+                let reason = format!("data_gone: {}", chain(&error));
+                let found = Reproduction::not_possible(&original, DataFound::Gone, reason);
+                return derived(run, &asked, &found, data_versions, Vec::new());
+            }
+        };
+        let data = reproduce::found(&original, &loaded.data_versions);
+        if data == DataFound::Changed {
+            let now = &loaded.data_versions;
+            let reason = format!("data_changed: the run read {data_versions}, now there is {now}");
+            let found = Reproduction::not_possible(&original, data, reason);
+            return derived(run, &asked, &found, data_versions, Vec::new());
+        }
+        let again = (original.clone(), asked.submitted.clone(), asked.config.clone());
+        let made = self.on_thread(move |on_bar| {
+            let (original, submitted, config) = again;
+            reproduce::recompute(&original, &submitted, &config, loaded, on_bar)
+        });
+        let made = made.await?;
+        let mut then = HashMap::new();
+        for name in reproduce::to_be_read(&original, &made) {
+            let content = self.or_stopped(app.artifacts.whole(&published.location, &name)).await?;
+            let content = content.map_err(|error| unavailable(&error))?.ok_or_else(|| Stopped::Failed {
+                reason: Reason::DataGone,
+                error: format!("{name} of run {} is not there any more", original.run_id),
+                retry: false,
+            })?;
+            then.insert(name, content);
+        }
+        let found = reproduce::compare(&original, data, &made, &then);
+        derived(run, &asked, &found, data_versions, Vec::new())
+    }
+
+    /// Audits the run that was asked for.
+    async fn audit(&self, app: &App, run: &Run, asked: Asked) -> Result<Made, Stopped> {
+        let origins = self.or_stopped(app.data.origins(&asked.config, &asked.pins)).await?;
+        let loaded = self.load(app, &asked).await?;
+        let data_versions = loaded.data_versions.clone();
+        let config = asked.config.clone();
+        let found = self.on_thread(move |on_step| {
+            let market = Market::assemble(&config, loaded.prices, loaded.signals)?;
+            Ok(audit::audit(&config, &market, &origins, on_step)?)
+        });
+        let found = found.await?;
+        let of = run.submission.parent_run_id.as_ref().map_or_else(|| run.id.to_string(), RunId::to_string);
+        let page = Artifact { name: audit::PAGE.to_owned(), content: audit::page::page(&of, &found).into() };
+        derived(run, &asked, &found, data_versions, vec![page])
+    }
+
+    /// The completed run that a reproduction is of.
+    async fn published_parent(&self, app: &App, run: &Run) -> Result<(Run, Publication), Stopped> {
+        let id = run.submission.parent_run_id.as_ref().ok_or_else(|| broken_config("names no run"))?;
+        let parent = self.or_stopped(app.runs.get(id)).await?.map_err(|error| unavailable(&error))?;
+        match parent {
+            Some(parent) => match parent.state.clone() {
+                RunState::Completed { publication, .. } => Ok((parent, publication)),
+                _ => Err(broken_config(format!("run {id} has no results"))),
+            },
+            None => Err(broken_config(format!("there is no run {id}"))),
+        }
+    }
+
+    /// Loads what was asked for, as it was when it was asked for.
+    async fn load(&self, app: &App, asked: &Asked) -> Result<Loaded, Stopped> {
+        let loaded = self.or_stopped(telemetry::LOAD.of(app.data.load(&asked.config, &asked.pins))).await?;
+        loaded.map_err(|error| unloaded(&error))
+    }
+
+    /// Computes on a thread of its own; a panic there ends the attempt, not the process.
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn FnMut(usize, usize) -> ControlFlow<()>) -> Result<T, ComputeError>
+        + Send
+        + 'static,
+    ) -> Result<T, Stopped> {
+        let gauge = Arc::clone(&self.gauge);
+        let thread = tokio::task::spawn_blocking(move || {
             let mut on_bar = |done: usize, total: usize| {
                 gauge.total.store(u32::try_from(total).unwrap_or(u32::MAX), Ordering::Relaxed);
                 gauge.done.store(u32::try_from(done).unwrap_or(u32::MAX), Ordering::Relaxed);
@@ -268,8 +448,7 @@ impl Attempt {
                 }
             };
             let started = Instant::now();
-            let market = Market::assemble(&config, loaded.prices, loaded.signals).map_err(ComputeError::from);
-            let computed = market.and_then(|market| compute(&facts, &market, &mut on_bar));
+            let computed = work(&mut on_bar);
             telemetry::COMPUTE.took(started.elapsed());
             computed.map_err(|error| {
                 let reason = match &error {
@@ -297,32 +476,27 @@ impl Attempt {
         app: &App,
         run: &Run,
         location: Location,
-        computed: Computed,
-        data_versions: Value,
+        made: Made,
     ) -> Result<Publication, Stopped> {
         // The first one to say so; an attempt publishes once.
         let _ = self.place.set(location.clone());
         let mut manifest_sha256 = String::new();
-        for Artifact { name, content } in computed.files {
+        for Artifact { name, content } in made.files {
             self.still_trusted(app)?;
             if name == files::MANIFEST {
                 manifest_sha256 = sha256_hex(&content);
             }
             let file = NewFile { name: &name, content_type: files::content_type(&name), content };
             let written = self.or_stopped(app.artifacts.create(&location, file)).await?;
-            written.map_err(|error| Stopped::Failed {
-                reason: Reason::StorageUnavailable,
-                error: chain(&error),
-                retry: true,
-            })?;
+            written.map_err(|error| unavailable(&error))?;
         }
         Ok(Publication {
             location,
             manifest_sha256,
-            summary: computed.summary,
-            fingerprint: submit::fingerprint(&run.submission.config_sha256, &data_versions),
-            data_versions,
-            results_sha256: Some(computed.results_sha256),
+            summary: made.summary,
+            fingerprint: submit::fingerprint(&run.submission.config_sha256, &made.data_versions),
+            data_versions: made.data_versions,
+            results_sha256: made.results_sha256,
         })
     }
 

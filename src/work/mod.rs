@@ -3,17 +3,21 @@
 
 pub mod archive;
 pub mod attempts;
+pub mod audit;
 pub mod compare;
 pub mod compute;
 pub mod document;
+pub mod evidence;
 pub mod execute;
 pub mod facts;
 pub mod files;
+pub mod inputs;
 pub mod notify;
 pub mod order;
 pub mod rank;
 pub mod reconcile;
 pub mod report;
+pub mod reproduce;
 pub mod results;
 pub mod submit;
 pub mod sweep;

@@ -1,13 +1,17 @@
 //! Submit: a document becomes a valid config, the config becomes a row, and an executor will run it. Everything
 //! that can be wrong with a config is found here, all at once, before anything is stored.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::{App, ENGINE_TARGET, ENGINE_VERSION, document, sha256_hex};
 use crate::engine::config::{BacktestConfig, Fault, Symbols};
-use crate::run::{Kind, Run, RunId, Submission};
-use crate::store::runs::{Inserted, NewRun, StoreError};
+use crate::run::{Kind, Publication, Run, RunId, Status, Submission};
+use crate::store::load_error::LoadError;
+use crate::store::runs::{Inserted, ListQuery, NewRun, StoreError};
+use crate::store::versions::Pins;
 use crate::telemetry;
 
 /// Symbols that a submitted universe may list.
@@ -30,6 +34,8 @@ pub struct Request {
     pub traceparent: Option<String>,
     /// Whether the caller sends the wake-up message that [`Submitted::announce`] asks for.
     pub announces: bool,
+    /// Whether a completed run of the same config, data and engine is as good an answer.
+    pub reuse: bool,
 }
 
 /// A stored run.
@@ -41,6 +47,8 @@ pub struct Submitted {
     pub created: bool,
     /// Whether the caller must send a wake-up message.
     pub announce: bool,
+    /// Whether it is an older one of the same config, data and engine.
+    pub reused: bool,
 }
 
 /// Why nothing was stored.
@@ -58,6 +66,9 @@ pub enum SubmitError {
     /// The id is taken.
     #[error("run id {0} is taken")]
     IdTaken(RunId),
+    /// The version of a table that the config names cannot be read.
+    #[error(transparent)]
+    Data(LoadError),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -98,16 +109,109 @@ pub async fn check_parent(
     Err(SubmitError::Parent(Fault { path: "parent_run_id".into(), message }))
 }
 
+/// Longest time that the logs of the tables are waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The versions of the tables that the run will read at every attempt.
+async fn pins(app: &App, config: &BacktestConfig) -> Result<Option<Pins>, SubmitError> {
+    let names_versions = [config.data.price_version, config.data.signal_version].iter().any(Option::is_some)
+        || config.data.as_of.is_some();
+    match tokio::time::timeout(PATIENCE, app.data.pins(config)).await {
+        Ok(Ok(pins)) => Ok(Some(pins).filter(|pins| !pins.is_empty())),
+        Ok(Err(LoadError::Refused(fault))) => Err(SubmitError::Invalid(vec![fault])),
+        Ok(Err(error)) if error.is_gone() || names_versions => Err(SubmitError::Data(error)),
+        // The run waits for its data; whatever is newest then is what was asked for.
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the run is not pinned to versions of its tables");
+            Ok(None)
+        }
+        Err(_) => {
+            tracing::warn!(
+                "the lake did not answer in time: the run is not pinned to versions of its tables"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// A completed run of the same config, data and engine.
+async fn equal(app: &App, config: &BacktestConfig) -> Result<Option<Run>, SubmitError> {
+    // What cannot be looked at has no equal; whoever executes it says why.
+    let Ok(found) = app.data.survey(config).await else { return Ok(None) };
+    let config_sha256 = sha256_hex(document::canonical(&config.resolved()));
+    let query = ListQuery {
+        kinds: vec![Kind::Backtest],
+        statuses: vec![Status::Completed],
+        fingerprint: Some(fingerprint(&config_sha256, &found.data_versions)),
+        limit: 1,
+        ..ListQuery::default()
+    };
+    Ok(app.runs.list(&query).await?.runs.into_iter().next())
+}
+
+/// Who asks for what is about another run.
+#[derive(Debug, Clone)]
+pub struct Derivation {
+    /// What is to be made of it.
+    pub kind: Kind,
+    /// The caller's name.
+    pub submitted_by: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+    /// Whether the caller sends the wake-up message that [`Submitted::announce`] asks for.
+    pub announces: bool,
+}
+
+/// Stores a run about a published one, on the versions that it read, or finds the one that this engine has made before.
+/// One that failed is made again.
+pub async fn derive(
+    app: &App,
+    of: &Run,
+    published: &Publication,
+    asked: Derivation,
+) -> Result<Submitted, SubmitError> {
+    let kind = asked.kind;
+    let mut key = format!("urn:{}:{}:{ENGINE_VERSION}", kind.as_str(), of.id);
+    loop {
+        let pins = Pins::of(&published.data_versions);
+        let request = json!({ "kind": kind, "of": of.id, "key": key });
+        let submission = Submission {
+            request_sha256: sha256_hex(document::canonical(&request)),
+            idempotency_key: Some(key.clone()),
+            submitted_by: asked.submitted_by.clone(),
+            parent_run_id: Some(of.id.clone()),
+            traceparent: asked.traceparent.clone(),
+            kind,
+            experiment: None,
+            pins: (!pins.is_empty()).then(|| json!(pins)),
+            ..of.submission.clone()
+        };
+        let id = RunId::generate(app.clock.now());
+        let new = NewRun { id, submission, max_attempts: app.terms.max_attempts, announced: asked.announces };
+        let stored = store(app, new).await?;
+        let failed = matches!(stored.run.state.status(), Status::Failed | Status::Canceled);
+        if stored.created || !failed {
+            return Ok(stored);
+        }
+        key = format!("urn:{}:{}:{}", kind.as_str(), of.id, stored.run.id);
+    }
+}
+
 /// Stores a run, or finds the one that the same request made before.
 pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitError> {
     let config = check(app, &request.config).map_err(SubmitError::Invalid)?;
     check_parent(app, request.run_id.as_ref(), request.parent_run_id.as_ref()).await?;
+    if request.reuse
+        && let Some(run) = equal(app, &config).await?
+    {
+        return Ok(Submitted { run, created: false, announce: false, reused: true });
+    }
     let id = request.run_id.clone().unwrap_or_else(|| RunId::generate(app.clock.now()));
     let effective = config.resolved();
     let asked =
         json!({ "config": request.config, "run_id": request.run_id, "parent": request.parent_run_id });
     let new = NewRun {
-        id: id.clone(),
+        id,
         submission: Submission {
             // The column that is searched; the config keeps its name as it was sent.
             run_name: config.run_name.as_deref().map(|name| name.nfc().collect()),
@@ -126,25 +230,29 @@ pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitErro
             parts: None,
             trials: None,
             experiment: None,
-            pins: None,
+            pins: pins(app, &config).await?.map(|pins| json!(pins)),
         },
         max_attempts: app.terms.max_attempts,
         announced: request.announces,
     };
+    store(app, new).await
+}
+
+async fn store(app: &App, new: NewRun) -> Result<Submitted, SubmitError> {
     match telemetry::SUBMIT.of(app.runs.insert(&new)).await? {
         Inserted::Created(run) => {
             telemetry::SUBMITS.one();
             tracing::info!(run.id = %run.id, "stored run {}", run.id);
-            Ok(Submitted { run: *run, created: true, announce: request.announces })
+            Ok(Submitted { run: *run, created: true, announce: new.announced, reused: false })
         }
         Inserted::Replayed(run) => {
             telemetry::REPLAYS.one();
             // The first answer may have been lost with its message.
-            let announce = request.announces && app.runs.announce(&run.id).await?;
-            Ok(Submitted { run: *run, created: false, announce })
+            let announce = new.announced && app.runs.announce(&run.id).await?;
+            Ok(Submitted { run: *run, created: false, announce, reused: false })
         }
         Inserted::KeyReused => Err(SubmitError::KeyReused),
-        Inserted::IdTaken => Err(SubmitError::IdTaken(id)),
+        Inserted::IdTaken => Err(SubmitError::IdTaken(new.id)),
     }
 }
 

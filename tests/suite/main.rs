@@ -109,6 +109,10 @@ mod settings;
 
 /// What a result came from, and digests that equal results share.
 mod trust;
+/// The same on real processes: pins, reproductions, evidence, audits.
+mod trust_runs;
+/// The thresholds of the timing check on real prices.
+mod trust_signals;
 
 /// What a linter cannot see.
 mod tidy;

@@ -105,6 +105,13 @@ impl BacktestConfig {
         Some(symbols)
     }
 
+    /// The same on the newest versions of its tables.
+    pub fn of_newest_data(&self) -> Self {
+        let mut newest = self.clone();
+        (newest.data.price_version, newest.data.signal_version, newest.data.as_of) = (None, None, None);
+        newest
+    }
+
     /// Whether fills happen at the close.
     pub fn fills_at_close(&self) -> bool {
         self.broker.fill_policy == FillPolicy::NextClose

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
 use tokio::sync::Mutex;
 
@@ -36,6 +37,13 @@ pub trait ArtifactStore: Send + Sync {
 
     /// Bytes of a file that exists.
     async fn read(&self, at: &Location, name: &str, range: Range<u64>) -> Result<ByteStream, ArtifactError>;
+
+    /// A whole file, for small ones; `None` if there is no such file.
+    async fn whole(&self, at: &Location, name: &str) -> Result<Option<Bytes>, ArtifactError> {
+        let Some(size) = self.size(at, name).await? else { return Ok(None) };
+        let chunks: std::io::Result<Vec<Bytes>> = self.read(at, name, 0..size).await?.try_collect().await;
+        Ok(Some(chunks.map_err(|source| ArtifactError::new("read", name, source))?.concat().into()))
+    }
 
     /// An address that lets whoever has it read a file for `lifetime`; `None` where there is no such thing.
     async fn link(

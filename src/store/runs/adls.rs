@@ -522,6 +522,7 @@ fn matches(run: &Run, query: &ListQuery) -> bool {
         && query.kinds().contains(&run.submission.kind)
         && query.tag.as_ref().is_none_or(|tag| labels.tags.contains(tag))
         && query.archived.is_none_or(|archived| labels.archived_at.is_some() == archived)
+        && query.fingerprint.as_deref().is_none_or(|wanted| run.fingerprint() == Some(wanted))
         && query.results_sha256.as_deref().is_none_or(|digest| run.results_sha256() == Some(digest))
         && (query.statuses.is_empty() || query.statuses.contains(&run.state.status()))
         && query.text.as_ref().is_none_or(named)

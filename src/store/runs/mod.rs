@@ -402,6 +402,8 @@ pub struct ListQuery {
     pub submitted_by: Option<String>,
     /// Exactly these results.
     pub results_sha256: Option<String>,
+    /// Exactly this config, data and engine.
+    pub fingerprint: Option<String>,
     /// With this tag.
     pub tag: Option<String>,
     /// Whether put away; `None` means either.

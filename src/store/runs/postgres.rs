@@ -368,6 +368,7 @@ impl PostgresRuns {
                     text(&query.results_sha256),
                     text(&query.tag),
                     (&query.archived, Type::BOOL),
+                    text(&query.fingerprint),
                 ],
             )
             .await?;

@@ -224,6 +224,7 @@ impl RunStore for SqliteRuns {
                     ":results_sha256": query.results_sha256,
                     ":tag": query.tag,
                     ":archived": query.archived,
+                    ":fingerprint": query.fingerprint,
                     ":after_at": query.after.as_ref().map(|after| text_of(after.submitted_at)),
                     ":after_id": query.after.as_ref().map(|after| after.run_id.as_str()),
                     ":limit": sql_integer(query.limit.saturating_add(1)),

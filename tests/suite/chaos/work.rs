@@ -205,6 +205,7 @@ async fn submit_aborting(world: &World, run_id: &str) {
         submitted_by: None,
         traceparent: None,
         announces: true,
+        reuse: false,
     };
     loop {
         match submit(&world.app, request.clone()).await {

@@ -17,5 +17,6 @@ WHERE deleted_at IS NULL
   AND ($10::text IS NULL OR results_sha256 = $10)
   AND ($11::text IS NULL OR $11 = ANY (tags))
   AND ($12::bool IS NULL OR (archived_at IS NOT NULL) = $12)
+  AND ($13::text IS NULL OR fingerprint = $13)
 ORDER BY submitted_at DESC, run_id DESC
 LIMIT $8;

@@ -17,5 +17,6 @@ WHERE deleted_at IS NULL
   AND (:results_sha256 IS NULL OR results_sha256 = :results_sha256)
   AND (:tag IS NULL OR :tag IN (SELECT value FROM json_each(tags)))
   AND (:archived IS NULL OR (archived_at IS NOT NULL) = :archived)
+  AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
 ORDER BY submitted_at DESC, run_id DESC
 LIMIT :limit;
