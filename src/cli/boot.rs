@@ -91,7 +91,7 @@ fn run_store(
             let (database, pool) =
                 postgres.ok_or_else(|| std::io::Error::other("the run store has no database"))?;
             let beats = database.pool(1).map_err(std::io::Error::other)?;
-            Ok(Arc::new(PostgresRuns::new(pool, beats)))
+            Ok(Arc::new(PostgresRuns::new(&pool, &beats)))
         }
     }
 }

@@ -517,14 +517,14 @@ impl Attempt {
         let removal = async move {
             match tokio::time::timeout(CLEAN_UP, artifacts.remove(&place)).await {
                 Ok(Ok(())) => {
-                    tracing::info!(run.id = %id, "removed the files of a failed attempt of run {id}")
+                    tracing::info!(run.id = %id, "removed the files of a failed attempt of run {id}");
                 }
                 Ok(Err(error)) => {
                     let error = chain(&error);
                     tracing::info!(run.id = %id, error, "the files of a failed attempt of run {id} are left to the sweep");
                 }
                 Err(_) => {
-                    tracing::info!(run.id = %id, "the files of a failed attempt of run {id} are left to the sweep")
+                    tracing::info!(run.id = %id, "the files of a failed attempt of run {id} are left to the sweep");
                 }
             }
         };

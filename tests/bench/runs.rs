@@ -51,7 +51,7 @@ async fn measure() -> Vec<Rate> {
     rates.push(Rate::count("runs/connections of the handler", connections));
 
     let store =
-        Arc::new(PostgresRuns::new(database.pool(2).expect("a pool"), database.pool(1).expect("a pool")));
+        Arc::new(PostgresRuns::new(&database.pool(2).expect("a pool"), &database.pool(1).expect("a pool")));
     for clients in [1, 8, 16] {
         // More than can be finished in a round.
         let queue = format!(

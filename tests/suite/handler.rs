@@ -798,8 +798,7 @@ async fn a_parent_is_another_run_that_is_there() {
     let database = crate::support::postgres::database();
     let postgres =
         database.as_deref().map(|dsn| [("BACKTEST_RUN_STORE_MODE", "postgres"), ("POSTGRES_DSN", dsn)]);
-    for settings in [Some([].as_slice()), postgres.as_ref().map(|pair| pair.as_slice())].into_iter().flatten()
-    {
+    for settings in [Some([].as_slice()), postgres.as_ref().map(<[_; 2]>::as_slice)].into_iter().flatten() {
         let handler = home.handler(settings).await;
         let body =
             |id: &str, parent: &str| json!({ "config": momentum(), "run_id": id, "parent_run_id": parent });

@@ -111,7 +111,7 @@ fn reader(lake: &Path) -> MarketData {
     }
 }
 
-fn config(data: Value) -> BacktestConfig {
+fn config(data: &Value) -> BacktestConfig {
     BacktestConfig::from_value(&json!({
         "start_date": "2020-01-06",
         "end_date": "2020-01-16",
@@ -147,7 +147,7 @@ async fn a_table_is_named_by_its_id_its_version_and_the_files_that_are_read() {
     let home = Home::empty();
     let folder = home.lake().join(PRICE_TABLE);
     write_table(&folder, bars(None)).await;
-    let (data, config) = (reader(&home.lake()), config(json!({})));
+    let (data, config) = (reader(&home.lake()), config(&json!({})));
     let (first, results, read) = run(&data, &config, &Pins::default()).await;
     let prices = &read["prices"];
     assert_eq!(
@@ -188,7 +188,7 @@ async fn a_pinned_version_is_read_whatever_becomes_of_the_table_and_refused_once
     let home = Home::empty();
     let folder = home.lake().join(PRICE_TABLE);
     write_table(&folder, bars(None)).await;
-    let (data, newest) = (reader(&home.lake()), config(json!({})));
+    let (data, newest) = (reader(&home.lake()), config(&json!({})));
     let pins = data.pins(&newest).await.unwrap();
     let first = run(&data, &newest, &pins).await;
     assert_eq!(pins, Pins::of(&first.2), "what was read is what can be pinned");
@@ -200,11 +200,11 @@ async fn a_pinned_version_is_read_whatever_becomes_of_the_table_and_refused_once
     // By number and by moment: the moment of a commit is the commit.
     for of_then in [json!({ "price_version": 1 }), json!({ "as_of": moment })] {
         // Another config, of the same data.
-        assert_eq!(run(&data, &config(of_then), &Pins::default()).await.2, first.2);
+        assert_eq!(run(&data, &config(&of_then), &Pins::default()).await.2, first.2);
     }
 
     let gone = async |data_section: Value, pins: &Pins| {
-        let error = data.load(&config(data_section), pins).await.unwrap_err();
+        let error = data.load(&config(&data_section), pins).await.unwrap_err();
         assert!(error.is_gone() && !error.is_retryable(), "{error}");
         error.to_string()
     };
@@ -257,7 +257,7 @@ async fn files_have_no_versions_to_ask_for() {
         (json!({ "price_path": path, "price_version": 1 }), "data.price_version"),
         (json!({ "price_path": path, "as_of": "2026-01-01T00:00:00Z" }), "data.as_of"),
     ] {
-        let error = reader(&home.lake()).load(&config(section), &Pins::default()).await.unwrap_err();
+        let error = reader(&home.lake()).load(&config(&section), &Pins::default()).await.unwrap_err();
         assert!(error.to_string().contains(field), "{error}");
     }
 }
@@ -287,7 +287,7 @@ proptest! {
         let home = Home::empty();
         let other = if changes { other } else { one.clone() };
         let place = if per_symbol { "bars_{symbol}.csv" } else { "bars.csv" };
-        let config = config(json!({ "price_path": home.path().join(place).to_str().unwrap() }));
+        let config = config(&json!({ "price_path": home.path().join(place).to_str().unwrap() }));
         let written = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_500_000_000);
         let outcome = |digits: &[u8]| {
             for name in ["bars.csv", "bars_A.csv", "bars_B.csv"] {

@@ -25,7 +25,7 @@ pub(crate) fn empty_database() -> Option<String> {
 /// The run store in a database, with the connections of a handler.
 pub(crate) fn runs(dsn: &str) -> PostgresRuns {
     let database = Database::parse(dsn, "test").unwrap();
-    PostgresRuns::new(database.pool(2).unwrap(), database.pool(1).unwrap())
+    PostgresRuns::new(&database.pool(2).unwrap(), &database.pool(1).unwrap())
 }
 
 /// The program `psql` of the same installation.

@@ -40,7 +40,7 @@ pub struct PostgresRuns {
 
 impl PostgresRuns {
     /// A store in the database of `pool`, which others may use too; `beats` is its alone.
-    pub fn new(pool: Pool, beats: Pool) -> Self {
+    pub fn new(pool: &Pool, beats: &Pool) -> Self {
         Self {
             executing: pool.for_group(groups::EXECUTOR),
             beats: beats.for_group(groups::EXECUTOR),
@@ -399,7 +399,7 @@ impl PostgresRuns {
                 }
             }
         }
-        repaired.or(failure, |error| error.words())
+        repaired.or(failure, PgError::words)
     }
 
     async fn health(&self) -> Result<StoreHealth, PgError> {

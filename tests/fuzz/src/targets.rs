@@ -25,8 +25,11 @@ use tokio::runtime::Runtime;
 use super::html::assert_well_formed;
 use super::toy::Toy;
 
+/// Takes any bytes; what it must hold is asserted inside.
+type Target = fn(&[u8]);
+
 /// By name; each has a folder of that name in the corpus.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("config", config),
     ("envelope", envelope),
     ("cursor", cursor),

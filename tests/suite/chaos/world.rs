@@ -360,7 +360,7 @@ fn app(home: &Home, dsn: &str, blobs: Option<&Storage>) -> App {
         AzureArtifacts::new(storage.account(), Some(root), Vec::new())
     });
     App {
-        runs: Arc::new(PostgresRuns::new(database.pool(2).unwrap(), database.pool(1).unwrap())),
+        runs: Arc::new(PostgresRuns::new(&database.pool(2).unwrap(), &database.pool(1).unwrap())),
         data: Arc::new(MarketData {
             lake: Some(root),
             options: StorageOptions::default(),
