@@ -292,6 +292,56 @@ impl fmt::Display for LeftOut {
     }
 }
 
+/// Ranks that cannot be, or do not go with the number of symbols that are ranked beside them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{count} rankings cannot be ({examples}): ranks are whole numbers from 1 to the number of symbols that the strategy \
+     ranks that day; correct them, and this month is synced with the next tick"
+)]
+pub struct InvalidRanks {
+    /// How many.
+    pub count: usize,
+    /// Some of them: day, strategy, symbol and rank.
+    pub examples: String,
+}
+
+/// Refuses the rankings of a month of which a rank is below 1, no whole number, or above the number of symbols, so that
+/// its percentile in the `signals` made of them would lie outside of 0 and 1.
+///
+/// # Errors
+/// How many there are, and some of them.
+pub fn check_ranks(month: YearMonth, rankings: &Rankings, signals: &Signals) -> Result<(), InvalidRanks> {
+    const EXAMPLES: usize = 3;
+    let days = month.days();
+    let date = |day: i32| NaiveDate::from_epoch_days(day).unwrap_or_default();
+    let name = |names: &[String], id: u32| names.get(id as usize).cloned().unwrap_or_default();
+    let odd = |row: &&Ranked| {
+        let of_month = row.day.is_some_and(|day| days.contains(&day));
+        of_month && row.rank.is_finite() && (row.rank < 1.0 || row.rank.fract() != 0.0)
+    };
+    let said = |row: &Ranked| {
+        let [strategy, symbol] = [(&rankings.strategies, row.strategy), (&rankings.symbols, row.symbol)]
+            .map(|(names, id)| id.map(|id| name(names, id)).unwrap_or_default());
+        format!("{} {strategy} {symbol}: rank {}", date(row.day.unwrap_or_default()), row.rank)
+    };
+    let mut found: Vec<String> = rankings.rows.iter().filter(odd).map(said).collect();
+    if found.is_empty() {
+        let outside = signals.ranking.iter().filter(|row| !(0.0..=1.0).contains(&row.rank_percentile));
+        let said = |row: &RankingSignal| {
+            let (strategy, symbol) =
+                (name(&signals.strategies, row.strategy), name(&signals.symbols, row.symbol));
+            format!("{} {strategy} {symbol}: rank {} of {}", date(row.day), row.rank, row.n_symbols)
+        };
+        found = outside.map(said).collect();
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let more = if found.len() > EXAMPLES { "; …" } else { "" };
+    let examples = found.iter().take(EXAMPLES).cloned().collect::<Vec<_>>().join("; ");
+    Err(InvalidRanks { count: found.len(), examples: format!("{examples}{more}") })
+}
+
 /// Computes the signals of `month` from the rankings dated in it.
 ///
 /// # Errors

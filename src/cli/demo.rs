@@ -49,11 +49,11 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let place = Location::parse(&lake).map_err(|error| CliError::usage(format!("BACKTEST_LAKE: {error}")))?;
     let table = place.join(PRICE_TABLE);
     let storage = StorageOptions::default();
-    let found = crate::store::lake::inspect(&table, &storage).await;
+    let found = crate::store::contents::inspect(&table, &storage).await;
     match found.map_err(|error| CliError::because("look at the lake", error))? {
         Some(contents) => say(format_args!("lake: {} bars in {table}", contents.rows)),
         None => {
-            let contents = lake::import(root.join(SAMPLE), &table, &storage, false).await?;
+            let contents = lake::import::sample(&root.join(SAMPLE), &table, &storage).await?;
             say(format_args!(
                 "lake: {} real daily bars of {} stocks in {table}",
                 contents.rows, contents.symbols

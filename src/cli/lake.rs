@@ -1,13 +1,16 @@
-//! `backtests lake`: bars from files into Delta tables, a synthetic market, what a table holds.
+//! `backtests lake`: a synthetic market, rankings of prices, what a table holds, what differs between its versions. How
+//! files come in is told in `import`.
 
-use std::path::PathBuf;
+pub(super) mod import;
 
 use super::progress::Progress;
 use super::settings::{Settings, environment, log_filter};
 use super::{CliError, Output, boot, say, telemetry};
+use crate::store::contents::{self, Contents};
 use crate::store::delta::{Location, StorageOptions};
-use crate::store::lake::{self, Contents};
+use crate::store::difference::{self, Difference};
 use crate::store::prices::{PRICE_TABLE, Reach};
+use crate::store::sample;
 use crate::store::signals::lake::SignalLake;
 use crate::work;
 
@@ -26,21 +29,13 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Put the bars of a CSV or Parquet file into a table.
+    /// Put the bars of files into a table: CSV (also .txt, .tsv, .gz) and Parquet, as vendors write them.
     ///
-    /// The file needs the columns date, symbol, open and close, and may have high, low, volume, adj_close and
-    /// exchange; upper and lower case do not matter. A file with impossible rows (a price that is not above zero,
-    /// high below low, two bars of one date and symbol) is refused as a whole, with counts and examples.
-    Import {
-        /// The file.
-        file: PathBuf,
-        /// Table below the lake root.
-        #[arg(long, default_value = PRICE_TABLE)]
-        table: String,
-        /// Replace what the table holds; otherwise bars are added, and one that is there already is refused.
-        #[arg(long)]
-        replace: bool,
-    },
+    /// Bars need a date, a symbol, an open and a close, and may have high, low, volume, adj_close and exchange, under
+    /// these or other usual names (Ticker, Adj. Close, TradeDate, …). Whatever the header tells is taken without being
+    /// asked for, and said; whatever it does not tell is refused with the option that would settle it. Files with rows
+    /// that cannot be are refused as a whole, with counts and examples.
+    Import(Box<import::Args>),
     /// Make a synthetic market: random walks with a common factor, the same for the same arguments.
     Sample {
         /// Number of symbols.
@@ -63,6 +58,16 @@ enum Command {
         #[arg(long)]
         replace: bool,
     },
+    /// Say what differs between two versions of a table, by date and symbol.
+    Diff {
+        /// The earlier version.
+        before: u64,
+        /// The later version.
+        after: u64,
+        /// Table below the lake root.
+        #[arg(default_value = PRICE_TABLE)]
+        table: String,
+    },
     /// Say what a table holds.
     Inspect {
         /// Table below the lake root.
@@ -79,21 +84,21 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let root = root.ok_or_else(|| CliError::usage("name the lake with --lake or BACKTEST_LAKE"))?;
     let options = boot::storage_options(&settings);
     let (table, contents) = match args.command {
-        Command::Import { file, table, replace } => {
-            let contents = import(file, &root.join(&table), &options, replace).await?;
-            (table, contents)
+        Command::Import(wanted) => return import::run(*wanted, &root, &options, args.output).await,
+        Command::Diff { before, after, table } => {
+            return diff(&table, &root.join(&table), &options, (before, after), args.output).await;
         }
         Command::Sample { symbols, days, seed, table } => {
             let progress = Progress::start("make a synthetic market");
             let made =
-                lake::sample(symbols as usize, days as usize, seed, &root.join(&table), &options).await;
+                sample::sample(symbols as usize, days as usize, seed, &root.join(&table), &options).await;
             let contents = made.map_err(|error| CliError::because("make a synthetic market", error))?;
             progress.finish("made a synthetic market: random walks, no real prices");
             (table, contents)
         }
         Command::Rank { replace } => return rank(settings, root, replace, args.output).await,
         Command::Inspect { table } => {
-            let found = lake::inspect(&root.join(&table), &options).await;
+            let found = contents::inspect(&root.join(&table), &options).await;
             let contents = found
                 .map_err(|error| {
                     CliError::because(format!("look at {table}"), error).with_exit(CliError::DATA)
@@ -131,21 +136,66 @@ async fn rank(settings: Settings, root: Location, replace: bool, output: Output)
     Ok(())
 }
 
-/// Imports with a progress bar.
-pub(super) async fn import(
-    file: PathBuf,
+async fn diff(
+    name: &str,
     table: &Location,
     options: &StorageOptions,
-    replace: bool,
-) -> Result<Contents, CliError> {
-    let name = file.display().to_string();
-    let mut progress = Progress::start(format!("import {name}"));
-    let mut on_rows = |rows: usize| progress.at(rows as u64, 0, &format!("{rows} rows"));
-    let contents = lake::import(&file, table, options, replace, &mut on_rows)
-        .await
-        .map_err(|error| CliError::because(format!("import {name}"), error).with_exit(CliError::DATA))?;
-    progress.finish(&format!("imported {name}"));
-    Ok(contents)
+    (before, after): (u64, u64),
+    output: Output,
+) -> Result<(), CliError> {
+    let found = difference::between(table, options, before, after).await;
+    let found = found
+        .map_err(|error| {
+            CliError::because(format!("compare versions {before} and {after} of {name}"), error)
+                .with_exit(CliError::DATA)
+        })?
+        .ok_or_else(|| CliError::failed(format!("there is no table {name} in the lake")))?;
+    match output {
+        Output::Json => say(serde_json::json!({
+            "table": name, "before": before, "after": after, "difference": found
+        })),
+        Output::Table => {
+            line("table", &format!("{name}, version {before} to {after}"));
+            print_difference(&found);
+        }
+    }
+    Ok(())
+}
+
+/// What differs, a line a kind.
+fn print_difference(found: &Difference) {
+    const SHOWN: usize = 8;
+    let names = |names: &mut dyn Iterator<Item = &String>, count: usize| {
+        let shown = names.take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        format!("{count} ({shown}{})", if count > SHOWN { ", …" } else { "" })
+    };
+    line("rows added", &found.added.to_string());
+    line("rows removed", &found.removed.to_string());
+    line("rows changed", &found.changed.to_string());
+    if !found.columns.is_empty() {
+        let cells = found.columns.iter().map(|(column, count)| format!("{column} {count}"));
+        line("values changed", &cells.collect::<Vec<_>>().join(", "));
+    }
+    if let Some(largest) = &found.largest {
+        line("largest change", &largest.to_string());
+    }
+    if !found.symbols.is_empty() {
+        line("symbols", &names(&mut found.symbols.iter(), found.symbols.len()));
+    }
+    if !found.restated.is_empty() {
+        line("restated", &names(&mut found.restated.iter(), found.restated.len()));
+    }
+    for (title, columns) in
+        [("columns removed", &found.columns_removed), ("columns added", &found.columns_added)]
+    {
+        if !columns.is_empty() {
+            line(title, &columns.join(", "));
+        }
+    }
+}
+
+fn line(title: &str, what: &str) {
+    say(format_args!("{title:<16} {what}"));
 }
 
 fn print(table: &str, contents: &Contents) {
@@ -162,6 +212,10 @@ fn print(table: &str, contents: &Contents) {
         ("files", format!("{} ({:.1} MB)", contents.files, contents.bytes as f64 / 1e6)),
     ];
     for (name, value) in rows {
-        say(format_args!("{name:<16} {value}"));
+        line(name, &value);
+    }
+    if let Some(jumps) = contents.split_like.as_ref().filter(|jumps| jumps.count > 0) {
+        let more = if jumps.count > jumps.examples.len() { "; …" } else { "" };
+        line("split-like jumps", &format!("{} ({}{more})", jumps.count, jumps.examples.join("; ")));
     }
 }

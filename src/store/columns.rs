@@ -16,13 +16,15 @@ fn plain(name: &str) -> String {
 /// Other names of a column, as they are compared.
 fn aliases(column: &str) -> &'static [&'static str] {
     match column {
-        "date" => &["date", "tradedate", "tradingdate", "tradingday", "datetime", "timestamp", "obsdate"],
-        "symbol" => &["symbol", "ticker", "tickersymbol", "tic", "sym"],
-        "open" => &["open", "openprice"],
-        "high" => &["high", "highprice"],
-        "low" => &["low", "lowprice"],
-        "close" => &["close", "closeprice", "closelast"],
-        "volume" => &["volume", "vol"],
+        "date" => {
+            &["date", "tradedate", "traddt", "tradingdate", "tradingday", "datetime", "timestamp", "obsdate"]
+        }
+        "symbol" => &["symbol", "ticker", "tickersymbol", "tckrsymb", "tic", "sym"],
+        "open" => &["open", "openprice", "opnpric"],
+        "high" => &["high", "highprice", "hghpric"],
+        "low" => &["low", "lowprice", "lwpric"],
+        "close" => &["close", "closeprice", "closelast", "clspric"],
+        "volume" => &["volume", "vol", "tottrdqty", "totaltradedquantity", "ttltradgvol"],
         ADJUSTED_CLOSE => &[
             "adjclose",
             "adjustedclose",
@@ -50,8 +52,39 @@ pub(super) fn position<'a>(headers: impl Iterator<Item = &'a str> + Clone, colum
     own.or_else(|| headers.enumerate().find(|(_, header)| means(header, column)).map(|(at, _)| at))
 }
 
+/// Whether a header means a column if nothing else in its table does: names that people give to this and to other
+/// things.
+pub(super) fn may_mean(header: &str, column: &str) -> bool {
+    let plain = plain(header);
+    let names: &[&str] = match column {
+        "date" => &["", "day", "time", "index", "unnamed0", "indexlevel0"],
+        "symbol" => &[
+            "name",
+            "stock",
+            "stocksymbol",
+            "stockname",
+            "stockcode",
+            "actsymbol",
+            "company",
+            "instrument",
+            "security",
+            "asset",
+            "assetid",
+            "index",
+            "code",
+            "isin",
+            "permno",
+            "secid",
+        ],
+        "close" => &["price", "last", "lastprice", "value"],
+        _ => &[],
+    };
+    names.contains(&plain.as_str())
+}
+
 /// Whether a header looks like that of an adjusted close, known or not.
 pub(super) fn resembles_adjusted_close(header: &str) -> bool {
     let plain = plain(header);
-    plain.contains("adj") && !["open", "high", "low", "vol", "factor"].iter().any(|part| plain.contains(part))
+    let others = ["open", "high", "low", "vol", "factor", "unadj"];
+    plain.contains("adj") && !others.iter().any(|part| plain.contains(part))
 }

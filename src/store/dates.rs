@@ -14,6 +14,8 @@ use deltalake::arrow::datatypes::{
 use deltalake::arrow::error::ArrowError;
 use serde_json::Value;
 
+use crate::engine::config::DateFormat;
+
 /// Unreadable cells that are shown of a column.
 const EXAMPLES: usize = 3;
 
@@ -35,6 +37,17 @@ pub enum Order {
     MonthFirst,
     /// `DD/MM/YYYY`.
     DayFirst,
+}
+
+impl Order {
+    /// The order that a config asks for; `None` reads only what tells it.
+    pub fn of(format: DateFormat) -> Option<Self> {
+        match format {
+            DateFormat::Iso => None,
+            DateFormat::MonthFirst => Some(Self::MonthFirst),
+            DateFormat::DayFirst => Some(Self::DayFirst),
+        }
+    }
 }
 
 /// A column as days.

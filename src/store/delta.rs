@@ -7,18 +7,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate};
-use deltalake::arrow::array::{RecordBatch, new_null_array};
+use delta_kernel::table_features::TableFeature;
+use delta_kernel::table_properties::TableProperties;
+use deltalake::arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, new_null_array};
 use deltalake::arrow::compute::cast;
-use deltalake::arrow::datatypes::{DataType, Schema, SchemaRef};
+use deltalake::arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
+use deltalake::arrow::error::ArrowError;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
-use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake::kernel::{self, Action, LogicalFileView, MetadataExt as _, StructType, new_metadata};
+use deltalake::kernel::transaction::{
+    CommitBuilder, CommitProperties, PROTOCOL, TableReference, TransactionError,
+};
+use deltalake::kernel::{
+    self, Action, EagerSnapshot, LogicalFileView, Metadata, MetadataExt as _, Protocol, StructType,
+    new_metadata,
+};
 use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -26,6 +34,7 @@ use url::Url;
 use super::columns;
 use super::dates::{self, Bound, DateReading};
 use super::parquet::{self, DateRange, InTable, ParquetFile, may_pass};
+use super::without_hint::WithoutHint;
 use crate::clock::Timestamp;
 
 /// Where a table or file lies.
@@ -68,6 +77,25 @@ impl Location {
                 let mut below = url.clone();
                 below.set_path(&format!("{}/{relative}", url.path().trim_end_matches('/')));
                 Self::Remote(below)
+            }
+        }
+    }
+}
+
+impl Location {
+    /// The folder that this lies in, and its name there; `None` of a place without a name.
+    pub(super) fn split_last(&self) -> Option<(Self, String)> {
+        match self {
+            Self::Local(path) => Some((
+                Self::Local(path.parent()?.to_owned()),
+                path.file_name()?.to_string_lossy().into_owned(),
+            )),
+            Self::Remote(url) => {
+                let (folder, name) = url.path().trim_end_matches('/').rsplit_once('/')?;
+                let mut above = url.clone();
+                above.set_path(folder);
+                let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().into_owned();
+                (!name.is_empty()).then_some((Self::Remote(above), name))
             }
         }
     }
@@ -149,6 +177,14 @@ pub enum TableError {
         /// What it uses.
         feature: String,
     },
+    /// The table forbids what was to be written.
+    #[error("{table} cannot be written here: {reason}")]
+    Forbidden {
+        /// The table.
+        table: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// There is a log without a single version: the rest of a copy, or of a table that was removed.
     #[error("{table} has a _delta_log without commits; restore its log, or remove the folder")]
     NoCommits {
@@ -185,7 +221,10 @@ impl TableError {
                 DeltaTableError::Transaction { .. } => true,
                 _ => false,
             },
-            Self::Unsupported { .. } | Self::NoCommits { .. } | Self::Gone { .. } => false,
+            Self::Unsupported { .. }
+            | Self::Forbidden { .. }
+            | Self::NoCommits { .. }
+            | Self::Gone { .. } => false,
             Self::Conflict { .. } => true,
         }
     }
@@ -290,6 +329,13 @@ impl Layout<'_> {
     }
 }
 
+/// What a write does with the rows that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    Added,
+    TakenAway,
+}
+
 /// A Delta table, pinned to the version that was newest when it was opened.
 #[derive(Debug, Clone)]
 pub struct Table {
@@ -304,18 +350,31 @@ impl Table {
         let name = location.to_string();
         let fault = |source| fault("open", &name, source);
         let Some(url) = address(location).map_err(fault)? else { return Ok(None) };
-        let table = DeltaTableBuilder::from_url(url)
-            .map_err(fault)?
-            .with_storage_options(options.0.clone())
-            .load()
-            .await;
+        let builder = || -> Result<DeltaTableBuilder, DeltaTableError> {
+            Ok(DeltaTableBuilder::from_url(url.clone())?.with_storage_options(options.0.clone()))
+        };
+        let error = match builder().map_err(fault)?.load().await {
+            Ok(table) => return Self { name, options: options.clone(), table }.checked().map(Some),
+            Err(DeltaTableError::NotATable(_)) if has_log(location, options).await => {
+                return Err(TableError::NoCommits { table: name });
+            }
+            Err(DeltaTableError::NotATable(_)) => return Ok(None),
+            Err(error) => fault(error),
+        };
+        if error.is_retryable() {
+            return Err(error);
+        }
+        // A hint that points at a checkpoint which is gone must not hide a log that is whole.
+        let storage = builder().and_then(|builder| builder.build_storage());
+        let Ok(storage) = storage else { return Err(error) };
+        let without = Arc::new(WithoutHint(storage.root_object_store(None)));
+        let table = match builder() {
+            Ok(builder) => builder.with_storage_backend(without, url.clone()).load().await,
+            Err(error) => Err(error),
+        };
         match table {
             Ok(table) => Self { name, options: options.clone(), table }.checked().map(Some),
-            Err(DeltaTableError::NotATable(_)) => match location {
-                Location::Local(folder) if is_table(folder) => Err(TableError::NoCommits { table: name }),
-                _ => Ok(None),
-            },
-            Err(error) => Err(fault(error)),
+            Err(_) => Err(error),
         }
     }
 
@@ -503,6 +562,7 @@ impl Table {
 
     /// Adds rows as one commit. Nobody sees a part of it. Their columns are cast to the table's.
     pub async fn append(&mut self, batches: &[RecordBatch]) -> Result<(), TableError> {
+        self.writable(Rows::Added)?;
         let batches = batches.iter().map(|batch| self.conform(batch)).collect::<Result<_, _>>()?;
         let actions = self.write(batches).await?;
         self.finish(actions, SaveMode::Append, None, CommitProperties::default()).await
@@ -510,6 +570,7 @@ impl Table {
 
     /// Makes another table of this one, rows, columns and all, as one commit. Nobody sees a part of it.
     pub async fn replace(&mut self, batches: Vec<RecordBatch>, layout: Layout<'_>) -> Result<(), TableError> {
+        self.writable(Rows::TakenAway)?;
         let name = self.name.clone();
         let fault = |source| fault("write", &name, source);
         let before = self.table.snapshot().map_err(fault)?.metadata().id().to_owned();
@@ -567,6 +628,7 @@ impl Table {
         rows: Option<RecordBatch>,
         stamp: &str,
     ) -> Result<(), TableError> {
+        self.writable(if old.is_empty() { Rows::Added } else { Rows::TakenAway })?;
         let mut actions = match rows {
             Some(rows) => self.write(vec![self.conform(&rows)?]).await?,
             None => Vec::new(),
@@ -587,6 +649,19 @@ impl Table {
         .await
     }
 
+    /// Puts rows in the place of some files, as one commit.
+    ///
+    /// # Errors
+    /// As [`Self::overwrite`].
+    pub async fn exchange(&mut self, old: &[DataFile], rows: Vec<RecordBatch>) -> Result<(), TableError> {
+        self.writable(if old.is_empty() { Rows::Added } else { Rows::TakenAway })?;
+        let rows = rows.iter().map(|rows| self.conform(rows)).collect::<Result<_, _>>()?;
+        let mut actions = self.write(rows).await?;
+        actions.extend(old.iter().map(|file| Action::Remove(file.view.remove_action(true))));
+        let properties = CommitProperties::default().with_max_retries(0);
+        self.finish(actions, SaveMode::Overwrite, None, properties).await
+    }
+
     /// Notes another `stamp` with files that stay as they are.
     pub async fn restamp(&mut self, files: &[DataFile], stamp: &str) -> Result<(), TableError> {
         let actions = files.iter().map(|file| {
@@ -605,11 +680,60 @@ impl Table {
         self.table.update_state().await.map_err(|error| fault("open", &self.name, error))
     }
 
+    /// Refuses a write that the table forbids, before a file of it is written: nobody would ever know of such a file.
+    fn writable(&self, rows: Rows) -> Result<(), TableError> {
+        let forbidden = |reason| Err(TableError::Forbidden { table: self.name.clone(), reason });
+        let snapshot = self.snapshot("write")?;
+        let table = self.as_written(snapshot)?;
+        match PROTOCOL.can_commit(&table, &[], &DeltaOperation::FileSystemCheck {}) {
+            Ok(()) => {}
+            Err(TransactionError::UnsupportedTableFeatures(features)) => {
+                let features = features.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                return forbidden(format!(
+                    "it has the features {features}; take them off (ALTER TABLE … DROP FEATURE …), or write it anew"
+                ));
+            }
+            Err(error) => return forbidden(error.to_string()),
+        }
+        let append_only = snapshot.metadata().configuration().get("delta.appendOnly");
+        if rows == Rows::TakenAway && append_only.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return forbidden(
+                "its rows may only be added to (delta.appendOnly); ALTER TABLE … SET TBLPROPERTIES \
+                 ('delta.appendOnly' = 'false') lifts that"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self, doing: &'static str) -> Result<&EagerSnapshot, TableError> {
+        let state = self.table.snapshot().map_err(|error| fault(doing, &self.name, error))?;
+        Ok(state.snapshot())
+    }
+
+    /// The table without the features that it lists and does not use.
+    fn as_written<'a>(&self, snapshot: &'a EagerSnapshot) -> Result<Unused<'a>, TableError> {
+        let unused = |feature: &TableFeature| !uses(snapshot, feature);
+        let found = match PROTOCOL.can_write_to(snapshot) {
+            Err(TransactionError::UnsupportedTableFeatures(features)) if features.iter().all(unused) => {
+                // What is left is what this library can do: the protocol of tables without features.
+                let plain = serde_json::from_value(
+                    serde_json::json!({ "minReaderVersion": 1, "minWriterVersion": 2 }),
+                );
+                plain.map_err(|error| {
+                    fault("write", &self.name, DeltaTableError::generic(error.to_string()))
+                })?
+            }
+            _ => snapshot.protocol().clone(),
+        };
+        Ok(Unused { snapshot, protocol: found })
+    }
+
     /// The rows with the columns of the table, in its order and types; a column that they lack is null.
-    fn conform(&self, rows: &RecordBatch) -> Result<RecordBatch, TableError> {
+    pub(super) fn conform(&self, rows: &RecordBatch) -> Result<RecordBatch, TableError> {
         let schema = self.schema()?;
         let columns = schema.fields().iter().map(|field| match parquet::column(rows, field.name()) {
-            Some(column) => cast(column, field.data_type()),
+            Some(column) => kept_in(field, column),
             None => Ok(new_null_array(field.data_type(), rows.num_rows())),
         });
         columns
@@ -645,7 +769,8 @@ impl Table {
     ) -> Result<(), TableError> {
         let name = self.name.clone();
         let fault = |source| fault("write", &name, source);
-        let snapshot = self.table.snapshot().map_err(fault)?;
+        let snapshot = self.snapshot("write")?;
+        let written = self.as_written(snapshot)?;
         let partition_columns = snapshot.metadata().partition_columns().to_vec();
         let operation = DeltaOperation::Write {
             mode,
@@ -655,7 +780,7 @@ impl Table {
         let log: LogStoreRef = self.table.log_store();
         CommitBuilder::from(properties)
             .with_actions(actions)
-            .build(Some(snapshot), log, operation)
+            .build(Some(&written), log, operation)
             .await
             .map_err(fault)?;
         self.table.update_state().await.map_err(fault)
@@ -791,6 +916,98 @@ struct CommitAction {
 struct CommitTimes {
     timestamp: Option<i64>,
     in_commit_timestamp: Option<i64>,
+}
+
+/// A column in the type that the table has for it.
+///
+/// # Errors
+/// When a value would be lost, or its fraction.
+fn kept_in(field: &Field, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let kept = cast(column, field.data_type())?;
+    let fractions = field.data_type().is_integer() && column.data_type().is_floating();
+    let whole = |column: &Float64Array| column.iter().flatten().all(|value| value.fract() == 0.0);
+    if kept.null_count() > column.null_count()
+        || fractions && !whole(cast(column, &DataType::Float64)?.as_primitive::<Float64Type>())
+    {
+        let (name, to) = (field.name(), field.data_type());
+        return Err(ArrowError::CastError(format!(
+            "the column '{name}' of the table is {to}, which some values are not"
+        )));
+    }
+    Ok(kept)
+}
+
+/// What lies below a place in storage.
+pub(super) fn store(
+    location: &Location,
+    options: &StorageOptions,
+) -> Result<Arc<dyn ObjectStore>, TableError> {
+    let name = location.to_string();
+    let fault = |source| fault("look into", &name, source);
+    let url = address(location)
+        .map_err(fault)?
+        .ok_or_else(|| fault(DeltaTableError::InvalidTableLocation(name.clone())))?;
+    let builder = DeltaTableBuilder::from_url(url).map_err(fault)?;
+    let storage = builder.with_storage_options(options.0.clone()).build_storage().map_err(fault)?;
+    Ok(storage.object_store(None))
+}
+
+/// Whether there is a folder of a table's log; of one in storage, whether anything lies in it.
+async fn has_log(location: &Location, options: &StorageOptions) -> bool {
+    if let Location::Local(folder) = location {
+        return is_table(folder);
+    }
+    let Ok(store) = store(location, options) else { return false };
+    let log = object_store::path::Path::from("_delta_log");
+    store.list(Some(&log)).next().await.is_some_and(|found| found.is_ok())
+}
+
+/// A table as a commit looks at it: features that it lists and does not use do not stand in the way.
+#[derive(Debug)]
+struct Unused<'a> {
+    snapshot: &'a EagerSnapshot,
+    protocol: Protocol,
+}
+
+impl TableReference for Unused<'_> {
+    fn config(&self) -> &TableProperties {
+        self.snapshot.config()
+    }
+
+    fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    fn metadata(&self) -> &Metadata {
+        self.snapshot.metadata()
+    }
+
+    fn eager_snapshot(&self) -> &EagerSnapshot {
+        self.snapshot
+    }
+}
+
+/// Whether a table uses a feature that it lists, as far as that is known.
+fn uses(snapshot: &EagerSnapshot, feature: &TableFeature) -> bool {
+    let marked = |keys: &[&str]| {
+        let fields = snapshot.schema();
+        let fields: Vec<_> = fields.fields().collect();
+        fields.iter().any(|field| field.metadata.keys().any(|key| keys.contains(&key.as_str())))
+    };
+    let settings = snapshot.metadata().configuration();
+    let is_on = |key: &str| settings.get(key).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    match feature {
+        TableFeature::Invariants => marked(&["delta.invariants"]),
+        TableFeature::GeneratedColumns => marked(&["delta.generationExpression"]),
+        TableFeature::IdentityColumns => marked(&["delta.identity.start", "delta.identity.step"]),
+        TableFeature::AllowColumnDefaults => marked(&["CURRENT_DEFAULT", "EXISTS_DEFAULT"]),
+        TableFeature::CheckConstraints => settings.keys().any(|key| key.starts_with("delta.constraints.")),
+        TableFeature::ChangeDataFeed => is_on("delta.enableChangeDataFeed"),
+        TableFeature::ColumnMapping => {
+            settings.get("delta.columnMapping.mode").is_some_and(|mode| mode != "none")
+        }
+        _ => true,
+    }
 }
 
 /// Whether a folder of this machine holds a Delta table.

@@ -5,7 +5,7 @@ use deltalake::arrow::error::ArrowError;
 
 use super::dates::DateError;
 use super::delta::TableError;
-use super::parquet::ReadError;
+use super::parquet::{ReadError, may_pass};
 use super::pg::PgError;
 use crate::engine::config::Fault;
 
@@ -21,6 +21,20 @@ pub enum LoadError {
         /// Path of the config field.
         field: &'static str,
         /// Where it was looked for.
+        place: String,
+    },
+    /// The files of a table, as if they were all there is to know of it.
+    #[error(
+        "{place} is a Delta table in a folder that is none; name the tables as …/{{symbol}}, or one of them"
+    )]
+    TableInFolder {
+        /// The table.
+        place: String,
+    },
+    /// A file with a table for each of several symbols beside each other.
+    #[error("{place} has several symbols beside each other; `backtests lake import` makes rows of them")]
+    SymbolsInHeader {
+        /// The file.
         place: String,
     },
     /// A column is missing.
@@ -114,6 +128,15 @@ pub enum LoadError {
         /// What there is instead.
         why: String,
     },
+    /// Storage did not answer, or not with a file.
+    #[error("look into {place}")]
+    Storage {
+        /// The place.
+        place: String,
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
     /// The Delta log could not be read.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -132,6 +155,7 @@ impl LoadError {
             Self::Table(error) => error.is_retryable(),
             Self::File(error) => error.is_retryable(),
             Self::Open { source, .. } => !is_nothing(source),
+            Self::Storage { source, .. } => may_pass(source),
             Self::Served(error) => error.is_retryable(),
             Self::Changed { .. } => true,
             _ => false,

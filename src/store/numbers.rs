@@ -42,12 +42,75 @@ pub fn parse(text: &str) -> Result<Option<f64>, NotANumber> {
     if no_value { Ok(None) } else { Err(NotANumber) }
 }
 
+/// How numbers are spelled in a text where that is not as programs do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spelling {
+    /// What stands between groups of digits.
+    pub thousands: Option<char>,
+    /// What stands before the fraction.
+    pub decimal: char,
+}
+
+impl Default for Spelling {
+    fn default() -> Self {
+        Self { thousands: None, decimal: '.' }
+    }
+}
+
+impl Spelling {
+    /// As [`parse`], of a text that is spelled like this. A separator of thousands has two or three digits between
+    /// itself and the next one, as in `12,34,567`, and three behind the last.
+    ///
+    /// # Errors
+    /// If the text says neither a number nor that there is none.
+    pub fn parse(self, text: &str) -> Result<Option<f64>, NotANumber> {
+        if self == Self::default() {
+            return parse(text);
+        }
+        let text = text.trim();
+        let (whole, fraction) = text.split_once(self.decimal).unwrap_or((text, ""));
+        let mut plain = String::with_capacity(text.len());
+        match self.thousands {
+            Some(mark) if whole.contains(mark) => {
+                let (groups, unsigned) = (whole.split(mark), whole.trim_start_matches(['+', '-']));
+                let widths: Vec<usize> = unsigned.split(mark).map(str::len).collect();
+                let [first, middle @ .., last] = widths.as_slice() else { return Err(NotANumber) };
+                if !(1..=3).contains(first)
+                    || *last != 3
+                    || middle.iter().any(|width| !(2..=3).contains(width))
+                {
+                    return Err(NotANumber);
+                }
+                plain.extend(groups);
+            }
+            _ => plain.push_str(whole),
+        }
+        // A point that is not the mark of the fraction is none.
+        if self.decimal != '.' && (plain.contains('.') || fraction.contains('.')) {
+            return Err(NotANumber);
+        }
+        if text.contains(self.decimal) {
+            plain.push('.');
+            plain.push_str(fraction);
+        }
+        parse(&plain)
+    }
+}
+
 /// A column as numbers; one of numbers is handed on without a copy.
 pub fn read(column: ArrayRef) -> Result<Numbers, ArrowError> {
+    read_as(column, &parse)
+}
+
+/// As [`read`], with texts read by `parse`.
+pub fn read_as(
+    column: ArrayRef,
+    parse: &dyn Fn(&str) -> Result<Option<f64>, NotANumber>,
+) -> Result<Numbers, ArrowError> {
     match column.data_type() {
         DataType::Dictionary(key, _) if **key == DataType::Int32 => {
             let dictionary = column.as_dictionary::<Int32Type>();
-            let known = read(Arc::clone(dictionary.values()))?;
+            let known = read_as(Arc::clone(dictionary.values()), parse)?;
             let value =
                 |key: i32| known.values.is_valid(key as usize).then(|| known.values.value(key as usize));
             let values = dictionary.keys().iter().map(|key| key.and_then(value)).collect();
@@ -62,7 +125,7 @@ pub fn read(column: ArrayRef) -> Result<Numbers, ArrowError> {
             };
             Ok(Numbers { values, unreadable })
         }
-        DataType::Dictionary(_, values) => read(cast(&column, values)?),
+        DataType::Dictionary(_, values) => read_as(cast(&column, values)?, parse),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
             let texts = cast(&column, &DataType::Utf8)?;
             let mut unreadable = Vec::new();

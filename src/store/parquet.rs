@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::NaiveDate;
-use deltalake::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use deltalake::arrow::array::{
+    Array, ArrayRef, Int32DictionaryArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
+};
 use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use deltalake::arrow::error::ArrowError;
@@ -309,17 +311,18 @@ pub(super) fn with_constants(
     }
     let (mut fields, mut columns) = (batch.schema().fields().to_vec(), batch.columns().to_vec());
     for (name, value) in constants {
-        let value = value.as_ref().filter(|value| !value.is_empty());
-        let keys = vec![value.map(|_| 0); batch.num_rows()];
-        let text = Arc::new(deltalake::arrow::array::StringArray::from_iter([Some(
-            value.map_or("", String::as_str),
-        )]));
-        let column: ArrayRef =
-            Arc::new(deltalake::arrow::array::Int32DictionaryArray::try_new(keys.into(), text)?);
+        let column = constant(value.as_deref(), batch.num_rows())?;
         fields.push(Arc::new(Field::new(name, column.data_type().clone(), true)));
         columns.push(column);
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+/// A column with the same text in each of its rows; an empty one is no value.
+pub(super) fn constant(value: Option<&str>, rows: usize) -> Result<ArrayRef, ArrowError> {
+    let value = value.filter(|value| !value.is_empty());
+    let texts = Arc::new(StringArray::from_iter([Some(value.unwrap_or_default())]));
+    Ok(Arc::new(Int32DictionaryArray::try_new(vec![value.map(|_| 0); rows].into(), texts)?))
 }
 
 /// Whether the row group's statistics allow a date inside the asked range; without statistics they do.

@@ -2,16 +2,12 @@
 //! read. What becomes of a batch is told in `rows`; making a market of the rows is the engine's business.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{Datelike as _, NaiveDate, Weekday};
 use deltalake::arrow::array::RecordBatch;
-use deltalake::arrow::csv;
-use deltalake::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures_util::future::join_all;
-use object_store::local::LocalFileSystem;
 use serde_json::{Value, json};
 
 use super::blob::Directory;
@@ -19,6 +15,7 @@ use super::changes::{self, TableChange};
 use super::columns::{self, ADJUSTED_CLOSE};
 use super::dates::{DateReading, Order};
 use super::delta::{self, AsOf, Location, StorageOptions, Table};
+use super::files::{self, Found};
 use super::load_error::{LoadError, is_nothing};
 use super::parquet::{self, DateRange, ParquetFile, Selection};
 use super::provenance::{FileOrigin, Origins};
@@ -27,7 +24,7 @@ use super::signals::postgres::{self, PostgresSignals, Served};
 use super::versions::{self, Hashing, Pin, Pins, Seen, SeenKind};
 use crate::clock::Timestamp;
 use crate::engine::config::{
-    BacktestConfig, DataConfig, DateFormat, Fault, ImpossiblePrice, PriceColumns, PriceSource, SignalColumns,
+    BacktestConfig, DataConfig, Fault, ImpossiblePrice, PriceColumns, PriceSource, SignalColumns,
     SignalSource, Symbols,
 };
 use crate::engine::market::{PriceRows, SignalRows};
@@ -493,69 +490,24 @@ impl MarketData {
         at: &Wanted<'_>,
     ) -> Result<Vec<Source>, LoadError> {
         let as_of = at.as_of(symbol);
-        if let Location::Local(path) = location
-            && !delta::is_table(path)
-        {
-            let files = self.local_files(path, symbol, field)?;
-            at.check_files(location, &as_of, !files.is_empty())?;
-            return Ok(files);
+        let is_folder = matches!(location, Location::Local(path) if !delta::is_table(path));
+        let table = if is_folder { None } else { Table::open_at(location, &self.options, &as_of).await? };
+        if let Some(table) = table {
+            let origin =
+                Origin { place: location.to_string(), symbol: symbol.map(str::to_owned), first_line: None };
+            return Ok(vec![Source { origin: Arc::new(origin), kind: SourceKind::Table(Box::new(table)) }]);
         }
-        let table = Table::open_at(location, &self.options, &as_of).await?;
-        let Some(table) = table else { return Ok(Vec::new()) };
-        let origin = Origin { place: location.to_string(), symbol: symbol.map(str::to_owned), text: false };
-        Ok(vec![Source { origin: Arc::new(origin), kind: SourceKind::Table(Box::new(table)) }])
-    }
-
-    /// A file, or the files of a folder in the order of their names; those of `key=value` folders have the column `key`.
-    fn local_files(
-        &self,
-        path: &Path,
-        symbol: Option<&str>,
-        field: &'static str,
-    ) -> Result<Vec<Source>, LoadError> {
-        let refused = |message| LoadError::Refused(Fault { path: field.into(), message });
+        // A file, or the files of a folder in the order of their names; those of `key=value` folders have the column
+        // `key`.
         let mut sources = Vec::new();
-        let mut rest = vec![(path.to_owned(), HashMap::new())];
-        while let Some((path, constants)) = rest.pop() {
-            let open = |source| LoadError::Open { place: path.display().to_string(), source };
-            let metadata = match path.metadata() {
-                Ok(metadata) => metadata,
-                Err(error) if is_nothing(&error) => continue,
-                Err(error) => return Err(open(error)),
-            };
-            if !metadata.is_dir() {
-                self.reach.allows(&path).map_err(refused)?;
-                sources.push(local_file(&path, symbol, constants)?);
-                continue;
+        for file in files::at(location, &self.options).await? {
+            let refused = |message| LoadError::Refused(Fault { path: field.into(), message });
+            if let Some(path) = file.path() {
+                self.reach.allows(path).map_err(refused)?;
             }
-            if delta::is_table(&path) {
-                let message = format!(
-                    "{} is a Delta table in a folder that is none; name the tables as …/{SYMBOL}, or one of them",
-                    path.display()
-                );
-                return Err(refused(message));
-            }
-            let mut inside = Vec::new();
-            for entry in path.read_dir().map_err(open)? {
-                let path = entry.map_err(open)?.path();
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let is_data = has_extension(&path, "parquet") || has_extension(&path, "csv");
-                // Hidden files are what systems and other programs note beside the data.
-                if name.starts_with(['.', '_']) || !(is_data || path.is_dir()) {
-                    continue;
-                }
-                let mut constants = constants.clone();
-                if let Some((key, value)) = name.split_once('=').filter(|_| path.is_dir()) {
-                    let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
-                    let value = Some(value).filter(|value| value != "__HIVE_DEFAULT_PARTITION__");
-                    constants.insert(key.to_owned(), value);
-                }
-                inside.push((path, constants));
-            }
-            // The last one is looked at first.
-            inside.sort_by(|a, b| b.0.cmp(&a.0));
-            rest.extend(inside);
+            sources.push(source_of(file, symbol).await?);
         }
+        at.check_files(location, &as_of, !sources.is_empty())?;
         Ok(sources)
     }
 }
@@ -852,11 +804,7 @@ fn reading_of(data: &DataConfig) -> DateReading {
     DateReading {
         // The config knows the zones.
         time_zone: data.time_zone.as_deref().and_then(|name| name.parse().ok()),
-        order: match data.date_format {
-            DateFormat::Iso => None,
-            DateFormat::MonthFirst => Some(Order::MonthFirst),
-            DateFormat::DayFirst => Some(Order::DayFirst),
-        },
+        order: Order::of(data.date_format),
     }
 }
 
@@ -868,8 +816,8 @@ struct Source {
 
 enum SourceKind {
     Table(Box<Table>),
-    Parquet { path: PathBuf, file: ParquetFile },
-    Csv { path: PathBuf, constants: HashMap<String, Option<String>> },
+    Parquet { found: Found, file: ParquetFile },
+    Text(Found),
 }
 
 /// What will be known of a source once it is read.
@@ -902,18 +850,20 @@ impl Source {
         F: FnMut(RecordBatch) -> Result<T, LoadError> + Send + 'static,
     {
         let (files, reading) = match &self.kind {
-            SourceKind::Csv { path, constants } => {
-                let hashing = Hashing::start(path)?;
+            SourceKind::Text(file) => {
+                let hashing = Hashing::start(file).await?;
                 let mut make = each_file();
                 let place = &self.origin.place;
                 let unreadable = |source| LoadError::Unreadable { place: place.clone(), source };
-                read_csv(path, &mut |batch| {
-                    let all = parquet::with_constants(batch.clone(), constants, &Selection::default());
-                    make(all.map_err(unreadable)?).map(&mut *push)
-                })?;
+                for batch in file.text(None).await?.batches(None)? {
+                    let all = parquet::with_constants(batch?, &file.keys, &Selection::default());
+                    push(make(all.map_err(unreadable)?)?);
+                }
                 (Vec::new(), Reading::File(hashing))
             }
-            SourceKind::Parquet { path, file } => (vec![file.clone()], Reading::File(Hashing::start(path)?)),
+            SourceKind::Parquet { found, file } => {
+                (vec![file.clone()], Reading::File(Hashing::start(found).await?))
+            }
             SourceKind::Table(table) => {
                 let files = table.files(Some(window.dates())).await?;
                 let seen = table_seen(table, &files).await?;
@@ -936,8 +886,8 @@ impl Source {
     async fn seen(&self, window: &Window) -> Result<Seen, LoadError> {
         let kind = match &self.kind {
             SourceKind::Table(table) => table_seen(table, &table.files(Some(window.dates())).await?).await?,
-            SourceKind::Parquet { path, .. } | SourceKind::Csv { path, .. } => {
-                Hashing::start(path)?.finish().await?
+            SourceKind::Parquet { found: file, .. } | SourceKind::Text(file) => {
+                Hashing::start(file).await?.finish().await?
             }
         };
         Ok(Seen { symbol: self.origin.symbol.clone(), kind })
@@ -950,9 +900,7 @@ impl Source {
                 table.schema()?.fields().iter().map(|field| field.name().clone()).collect()
             }
             SourceKind::Parquet { file, .. } => parquet::columns(file).await?,
-            SourceKind::Csv { path, .. } => {
-                csv_schema(path)?.fields().iter().map(|field| field.name().clone()).collect()
-            }
+            SourceKind::Text(file) => file.header().await?.heads.into_iter().map(|head| head.name).collect(),
         };
         Ok(columns.iter().any(|known| columns::means(known, column)))
     }
@@ -965,10 +913,7 @@ impl Source {
                 files.iter().map(|file| file.size).collect()
             }
             SourceKind::Parquet { file, .. } => vec![file.size],
-            SourceKind::Csv { path, .. } => {
-                let open = |source| LoadError::Open { place: path.display().to_string(), source };
-                vec![path.metadata().map_err(open)?.len()]
-            }
+            SourceKind::Text(file) => vec![file.size()?],
         })
     }
 
@@ -992,57 +937,24 @@ impl Source {
     }
 }
 
-fn local_file(
-    path: &Path,
-    symbol: Option<&str>,
-    constants: HashMap<String, Option<String>>,
-) -> Result<Source, LoadError> {
-    let place = path.display().to_string();
-    let text = has_extension(path, "csv");
-    let kind = if text {
-        SourceKind::Csv { path: path.to_owned(), constants }
+/// A file as it is read; the header of a text file is looked at.
+async fn source_of(file: Found, symbol: Option<&str>) -> Result<Source, LoadError> {
+    let (place, mut symbol) = (file.place.clone(), symbol.map(str::to_owned));
+    let (kind, first_line) = if file.is_text() {
+        let text = file.header().await?;
+        let mut named = text.heads.iter().filter_map(|head| head.symbol.as_ref());
+        if let Some(first) = named.next() {
+            if named.any(|other| other != first) {
+                return Err(LoadError::SymbolsInHeader { place });
+            }
+            symbol.get_or_insert_with(|| first.clone());
+        }
+        (SourceKind::Text(file), Some(text.header_lines + 1))
     } else {
-        let file = local_parquet(path).map_err(|source| LoadError::Open { place: place.clone(), source })?;
-        SourceKind::Parquet { path: path.to_owned(), file: ParquetFile { constants, ..file } }
+        let parquet = file.parquet()?;
+        (SourceKind::Parquet { found: file, file: parquet }, None)
     };
-    let origin = Arc::new(Origin { place, symbol: symbol.map(str::to_owned), text });
-    Ok(Source { origin, kind })
-}
-
-/// A Parquet file of this machine.
-pub fn local_parquet(path: &Path) -> std::io::Result<ParquetFile> {
-    let path = path.canonicalize()?;
-    let size = path.metadata()?.len();
-    let path = object_store::path::Path::from_absolute_path(&path).map_err(std::io::Error::other)?;
-    Ok(ParquetFile {
-        store: Arc::new(LocalFileSystem::new()),
-        path,
-        size,
-        constants: HashMap::new(),
-        table: None,
-    })
-}
-
-fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
-}
-
-/// Reads a CSV file with a header; every column comes as text, so that what a text means is decided in one place.
-pub fn read_csv(
-    path: &Path,
-    push: &mut dyn FnMut(&RecordBatch) -> Result<(), LoadError>,
-) -> Result<(), LoadError> {
-    let place = path.display().to_string();
-    let open = |source| LoadError::Open { place: place.clone(), source };
-    let unreadable = |source| LoadError::Unreadable { place: place.clone(), source };
-    let reader = csv::ReaderBuilder::new(csv_schema(path)?)
-        .with_format(csv_format())
-        .build(File::open(path).map_err(open)?)
-        .map_err(unreadable)?;
-    for batch in reader {
-        push(&batch.map_err(unreadable)?)?;
-    }
-    Ok(())
+    Ok(Source { origin: Arc::new(Origin { place, symbol, first_line }), kind })
 }
 
 /// Weekdays of an inclusive range of days, which may be very long.
@@ -1050,21 +962,6 @@ fn weekdays(first: NaiveDate, last: NaiveDate) -> usize {
     let days = usize::try_from((last - first).num_days() + 1).unwrap_or_default();
     let rest = first.iter_days().take(days % 7);
     5 * (days / 7) + rest.filter(|day| !matches!(day.weekday(), Weekday::Sat | Weekday::Sun)).count()
-}
-
-fn csv_format() -> csv::reader::Format {
-    csv::reader::Format::default().with_header(true)
-}
-
-/// The columns that the header names, all as text.
-fn csv_schema(path: &Path) -> Result<SchemaRef, LoadError> {
-    let place = path.display().to_string();
-    let file = File::open(path).map_err(|source| LoadError::Open { place: place.clone(), source })?;
-    let inferred = csv_format().infer_schema(file, Some(0));
-    let (inferred, _) = inferred.map_err(|source| LoadError::Unreadable { place, source })?;
-    let fields: Vec<Field> =
-        inferred.fields().iter().map(|field| Field::new(field.name().trim(), DataType::Utf8, true)).collect();
-    Ok(Arc::new(Schema::new(fields)))
 }
 
 /// Refuses a lake that is a folder where the field asks for a storage account.

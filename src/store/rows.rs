@@ -40,8 +40,8 @@ pub(super) struct Origin {
     pub(super) place: String,
     /// Symbol of every row, for files that hold only one and have no such column.
     pub(super) symbol: Option<String>,
-    /// Whether every column is text, numbers too.
-    pub(super) text: bool,
+    /// Line of the first row of a text file, in which numbers are texts, too; `None` where columns have types.
+    pub(super) first_line: Option<usize>,
 }
 
 /// What is common to all pieces of one load.
@@ -118,6 +118,49 @@ struct Maker {
     rows: usize,
     /// Columns of a text file that turned out to hold texts.
     texts: Vec<String>,
+    /// What the batch at hand lacks.
+    lacks: Lacks,
+}
+
+/// Columns that a file lacks and every row must have. Other files of the same place may have them; then they are null
+/// here.
+#[derive(Debug, Default)]
+struct Lacks {
+    columns: Vec<&'static str>,
+    /// The columns that are there.
+    found: String,
+}
+
+/// How many pieces of a place lack a column that every row must have.
+#[derive(Debug, Default)]
+struct LackCount {
+    pieces: usize,
+    columns: HashMap<&'static str, usize>,
+    found: String,
+}
+
+impl LackCount {
+    fn add(&mut self, lacks: Lacks) {
+        self.pieces += 1;
+        for column in &lacks.columns {
+            *self.columns.entry(column).or_default() += 1;
+        }
+        if !lacks.columns.is_empty() {
+            self.found = lacks.found;
+        }
+    }
+
+    /// Refuses a place of which no file has such a column.
+    fn check(self, place: &str) -> Result<(), LoadError> {
+        match self.columns.iter().find(|(_, count)| **count == self.pieces) {
+            None => Ok(()),
+            Some((column, _)) => Err(LoadError::NoColumn {
+                place: place.to_owned(),
+                column: (*column).to_owned(),
+                found: self.found,
+            }),
+        }
+    }
 }
 
 /// Rows of one kind, and some of them.
@@ -198,7 +241,7 @@ impl KeyFaults {
 
 impl Maker {
     fn new(context: Context, origin: Arc<Origin>) -> Self {
-        Self { context, origin, dictionary: None, rows: 0, texts: Vec::new() }
+        Self { context, origin, dictionary: None, rows: 0, texts: Vec::new(), lacks: Lacks::default() }
     }
 
     fn keys(&mut self, batch: &mut Batch) -> Result<Keys, LoadError> {
@@ -237,7 +280,10 @@ impl Maker {
         let cell: String = cell.trim().chars().take(40).collect();
         let column = column.map_or_else(String::new, |column| format!("{column} "));
         let what = if cell.is_empty() { format!("{column}empty") } else { format!("{column}'{cell}'") };
-        if self.origin.text { format!("row {}: {what}", before + row + 2) } else { what }
+        match self.origin.first_line {
+            Some(first) => format!("row {}: {what}", first + before + row),
+            None => what,
+        }
     }
 
     /// Ids of the symbols of a batch, row by row.
@@ -245,7 +291,10 @@ impl Maker {
         let column = match (batch.take("symbol"), &self.origin.symbol) {
             (Some(column), _) => column,
             (None, Some(symbol)) => return Ok(vec![self.context.names().id(Some(symbol)); batch.rows]),
-            (None, None) => batch.required("symbol")?,
+            (None, None) => {
+                self.lack(batch, "symbol");
+                return Ok(vec![NAMELESS; batch.rows]);
+            }
         };
         let texts =
             |array: &ArrayRef| cast(array, &DataType::Utf8).map_err(|source| batch.unreadable(source));
@@ -297,10 +346,25 @@ impl Maker {
         })
     }
 
-    /// The same of a column by its name that must be there.
-    fn required(&self, batch: &mut Batch, name: &str, keys: &Keys) -> Result<Vec<f64>, LoadError> {
-        let column = batch.required(name)?;
-        self.doubles(batch, name, column, keys)
+    /// The same of a column by its name that every row must have.
+    fn required(
+        &mut self,
+        batch: &mut Batch,
+        name: &'static str,
+        keys: &Keys,
+    ) -> Result<Vec<f64>, LoadError> {
+        match batch.take(name) {
+            Some(column) => self.doubles(batch, name, column, keys),
+            None => {
+                self.lack(batch, name);
+                Ok(vec![f64::NAN; keys.date.len()])
+            }
+        }
+    }
+
+    fn lack(&mut self, batch: &Batch, name: &'static str) {
+        self.lacks.columns.push(name);
+        self.lacks.found = names_of(batch.columns.iter().map(|(name, _)| name.as_str()));
     }
 
     /// The same of a column that may be missing as a whole; then it is empty.
@@ -372,7 +436,9 @@ pub(super) struct PricePiece {
     keys: KeyFaults,
     /// Bars that are left out because nothing can have traded like that.
     impossible: Tally,
-    /// Rows with a close and no adjusted one, though there is such a column.
+    /// Rows without an open or a close.
+    incomplete: usize,
+    /// Rows with a close and no adjusted one.
     unadjusted: usize,
     /// Whether splits and dividends were put into the prices.
     adjusted: bool,
@@ -380,6 +446,7 @@ pub(super) struct PricePiece {
     unused: Vec<String>,
     /// The last exchange of each symbol that has one; `None` without such a column.
     exchange: Option<HashMap<u32, String>>,
+    lacks: Lacks,
 }
 
 /// The function that makes pieces of the batches of one file.
@@ -407,8 +474,13 @@ pub(super) fn price_pieces(
         let adjusted = batch.take(ADJUSTED_CLOSE);
         let adjusted =
             adjusted.map(|column| maker.doubles(&batch, ADJUSTED_CLOSE, column, &keys)).transpose()?;
+        let incomplete =
+            chunk.open.iter().zip(&chunk.close).filter(|(a, b)| a.is_nan() || b.is_nan()).count();
         let impossible = maker.possible(&mut chunk, adjusted.as_deref().unwrap_or_default(), &keys)?;
-        let unadjusted = adjusted.as_ref().map_or(0, |adjusted| adjust(&mut chunk, adjusted));
+        let unadjusted = match &adjusted {
+            Some(adjusted) => adjust(&mut chunk, adjusted),
+            None => chunk.close.iter().filter(|close| !close.is_nan()).count(),
+        };
         let exchange = batch.take("exchange").map(|column| exchanges(&batch, &column, &keys)).transpose()?;
         let unused = batch
             .columns
@@ -420,20 +492,32 @@ pub(super) fn price_pieces(
             rows: chunk.into(),
             keys: std::mem::take(&mut keys.faults),
             impossible,
+            incomplete,
             unadjusted,
             adjusted: adjusted.is_some(),
             unused,
             exchange,
+            lacks: std::mem::take(&mut maker.lacks),
         })
     }
 }
 
-/// What is wrong with the prices of a bar, if nothing can have traded like that. NaN is no price.
-pub(super) fn impossible(open: f64, high: f64, low: f64, close: f64, adjusted_close: f64) -> Option<String> {
+/// What is wrong with a bar, if nothing can have traded like that. NaN is no price, and no volume.
+pub(super) fn impossible(
+    open: f64,
+    high: f64,
+    low: f64,
+    close: f64,
+    adjusted_close: f64,
+    volume: f64,
+) -> Option<String> {
     let prices =
         [("open", open), ("high", high), ("low", low), ("close", close), (ADJUSTED_CLOSE, adjusted_close)];
     if let Some((name, price)) = prices.into_iter().find(|(_, price)| *price <= 0.0 || price.is_infinite()) {
         return Some(format!("{name} {price}"));
+    }
+    if volume < 0.0 || volume.is_infinite() {
+        return Some(format!("volume {volume}"));
     }
     if high < low {
         return Some(format!("high {high} below low {low}"));
@@ -453,15 +537,18 @@ impl Maker {
             let bars = chunk.open.iter().zip(&chunk.high).zip(&chunk.low);
             bars.into_iter().all(|((open, high), low)| !(open > high || open < low || high < low))
         };
-        if in_range && columns.into_iter().chain([adjusted]).all(|prices| prices.iter().all(is_price)) {
+        let is_volume = |volume: &f64| !(*volume < 0.0 || volume.is_infinite());
+        if in_range
+            && columns.into_iter().chain([adjusted]).all(|prices| prices.iter().all(is_price))
+            && chunk.volume.iter().all(is_volume)
+        {
             return Ok(left_out);
         }
         for row in 0..keys.date.len() {
             let of = |column: &[f64]| column.get(row).copied().unwrap_or(f64::NAN);
             let (open, close) = (of(&chunk.open), of(&chunk.close));
-            let Some(what) = impossible(open, of(&chunk.high), of(&chunk.low), close, of(adjusted)) else {
-                continue;
-            };
+            let [high, low, volume] = [&chunk.high, &chunk.low, &chunk.volume].map(|column| of(column));
+            let Some(what) = impossible(open, high, low, close, of(adjusted), volume) else { continue };
             let symbol = self.context.names().names.get(keys.symbol[row] as usize).cloned();
             let date = NaiveDate::from_epoch_days(keys.date[row]).unwrap_or_default();
             let bar = format!("{} on {date}: {what}", symbol.unwrap_or_default());
@@ -519,8 +606,10 @@ pub(super) struct PriceCollector {
     exchange: Option<HashMap<u32, String>>,
     keys: KeyFaults,
     impossible: Tally,
+    incomplete: usize,
     unadjusted: usize,
     unused: BTreeSet<String>,
+    lacks: LackCount,
     pub(super) adjusted: bool,
 }
 
@@ -530,8 +619,10 @@ impl PriceCollector {
         self.adjusted |= piece.adjusted;
         self.keys.merge(piece.keys);
         self.impossible.merge(piece.impossible);
+        self.incomplete += piece.incomplete;
         self.unadjusted += piece.unadjusted;
         self.unused.extend(piece.unused);
+        self.lacks.add(piece.lacks);
         if let Some(exchange) = piece.exchange {
             self.exchange.get_or_insert_default().extend(exchange);
         }
@@ -539,13 +630,18 @@ impl PriceCollector {
 
     /// All rows, with what is to be said of them.
     pub(super) fn finish(self, context: Context, place: &str) -> Result<PriceRows, LoadError> {
+        self.lacks.check(place)?;
         self.keys.check(place)?;
         let symbols = context.into_names();
         let exchange =
             self.exchange.map(|mut known| (0..symbols.len() as u32).map(|id| known.remove(&id)).collect());
         let mut warnings = self.keys.warnings("price rows");
         warnings.extend(self.impossible.warning("price rows", "cannot be", "they are left out"));
-        let unadjusted = Tally { count: self.unadjusted, examples: Vec::new() };
+        let incomplete = Tally { count: self.incomplete, examples: Vec::new() };
+        warnings.extend(incomplete.warning("price rows", "have no open or no close", "they are no bars"));
+        // Where no row has one, none is missing.
+        let unadjusted = if self.adjusted { self.unadjusted } else { 0 };
+        let unadjusted = Tally { count: unadjusted, examples: Vec::new() };
         let stay = "their prices stay as they are";
         warnings.extend(unadjusted.warning("price rows", "have no adjusted close", stay));
         let unused = self.unused.iter().map(|name| {
@@ -562,6 +658,7 @@ pub(super) struct SignalPiece {
     symbol: Vec<u32>,
     columns: Vec<(String, Vec<f64>)>,
     keys: KeyFaults,
+    lacks: Lacks,
 }
 
 /// The function that makes pieces of the batches of one file. Of `wanted`, lower-case, or of all columns it takes
@@ -587,14 +684,15 @@ pub(super) fn signal_pieces(
                 columns.push((name, values));
             }
         }
-        Ok(SignalPiece { date: keys.date, symbol: keys.symbol, columns, keys: keys.faults })
+        let lacks = std::mem::take(&mut maker.lacks);
+        Ok(SignalPiece { date: keys.date, symbol: keys.symbol, columns, keys: keys.faults, lacks })
     }
 }
 
 impl Maker {
     /// Whether a column of a text file that nobody named holds numbers: its first filled cell tells.
     fn holds_numbers(&mut self, name: &str, column: &ArrayRef) -> bool {
-        if !self.origin.text || self.texts.iter().any(|known| known == name) {
+        if self.origin.first_line.is_none() || self.texts.iter().any(|known| known == name) {
             return false;
         }
         let Ok(texts) = cast(column, &DataType::Utf8) else { return false };
@@ -613,12 +711,14 @@ impl Maker {
 pub(super) struct SignalCollector {
     rows: SignalRows,
     keys: KeyFaults,
+    lacks: LackCount,
 }
 
 impl SignalCollector {
     pub(super) fn push(&mut self, piece: SignalPiece) {
         let before = self.rows.date.len();
         self.keys.merge(piece.keys);
+        self.lacks.add(piece.lacks);
         for (name, values) in piece.columns {
             let at = match self.rows.columns.iter().position(|(known, _)| known.eq_ignore_ascii_case(&name)) {
                 Some(at) => at,
@@ -642,6 +742,7 @@ impl SignalCollector {
         context: Context,
         place: &str,
     ) -> Result<(SignalRows, Vec<String>), LoadError> {
+        self.lacks.check(place)?;
         self.keys.check(place)?;
         let warnings = self.keys.warnings("signal rows");
         Ok((SignalRows { symbols: context.into_names(), ..self.rows }, warnings))

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 use super::delta::{AsOf, TableVersion};
+use super::files::{FileState, Found};
 use super::load_error::LoadError;
 use super::parquet::ParquetFile;
 use crate::clock::Timestamp;
@@ -174,30 +173,23 @@ fn hex(digest: Sha256) -> String {
     })
 }
 
-/// A file of this machine whose content is hashed on a thread of its own, while somebody else reads it.
+/// A file whose content is hashed beside, while somebody else reads it.
 pub(super) struct Hashing {
-    path: PathBuf,
-    before: (u64, SystemTime),
-    digest: JoinHandle<std::io::Result<String>>,
+    file: Found,
+    before: FileState,
+    digest: JoinHandle<Result<String, LoadError>>,
 }
 
 impl Hashing {
     /// Begins; what is read from now on is what the digest stands for, or [`Self::finish`] refuses it.
-    pub(super) fn start(path: &Path) -> Result<Self, LoadError> {
-        let before = state(path)?;
-        let path = path.to_owned();
-        let hashed = path.clone();
-        let digest = tokio::task::spawn_blocking(move || {
-            let (mut digest, mut file) = (Sha256::new(), std::fs::File::open(hashed)?);
-            let mut room = vec![0; 1 << 20];
-            loop {
-                match std::io::Read::read(&mut file, &mut room)? {
-                    0 => return Ok(hex(digest)),
-                    read => digest.update(&room[..read]),
-                }
-            }
+    pub(super) async fn start(file: &Found) -> Result<Self, LoadError> {
+        let before = file.state().await?;
+        let hashed = file.clone();
+        let digest = tokio::spawn(async move {
+            let digest = hashed.content(Sha256::new(), |digest, bytes| digest.update(bytes)).await?;
+            Ok(hex(digest))
         });
-        Ok(Self { path, before, digest })
+        Ok(Self { file: file.clone(), before, digest })
     }
 
     /// The file as it was read.
@@ -205,18 +197,12 @@ impl Hashing {
     /// # Errors
     /// [`LoadError::Changed`] if it was written to meanwhile: then nobody knows what was read.
     pub(super) async fn finish(self) -> Result<SeenKind, LoadError> {
-        let place = self.path.display().to_string();
-        let open = |source| LoadError::Open { place: place.clone(), source };
-        let digest = self.digest.await.map_err(|error| open(std::io::Error::other(error)))?.map_err(open)?;
-        if state(&self.path)? != self.before {
+        let place = self.file.place.clone();
+        let panicked = |error| LoadError::Open { place: place.clone(), source: std::io::Error::other(error) };
+        let content_sha256 = self.digest.await.map_err(panicked)??;
+        if self.file.state().await? != self.before {
             return Err(LoadError::Changed { place });
         }
-        Ok(SeenKind::File { place, size_bytes: self.before.0, content_sha256: digest })
+        Ok(SeenKind::File { place, size_bytes: self.before.size, content_sha256 })
     }
-}
-
-/// Size and time of the last write.
-fn state(path: &Path) -> Result<(u64, SystemTime), LoadError> {
-    let read = path.metadata().and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
-    read.map_err(|source| LoadError::Open { place: path.display().to_string(), source })
 }

@@ -513,8 +513,12 @@ impl Month<'_> {
             let rankings = self.view.read_rankings(month).await?;
             let terms = self.terms.signals.clone();
             // Sorting a month takes a while, and other invocations wait for nobody.
-            let made =
-                tokio::task::spawn_blocking(move || signal::materialize(month, &rankings, &terms)).await;
+            let make = move || {
+                let made = signal::materialize(month, &rankings, &terms)?;
+                signal::check_ranks(month, &rankings, &made.0)?;
+                Ok::<_, MonthError>(made)
+            };
+            let made = tokio::task::spawn_blocking(make).await;
             let (signals, left_out) = made.map_err(|_| MonthError::Panicked)??;
             self.rows =
                 Some(MonthSize { signals: signals.ranking.len(), composites: signals.composite.len() });
@@ -572,6 +576,8 @@ enum MonthError {
     Lake(#[from] LakeError),
     #[error("RANKING_COMPOSITE_STRATEGY_WEIGHTS")]
     Weights(#[from] signal::InvalidWeights),
+    #[error("rankings of the month")]
+    Ranks(#[from] signal::InvalidRanks),
     #[error("the computation panicked")]
     Panicked,
 }

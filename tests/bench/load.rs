@@ -6,9 +6,9 @@ use std::hint::black_box;
 
 use backtest_functions::engine::{BacktestConfig, Market};
 use backtest_functions::store::delta::{Location, StorageOptions, Table};
-use backtest_functions::store::lake;
 use backtest_functions::store::parquet::{Selection, scan};
 use backtest_functions::store::prices::{MarketData, PRICE_TABLE, Reach};
+use backtest_functions::store::sample::sample;
 use backtest_functions::store::versions::Pins;
 use criterion::{Criterion, Throughput};
 use serde_json::json;
@@ -23,7 +23,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let root = Location::Local(folder.path().to_owned());
     let (table, options) = (root.join(PRICE_TABLE), StorageOptions::default());
-    runtime.block_on(lake::sample(SYMBOLS, DAYS, 1, &table, &options)).expect("a synthetic market");
+    runtime.block_on(sample(SYMBOLS, DAYS, 1, &table, &options)).expect("a synthetic market");
     let data = MarketData {
         lake: Some(root),
         options: options.clone(),

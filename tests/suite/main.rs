@@ -36,8 +36,12 @@ mod price_signals;
 /// Statistics of one and of many results.
 mod statistics;
 
+/// Files as vendors write them, into the lake: the right values, or the option that would settle it.
+mod import;
 /// Bars into the lake, and what is refused.
 mod lake;
+/// Tables of other makers: what forbids a write, what is left out of a read.
+mod layout;
 /// Dates, numbers, names and layouts as files of the wild have them: taken for what they are, or refused.
 mod reading;
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backtest_functions::store::dates::{self, Bound, DateError, DateReading, Order};
+use backtest_functions::store::files::local_parquet;
 use backtest_functions::store::numbers::{self, NotANumber};
 use backtest_functions::store::parquet::{DateRange, Selection, column, scan};
-use backtest_functions::store::prices::local_parquet;
 use chrono::NaiveDate;
 use deltalake::arrow::array::{
     Array, ArrayRef, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
@@ -417,4 +417,83 @@ fn a_log_without_commits_is_an_error() {
     let output = run(&["lake", "inspect", "--lake", lake.to_str().unwrap()], home.path());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("_delta_log without commits"), "{said}");
+}
+
+#[test]
+fn rows_that_repeat_or_lack_what_every_row_has_are_counted() {
+    let bars = "date,symbol,open,close\n2024-01-02,A,10,10\n2024-01-03,A,10,10\n2024-01-04,A,,10\n2024-01-05,A,10,12\n";
+    let home = with_file("bars.csv", bars);
+    let signals = "date,symbol,s\n2024-01-02,A,0\n2024-01-02,A,1\n2024-01-03,A,1\n";
+    std::fs::write(home.path().join("signals.csv"), signals).unwrap();
+    let strategy = "{class: TopNSignalStrategy, parameters: {signal_column: s, top_n: 1}}";
+    let (code, summary, said) = backtest(&home, "price_path: bars.csv, signal_path: signals.csv", strategy);
+    assert_eq!(code, Some(0), "{said}");
+    for expected in [
+        "1 signal rows repeat a date and symbol; the last number of each counts",
+        "1 price rows have no open or no close; they are no bars",
+    ] {
+        assert!(warnings(&summary).contains(&expected.to_owned()), "{expected}: {summary}");
+    }
+    // Rows of two days that are seen on the same one are no repeats.
+    std::fs::write(
+        home.path().join("signals.csv"),
+        "date,symbol,s\n2024-01-02,A,1\n2024-01-04,A,1\n2024-01-05,A,1\n",
+    )
+    .unwrap();
+    let data = "price_path: bars.csv, signal_path: signals.csv, signal_alignment: next_trading_day";
+    let (_, summary, _) = backtest(&home, data, strategy);
+    assert!(!warnings(&summary).iter().any(|warning| warning.contains("repeat")), "{summary}");
+}
+
+#[test]
+fn a_negative_volume_is_refused_as_an_impossible_price_is() {
+    let bars = "date,symbol,open,close,volume\n2024-01-02,A,10,10,100\n2024-01-03,A,10,10,-5\n";
+    let home = with_file("bars.csv", bars);
+    let strategy = "{class: BuyAndHoldStrategy}\nbroker: {max_participation_rate: 0.5}";
+    let (code, _, said) = backtest(&home, "price_path: bars.csv", strategy);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("A on 2024-01-03: volume -5 cannot be"), "{said}");
+}
+
+#[test]
+fn closes_that_jump_as_splits_do_are_named_where_no_other_symbol_does() {
+    let jumping = |b: f64| {
+        let rows = [
+            ("2024-01-02", 100.0, 20.0),
+            ("2024-01-03", 50.2, b),
+            ("2024-01-04", 51.0, b),
+            ("2024-01-05", 152.0, b),
+        ];
+        let rows = rows.map(|(date, a, b)| format!("{date},A,{a},{a}\n{date},B,{b},{b}\n"));
+        format!("date,symbol,open,close\n{}", rows.concat())
+    };
+    let jumps = |home: &Home| {
+        let text = "start_date: 2024-01-01\nend_date: 2024-12-31\nuniverse: {symbols: ['*']}\n\
+                    data: {price_path: bars.csv}\nstrategy: {class: BuyAndHoldStrategy}\n";
+        std::fs::write(home.path().join("config.yaml"), text).unwrap();
+        let said = run_well(&["run", "config.yaml", "--out", "out", "--output", "json"], home.path());
+        let summary: Value = serde_json::from_str(&said).unwrap();
+        warnings(&summary)
+            .into_iter()
+            .filter(|warning| warning.contains("look like splits"))
+            .collect::<Vec<_>>()
+    };
+    let home = with_file("bars.csv", &jumping(21.0));
+    assert_eq!(
+        jumps(&home),
+        [
+            "2 jumps of closes look like splits that the prices are not adjusted for (A 2024-01-03: 2 for 1; A 2024-01-05: 1 for 3)"
+        ]
+    );
+    let lake = home.lake();
+    let lake = lake.to_str().unwrap();
+    run_well(&["lake", "import", "bars.csv", "--lake", lake], home.path());
+    let said = run_well(&["lake", "inspect", "--lake", lake, "--output", "json"], home.path());
+    let contents: Value = serde_json::from_str(&said).unwrap();
+    let expected = json!({ "count": 2, "examples": ["A 2024-01-03: 2 for 1", "A 2024-01-05: 1 for 3"] });
+    assert_eq!(contents["contents"]["split_like"], expected);
+    // A market that halves is no split.
+    let home = with_file("bars.csv", &jumping(10.0));
+    assert_eq!(jumps(&home).len(), 1);
+    assert!(jumps(&home)[0].contains("1 jumps") && jumps(&home)[0].contains("A 2024-01-05: 1 for 3"));
 }

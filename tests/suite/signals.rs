@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use backtest_functions::signal::{Ranked, Rankings, SignalTerms, Signals, Weights, YearMonth, materialize};
-use backtest_functions::store::prices::local_parquet;
+use backtest_functions::signal::{
+    Ranked, Rankings, SignalTerms, Signals, Weights, YearMonth, check_ranks, materialize,
+};
+use backtest_functions::store::files::local_parquet;
 use backtest_functions::store::signals::lake::read_rankings;
 use chrono::NaiveDate;
 use serde_json::Value;
@@ -64,6 +66,29 @@ fn composites(signals: &Signals) -> Vec<String> {
         )
     };
     signals.composite.iter().map(row).collect()
+}
+
+#[test]
+fn ranks_are_whole_numbers_from_one_to_the_number_of_symbols() {
+    let checked = |rows: &[(&str, &str, f64)]| {
+        let given = rankings(rows);
+        let (signals, _) = materialize(month("2020-01"), &given, &SignalTerms::default()).unwrap();
+        check_ranks(month("2020-01"), &given, &signals).map_err(|error| (error.count, error.examples))
+    };
+    assert_eq!(checked(&[("A", "S1", 1.0), ("B", "S1", 2.0), ("C", "S1", 2.0)]), Ok(()));
+    assert_eq!(
+        checked(&[("A", "S1", f64::NAN), ("B", "S1", 1.0)]),
+        Ok(()),
+        "a row without a rank is left out"
+    );
+    for (rank, said) in [(0.0, "rank 0"), (1.5, "rank 1.5"), (-3.0, "rank -3"), (3.0, "rank 3 of 2")] {
+        let (count, examples) = checked(&[("A", "S1", 1.0), ("B", "S1", rank)]).unwrap_err();
+        assert_eq!(count, 1);
+        assert!(
+            examples.starts_with("2020-01-") && examples.ends_with(&format!(" S1 B: {said}")),
+            "{examples}"
+        );
+    }
 }
 
 #[test]

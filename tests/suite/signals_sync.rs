@@ -511,6 +511,33 @@ async fn a_broken_file_is_named_and_keeps_no_other_month_back() {
 }
 
 #[tokio::test]
+async fn ranks_that_cannot_be_are_named_in_their_month_and_keep_no_other_back() {
+    for (rank, expected) in [
+        (
+            0,
+            "3 rankings cannot be (2020-02-01 fast A: rank 0; 2020-02-02 fast A: rank 0; 2020-02-03 fast A: rank 0)",
+        ),
+        (
+            7,
+            "3 rankings cannot be (2020-02-01 fast A: rank 7 of 6; 2020-02-02 fast A: rank 7 of 6; 2020-02-03 fast A: rank 7 of 6)",
+        ),
+    ] {
+        let lake = Lake::with(&["2020-01"]).await;
+        let mut rows = ranks("2020-02", 3, 0);
+        rows.iter_mut()
+            .filter(|row| row.strategy == "fast" && row.symbol == "A")
+            .for_each(|row| row.rank = rank);
+        lake.append(&rows).await;
+        let report = Synced::new(&lake, None).tick().await;
+        assert_eq!(lines(&report)[1], "2020-01 36 18 -", "{:?}", lines(&report));
+        let failure = report.failure(false).unwrap_or_default();
+        assert!(failure.contains("2020-02") && failure.contains(expected), "{failure}");
+        let view = lake.signals().look().await.unwrap();
+        assert_eq!(view.signals().into_keys().collect::<Vec<_>>(), [month("2020-01")]);
+    }
+}
+
+#[tokio::test]
 async fn a_commit_upon_an_old_version_is_a_conflict() {
     let lake = Lake::with(&["2020-01", "2020-02"]).await;
     let synced = Synced::new(&lake, None);

@@ -15,6 +15,7 @@ mod benchmark;
 mod calendar;
 pub mod counterfactual;
 mod fill;
+mod jumps;
 mod panel;
 mod rows;
 mod signals;
@@ -26,6 +27,7 @@ use chrono::NaiveDate;
 use self::benchmark::benchmark_closes;
 use self::calendar::{Calendar, Names};
 use self::fill::{PriceTables, Shape};
+pub use self::jumps::{SplitLike, split_like};
 pub use self::panel::PricePanel;
 pub use self::rows::{DataError, PriceChunk, PriceDays, PriceRows, SignalRows};
 use self::signals::SignalTable;
@@ -33,6 +35,22 @@ use super::closes::Closes;
 use super::config::{BacktestConfig, Benchmark, PriceColumn};
 pub use super::symbols::SymbolId;
 use super::table::Table;
+
+/// What is to be said of closes that jump as splits do.
+fn jumps_warning(closes: &Closes, symbols: &[String], dates: &[NaiveDate]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let jumps = split_like(closes);
+    let shown = jumps.iter().take(SHOWN);
+    let shown = shown.map(|jump| format!("{} {}: {jump}", symbols[jump.symbol.index()], dates[jump.bar]));
+    let more = if jumps.len() > SHOWN { "; …" } else { "" };
+    let shown = shown.collect::<Vec<_>>().join("; ");
+    (!jumps.is_empty()).then(|| {
+        format!(
+            "{} jumps of closes look like splits that the prices are not adjusted for ({shown}{more})",
+            jumps.len()
+        )
+    })
+}
 
 /// Dense day-by-symbol tables of one backtest.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,6 +120,7 @@ impl Market {
         let signals = signals.and_then(|rows| SignalTable::of(config, &shape, rows, &mut warnings));
         let PriceTables { close, open, high, low, volume } = tables;
         let closes = Closes::new(close);
+        warnings.extend(jumps_warning(&closes, &names.sorted, &calendar.dates));
         for (index, symbol) in names.sorted.iter().enumerate() {
             if closes.listed(SymbolId::of_index(index)) == closes.bars() {
                 warnings.push(format!("{symbol}: no price row in the window, so it never trades"));

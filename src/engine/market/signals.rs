@@ -67,8 +67,22 @@ impl SignalTable {
             }
         }
         let mut present = vec![false; days * width];
-        for &cell in place.iter().flatten() {
+        // Rows of different days may come to be seen on the same one; that is no repeat.
+        let mut seen = if aligned { vec![i32::MIN; present.len()] } else { Vec::new() };
+        let mut repeats = 0;
+        for (cell, &row) in place.iter().zip(&order) {
+            let Some(cell) = *cell else { continue };
+            let day = rows.date[row];
+            repeats += usize::from(present[cell] && seen.get(cell).is_none_or(|seen| *seen == day));
             present[cell] = true;
+            if let Some(seen) = seen.get_mut(cell) {
+                *seen = day;
+            }
+        }
+        if repeats > 0 {
+            warnings.push(format!(
+                "{repeats} signal rows repeat a date and symbol; the last number of each counts"
+            ));
         }
         if !present.contains(&true) {
             warnings.push("the signal table has no row for the universe in the window".to_owned());

@@ -603,7 +603,7 @@ async fn read_signals(
         let cells = Cells { table: RANKING_SIGNALS, month, batch };
         let (day, rank, n_symbols) =
             (cells.days("date")?, cells.integers("rank")?, cells.integers("n_symbols")?);
-        let (percentile, score) = (cells.numbers("rank_percentile")?, cells.optional("score")?);
+        let (percentile, score) = (cells.percentiles("rank_percentile")?, cells.optional("score")?);
         let (symbol, strategy) =
             (cells.names("symbol", &mut symbols)?, cells.names("strategy", &mut strategies)?);
         ranking.extend((0..batch.num_rows()).map(|row| RankingSignal {
@@ -716,6 +716,14 @@ impl Cells<'_> {
             Ok(values)
         } else {
             Err(self.wrong(format_args!("a {name} is missing or not finite")))
+        }
+    }
+
+    fn percentiles(&self, name: &str) -> Result<Vec<f64>, LakeError> {
+        let values = self.numbers(name)?;
+        match values.iter().find(|value| !(0.0..=1.0).contains(*value)) {
+            None => Ok(values),
+            Some(value) => Err(self.wrong(format_args!("a {name} is {value}, and must be from 0 to 1"))),
         }
     }
 

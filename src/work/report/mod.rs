@@ -31,7 +31,7 @@ use self::trading::{contributed, trips};
 use super::facts::{Facts, FilesError};
 use crate::engine::Outcome;
 use crate::engine::market::Market;
-use crate::store::lake::is_synthetic;
+use crate::store::sample::is_synthetic;
 
 /// Warnings that are shown before the list is cut short.
 const WARNINGS_MAX: usize = 30;
