@@ -80,9 +80,7 @@ impl Location {
             }
         }
     }
-}
 
-impl Location {
     /// The folder that this lies in, and its name there; `None` of a place without a name.
     pub(super) fn split_last(&self) -> Option<(Self, String)> {
         match self {
@@ -688,7 +686,8 @@ impl Table {
         match PROTOCOL.can_commit(&table, &[], &DeltaOperation::FileSystemCheck {}) {
             Ok(()) => {}
             Err(TransactionError::UnsupportedTableFeatures(features)) => {
-                let features = features.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let features = features.iter().filter(|feature| uses(snapshot, feature));
+                let features = features.map(ToString::to_string).collect::<Vec<_>>().join(", ");
                 return forbidden(format!(
                     "it has the features {features}; take them off (ALTER TABLE … DROP FEATURE …), or write it anew"
                 ));
@@ -924,9 +923,12 @@ struct CommitTimes {
 /// When a value would be lost, or its fraction.
 fn kept_in(field: &Field, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let kept = cast(column, field.data_type())?;
+    // A day would become the days since 1970, whatever the numbers of the table are.
+    let is_number_of_day = column.data_type() == &DataType::Date32 && field.data_type().is_integer();
     let fractions = field.data_type().is_integer() && column.data_type().is_floating();
     let whole = |column: &Float64Array| column.iter().flatten().all(|value| value.fract() == 0.0);
-    if kept.null_count() > column.null_count()
+    if is_number_of_day
+        || kept.null_count() > column.null_count()
         || fractions && !whole(cast(column, &DataType::Float64)?.as_primitive::<Float64Type>())
     {
         let (name, to) = (field.name(), field.data_type());
