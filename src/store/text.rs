@@ -142,7 +142,9 @@ fn heads(lines: &[Vec<String>]) -> (Vec<Head>, usize) {
     };
     let names_fields = |line: &[String]| line.iter().skip(1).any(|cell| columns::means(cell, "close"));
     let is_name = |cell: &String| {
-        !cell.is_empty() && numbers::parse(cell).is_err() && dates::day_of_text(cell, None).is_none()
+        cell.chars().any(char::is_alphabetic)
+            && numbers::parse(cell).is_err()
+            && dates::day_of_text(cell, None).is_none()
     };
     let names =
         |line: &[String]| line.len() == first.len() && line.len() > 1 && line[1..].iter().all(is_name);

@@ -180,11 +180,7 @@ fn features_that_are_listed_and_not_used_do_not_forbid_a_write() {
         assert!(desk.import(OTHERWISE, &["--upsert"]).status.success());
         let (code, summary, said) = desk.backtest("");
         assert_eq!(code, Some(0), "{said}");
-        assert_eq!(
-            summary["last_bar"].as_str().or(summary["end_date"].as_str()),
-            Some("2020-01-06"),
-            "{summary}"
-        );
+        assert_eq!(summary["last_day"], "2020-01-06", "{summary}");
     }
 }
 
