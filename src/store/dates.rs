@@ -9,11 +9,12 @@ use chrono_tz::Tz;
 use deltalake::arrow::array::{Array, ArrayRef, AsArray, Date32Array};
 use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::{
-    DataType, Date32Type, Float64Type, Int32Type, Int64Type, TimeUnit, UInt64Type,
+    DataType, Date32Type, Float64Type, Int32Type, Int64Type, Schema, TimeUnit, UInt64Type,
 };
 use deltalake::arrow::error::ArrowError;
 use serde_json::Value;
 
+use super::columns;
 use crate::engine::config::DateFormat;
 
 /// Unreadable cells that are shown of a column.
@@ -251,6 +252,21 @@ fn per_second(unit: TimeUnit) -> i64 {
 fn counts_days(number: i64) -> bool {
     // To the year 2243, and as far back. No `YYYYMMDD` is that small.
     number.unsigned_abs() <= 99_999
+}
+
+/// Whether a column of a table holds dates as whole numbers.
+pub fn counted_in(schema: Option<&Schema>, column: &str) -> bool {
+    let field = schema.and_then(|schema| schema.field_with_name(column).ok());
+    field.is_some_and(|field| field.data_type().is_integer())
+        && columns::position(std::iter::once(column), "date").is_some()
+}
+
+/// The day of a partition, whose value the log writes as text whatever the type of the column.
+pub fn day_of_partition(text: &str, data_type: &DataType, order: Option<Order>) -> Option<i32> {
+    if data_type.is_integer() {
+        return day_of_number(text.parse().ok()?);
+    }
+    day_of_text(text, order)
 }
 
 /// The day of a whole number: days since 1970-01-01, or `YYYYMMDD`.

@@ -266,9 +266,11 @@ enum KnownDates {
 }
 
 impl KnownDates {
-    fn of(view: &LogicalFileView, column: &str, reading: DateReading) -> Self {
+    fn of(view: &LogicalFileView, date: &Field, reading: DateReading) -> Self {
+        let column = date.name();
         if let Some(value) = view.partition_values_map().get(column) {
-            let day = value.as_ref().and_then(|text| dates::day_of_text(text, reading.order));
+            let of_text = |text: &String| dates::day_of_partition(text, date.data_type(), reading.order);
+            let day = value.as_ref().and_then(of_text);
             return Self::Partition(day);
         }
         let stats = view.stats().and_then(|stats| serde_json::from_str::<serde_json::Value>(&stats).ok());
@@ -522,9 +524,7 @@ impl Table {
         let schema = self.schema()?;
         let date = columns::position(schema.fields().iter().map(|field| field.name().as_str()), DATE);
         if let (Some(range), Some(date)) = (dates, date.map(|at| schema.field(at))) {
-            views.retain(|view| {
-                KnownDates::of(view, date.name(), range.reading).may_hold(date.data_type(), &range)
-            });
+            views.retain(|view| KnownDates::of(view, date, range.reading).may_hold(date.data_type(), &range));
         }
         let mut files: Vec<ParquetFile> = views.iter().map(|view| self.parquet(view, &schema)).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -603,7 +603,7 @@ impl Table {
                 file: self.parquet(&view, &schema),
                 modified_ms: view.modification_time(),
                 dates: date.and_then(|date| {
-                    KnownDates::of(&view, date.name(), DateReading::default()).range(date.data_type())
+                    KnownDates::of(&view, date, DateReading::default()).range(date.data_type())
                 }),
                 stamp: tags.get(STAMP).cloned().flatten(),
                 view,

@@ -217,7 +217,8 @@ async fn scan_file<T, E>(
         .with_batch_size(BATCH_ROWS)
         .build()?;
     while let Some(batch) = batches.try_next().await? {
-        let batch = with_constants(as_in_table(batch, file, selection)?, &file.constants, selection)?;
+        let batch = as_in_table(batch, file, selection)?;
+        let batch = with_constants(batch, &file.constants, selection, file.table.as_ref())?;
         if sender.send(make(batch)).await.is_err() {
             break;
         }
@@ -299,11 +300,12 @@ fn as_in_table(batch: RecordBatch, file: &ParquetFile, selection: &Selection) ->
     Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
 }
 
-/// Adds the columns whose value is the same in every row.
+/// Adds the columns whose value is the same in every row. Of a Delta table their types are known, of folders they are not.
 pub(super) fn with_constants(
     batch: RecordBatch,
     constants: &HashMap<String, Option<String>>,
     selection: &Selection,
+    table: Option<&InTable>,
 ) -> Result<RecordBatch, ArrowError> {
     let constants: Vec<_> = constants.iter().filter(|(name, _)| selection.takes(name)).collect();
     if constants.is_empty() {
@@ -311,7 +313,11 @@ pub(super) fn with_constants(
     }
     let (mut fields, mut columns) = (batch.schema().fields().to_vec(), batch.columns().to_vec());
     for (name, value) in constants {
-        let column = constant(value.as_deref(), batch.num_rows())?;
+        let mut column = constant(value.as_deref(), batch.num_rows())?;
+        // A text of digits is a day only where the table says that the column holds whole numbers.
+        if dates::counted_in(table.map(|table| table.schema.as_ref()), name) {
+            column = cast(&column, &DataType::Dictionary(DataType::Int32.into(), DataType::Int64.into()))?;
+        }
         fields.push(Arc::new(Field::new(name, column.data_type().clone(), true)));
         columns.push(column);
     }

@@ -856,7 +856,7 @@ impl Source {
                 let place = &self.origin.place;
                 let unreadable = |source| LoadError::Unreadable { place: place.clone(), source };
                 for batch in file.text(None).await?.batches(None)? {
-                    let all = parquet::with_constants(batch?, &file.keys, &Selection::default());
+                    let all = parquet::with_constants(batch?, &file.keys, &Selection::default(), None);
                     push(make(all.map_err(unreadable)?)?);
                 }
                 (Vec::new(), Reading::File(hashing))

@@ -128,7 +128,8 @@ fn a_refused_write_leaves_no_file_behind() {
         desk.commit(&[features(&["checkConstraints"])]);
         desk.configure("delta.constraints.positive", "close > 0");
     };
-    let cases: &[(fn(&Desk), &str, &[&str], &str)] = &[
+    type Case<'c> = (fn(&Desk), &'c str, &'c [&'c str], &'c str);
+    let cases: &[Case<'_>] = &[
         (append_only, OTHERWISE, &["--upsert"], "may only be added to (delta.appendOnly)"),
         (append_only, LATER, &["--replace"], "may only be added to (delta.appendOnly)"),
         (|desk| desk.commit(&[features(&["rowTracking", "domainMetadata"])]), LATER, &[], "rowTracking"),

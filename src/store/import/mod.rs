@@ -300,7 +300,7 @@ pub async fn import(
             match &first {
                 None => first = Some((name, schema)),
                 Some((first, known)) if asked.kind == Kind::Bars => {
-                    same_columns(first, known, name, &schema)?
+                    same_columns(first, known, name, &schema)?;
                 }
                 Some(_) => {}
             }

@@ -11,7 +11,7 @@ use backtest_functions::engine::config::BacktestConfig;
 use backtest_functions::functions;
 use backtest_functions::run::RunId;
 use backtest_functions::store::delta::{Location, StorageOptions, Table};
-use backtest_functions::store::lake;
+use backtest_functions::store::import::{Asked, Kind, Mode, import};
 use backtest_functions::store::pg::Database;
 use backtest_functions::store::prices::{MarketData, Reach};
 use backtest_functions::store::versions::Pins;
@@ -156,10 +156,11 @@ fn imported(bytes: &[u8], name: &str) {
     let file = folder.path().join(name);
     std::fs::write(&file, bytes).unwrap();
     let table = Location::Local(folder.path().join("table"));
-    let done =
-        SERVICE.0.block_on(lake::import(&file, &table, &StorageOptions::default(), false, &mut |_| {}));
-    if let Ok(contents) = done {
-        assert!(contents.rows > 0);
+    let (places, asked) = ([file.to_string_lossy().into_owned()], Asked::nothing(Kind::Bars));
+    let options = StorageOptions::default();
+    let done = SERVICE.0.block_on(import(&places, &asked, &table, &options, Mode::Append, &mut |_| {}));
+    if let Ok(imported) = done {
+        assert!(imported.contents.rows > 0);
     }
 }
 
