@@ -913,6 +913,7 @@ fn without_source(text: &[u8]) -> String {
         (r#""size_bytes": \d+"#, "size"),
         (r"(/\S+/platinum/signals/daily|postgres ranking.composite_signal_daily)", "table"),
         (r#""signals": \{[^}]*\}"#, "signals"),
+        ("(?m)^  signals:\n(    .*\n)+", "signals"),
         ("(<tr><th[^>]*>signals, .*?</tr>)+", "rows"),
     ] {
         text = regex::Regex::new(pattern).unwrap().replace_all(&text, instead).into_owned();
