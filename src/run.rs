@@ -24,6 +24,11 @@ impl RunId {
         Self(format!("RUN{}-{}", now.format("%Y%m%d"), &random[..12]))
     }
 
+    /// The id of a part of the study with this id. `None` if that leaves no room for it.
+    pub fn of_part(&self, part: u32) -> Option<Self> {
+        format!("{self}-p{part:02}").parse().ok()
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -236,6 +241,8 @@ reasons! {
     DataChanged = "data_changed",
     /// The config cannot be run; seen only when an older version accepted it.
     InvalidConfig = "invalid_config",
+    /// A part of the study failed.
+    PartFailed = "part_failed",
     /// The strategy cannot decide on this data.
     StrategyFailed = "strategy_failed",
     /// Lake or artifact store did not answer.
@@ -429,6 +436,11 @@ pub struct Wake {
 }
 
 impl Wake {
+    /// The message for the run with an id.
+    pub fn to(run_id: RunId, traceparent: Option<String>) -> Self {
+        Self { v: 1, run_id, traceparent }
+    }
+
     /// The message for a run.
     pub fn of(run: &Run) -> Self {
         Self { v: 1, run_id: run.id.clone(), traceparent: run.submission.traceparent.clone() }

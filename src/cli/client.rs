@@ -15,6 +15,7 @@ use super::{CliError, Output, say};
 use crate::run::{RunId, Status};
 use crate::work::document::parse_yaml;
 use crate::work::files::MANIFEST;
+use crate::work::study::Study;
 
 /// Submit a backtest to a service.
 #[derive(Debug, clap::Args)]
@@ -223,15 +224,29 @@ pub(super) async fn submit(args: SubmitArgs) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Submits, and stays until the run ends.
+pub(super) async fn study(args: SubmitArgs) -> Result<(), CliError> {
+    submit(SubmitArgs { watch: true, ..args }).await
+}
+
 pub(super) async fn validate(args: ValidateArgs) -> Result<(), CliError> {
     let client = Client::connect(&args.service)?;
-    let body = json!({ "config": read_config(&args.config)? });
-    let found = client.json(client.request(Method::POST, "backtests/validate").json(&body)).await?;
+    let config = read_config(&args.config)?;
+    let is_study = Study::is_one(&config);
+    let path = if is_study { "studies/validate" } else { "backtests/validate" };
+    let body = json!({ "config": config });
+    let found = client.json(client.request(Method::POST, path).json(&body)).await?;
     if args.service.output == Output::Json {
         say(format_args!("{found:#}"));
         return Ok(());
     }
     say(format_args!("{} can be run", place_of(&args.config)));
+    if is_study {
+        for (name, value) in found.as_object().into_iter().flatten() {
+            say(format_args!("{name:<16} {value}"));
+        }
+        return Ok(());
+    }
     say(format_args!("{:<16} {}", "fingerprint", found["fingerprint"].as_str().unwrap_or_default()));
     for section in ["estimate", "data_versions"] {
         for (name, value) in found[section].as_object().into_iter().flatten() {
@@ -414,6 +429,10 @@ async fn watch_and_print(client: &Client, run_id: &RunId, output: Output) -> Res
     let run = client.watch(run_id).await?;
     match output {
         Output::Json => print_run(&run, output),
+        Output::Table if run["summary"]["sentence"].is_string() => {
+            say(run["summary"]["sentence"].as_str().unwrap_or_default());
+            say(format_args!("report: {}", client.report_place(run_id.as_str())));
+        }
         Output::Table if run["summary"].is_object() => {
             print_summary(&run["summary"], Some(&client.report_place(run_id.as_str())));
         }

@@ -21,6 +21,7 @@ mod reproduce;
 mod run;
 mod serve;
 mod service;
+mod study;
 mod summary;
 mod sync;
 mod table;
@@ -53,6 +54,8 @@ enum Command {
     Init(embedded::InitArgs),
     Run(run::Args),
     Submit(client::SubmitArgs),
+    /// Submit a study to a service, stay until it ends and show how far its best trial can be believed.
+    Study(client::SubmitArgs),
     Validate(client::ValidateArgs),
     Status(client::StatusArgs),
     List(client::ListArgs),
@@ -86,7 +89,7 @@ impl Command {
     fn output(&self) -> Output {
         match self {
             Self::Run(args) => args.output,
-            Self::Submit(args) => args.service.output,
+            Self::Submit(args) | Self::Study(args) => args.service.output,
             Self::Validate(args) => args.service.output,
             Self::Status(args) => args.service.output,
             Self::List(args) => args.service.output,
@@ -159,6 +162,7 @@ pub fn main() -> ExitCode {
             Command::Init(args) => embedded::init(&args),
             Command::Run(args) => run::run(args).await,
             Command::Submit(args) => client::submit(args).await,
+            Command::Study(args) => client::study(args).await,
             Command::Validate(args) => client::validate(args).await,
             Command::Status(args) => client::status(args).await,
             Command::List(args) => client::list(args).await,

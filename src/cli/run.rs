@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::settings::{Settings, environment, log_filter};
 use super::summary::{REPORT, print_summary, show};
 use super::table::{self, Column, number, percent};
-use super::{CliError, Output, boot, say, telemetry};
+use super::{CliError, Output, boot, say, study, telemetry};
 use crate::engine::{BacktestConfig, Market};
 use crate::run::RunId;
 use crate::store::prices::{MarketData, Reach};
@@ -23,8 +23,10 @@ use crate::store::versions::Pins;
 use crate::work::compute::{ComputeError, Computed, compute};
 use crate::work::document::{canonical, parse_yaml};
 use crate::work::facts::Facts;
-use crate::work::files::{self, Artifact};
+use crate::work::files;
 use crate::work::sha256_hex;
+use crate::work::study::Study;
+use crate::work::study::trials::{market_key, set};
 
 /// Runs that a grid may ask for.
 const RUNS_MAX: usize = 100_000;
@@ -34,7 +36,8 @@ const RUNS_MAX: usize = 100_000;
 /// The files of each go to DIR/<run_id>/ (a run that is there already is not overwritten); the summary is printed.
 /// Paths in a config are relative to the current folder; a config without `data.price_path` reads the lake.
 /// Several configs, or a grid, are run on all cores over prices that are loaded once; the table of results is
-/// sorted by Sharpe ratio and also written to DIR/results.csv and DIR/results.parquet.
+/// sorted by Sharpe ratio and also written to DIR/results.csv and DIR/results.parquet. Below it stands how far the
+/// best can be believed, with DIR/statistics.json and DIR/study.html. A file with `study` and `base` is a study.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Configs, YAML or JSON.
@@ -71,6 +74,13 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let signals = boot::postgres_signals(&settings)
         .map_err(|error| CliError::because("prepare the database", error))?;
     let data = boot::market_data(&settings, Reach::unlimited(), signals);
+    if let Some(document) = study_of(&args)? {
+        let place =
+            study::Place { out: args.out.as_ref(), run_id: args.run_id.as_ref(), output: args.output };
+        let name = args.configs[0].display().to_string();
+        let report = study::run(&name, document, &data, place).await?;
+        return if args.open { show(&report).await } else { Ok(()) };
+    }
     let jobs = jobs(&args, &data)?;
     let several = jobs.len() > 1;
 
@@ -78,6 +88,11 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     progress.at(0, 0, "loading prices");
     let markets = load(&data, &jobs).await?;
     let (done, failed) = tokio::task::block_in_place(|| work(&args, &jobs, &markets, progress))?;
+    let sentence = if args.grid.is_empty() || done.len() < 2 {
+        None
+    } else {
+        Some(tokio::task::block_in_place(|| whole(&args, &jobs, markets))?)
+    };
 
     let report = done.first().filter(|_| !args.results_only).and_then(|best| page_of(best, &jobs));
     let answered = several || !done.is_empty();
@@ -90,11 +105,50 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         }
         (Output::Table, true) => print_results(&done),
     }
+    if let (Some(sentence), Output::Table) = (sentence, args.output) {
+        say(sentence);
+    }
     if let (Some(page), true) = (report, args.open) {
         show(&page).await?;
     }
     // Beside an answer on stdout there is no room for a second document.
     all_or((), failed).map_err(|error| if answered { error.with_answer_given() } else { error })
+}
+
+/// The document of the one file that is given, if it asks for a study.
+fn study_of(args: &Args) -> Result<Option<Value>, CliError> {
+    // A file that cannot be read is told of with all others.
+    let study = args.configs.iter().find_map(|path| read(path).ok().filter(Study::is_one));
+    if study.is_some() && (args.configs.len() > 1 || !args.grid.is_empty()) {
+        return Err(CliError::usage("a study is run by itself: one file, and no --grid"));
+    }
+    Ok(study)
+}
+
+fn read(path: &Path) -> Result<Value, CliError> {
+    let place = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
+    parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))
+}
+
+/// What is to be said of the runs of a grid as a whole.
+fn whole(args: &Args, jobs: &[Job], markets: HashMap<String, Shared>) -> Result<String, CliError> {
+    let [config] = &args.configs[..] else {
+        return Ok("No statistics of the whole: the grid is over several configs.".to_owned());
+    };
+    let mut axes = serde_json::Map::new();
+    for axis in &args.grid {
+        let (field, values) = values_of(axis)?;
+        axes.insert(field.to_owned(), Value::Array(values));
+    }
+    let markets = std::sync::Mutex::new(markets);
+    let market_of = |config: &BacktestConfig| {
+        let mut markets = markets.lock().unwrap_or_else(PoisonError::into_inner);
+        markets.remove(&market_key(config)).map(|shared| (shared.market, shared.data_versions))
+    };
+    let root = jobs.first().map_or_else(PathBuf::new, |job| job.root.clone());
+    study::of_grid(&root, &read(config)?, &axes, &market_of)
 }
 
 /// The report of a run, where its job put it.
@@ -160,15 +214,13 @@ fn jobs_of(
     combinations: &[Vec<(String, Value)>],
     before: Option<usize>,
 ) -> Result<Vec<Job>, CliError> {
-    let place = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
-    let base =
-        parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))?;
+    let (place, base) = (path.display().to_string(), read(path)?);
     let each = combinations.iter().enumerate().map(|(nth, combination)| {
         let (mut submitted, mut label) = (base.clone(), place.clone());
         for (field, value) in combination {
-            set(&mut submitted, field, value)?;
+            set(&mut submitted, field, value).map_err(|part| {
+                CliError::usage(format!("--grid {field}: there is no place '{part}' in the config"))
+            })?;
             label = format!("{label} {field}={value}");
         }
         job(args, data, label, submitted, before.map(|before| before + nth + 1))
@@ -207,21 +259,6 @@ fn job(
     }
     let market = market_key(&config);
     Ok(Job { label, run_id, submitted, config, root, market })
-}
-
-/// Everything of a config that decides which rows are read and how they are laid out.
-fn market_key(config: &BacktestConfig) -> String {
-    let resolved = config.resolved();
-    json!([
-        resolved["data"],
-        resolved["universe"],
-        resolved["benchmark"],
-        config.start_date,
-        config.end_date,
-        config.warmup_bars(),
-        format!("{:?} {:?} {}", config.price_columns(), config.signal_columns(), config.reads_signal_rows()),
-    ])
-    .to_string()
 }
 
 /// Loads the rows of each distinct market once.
@@ -327,7 +364,7 @@ fn run_one(
         let computed = compute(&facts, &shared.market, &mut on_bar);
         let Computed { files, summary, .. } = computed.map_err(|error| compute_error(&job.label, &error))?;
         let folder = job.root.join(job.run_id.as_str());
-        write(&job.root, &folder, &files)
+        study::write(&job.root, &folder, &files)
             .map_err(|error| CliError::because(format!("write {}", folder.display()), error))?;
         summary
     };
@@ -337,28 +374,31 @@ fn run_one(
     Ok(summary)
 }
 
+/// The field and the values of an axis of a grid.
+fn values_of(axis: &str) -> Result<(&str, Vec<Value>), CliError> {
+    let (field, values) = axis
+        .split_once('=')
+        .filter(|(field, values)| !field.is_empty() && !values.is_empty())
+        .ok_or_else(|| CliError::usage(format!("--grid {axis}: must look like FIELD=A,B")))?;
+    if values.split(',').any(|value| value.trim().is_empty()) {
+        return Err(CliError::usage(format!("--grid {axis}: a value is empty; null is written as null")));
+    }
+    let values: Result<Vec<Value>, CliError> = values
+        .split(',')
+        .map(|value| parse_yaml(value).map_err(|error| CliError::usage(format!("--grid {axis}: {error}"))))
+        .collect();
+    Ok((field, values?))
+}
+
 /// Every combination of the values of a grid; one empty combination without a grid.
 fn combinations(grid: &[String]) -> Result<Vec<Vec<(String, Value)>>, CliError> {
     let mut combinations = vec![Vec::new()];
     let mut fields = HashSet::new();
     for axis in grid {
-        let (field, values) = axis
-            .split_once('=')
-            .filter(|(field, values)| !field.is_empty() && !values.is_empty())
-            .ok_or_else(|| CliError::usage(format!("--grid {axis}: must look like FIELD=A,B")))?;
+        let (field, values) = values_of(axis)?;
         if !fields.insert(field) {
             return Err(CliError::usage(format!("--grid {axis}: the field is there twice")));
         }
-        if values.split(',').any(|value| value.trim().is_empty()) {
-            return Err(CliError::usage(format!("--grid {axis}: a value is empty; null is written as null")));
-        }
-        let values: Result<Vec<Value>, CliError> = values
-            .split(',')
-            .map(|value| {
-                parse_yaml(value).map_err(|error| CliError::usage(format!("--grid {axis}: {error}")))
-            })
-            .collect();
-        let values = values?;
         combinations = combinations
             .iter()
             .flat_map(|before: &Vec<(String, Value)>| {
@@ -368,41 +408,6 @@ fn combinations(grid: &[String]) -> Result<Vec<Vec<(String, Value)>>, CliError> 
             .collect();
     }
     Ok(combinations)
-}
-
-/// Puts a value at a dotted path; sections that are not there are made, list items are named by number.
-fn set(config: &mut Value, field: &str, value: &Value) -> Result<(), CliError> {
-    let mut at = config;
-    for part in field.split('.') {
-        let wrong = || CliError::usage(format!("--grid {field}: there is no place '{part}' in the config"));
-        at = match at {
-            Value::Object(fields) => fields.entry(part).or_insert_with(|| json!({})),
-            Value::Array(items) => {
-                part.parse::<usize>().ok().and_then(|index| items.get_mut(index)).ok_or_else(wrong)?
-            }
-            _ => return Err(wrong()),
-        };
-    }
-    *at = value.clone();
-    Ok(())
-}
-
-/// Writes the files beside their final place and moves them there as a whole.
-fn write(root: &Path, folder: &Path, files: &[Artifact]) -> std::io::Result<()> {
-    let unfinished = root.join(format!(".unfinished-{}", uuid::Uuid::new_v4().simple()));
-    let written = || -> std::io::Result<()> {
-        for file in files {
-            let path = unfinished.join(&file.name);
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent)?;
-            }
-            std::fs::write(path, &file.content)?;
-        }
-        std::fs::rename(&unfinished, folder)
-    };
-    written().inspect_err(|_| {
-        let _ = std::fs::remove_dir_all(&unfinished);
-    })
 }
 
 fn compute_error(label: &str, error: &ComputeError) -> CliError {

@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::settings::{ClientSettings, environment, log_filter};
 use super::{CliError, Output, telemetry};
 use crate::run::RunId;
+use crate::work::study::Study;
 
 /// Address of the local host.
 const LOCAL: &str = "http://127.0.0.1:7071";
@@ -270,7 +271,7 @@ impl Client {
         }
     }
 
-    /// Submits a config.
+    /// Submits a config, or a study.
     pub(super) async fn submit(
         &self,
         config: &Value,
@@ -285,7 +286,8 @@ impl Client {
         if reuse {
             body["reuse"] = json!(true);
         }
-        let mut request = self.request(Method::POST, "backtests").json(&body);
+        let path = if Study::is_one(config) { "studies" } else { "backtests" };
+        let mut request = self.request(Method::POST, path).json(&body);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }

@@ -23,7 +23,7 @@ const CANCEL_RUN: Operation = Operation {
     path: "backtests/{run_id}/cancel",
     tag: "runs",
     summary: "Cancel a run",
-    description: "A queued run ends at once; a running one is asked to stop. With `If-Match`, only if the run is as the \
+    description: "A queued run ends at once; a running one is asked to stop. A study is canceled with all its parts, and no part alone. With `If-Match`, only if the run is as the \
                   caller saw it.",
     parameters: &[&RUN_ID, &IF_MATCH],
     bodies: &[],
@@ -40,6 +40,7 @@ const CANCEL_RUN: Operation = Operation {
         Code::InvalidParameter,
         Code::RunNotFound,
         Code::RunFinished,
+        Code::PartOfStudy,
         Code::PreconditionFailed,
         Code::StoreUnavailable,
     ],
@@ -55,8 +56,13 @@ pub(super) const IF_MATCH: Header = Header {
 async fn cancel(app: App, call: Call) -> Result<Reply, Refusal> {
     call.query().check()?;
     let id = call.run_id()?;
+    let run = find(&app, &call).await?;
     if call.deciding_header("If-Match")?.is_some() {
-        call.must_match(&etag(&record(&find(&app, &call).await?)))?;
+        call.must_match(&etag(&record(&run)))?;
+    }
+    if let Some(of) = &run.submission.part_of {
+        let detail = format!("run {id} is a part of study {}; cancel that", of.study);
+        return Ok(Reply::problem(Code::PartOfStudy, detail));
     }
     let actor = caller(&app, &call).unwrap_or_else(|| "api".to_owned());
     Ok(match app.runs.request_cancel(&id, &actor).await {

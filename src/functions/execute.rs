@@ -6,7 +6,8 @@ use super::envelope::message;
 use super::function::{Function, Outcome, QUEUE, RUN, Trigger, Triggered};
 use crate::run::RunId;
 use crate::telemetry;
-use crate::work::execute::{chain, execute};
+use crate::work::chain;
+use crate::work::execute::execute;
 use crate::work::{App, reconcile};
 
 pub(super) const FUNCTION: Function = Function {

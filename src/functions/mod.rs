@@ -25,9 +25,12 @@ mod reply;
 mod reproduce;
 mod results;
 mod run_request;
+mod run_trial;
 mod schema;
 mod signals;
 mod status;
+mod studies;
+mod studies_validate;
 mod submit;
 mod sweep;
 mod sync_signals;
@@ -70,7 +73,10 @@ const FUNCTIONS: &[&Function] = &[
     &reproduce::FUNCTION,
     &results::FUNCTION,
     &signals::FUNCTION,
+    &run_trial::FUNCTION,
     &status::FUNCTION,
+    &studies::FUNCTION,
+    &studies_validate::FUNCTION,
     &submit::FUNCTION,
     &sweep::FUNCTION,
     &sync_signals::FUNCTION,

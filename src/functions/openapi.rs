@@ -15,10 +15,11 @@ const DESCRIPTION: &str = "Submit a backtest, watch it, fetch what it left behin
     `instance`. `HEAD` is answered as `GET`, without the body.";
 
 /// Groups of operations.
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 6] = [
     ("runs", "Runs and their life"),
     ("trust", "Whether results can be made again, and could have been had"),
     ("results", "What a completed run left behind"),
+    ("studies", "Many trials of one config, and how far the best can be believed"),
     ("signals", "Ranking signals as Postgres serves them"),
     ("service", "The service itself"),
 ];

@@ -116,6 +116,8 @@ pub(super) struct RunSummary {
     #[schema(inline)]
     #[serde(flatten)]
     figures: crate::engine::metrics::Summary,
+    /// How sure the figures are; runs of older versions do not say.
+    confidence: Option<crate::work::confidence::Confidence>,
 }
 
 /// Addresses of a run and what belongs to it.

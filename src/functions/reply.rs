@@ -62,11 +62,14 @@ codes! {
     RunNotFound = "run_not_found", NOT_FOUND, "No such run";
     ArtifactNotFound = "artifact_not_found", NOT_FOUND, "No such artifact";
     NoTradingDay = "no_trading_day", NOT_FOUND, "Not a trading day of the run";
+    TrialNotFound = "trial_not_found", NOT_FOUND, "The study has no such trial";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     DataGone = "data_gone", CONFLICT, "The data is gone";
     RunNotCompleted = "run_not_completed", CONFLICT, "The run has no results";
     RunNotEnded = "run_not_ended", CONFLICT, "The run has not ended";
     RunFinished = "run_finished", CONFLICT, "The run has ended";
+    PartOfStudy = "part_of_study", CONFLICT, "The run is a part of a study";
+    NotAStudy = "not_a_study", CONFLICT, "The run is no study";
     RunIdTaken = "run_id_taken", CONFLICT, "The run id is taken";
     RunDeleted = "run_deleted", GONE, "The run was deleted";
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "The run has moved on";

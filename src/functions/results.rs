@@ -17,9 +17,10 @@ use super::parameter::{Day, Flag, Header, PathPart, Whole};
 use super::record::{RunSummary, record};
 use super::reply::{Code, Refusal, Reply};
 use super::schema::{Schemas, Shape};
-use super::status::{GET_RUN_STATUS, find};
+use super::status::{GET_RUN_STATUS, find, publication};
+use super::studies::{GET_STATISTICS, GET_SURFACE, LIST_TRIALS};
 use crate::engine::config::Fault;
-use crate::run::{Publication, Run, RunEvent, RunState};
+use crate::run::{Publication, RunEvent};
 use crate::store::blob::Link;
 use crate::work::archive::{self, archive};
 use crate::work::evidence::{EvidenceError, evidence};
@@ -55,6 +56,9 @@ pub(super) const FUNCTION: Function = Function::http(
         &GET_REPORT,
         &GET_INPUTS,
         &GET_EVIDENCE,
+        &LIST_TRIALS,
+        &GET_STATISTICS,
+        &GET_SURFACE,
     ],
 );
 
@@ -350,19 +354,6 @@ async fn table<T: Serialize>(
             Err(Reply::problem(Code::NoTradingDay, error.to_string()).into())
         }
         Err(error) => Err(Reply::result(&error).into()),
-    }
-}
-
-/// The results of a run, or why it has none.
-pub(super) fn publication(run: &Run) -> Result<&Publication, Refusal> {
-    match &run.state {
-        _ if run.labels.deleted.is_some() => Err(Reply::deleted(run).into()),
-        RunState::Completed { publication, .. } => Ok(publication),
-        state => {
-            let status = state.status();
-            let detail = format!("run {} is {status}, it has no results", run.id);
-            Err(Reply::wrong_state(Code::RunNotCompleted, detail, status).into())
-        }
     }
 }
 

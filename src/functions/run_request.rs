@@ -38,6 +38,20 @@ pub(super) const BODIES: [Content; 2] = [
     },
 ];
 
+/// The bodies that are taken for a study.
+pub(super) const STUDY_BODIES: [Content; 2] = [
+    Content::json(Shape::OBJECT),
+    Content {
+        media_type: "application/yaml",
+        shape: Shape::TEXT,
+        example: Some(
+            "study: {parameters: {strategy.parameters.top_n: [1, 2, 3]}}\n\
+             base: {start_date: 2005-01-03, end_date: 2013-03-01, universe: {symbols: [AAPL, IBM, MSFT]}, \
+             strategy: {class: TopNSignalStrategy}}\n",
+        ),
+    },
+];
+
 /// A config that works, for the document.
 fn example() -> Value {
     json!({
@@ -231,7 +245,10 @@ impl RunRequest {
                 false
             }
         };
-        let config = fields.remove("config").filter(|config| !config.is_null());
+        let study = fields
+            .shift_remove("study")
+            .map(|study| json!({ "study": study, "base": fields.shift_remove("base").unwrap_or_default() }));
+        let config = fields.remove("config").filter(|config| !config.is_null()).or(study);
         let text = fields.remove("config_yaml").filter(|text| !text.is_null());
         // An empty one beside the other counts as left out.
         let (has_config, has_text) = (config.is_some(), text.is_some());

@@ -8,7 +8,7 @@ use super::parameter::Header;
 use super::record::{POLL_SECONDS, RETRY_AFTER_POLL, RunRecord, record};
 use super::reply::{Code, Refusal, Reply, written};
 use super::schema::Shape;
-use crate::run::Run;
+use crate::run::{Publication, Run, RunState};
 use crate::work::{App, sha256_hex};
 
 pub(super) const FUNCTION: Function = Function::http("status", "backtests/{run_id}", &[&GET_RUN]);
@@ -67,4 +67,17 @@ fn describe(run: &Run, call: &Call) -> Result<Reply, Refusal> {
 /// Names one state of a record.
 pub(super) fn etag(record: &RunRecord<'_>) -> String {
     format!("\"{}\"", &sha256_hex(written(record).unwrap_or_default())[..24])
+}
+
+/// The results of a run, or why it has none.
+pub(super) fn publication(run: &Run) -> Result<&Publication, Refusal> {
+    match &run.state {
+        _ if run.labels.deleted.is_some() => Err(Reply::deleted(run).into()),
+        RunState::Completed { publication, .. } => Ok(publication),
+        state => {
+            let status = state.status();
+            let detail = format!("run {} is {status}, it has no results", run.id);
+            Err(Reply::wrong_state(Code::RunNotCompleted, detail, status).into())
+        }
+    }
 }

@@ -13,7 +13,6 @@ use super::reply::{Code, Refusal, Reply};
 use super::run_request::{self, RunRequest};
 use super::schema::Shape;
 use crate::engine::config::Fault;
-use crate::run::Wake;
 use crate::work::App;
 use crate::work::submit::{Request, SubmitError, Submitted, submit};
 
@@ -55,7 +54,7 @@ const SUBMIT_RUN: Operation = Operation {
 
 /// Characters that an idempotency key may have.
 const KEY_LENGTH: RangeInclusive<usize> = 1..=255;
-const IDEMPOTENCY_KEY: Header = Header {
+pub(super) const IDEMPOTENCY_KEY: Header = Header {
     name: "Idempotency-Key",
     description: "The same key and body give the same run, however often they are sent",
     length: Some(KEY_LENGTH),
@@ -80,7 +79,7 @@ pub(super) fn answer(stored: Result<Submitted, SubmitError>) -> Reply {
             let reply = if created { Reply::accepted(&body) } else { Reply::ok(&body) };
             let reply = if reused { reply.with(REUSED, "true") } else { reply };
             let reply = reply.with(LOCATION, &path(&run)).with(RETRY_AFTER, &POLL_SECONDS.to_string());
-            reply.announcing(announce.then(|| Wake::of(&run)))
+            reply.announcing(announce)
         }
         Err(SubmitError::Invalid(faults)) => Reply::faults(Code::InvalidConfig, &faults),
         Err(SubmitError::KeyReused) => Reply::problem(
@@ -116,7 +115,7 @@ fn is_traceparent(text: &str) -> bool {
     text.split('-').map(str::len).eq([2, 32, 16, 2]) && text.split('-').all(is_hex)
 }
 
-async fn request(app: &App, call: &Call) -> Result<Request, Refusal> {
+pub(super) async fn request(app: &App, call: &Call) -> Result<Request, Refusal> {
     call.query().check()?;
     let RunRequest { config, run_id, parent_run_id, reuse } = RunRequest::read(call).await?;
     let idempotency_key = call.deciding_header(IDEMPOTENCY_KEY.name)?.map(str::to_owned);
@@ -132,6 +131,7 @@ async fn request(app: &App, call: &Call) -> Result<Request, Refusal> {
         idempotency_key,
         submitted_by: caller(app, call),
         traceparent: traceparent(call),
+        pins: None,
         announces: call.message.is_enveloped,
         reuse,
     })

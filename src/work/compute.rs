@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use serde_json::Value;
 
 use super::audit;
+use super::confidence::{CONFIDENCE, Confidence};
 use super::facts::{Facts, FilesError};
 use super::files::{self, Artifact};
 use crate::engine::market::DataError;
@@ -51,7 +52,8 @@ pub fn compute(
 ) -> Result<Computed, ComputeError> {
     let mut outcome = engine::run(facts.config, market, on_bar)?;
     outcome.summary.warnings.extend(audit::warnings(facts.config, market, &outcome));
-    let summary = files::summary(facts, &outcome)?;
+    let mut summary = files::summary(facts, &outcome)?;
+    summary[CONFIDENCE] = serde_json::to_value(Confidence::of(&outcome)).map_err(FilesError::from)?;
     let mut made = files::artifacts(facts, market, &outcome, &summary)?;
     let (manifest, results_sha256) = files::manifest(facts, &made)?;
     made.push(manifest);

@@ -1,5 +1,7 @@
 //! Execute: claim a run, load its data, compute on a thread of its own while the lease is renewed, publish, finish.
-//! An attempt that loses the lease stops and leaves the row alone.
+//! An attempt that loses the lease stops and leaves the row alone. Whoever ends the last part of a study joins it, too.
+
+mod study;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -63,13 +65,7 @@ pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed
 
 async fn attempt(app: &App, id: &RunId, invocation: &str) -> Result<Executed, StoreError> {
     let _present = app.attempts.enter();
-    let claimant = Claimant {
-        owner: format!("{}/{invocation}/{}", app.terms.instance, uuid::Uuid::new_v4().simple()),
-        lease: app.terms.lease,
-        timeout: app.terms.timeout,
-        engine_version: ENGINE_VERSION.to_owned(),
-    };
-    let claimed = match telemetry::CLAIM.of(app.runs.claim(id, &claimant)).await? {
+    let claimed = match claim(app, id, invocation).await? {
         Claim::Claimed(claimed) => *claimed,
         Claim::NotNow(status) => {
             telemetry::DROPPED.one(status.as_str());
@@ -82,7 +78,45 @@ async fn attempt(app: &App, id: &RunId, invocation: &str) -> Result<Executed, St
             return Ok(Executed::Dropped);
         }
     };
-    let Claimed { run, lease, taken_from } = claimed;
+    let study = claimed.run.submission.part_of.as_ref().map(|of| of.study.clone());
+    let started = Instant::now();
+    let executed = carry_out(app, claimed).await?;
+    // The host bounds an invocation by little more than the wall time of one run: after a long part there is no time for more.
+    if let (Some(study), Executed::Ended(status)) = (study, executed)
+        && status.is_final()
+        && started.elapsed() < app.terms.timeout / 2
+    {
+        join_if_due(app, &study, invocation).await;
+    }
+    Ok(executed)
+}
+
+async fn claim(app: &App, id: &RunId, invocation: &str) -> Result<Claim, StoreError> {
+    let claimant = Claimant {
+        owner: format!("{}/{invocation}/{}", app.terms.instance, uuid::Uuid::new_v4().simple()),
+        lease: app.terms.lease,
+        timeout: app.terms.timeout,
+        engine_version: ENGINE_VERSION.to_owned(),
+    };
+    telemetry::CLAIM.of(app.runs.claim(id, &claimant)).await
+}
+
+/// Executes the study whose part has ended, if that was the last one: then it can be claimed, by one of those who ask.
+/// What goes wrong here takes nothing from the part. Reconcile finds a study that waits without open parts.
+async fn join_if_due(app: &App, study: &RunId, invocation: &str) {
+    let joined = match claim(app, study, invocation).await {
+        Ok(Claim::Claimed(claimed)) => carry_out(app, *claimed).await.map(drop),
+        Ok(Claim::NotNow(_) | Claim::Unknown) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = joined {
+        tracing::warn!(run.id = %study, error = chain(&error), "study {study} could not be joined now");
+    }
+}
+
+/// Carries a claimed run to the end of the attempt.
+async fn carry_out(app: &App, Claimed { run, lease, taken_from }: Claimed) -> Result<Executed, StoreError> {
+    let id = &run.id;
     telemetry::CLAIMS.one();
     if let (1, RunState::Running { started_at, .. }) = (run.attempt, &run.state) {
         telemetry::QUEUE_WAIT.took((*started_at - run.submitted_at).to_std().unwrap_or_default());
@@ -100,7 +134,12 @@ async fn attempt(app: &App, id: &RunId, invocation: &str) -> Result<Executed, St
 
     let started = Instant::now();
     let attempt = Attempt::start(app, &run, lease);
-    let ending = match attempt.work(app, &run).await {
+    let worked = match run.submission.kind {
+        Kind::Study => attempt.join(app, &run).await,
+        Kind::Part => attempt.part(app, &run).await,
+        Kind::Backtest | Kind::Reproduction | Kind::Audit => attempt.work(app, &run).await,
+    };
+    let ending = match worked {
         Ok(publication) => Ending::Complete(Box::new(publication)),
         Err(Stopped::Ordered(Stop::Lost { at })) => {
             telemetry::FENCED_OUT.one(at);
@@ -189,8 +228,9 @@ enum Stopped {
 }
 
 /// How far the engine is, shared between its thread and the beats.
-#[derive(Default)]
 struct Gauge {
+    /// What is counted.
+    unit: &'static str,
     done: AtomicU32,
     total: AtomicU32,
     stop: AtomicBool,
@@ -202,7 +242,10 @@ impl Gauge {
         if total == 0 {
             return Progress { share: 0.0, note: Some("loading prices".to_owned()) };
         }
-        Progress { share: f64::from(done) / f64::from(total), note: Some(format!("day {done} of {total}")) }
+        Progress {
+            share: f64::from(done) / f64::from(total),
+            note: Some(format!("{} {done} of {total}", self.unit)),
+        }
     }
 }
 
@@ -220,12 +263,11 @@ impl Asked {
         let config = BacktestConfig::from_value(&submitted).map_err(|faults| {
             broken_config(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
-        let pins = run.submission.pins.clone().map(serde_json::from_value).transpose();
         Ok(Self {
             submitted,
             config,
             config_sha256: run.submission.config_sha256.clone(),
-            pins: pins.map_err(broken_config)?.unwrap_or_default(),
+            pins: pins_of(run)?,
         })
     }
 
@@ -239,6 +281,12 @@ impl Asked {
             fence: Some(fence),
         }
     }
+}
+
+/// The versions that a run is to read; what is not pinned is read as it is.
+fn pins_of(run: &Run) -> Result<Pins, Stopped> {
+    let pins = run.submission.pins.clone().map(serde_json::from_value).transpose();
+    Ok(pins.map_err(broken_config)?.unwrap_or_default())
 }
 
 /// What an attempt made, to be published.
@@ -297,7 +345,9 @@ impl Attempt {
     fn start(app: &App, run: &Run, lease: HeldLease) -> Self {
         let (stop_sender, stop) = watch::channel(None);
         let (confirmed_sender, confirmed) = watch::channel(Instant::now());
-        let gauge = Arc::new(Gauge::default());
+        let unit = if run.submission.kind == Kind::Part { "trial" } else { "day" };
+        let (done, total, stop_work) = (AtomicU32::new(0), AtomicU32::new(0), AtomicBool::new(false));
+        let gauge = Arc::new(Gauge { unit, done, total, stop: stop_work });
         let beats = tokio::spawn(beat(
             app.clone(),
             lease.clone(),

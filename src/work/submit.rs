@@ -8,11 +8,13 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::{App, ENGINE_TARGET, ENGINE_VERSION, document, sha256_hex};
 use crate::engine::config::{BacktestConfig, Fault, Symbols};
-use crate::run::{Kind, Publication, Run, RunId, Status, Submission};
+use crate::run::{Kind, Publication, Run, RunId, Status, Submission, Wake};
 use crate::store::load_error::LoadError;
-use crate::store::runs::{Inserted, ListQuery, NewRun, StoreError};
+use crate::store::runs::{Inserted, ListQuery, NewPart, NewRun, StoreError};
 use crate::store::versions::Pins;
 use crate::telemetry;
+use crate::work::study::Study;
+use crate::work::study::trials::{Plan, ranges};
 
 /// Symbols that a submitted universe may list.
 const SYMBOLS_MAX: usize = 20_000;
@@ -32,6 +34,8 @@ pub struct Request {
     pub submitted_by: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// The versions of its tables, where they are known; `None` looks for the newest that the config allows.
+    pub pins: Option<Value>,
     /// Whether the caller sends the wake-up message that [`Submitted::announce`] asks for.
     pub announces: bool,
     /// Whether a completed run of the same config, data and engine is as good an answer.
@@ -45,8 +49,8 @@ pub struct Submitted {
     pub run: Run,
     /// Whether this request made it.
     pub created: bool,
-    /// Whether the caller must send a wake-up message.
-    pub announce: bool,
+    /// Wake-up messages that the caller must send.
+    pub announce: Vec<Wake>,
     /// Whether it is an older one of the same config, data and engine.
     pub reused: bool,
 }
@@ -66,7 +70,8 @@ pub enum SubmitError {
     /// The id is taken.
     #[error("run id {0} is taken")]
     IdTaken(RunId),
-    /// The version of a table that the config names cannot be read.
+    /// The version of a table that the config names cannot be read, or none can be named, so that the parts of a study
+    /// might read different ones.
     #[error(transparent)]
     Data(LoadError),
     /// The store did not answer.
@@ -112,19 +117,25 @@ pub async fn check_parent(
 /// Longest time that the logs of the tables are waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The versions of the tables that the run will read at every attempt.
-async fn pins(app: &App, config: &BacktestConfig) -> Result<Option<Pins>, SubmitError> {
-    let names_versions = [config.data.price_version, config.data.signal_version].iter().any(Option::is_some)
+/// The versions of the tables that the run will read at every attempt. Where a lake does not answer, a run may wait for
+/// it unpinned, unless its config names versions or `must`: the parts of a study would read different ones.
+async fn pins(app: &App, config: &BacktestConfig, must: bool) -> Result<Option<Value>, SubmitError> {
+    let must = must
+        || [config.data.price_version, config.data.signal_version].iter().any(Option::is_some)
         || config.data.as_of.is_some();
     match tokio::time::timeout(PATIENCE, app.data.pins(config)).await {
-        Ok(Ok(pins)) => Ok(Some(pins).filter(|pins| !pins.is_empty())),
+        Ok(Ok(pins)) => Ok((!pins.is_empty()).then(|| json!(pins))),
         Ok(Err(LoadError::Refused(fault))) => Err(SubmitError::Invalid(vec![fault])),
-        Ok(Err(error)) if error.is_gone() || names_versions => Err(SubmitError::Data(error)),
+        Ok(Err(error)) if error.is_gone() || must => Err(SubmitError::Data(error)),
         // The run waits for its data; whatever is newest then is what was asked for.
         Ok(Err(error)) => {
             tracing::warn!(%error, "the run is not pinned to versions of its tables");
             Ok(None)
         }
+        Err(_) if must => Err(SubmitError::Data(LoadError::Open {
+            place: "the lake".to_owned(),
+            source: std::io::ErrorKind::TimedOut.into(),
+        })),
         Err(_) => {
             tracing::warn!(
                 "the lake did not answer in time: the run is not pinned to versions of its tables"
@@ -204,8 +215,12 @@ pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitErro
     if request.reuse
         && let Some(run) = equal(app, &config).await?
     {
-        return Ok(Submitted { run, created: false, announce: false, reused: true });
+        return Ok(Submitted { run, created: false, announce: Vec::new(), reused: true });
     }
+    let pins = match request.pins {
+        Some(pins) => Some(pins),
+        None => pins(app, &config, false).await?,
+    };
     let id = request.run_id.clone().unwrap_or_else(|| RunId::generate(app.clock.now()));
     let effective = config.resolved();
     let asked =
@@ -230,7 +245,7 @@ pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitErro
             parts: None,
             trials: None,
             experiment: None,
-            pins: pins(app, &config).await?.map(|pins| json!(pins)),
+            pins,
         },
         max_attempts: app.terms.max_attempts,
         announced: request.announces,
@@ -243,16 +258,133 @@ async fn store(app: &App, new: NewRun) -> Result<Submitted, SubmitError> {
         Inserted::Created(run) => {
             telemetry::SUBMITS.one();
             tracing::info!(run.id = %run.id, "stored run {}", run.id);
-            Ok(Submitted { run: *run, created: true, announce: new.announced, reused: false })
+            let announce = if new.announced { vec![Wake::of(&run)] } else { Vec::new() };
+            Ok(Submitted { run: *run, created: true, announce, reused: false })
         }
         Inserted::Replayed(run) => {
             telemetry::REPLAYS.one();
             // The first answer may have been lost with its message.
-            let announce = new.announced && app.runs.announce(&run.id).await?;
+            let due = new.announced && app.runs.announce(&run.id).await?;
+            let announce = if due { vec![Wake::of(&run)] } else { Vec::new() };
             Ok(Submitted { run: *run, created: false, announce, reused: false })
         }
         Inserted::KeyReused => Err(SubmitError::KeyReused),
         Inserted::IdTaken => Err(SubmitError::IdTaken(new.id)),
+    }
+}
+
+/// A study that may be run here, with its trials shared out.
+pub struct Planned {
+    /// What is asked for.
+    pub study: Study,
+    /// Its trials.
+    pub plan: Plan,
+    /// How many parts they make.
+    pub parts: usize,
+}
+
+/// Checks a study and every config of it, and shares its trials out. Takes long for many trials, so it happens beside the
+/// threads that answer.
+///
+/// # Errors
+/// Every fault.
+pub async fn check_study(app: &App, document: &Value) -> Result<Planned, Vec<Fault>> {
+    let document = document.clone();
+    let planned = tokio::task::spawn_blocking(move || {
+        let study = Study::from_value(&document)?;
+        let plan = study.plan()?;
+        Ok::<_, Vec<Fault>>((study, plan))
+    });
+    let broken =
+        |error: tokio::task::JoinError| vec![Fault { path: String::new(), message: error.to_string() }];
+    let (study, plan) = planned.await.map_err(broken)??;
+    let of_base = |mut fault: Fault| {
+        fault.path = format!("base.{}", fault.path);
+        fault
+    };
+    check(app, &study.base_of(&plan))
+        .map_err(|faults| faults.into_iter().map(of_base).collect::<Vec<_>>())?;
+    let days = (plan.config.end_date - plan.config.start_date).num_days().max(0) as usize * 5 / 7;
+    let symbols = match &plan.config.universe.symbols {
+        Symbols::Listed(symbols) => symbols.len(),
+        Symbols::All => SYMBOLS_GUESSED,
+    };
+    let parts = plan.parts_for(days, symbols);
+    Ok(Planned { study, plan, parts })
+}
+
+/// Symbols that a table is thought to have when a study is shared out.
+const SYMBOLS_GUESSED: usize = 500;
+
+/// Stores a study with its parts, or finds the one that the same request made before.
+///
+/// # Errors
+/// If it cannot be run, its id or key is taken, or the store does not answer.
+pub async fn submit_study(app: &App, request: Request) -> Result<Submitted, SubmitError> {
+    let Planned { study, plan, parts } =
+        check_study(app, &request.config).await.map_err(SubmitError::Invalid)?;
+    check_parent(app, request.run_id.as_ref(), request.parent_run_id.as_ref()).await?;
+    let pins = pins(app, &plan.config, true).await?;
+    let id = request.run_id.clone().unwrap_or_else(|| RunId::generate(app.clock.now()));
+    let text = request.config.to_string();
+    let asked = json!({ "study": request.config, "run_id": request.run_id, "parent": request.parent_run_id });
+    let too_long = || {
+        let message = "leaves no room for the numbers of the parts; at most 60 characters".to_owned();
+        SubmitError::Invalid(vec![Fault { path: "run_id".into(), message }])
+    };
+    let shares: Vec<NewPart> = plan
+        .parts(parts)
+        .into_iter()
+        .zip(0..)
+        .map(|(trials, number)| {
+            Ok(NewPart {
+                id: id.of_part(number).ok_or_else(too_long)?,
+                config_json: json!({ "trials": ranges(trials) }).to_string(),
+                trials: u32::try_from(trials.len()).unwrap_or(u32::MAX),
+            })
+        })
+        .collect::<Result<_, SubmitError>>()?;
+    let new = NewRun {
+        id: id.clone(),
+        submission: Submission {
+            run_name: study.name.as_deref().map(|name| name.nfc().collect()),
+            start_date: plan.config.start_date.to_string(),
+            end_date: plan.config.end_date.to_string(),
+            config_sha256: sha256_hex(document::canonical(&request.config)),
+            effective_config_json: text.clone(),
+            config_json: text,
+            request_sha256: sha256_hex(document::canonical(&asked)),
+            idempotency_key: request.idempotency_key,
+            submitted_by: request.submitted_by,
+            parent_run_id: request.parent_run_id,
+            traceparent: request.traceparent,
+            kind: Kind::Study,
+            part_of: None,
+            parts: u32::try_from(shares.len()).ok(),
+            trials: u32::try_from(study.grid.count()).ok(),
+            experiment: study.experiment.clone(),
+            // All trials read the same versions.
+            pins,
+        },
+        max_attempts: app.terms.max_attempts,
+        announced: request.announces,
+    };
+    match telemetry::SUBMIT.of(app.runs.insert_study(&new, &shares)).await? {
+        Inserted::Created(run) => {
+            telemetry::SUBMITS.one();
+            tracing::info!(run.id = %run.id, parts = shares.len(), "stored study {}", run.id);
+            let wake = |part: NewPart| Wake::to(part.id, run.submission.traceparent.clone());
+            let announce =
+                if request.announces { shares.into_iter().map(wake).collect() } else { Vec::new() };
+            Ok(Submitted { run: *run, created: true, announce, reused: false })
+        }
+        Inserted::Replayed(run) => {
+            telemetry::REPLAYS.one();
+            // Reconcile announces what the first answer may have lost.
+            Ok(Submitted { run: *run, created: false, announce: Vec::new(), reused: false })
+        }
+        Inserted::KeyReused => Err(SubmitError::KeyReused),
+        Inserted::IdTaken => Err(SubmitError::IdTaken(id)),
     }
 }
 

@@ -6,6 +6,7 @@ mod panels;
 mod peers;
 mod runs;
 mod statistics;
+mod studies;
 mod sync;
 mod table;
 
@@ -22,6 +23,7 @@ fn main() {
     engine::bench(&mut criterion);
     load::bench(&mut criterion);
     statistics::bench(&mut criterion);
+    studies::bench(&mut criterion);
     criterion.final_summary();
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     table::print(begin, &runs::bench(filter.as_deref()));

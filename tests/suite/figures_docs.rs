@@ -10,7 +10,8 @@ use crate::support::service::{Home, momentum, project, run_well};
 fn fields(value: &Value, before: &str, found: &mut BTreeSet<String>) {
     for (name, value) in value.as_object().unwrap() {
         let path = format!("{before}{name}");
-        if value.is_object() && ["benchmark", "account_of"].contains(&path.as_str()) {
+        // An interval is one figure.
+        if value.is_object() && ["benchmark", "account_of", "confidence"].contains(&path.as_str()) {
             fields(value, &format!("{path}."), found);
         } else {
             found.insert(path);

@@ -591,7 +591,14 @@ async fn a_symbol_leads_to_no_other_folder() {
         config["strategy"] = json!({ "class": "BuyAndHoldStrategy" });
         config["data"] = json!({ "price_path": format!("{dirs}/{path}") });
         config.as_object_mut().unwrap().remove("benchmark");
-        let run = completed(&handler, id, config).await;
+        let outputs = handler.submit(&json!({ "config": config, "run_id": id })).await;
+        if outputs["res"]["statusCode"] == 400 {
+            assert_eq!(status, "failed", "{outputs}");
+            assert_eq!(outputs["res"]["body"]["errors"][0]["path"], "data.price_path", "{outputs}");
+            continue;
+        }
+        assert!(handler.wake(id).await.status.is_success());
+        let run = handler.run(id).await;
         assert_eq!(run["status"], status, "{run}");
     }
 }

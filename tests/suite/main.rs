@@ -35,6 +35,8 @@ mod price_signals;
 
 /// Statistics of one and of many results.
 mod statistics;
+/// Studies: trials, parts and what is said of the whole.
+mod studies;
 
 /// Files as vendors write them, into the lake: the right values, or the option that would settle it.
 mod import;

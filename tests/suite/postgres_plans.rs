@@ -42,25 +42,25 @@ const HOT: &[(&str, &str)] = &[
     ("events.list", "'RUN50000'"),
     (
         "runs.list",
-        "NULL, NULL, NULL, NULL, NULL, NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false",
+        "NULL, NULL, NULL, NULL, NULL, NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false, NULL",
     ),
     (
         "runs.list",
-        "NULL, NULL, NULL, NULL, NULL, now() - interval '9 days', 'RUN300000', 51, '{backtest,study,reproduction}', NULL, NULL, false",
+        "NULL, NULL, NULL, NULL, NULL, now() - interval '9 days', 'RUN300000', 51, '{backtest,study,reproduction}', NULL, NULL, false, NULL",
     ),
     (
         "runs.list",
-        "'{queued}', NULL, NULL, NULL, NULL, NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false",
+        "'{queued}', NULL, NULL, NULL, NULL, NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false, NULL",
     ),
     (
         "runs.list",
-        "'{running}', NULL, NULL, NULL, 'ada', NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false",
+        "'{running}', NULL, NULL, NULL, 'ada', NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false, NULL",
     ),
     (
         "runs.list",
-        "NULL, NULL, now() - interval '5 days', now() - interval '4 days', NULL, NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false",
+        "NULL, NULL, now() - interval '5 days', now() - interval '4 days', NULL, NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false, NULL",
     ),
-    ("runs.list", "NULL, NULL, NULL, NULL, NULL, NULL, NULL, 51, '{backtest}', 'd', NULL, NULL"),
+    ("runs.list", "NULL, NULL, NULL, NULL, NULL, NULL, NULL, 51, '{backtest}', 'd', NULL, NULL, NULL"),
     ("runs.amend", "'RUN500000', 1, 'ada', 'n', '{}', 'n', false, false, 'amended', '{}'"),
     ("runs.claim", "'RUN1001', 'o', 60, 600, 'v'"),
     ("runs.claim_of_owner", "'RUN1001', 'o'"),
@@ -73,6 +73,8 @@ const HOT: &[(&str, &str)] = &[
     ("runs.ask_cancel", "'RUN10002', 'api'"),
     ("runs.cancel_queued", "'RUN1001', 'api'"),
     ("runs.give_up", "'RUN10002', 1, 'reconcile', 'failed', 'timeout', 'x', NULL"),
+    ("runs.parts", "'RUN500000'"),
+    ("runs.cancel_study", "'RUN1001', 'api'"),
     ("runs.overdue", "500"),
     ("runs.backlog", ""),
 ];

@@ -16,7 +16,7 @@ use backtest_functions::store::runs::adls::AdlsRuns;
 use backtest_functions::store::runs::sqlite::SqliteRuns;
 use backtest_functions::store::runs::{
     Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted,
-    ListQuery, NewRun, Progress, Repair, RunStore,
+    ListQuery, NewPart, NewRun, Progress, Repair, RunStore,
 };
 use serde_json::json;
 
@@ -78,6 +78,9 @@ on_every_store! {
     filters_are_literal_and_combine,
     labels_change_also_after_the_end_and_nothing_else_does,
     what_a_run_is_of_stays_with_it_and_parts_are_not_listed,
+    a_study_waits_for_its_parts_and_is_announced_once,
+    a_study_is_stored_whole_or_not_at_all,
+    a_study_is_canceled_with_its_parts,
 }
 
 fn postgres_store(dsn: &str) -> Store {
@@ -537,6 +540,99 @@ async fn what_a_run_is_of_stays_with_it_and_parts_are_not_listed(store: Store) {
     assert_eq!(find(ListQuery { tag: Some("keep".into()), ..ListQuery::default() }).await, ["plain"]);
     assert_eq!(find(ListQuery { archived: Some(false), ..ListQuery::default() }).await, ["s"]);
     assert_eq!(find(ListQuery { archived: Some(true), ..ListQuery::default() }).await, ["plain"]);
+}
+
+fn new_study(name: &str, parts: u32) -> (NewRun, Vec<NewPart>) {
+    let mut study = new_run(name);
+    study.submission.kind = Kind::Study;
+    study.submission.parts = Some(parts);
+    study.submission.trials = Some(60 * parts);
+    study.announced = true;
+    let part = |number: u32| NewPart {
+        id: id(name).of_part(number).unwrap(),
+        config_json: json!({ "trials": [[60 * number, 60 * number + 59]] }).to_string(),
+        trials: 60,
+    };
+    (study, (0..parts).map(part).collect())
+}
+
+async fn a_study_waits_for_its_parts_and_is_announced_once(store: Store) {
+    let (study, parts) = new_study("s", 3);
+    let Inserted::Created(run) = store.insert_study(&study, &parts).await.unwrap() else {
+        panic!("it is new")
+    };
+    assert_eq!((run.submission.kind, run.submission.parts, run.announced_at), (Kind::Study, Some(3), None));
+    let stored = store.parts(&id("s")).await.unwrap();
+    let numbers: Vec<_> = stored.iter().map(|part| part.submission.part_of.clone().unwrap().part).collect();
+    assert_eq!(numbers, [0, 1, 2]);
+    assert_eq!(stored[1].submission.config_json, parts[1].config_json);
+    assert!(stored.iter().all(|part| part.announced_at.is_some()), "the caller wakes the parts");
+    assert_eq!(store.events(&id("s-p01")).await.unwrap()[0].event, "submitted");
+    let page = store.list(&ListQuery { limit: 10, ..ListQuery::default() }).await.unwrap();
+    assert_eq!(page.runs.len(), 1, "parts are not listed");
+
+    let waits = async || {
+        assert!(!store.announce(&id("s")).await.unwrap());
+        let claim = store.claim(&id("s"), &claimant("one", 60)).await.unwrap();
+        assert!(matches!(claim, Claim::NotNow(Status::Queued)), "{claim:?}");
+        assert!(store.overdue(10).await.unwrap().runs.iter().all(|run| run.id != id("s")));
+    };
+    waits().await;
+    for (number, ending) in [
+        (0, Ending::Complete(Box::new(publication()))),
+        (1, failure(Reason::StrategyFailed)),
+        (2, Ending::Complete(Box::new(publication()))),
+    ] {
+        let part = format!("s-p{number:02}");
+        let claimed = claim(&store, &part, "one", 60).await;
+        waits().await;
+        finish(&store, &claimed.lease, &ending).await.unwrap();
+        assert!(!store.announce(&id(&part)).await.unwrap(), "a part that has ended wakes nobody");
+    }
+    // Now it is due, and exactly one of those who ask wakes it.
+    let (one, other) = (id("s"), id("s"));
+    let (one, other) = tokio::join!(store.announce(&one), store.announce(&other));
+    assert!(one.unwrap() ^ other.unwrap());
+    claim(&store, "s", "two", 60).await;
+}
+
+async fn a_study_is_stored_whole_or_not_at_all(store: Store) {
+    insert(&store, "t-p01").await;
+    let (study, parts) = new_study("t", 2);
+    assert!(matches!(store.insert_study(&study, &parts).await.unwrap(), Inserted::IdTaken));
+    assert!(store.get(&id("t")).await.unwrap().is_none());
+
+    let (mut study, parts) = new_study("u", 2);
+    study.submission.idempotency_key = Some("key".into());
+    assert!(matches!(store.insert_study(&study, &parts).await.unwrap(), Inserted::Created(_)));
+    let (mut again, parts) = new_study("v", 2);
+    again.submission.idempotency_key = Some("key".into());
+    again.submission.request_sha256 = study.submission.request_sha256.clone();
+    match store.insert_study(&again, &parts).await.unwrap() {
+        Inserted::Replayed(run) => assert_eq!(run.id, id("u")),
+        other => panic!("{other:?}"),
+    }
+    assert!(store.get(&id("v")).await.unwrap().is_none());
+    assert!(store.get(&id("v-p00")).await.unwrap().is_none());
+}
+
+async fn a_study_is_canceled_with_its_parts(store: Store) {
+    let (study, parts) = new_study("s", 3);
+    assert!(matches!(store.insert_study(&study, &parts).await.unwrap(), Inserted::Created(_)));
+    let done = claim(&store, "s-p00", "one", 60).await;
+    finish(&store, &done.lease, &Ending::Complete(Box::new(publication()))).await.unwrap();
+    let held = claim(&store, "s-p01", "one", 60).await;
+    assert!(matches!(store.request_cancel(&id("s"), "ada").await.unwrap(), Cancel::Canceled(_)));
+    assert_eq!(status(&store, "s").await, Status::Canceled);
+    assert_eq!(status(&store, "s-p00").await, Status::Completed);
+    assert_eq!(
+        store.beat(&held.lease, &Progress::default()).await.unwrap(),
+        Beat::Held { cancel_requested: true }
+    );
+    assert_eq!(status(&store, "s-p02").await, Status::Canceled);
+    assert_eq!(finish(&store, &held.lease, &Ending::AcknowledgeCancel).await, Some(Status::Canceled));
+    assert!(matches!(store.request_cancel(&id("s"), "ada").await.unwrap(), Cancel::Before(_)));
+    assert_eq!(store.events(&id("s")).await.unwrap().len(), 2, "submitted, canceled");
 }
 
 /// Columns of a final run that somebody may still write.

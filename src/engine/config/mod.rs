@@ -38,12 +38,12 @@ pub use self::needs::{PriceColumns, SignalColumns};
 pub use self::output::*;
 pub use self::pipeline::*;
 pub use self::reader::Fault;
+pub(crate) use self::reader::{Faults, Fields};
 pub use self::single::SingleConfig;
 pub use self::sizing::*;
 pub use self::strategy::*;
 
 use self::options::{Bounds, Kind, Scalar, Section as _, number, options, section, text, text_or_number};
-use self::reader::{Faults, Fields};
 use self::schema::{Definitions, ObjectSchema};
 
 options! {

@@ -27,7 +27,7 @@ impl fmt::Display for Fault {
 
 /// The faults found so far; shared by all readers of one config.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     listed: RefCell<Vec<Fault>>,
     unlisted: Cell<usize>,
     notes: RefCell<Vec<String>>,
@@ -37,7 +37,7 @@ impl Faults {
     /// More than a person reads; a long list of nothing but faults must not make an answer many times its size.
     const LISTED_MAX: usize = 1000;
 
-    pub(super) fn take(&self) -> Vec<Fault> {
+    pub(crate) fn take(&self) -> Vec<Fault> {
         let mut faults = self.listed.take();
         match self.unlisted.take() {
             0 => {}
@@ -50,7 +50,7 @@ impl Faults {
     }
 
     /// What was taken, but not as it may have been meant.
-    pub(super) fn take_notes(&self) -> Vec<String> {
+    pub(crate) fn take_notes(&self) -> Vec<String> {
         self.notes.take()
     }
 
@@ -66,7 +66,7 @@ impl Faults {
 
 /// Reads one object. A field that is left out, or null, takes its default. When the reader goes out of scope,
 /// keys that nobody asked for become faults.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     path: String,
     map: Cell<Option<&'a Map<String, Value>>>,
     known: RefCell<Vec<&'static str>>,
@@ -77,7 +77,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Reads `value` as an object found at `path`; anything else is a fault and reads as an empty object.
-    pub(super) fn of(value: &'a Value, path: String, faults: &'a Faults) -> Self {
+    pub(crate) fn of(value: &'a Value, path: String, faults: &'a Faults) -> Self {
         let map = value.as_object();
         if map.is_none() {
             faults.push(path.clone(), format!("must be an object, not {}", kind(value)));
@@ -86,7 +86,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The object under `key`; empty if left out.
-    pub(super) fn section(&self, key: &'static str) -> Fields<'a> {
+    pub(crate) fn section(&self, key: &'static str) -> Fields<'a> {
         match self.value(key) {
             Some(value) => Fields::of(value, self.path_of(key), self.faults),
             None => {
@@ -97,7 +97,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The object under `key`; an empty list is an empty object.
-    pub(super) fn section_or_list(&self, key: &'static str) -> Fields<'a> {
+    pub(crate) fn section_or_list(&self, key: &'static str) -> Fields<'a> {
         match self.value(key).and_then(Value::as_array) {
             Some(list) if list.is_empty() => {
                 let (path, known) = (self.path_of(key), RefCell::default());
@@ -108,19 +108,19 @@ impl<'a> Fields<'a> {
     }
 
     /// This object and, for the keys that it lacks, the one under `key`.
-    pub(super) fn and_below(mut self, key: &'static str) -> Fields<'a> {
+    pub(crate) fn and_below(mut self, key: &'static str) -> Fields<'a> {
         self.below = Some(Box::new(self.section_or_list(key)));
         self
     }
 
     /// The objects of the list under `key`; none if left out.
-    pub(super) fn sections(&self, key: &'static str) -> Vec<Fields<'a>> {
+    pub(crate) fn sections(&self, key: &'static str) -> Vec<Fields<'a>> {
         let items = self.list(key).into_iter().flatten().enumerate();
         items.map(|(i, v)| Fields::of(v, format!("{}[{i}]", self.path_of(key)), self.faults)).collect()
     }
 
     /// What stands under `key`, unless it is left out or null.
-    pub(super) fn value(&self, key: &'static str) -> Option<&'a Value> {
+    pub(crate) fn value(&self, key: &'static str) -> Option<&'a Value> {
         self.known.borrow_mut().push(key);
         let below = self.below.as_ref().and_then(|below| Some((below, below.value(key)?)));
         match (self.map.get().and_then(|map| map.get(key)), below) {
@@ -135,7 +135,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether `key` is there at all, be it null.
-    pub(super) fn mentions(&self, key: &str) -> bool {
+    pub(crate) fn mentions(&self, key: &str) -> bool {
         self.has(key) || self.below.as_ref().is_some_and(|below| below.mentions(key))
     }
 
@@ -144,19 +144,19 @@ impl<'a> Fields<'a> {
     }
 
     /// Keys of whose faults something was said already.
-    pub(super) fn know(&self, keys: impl IntoIterator<Item = &'static str>) {
+    pub(crate) fn know(&self, keys: impl IntoIterator<Item = &'static str>) {
         self.known.borrow_mut().extend(keys);
     }
 
     /// Gives up on this object: its keys cannot be judged because what it describes is unknown.
-    pub(super) fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         self.map.set(None);
         if let Some(below) = &self.below {
             below.abandon();
         }
     }
 
-    pub(super) fn path_of(&self, key: &str) -> String {
+    pub(crate) fn path_of(&self, key: &str) -> String {
         let first = key.split(['.', '[']).next().unwrap_or(key);
         match &self.below {
             Some(below) if !self.has(first) && below.mentions(first) => below.path_of(key),
@@ -166,7 +166,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Remembers something about `key` that the reader of the results should know: it completes "`key` …".
-    pub(super) fn note(&self, key: &str, message: impl fmt::Display) {
+    pub(crate) fn note(&self, key: &str, message: impl fmt::Display) {
         let note = format!("{} {message}", self.path_of(key));
         let mut notes = self.faults.notes.borrow_mut();
         if !notes.contains(&note) {
@@ -175,22 +175,22 @@ impl<'a> Fields<'a> {
     }
 
     /// Remembers a fault of `key`.
-    pub(super) fn fault(&self, key: &str, message: impl Into<String>) {
+    pub(crate) fn fault(&self, key: &str, message: impl Into<String>) {
         self.faults.push(self.path_of(key), message.into());
     }
 
-    pub(super) fn wrong_type(&self, key: &str, wanted: &str, value: &Value) {
+    pub(crate) fn wrong_type(&self, key: &str, wanted: &str, value: &Value) {
         self.fault(key, format!("must be {wanted}, not {}", kind(value)));
     }
 
     /// Whether `key` is left out or null.
-    pub(super) fn lacks(&self, key: &str) -> bool {
+    pub(crate) fn lacks(&self, key: &str) -> bool {
         let own = self.map.get().and_then(|map| map.get(key));
         own.map_or_else(|| self.below.as_ref().is_none_or(|below| below.lacks(key)), Value::is_null)
     }
 
     /// The list under `key`, if it is one.
-    pub(super) fn list(&self, key: &'static str) -> Option<&'a Vec<Value>> {
+    pub(crate) fn list(&self, key: &'static str) -> Option<&'a Vec<Value>> {
         let value = self.value(key)?;
         if value.as_array().is_none() {
             self.wrong_type(key, "a list", value);

@@ -28,10 +28,10 @@ use serde_json::Value;
 use super::transition::{self, Decision, Step};
 use super::{
     Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Ending, Finish, HeldLease, Inserted, ListQuery,
-    NewRun, Overdue, Page, Position, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
+    NewPart, NewRun, Overdue, Page, Position, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
 };
 use crate::clock::Timestamp;
-use crate::run::{Reason, Run, RunEvent, RunId, RunState, Verdict, decide};
+use crate::run::{Kind, Reason, Run, RunEvent, RunId, RunState, Status, Verdict, decide};
 use crate::store::blob::{BlobError, Condition, Container, Stamp, join};
 
 /// Version of the documents.
@@ -215,6 +215,53 @@ impl AdlsRuns {
         Err(Failure::Contended { name })
     }
 
+    /// The parts of a study as far as they are there, in order; none of any other run.
+    async fn read_parts(&self, study: &Run) -> Result<Vec<Run>, Failure> {
+        let count = study.submission.parts.filter(|_| study.submission.kind == Kind::Study).unwrap_or(0);
+        let ids: Vec<RunId> = (0..count).filter_map(|part| study.id.of_part(part)).collect();
+        let documents: Vec<_> = ids.iter().map(|id| self.read(id)).collect();
+        let found: Vec<_> = iter(documents).buffered(PARALLEL).try_collect().await?;
+        Ok(found.into_iter().flatten().map(|(document, _)| document.run).collect())
+    }
+
+    /// Whether a run is a study with a part that has not ended. Parts that have, stay so: what is read here holds.
+    async fn waits_for_parts(&self, id: &RunId) -> Result<bool, Failure> {
+        let Some((document, _)) = self.read(id).await? else { return Ok(false) };
+        self.study_waits(&document.run).await
+    }
+
+    async fn study_waits(&self, run: &Run) -> Result<bool, Failure> {
+        if run.submission.kind != Kind::Study {
+            return Ok(false);
+        }
+        let parts = self.read_parts(run).await?;
+        let ended = parts.iter().filter(|part| part.state.status().is_final()).count();
+        Ok(ended < run.submission.parts.unwrap_or(0) as usize)
+    }
+
+    /// Parts first: the study's own document makes it one. A part whose study is not there yet waits.
+    async fn try_insert_study(&self, study: &NewRun, parts: &[NewPart]) -> Result<Inserted, Failure> {
+        let key = study.submission.idempotency_key.as_deref();
+        let known = match key {
+            Some(key) => self.container.get(&self.key_name(key)).await?.is_some(),
+            None => false,
+        };
+        if !known && self.read(&study.id).await?.is_none() {
+            for (part, number) in parts.iter().zip(0..) {
+                let part = part.of(study, number);
+                if matches!(self.try_insert(&part).await?, Inserted::Created(_)) {
+                    continue;
+                }
+                // The remains of the same submit that died, or somebody else's run.
+                let before = self.read(&part.id).await?;
+                if before.is_none_or(|(document, _)| document.run.submission != part.submission) {
+                    return Ok(Inserted::IdTaken);
+                }
+            }
+        }
+        self.try_insert(&NewRun { announced: false, ..study.clone() }).await
+    }
+
     /// Takes a final run off the list of open ones. What fails here, reconcile does later.
     async fn close(&self, id: &RunId) {
         if let Err(error) = self.container.delete(&format!("{}{id}", self.open_prefix())).await {
@@ -363,7 +410,9 @@ impl AdlsRuns {
             overdue.now = overdue.now.max(stamp.now);
             if document.run.state.status().is_final() {
                 self.close(&id).await;
-            } else if decide(&document.run, stamp.now) != Verdict::Leave {
+            } else if decide(&document.run, stamp.now) != Verdict::Leave
+                && !(document.run.state.status() == Status::Queued && self.study_waits(&document.run).await?)
+            {
                 overdue.runs.push(document.run);
                 if overdue.runs.len() >= limit {
                     break;
@@ -403,6 +452,18 @@ impl RunStore for AdlsRuns {
         self.try_insert(run).await.map_err(failed(format!("insert run {}", run.id)))
     }
 
+    async fn insert_study(&self, study: &NewRun, parts: &[NewPart]) -> Result<Inserted, StoreError> {
+        self.try_insert_study(study, parts).await.map_err(failed(format!("insert study {}", study.id)))
+    }
+
+    async fn parts(&self, study: &RunId) -> Result<Vec<Run>, StoreError> {
+        let failed = || failed(format!("read the parts of study {study}"));
+        match self.read(study).await.map_err(failed())? {
+            Some((document, _)) => self.read_parts(&document.run).await.map_err(failed()),
+            None => Ok(Vec::new()),
+        }
+    }
+
     async fn get(&self, id: &RunId) -> Result<Option<Run>, StoreError> {
         let found = self.read(id).await.map_err(failed(format!("get run {id}")))?;
         Ok(found.map(|(document, _)| document.run))
@@ -419,6 +480,9 @@ impl RunStore for AdlsRuns {
     }
 
     async fn claim(&self, id: &RunId, claimant: &Claimant) -> Result<Claim, StoreError> {
+        if self.waits_for_parts(id).await.map_err(failed(format!("claim run {id}")))? {
+            return Ok(Claim::NotNow(Status::Queued));
+        }
         let claimed = self.change(id, |run, now| transition::claim(run, claimant, now)).await;
         Ok(claimed.map_err(failed(format!("claim run {id}")))?.unwrap_or(Claim::Unknown))
     }
@@ -436,8 +500,15 @@ impl RunStore for AdlsRuns {
     }
 
     async fn request_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, StoreError> {
-        let canceled = self.change(id, |run, now| transition::request_cancel(run, actor, now)).await;
-        Ok(canceled.map_err(failed(format!("cancel run {id}")))?.unwrap_or(Cancel::Unknown))
+        let failed = || failed(format!("cancel run {id}"));
+        let cancel = |run: &mut Run, now| transition::request_cancel(run, actor, now);
+        let canceled = self.change(id, cancel).await.map_err(failed())?.unwrap_or(Cancel::Unknown);
+        if let Cancel::Canceled(run) | Cancel::Before(run) | Cancel::Requested(run) = &canceled {
+            for part in self.read_parts(run).await.map_err(failed())? {
+                self.change(&part.id, cancel).await.map_err(failed())?;
+            }
+        }
+        Ok(canceled)
     }
 
     async fn amend(&self, id: &RunId, seen: i64, change: &Change, actor: &str) -> Result<Amend, StoreError> {
@@ -446,6 +517,9 @@ impl RunStore for AdlsRuns {
     }
 
     async fn announce(&self, id: &RunId) -> Result<bool, StoreError> {
+        if self.waits_for_parts(id).await.map_err(failed(format!("announce run {id}")))? {
+            return Ok(false);
+        }
         let announced = self.change(id, transition::announce).await;
         Ok(announced.map_err(failed(format!("announce run {id}")))?.unwrap_or(false))
     }

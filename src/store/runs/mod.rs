@@ -14,13 +14,22 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
-use crate::run::{Fence, Kind, Publication, Reason, Run, RunEvent, RunId, Status, Submission, Verdict, Wake};
+use crate::run::{
+    Fence, Kind, PartOf, Publication, Reason, Run, RunEvent, RunId, Status, Submission, Verdict, Wake,
+};
 
 /// Remembers runs. One conformance suite describes all implementations.
 #[async_trait]
 pub trait RunStore: Send + Sync {
     /// Stores a new run as queued, unless its id or idempotency key is taken.
     async fn insert(&self, run: &NewRun) -> Result<Inserted, StoreError>;
+
+    /// Stores a study with its parts, all of them or none. A study is not claimed, nor announced, while one of its parts is
+    /// open. Parts have the ids of [`RunId::of_part`].
+    async fn insert_study(&self, study: &NewRun, parts: &[NewPart]) -> Result<Inserted, StoreError>;
+
+    /// The parts of a study, in order.
+    async fn parts(&self, study: &RunId) -> Result<Vec<Run>, StoreError>;
 
     /// One run, or `None`.
     async fn get(&self, id: &RunId) -> Result<Option<Run>, StoreError>;
@@ -40,7 +49,7 @@ pub trait RunStore: Send + Sync {
     /// Ends the attempt.
     async fn finish(&self, held: &HeldLease, ending: &Ending) -> Result<Finish, StoreError>;
 
-    /// Cancels a queued run at once and asks a running one to stop.
+    /// Cancels a queued run at once and asks a running one to stop; a study with all its parts.
     async fn request_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, StoreError>;
 
     /// Changes what people note on a run that is still as it was `seen`: its version then. A run that has not ended cannot
@@ -86,6 +95,38 @@ pub struct NewRun {
     pub max_attempts: u32,
     /// Whether the caller sends the wake-up message itself.
     pub announced: bool,
+}
+
+/// A part of a study to be stored.
+#[derive(Debug, Clone)]
+pub struct NewPart {
+    /// Its id.
+    pub id: RunId,
+    /// Which trials it evaluates, as JSON.
+    pub config_json: String,
+    /// How many.
+    pub trials: u32,
+}
+
+impl NewPart {
+    /// Part `number` of `study` as a run of its own.
+    fn of(&self, study: &NewRun, number: u32) -> NewRun {
+        NewRun {
+            id: self.id.clone(),
+            submission: Submission {
+                kind: Kind::Part,
+                part_of: Some(PartOf { study: study.id.clone(), part: number }),
+                config_json: self.config_json.clone(),
+                effective_config_json: self.config_json.clone(),
+                trials: Some(self.trials),
+                idempotency_key: None,
+                parent_run_id: None,
+                ..study.submission.clone()
+            },
+            max_attempts: study.max_attempts,
+            announced: study.announced,
+        }
+    }
 }
 
 /// What became of an insert.

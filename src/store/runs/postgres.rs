@@ -12,7 +12,7 @@ use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 use super::transition::ending_of;
 use super::{
     Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted,
-    ListQuery, NewRun, Overdue, Page, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
+    ListQuery, NewPart, NewRun, Overdue, Page, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
 };
 use crate::clock::Timestamp;
 use crate::run::{
@@ -112,11 +112,72 @@ impl PostgresRuns {
         if let Some(run) = inserted.into_iter().next() {
             return Ok(Inserted::Created(Box::new(run)));
         }
-        let owner = match &asked.idempotency_key {
+        self.in_the_way(new).await
+    }
+
+    async fn try_insert_study(&self, study: &NewRun, parts: &[NewPart]) -> Result<Inserted, PgError> {
+        let asked = &study.submission;
+        let parent = asked.parent_run_id.as_ref().map(RunId::as_str);
+        let ids: Vec<&str> = parts.iter().map(|part| part.id.as_str()).collect();
+        let configs: Vec<&str> = parts.iter().map(|part| part.config_json.as_str()).collect();
+        let counts: Vec<i32> = parts.iter().map(|part| count(part.trials)).collect();
+        let (max_attempts, trials) = (count(study.max_attempts), asked.trials.map(count));
+        let number = asked.parts.map(count);
+        let inserted = self
+            .select(
+                sql!("runs.insert_study"),
+                &[
+                    text(&study.id.as_str()),
+                    text(&asked.run_name),
+                    text(&asked.start_date),
+                    text(&asked.end_date),
+                    text(&asked.config_json),
+                    text(&asked.effective_config_json),
+                    (&max_attempts, Type::INT4),
+                    text(&asked.idempotency_key),
+                    text(&asked.request_sha256),
+                    text(&asked.config_sha256),
+                    text(&parent),
+                    text(&asked.submitted_by),
+                    text(&asked.traceparent),
+                    (&number, Type::INT4),
+                    (&trials, Type::INT4),
+                    text(&asked.experiment),
+                    (&asked.pins, Type::JSONB),
+                    (&ids, Type::TEXT_ARRAY),
+                    (&configs, Type::TEXT_ARRAY),
+                    (&counts, Type::INT4_ARRAY),
+                    (&study.announced, Type::BOOL),
+                ],
+            )
+            .await?;
+        match inserted.into_iter().next() {
+            Some(run) => Ok(Inserted::Created(Box::new(run))),
+            None => self.in_the_way(study).await,
+        }
+    }
+
+    /// The answer when a row was in the way of a new one.
+    async fn in_the_way(&self, new: &NewRun) -> Result<Inserted, PgError> {
+        let owner = match &new.submission.idempotency_key {
             Some(key) => self.select(sql!("runs.get_by_key"), &[text(key)]).await?.pop(),
             None => None,
         };
         Ok(Inserted::refused(new, owner))
+    }
+
+    /// Ends or asks a study and all its parts, in one statement; whether the study has ended by it.
+    async fn cancel_study(&self, id: &RunId, actor: &str) -> Result<bool, PgError> {
+        let run_id = id.as_str();
+        let params = [text(&run_id), text(&actor)];
+        let rows = pg::query(&self.pool, sql!("runs.cancel_study"), &params).await?;
+        for row in &rows {
+            let (changed, event): (String, String) = (column(row, "run_id")?, column(row, "event")?);
+            if changed == id.as_str() {
+                return Ok(event == "canceled");
+            }
+        }
+        Ok(false)
     }
 
     async fn try_claim(&self, id: &RunId, claimant: &Claimant) -> Result<Claim, PgError> {
@@ -306,10 +367,16 @@ impl PostgresRuns {
     async fn try_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, PgError> {
         let run_id = id.as_str();
         let params = [text(&run_id), text(&actor)];
-        let canceled = self.step(sql!("runs.cancel_queued"), &params).await?;
-        if !canceled {
-            self.step(sql!("runs.ask_cancel"), &params).await?;
-        }
+        let Some(seen) = self.find(id).await? else { return Ok(Cancel::Unknown) };
+        let canceled = if seen.submission.kind == Kind::Study {
+            self.cancel_study(id, actor).await?
+        } else {
+            let canceled = self.step(sql!("runs.cancel_queued"), &params).await?;
+            if !canceled {
+                self.step(sql!("runs.ask_cancel"), &params).await?;
+            }
+            canceled
+        };
         let Some(run) = self.find(id).await? else { return Ok(Cancel::Unknown) };
         let is_open = !run.state.status().is_final();
         if is_open && run.cancel_requested_at.is_none() {
@@ -419,6 +486,15 @@ impl PostgresRuns {
 impl RunStore for PostgresRuns {
     async fn insert(&self, run: &NewRun) -> Result<Inserted, StoreError> {
         self.try_insert(run).await.map_err(failed(format!("insert run {}", run.id)))
+    }
+
+    async fn insert_study(&self, study: &NewRun, parts: &[NewPart]) -> Result<Inserted, StoreError> {
+        self.try_insert_study(study, parts).await.map_err(failed(format!("insert study {}", study.id)))
+    }
+
+    async fn parts(&self, study: &RunId) -> Result<Vec<Run>, StoreError> {
+        let found = self.select(sql!("runs.parts"), &[text(&study.as_str())]).await;
+        found.map_err(failed(format!("read the parts of study {study}")))
     }
 
     async fn get(&self, id: &RunId) -> Result<Option<Run>, StoreError> {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::transition::{self, Decision, Step};
 use super::{
     Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Ending, Finish, HeldLease, Inserted, ListQuery,
-    NewRun, Overdue, Page, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
+    NewPart, NewRun, Overdue, Page, Progress, Repair, Repaired, RunStore, StoreError, StoreHealth,
 };
 use crate::clock::Timestamp;
 use crate::run::{
@@ -202,6 +202,40 @@ impl RunStore for SqliteRuns {
         .await
     }
 
+    async fn insert_study(&self, study: &NewRun, parts: &[NewPart]) -> Result<Inserted, StoreError> {
+        let (study, parts) = (study.clone(), parts.to_vec());
+        self.write(format!("insert study {}", study.id), move |tx| {
+            let owner = match &study.submission.idempotency_key {
+                Some(key) => {
+                    select(tx, sql!("runs.get_by_key"), named_params! { ":idempotency_key": key })?.pop()
+                }
+                None => None,
+            };
+            let mut taken = owner.is_some() || get(tx, &study.id)?.is_some();
+            for part in &parts {
+                taken = taken || get(tx, &part.id)?.is_some();
+            }
+            if taken {
+                return Ok(Inserted::refused(&study, owner));
+            }
+            let now = now(tx)?;
+            // Nobody is woken for the study before its parts are done.
+            let (run, step) = transition::submitted(&NewRun { announced: false, ..study.clone() }, now);
+            write(tx, &run, Some(step), now)?;
+            for (part, number) in parts.iter().zip(0..) {
+                let (part, step) = transition::submitted(&part.of(&study, number), now);
+                write(tx, &part, Some(step), now)?;
+            }
+            Ok(Inserted::Created(Box::new(run)))
+        })
+        .await
+    }
+
+    async fn parts(&self, study: &RunId) -> Result<Vec<Run>, StoreError> {
+        let id = study.clone();
+        self.read(format!("read the parts of study {id}"), move |connection| parts(connection, &id)).await
+    }
+
     async fn get(&self, id: &RunId) -> Result<Option<Run>, StoreError> {
         let id = id.clone();
         self.read(format!("get run {id}"), move |connection| get(connection, &id)).await
@@ -257,9 +291,15 @@ impl RunStore for SqliteRuns {
     }
 
     async fn claim(&self, id: &RunId, claimant: &Claimant) -> Result<Claim, StoreError> {
-        let claimant = claimant.clone();
-        let claimed =
-            self.change("claim", id, move |run, now| transition::claim(run, &claimant, now)).await?;
+        let (id, claimant) = (id.clone(), claimant.clone());
+        let claimed = self
+            .write(format!("claim run {id}"), move |tx| {
+                if waits_for_parts(tx, &id)? {
+                    return Ok(Some(Claim::NotNow(Status::Queued)));
+                }
+                change(tx, &id, |run, now| transition::claim(run, &claimant, now))
+            })
+            .await?;
         Ok(claimed.unwrap_or(Claim::Unknown))
     }
 
@@ -276,9 +316,17 @@ impl RunStore for SqliteRuns {
     }
 
     async fn request_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, StoreError> {
-        let actor = actor.to_owned();
-        let cancel = move |run: &mut Run, now| transition::request_cancel(run, &actor, now);
-        Ok(self.change("cancel", id, cancel).await?.unwrap_or(Cancel::Unknown))
+        let (id, actor) = (id.clone(), actor.to_owned());
+        let canceled = self
+            .write(format!("cancel run {id}"), move |tx| {
+                let canceled = change(tx, &id, |run, now| transition::request_cancel(run, &actor, now))?;
+                for part in parts(tx, &id)? {
+                    change(tx, &part.id, |run, now| transition::request_cancel(run, &actor, now))?;
+                }
+                Ok(canceled)
+            })
+            .await?;
+        Ok(canceled.unwrap_or(Cancel::Unknown))
     }
 
     async fn amend(&self, id: &RunId, seen: i64, change: &Change, actor: &str) -> Result<Amend, StoreError> {
@@ -288,7 +336,16 @@ impl RunStore for SqliteRuns {
     }
 
     async fn announce(&self, id: &RunId) -> Result<bool, StoreError> {
-        Ok(self.change("announce", id, transition::announce).await?.unwrap_or(false))
+        let id = id.clone();
+        let announced = self
+            .write(format!("announce run {id}"), move |tx| {
+                if waits_for_parts(tx, &id)? {
+                    return Ok(Some(false));
+                }
+                change(tx, &id, transition::announce)
+            })
+            .await?;
+        Ok(announced.unwrap_or(false))
     }
 
     async fn overdue(&self, limit: usize) -> Result<Overdue, StoreError> {
@@ -478,6 +535,16 @@ fn now(connection: &Connection) -> Result<Timestamp, Failure> {
 
 fn get(connection: &Connection, id: &RunId) -> Result<Option<Run>, Failure> {
     Ok(select(connection, sql!("runs.get"), named_params! { ":run_id": id.as_str() })?.pop())
+}
+
+/// The parts of a study, in order; none of any other run.
+fn parts(connection: &Connection, id: &RunId) -> Result<Vec<Run>, Failure> {
+    select(connection, sql!("runs.parts"), named_params! { ":run_id": id.as_str() })
+}
+
+/// Whether a run is a study with a part that has not ended.
+fn waits_for_parts(connection: &Connection, id: &RunId) -> Result<bool, Failure> {
+    Ok(parts(connection, id)?.iter().any(|part| !part.state.status().is_final()))
 }
 
 fn select(connection: &Connection, sql: &str, params: &[(&str, &dyn ToSql)]) -> Result<Vec<Run>, Failure> {

@@ -29,12 +29,14 @@ pub struct Artifact {
 }
 
 /// A named column of a table.
-pub(super) type Named<'a> = (&'a str, Column);
+pub(in crate::work) type Named<'a> = (&'a str, Column);
 
 /// The values of a column. A missing one is `None`: an empty cell in CSV, null in Parquet.
-pub(super) enum Column {
+pub(in crate::work) enum Column {
     Dates(Vec<NaiveDate>),
     Texts(Vec<String>),
+    /// Texts of which some are missing.
+    Words(Vec<Option<String>>),
     /// Few distinct texts: indices and names.
     Names(Vec<u32>, Vec<String>),
     Numbers(Vec<Option<f64>>),
@@ -44,7 +46,7 @@ pub(super) enum Column {
 
 impl Column {
     /// Numbers of which NaN means that there is none.
-    pub(super) fn numbers(values: &[f64]) -> Self {
+    pub(in crate::work) fn numbers(values: &[f64]) -> Self {
         Self::Numbers(values.iter().map(|value| Some(*value).filter(|value| !value.is_nan())).collect())
     }
 
@@ -52,6 +54,7 @@ impl Column {
         match self {
             Self::Dates(values) => values.len(),
             Self::Texts(values) => values.len(),
+            Self::Words(values) => values.len(),
             Self::Names(values, _) => values.len(),
             Self::Numbers(values) => values.len(),
             Self::Integers(values) => values.len(),
@@ -67,6 +70,7 @@ impl Column {
         match self {
             Self::Dates(values) => values[row].to_string(),
             Self::Texts(values) => inert(&values[row]),
+            Self::Words(values) => values[row].as_deref().map(inert).unwrap_or_default(),
             Self::Names(values, names) => inert(&names[values[row] as usize]),
             Self::Numbers(values) => text(values[row].as_ref()),
             Self::Integers(values) => text(values[row].as_ref()),
@@ -80,6 +84,7 @@ impl Column {
                 Arc::new(values.iter().map(|date| Some(date.to_epoch_days())).collect::<Date32Array>())
             }
             Self::Texts(values) => Arc::new(StringArray::from_iter_values(values)),
+            Self::Words(values) => Arc::new(StringArray::from_iter(values)),
             Self::Names(values, names) => {
                 let mut column = StringDictionaryBuilder::<Int32Type>::new();
                 for &value in values {
@@ -103,23 +108,23 @@ fn inert(text: &str) -> String {
 
 /// Files that are being made.
 #[derive(Default)]
-pub(super) struct Files(pub(super) Vec<Artifact>);
+pub(in crate::work) struct Files(pub(in crate::work) Vec<Artifact>);
 
 impl Files {
     fn add(&mut self, name: &str, content: Bytes) {
         self.0.push(Artifact { name: name.to_owned(), content });
     }
 
-    pub(super) fn text(&mut self, name: &str, text: String) {
+    pub(in crate::work) fn text(&mut self, name: &str, text: String) {
         self.add(name, text.into());
     }
 
-    pub(super) fn json(&mut self, name: &str, value: &Value) -> Result<(), FilesError> {
+    pub(in crate::work) fn json(&mut self, name: &str, value: &Value) -> Result<(), FilesError> {
         self.add(name, pretty(value)?);
         Ok(())
     }
 
-    pub(super) fn csv(&mut self, name: &str, columns: &[Named<'_>]) -> Result<(), FilesError> {
+    pub(in crate::work) fn csv(&mut self, name: &str, columns: &[Named<'_>]) -> Result<(), FilesError> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(columns.iter().map(|(name, _)| name))?;
         for row in 0..columns.first().map_or(0, |(_, column)| column.len()) {
@@ -130,7 +135,7 @@ impl Files {
         Ok(())
     }
 
-    pub(super) fn parquet(&mut self, name: &str, columns: &[Named<'_>]) -> Result<(), FilesError> {
+    pub(in crate::work) fn parquet(&mut self, name: &str, columns: &[Named<'_>]) -> Result<(), FilesError> {
         let arrays: Result<Vec<_>, ArrowError> =
             columns.iter().map(|(name, column)| Ok((*name, column.array()?, true))).collect();
         let batch = RecordBatch::try_from_iter_with_nullable(arrays?)?;
@@ -152,7 +157,7 @@ impl Files {
 }
 
 /// Indented JSON with a line break at its end.
-pub(super) fn pretty(value: &Value) -> Result<Bytes, serde_json::Error> {
+pub(in crate::work) fn pretty(value: &Value) -> Result<Bytes, serde_json::Error> {
     let mut text = serde_json::to_vec_pretty(value)?;
     text.push(b'\n');
     Ok(text.into())

@@ -2,7 +2,7 @@
 //! them. The same outcome gives the same bytes. What a table holds is said in `tables`, how one is written in
 //! `formats`; the report page is `work::report`, and where files are kept is the artifact store's business.
 
-mod formats;
+pub(super) mod formats;
 mod tables;
 
 use rayon::prelude::*;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 pub use self::formats::Artifact;
 use self::formats::{Column, Files, Named, pretty};
+use super::confidence::CONFIDENCE;
 use super::facts::{Facts, FilesError, resolved_config};
 use super::{ENGINE_VERSION, document, report, sha256_hex};
 use crate::engine::config::folder_of;
@@ -83,7 +84,7 @@ pub fn artifacts(
         },
         &|files| record_files(files, facts, outcome),
         &|files| {
-            files.text("report.html", report::page(facts, market, outcome)?);
+            files.text("report.html", report::page(facts, market, outcome, &summary[CONFIDENCE])?);
             if wanted.save_plots {
                 for (name, svg) in report::plots(facts, outcome) {
                     files.text(&format!("plots/{name}.svg"), svg);

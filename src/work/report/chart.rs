@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::numbers::{grouped, percent};
 
 /// Colours and marks, shared by the page and by charts in files of their own.
-pub(super) const STYLE: &str = include_str!("chart.css");
+pub(in crate::work) const STYLE: &str = include_str!("chart.css");
 
 /// Curves longer than this are thinned to it: half as many buckets, two extremes each.
 const POINTS_MAX: usize = 1000;

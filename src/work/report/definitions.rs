@@ -7,8 +7,8 @@ use maud::{Markup, html};
 const FIGURES: &str = include_str!("../../../docs/figures.md");
 
 /// The sections that are shown, after the text above the first.
-const SHOWN: [&str; 7] =
-    ["A year", "Run and period", "Return", "Risk", "Trading", "Benchmark", "On the report"];
+const SHOWN: [&str; 8] =
+    ["A year", "Run and period", "Return", "Risk", "Confidence", "Trading", "Benchmark", "On the report"];
 
 /// A figure's name with the way to its definition; `key` is the name in the summary, or the one on the page alone.
 pub(super) fn defined(name: &str, key: &str) -> Markup {

@@ -10,14 +10,17 @@ mod definitions;
 mod figures;
 mod history;
 mod limits;
-mod numbers;
+pub(in crate::work) mod numbers;
 mod origin;
 mod positions;
+mod sureness;
 mod trading;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::Value;
 
-use self::chart::{Chart, Days, STYLE};
+pub(in crate::work) use self::chart::STYLE;
+use self::chart::{Chart, Days};
 pub use self::comparison::comparison_page;
 use self::curves::{beta, charts};
 use self::definitions::definitions;
@@ -27,6 +30,7 @@ use self::limits::limits;
 use self::numbers::{count, money};
 use self::origin::origin;
 use self::positions::positions;
+use self::sureness::sureness;
 use self::trading::{contributed, trips};
 use super::facts::{Facts, FilesError};
 use crate::engine::Outcome;
@@ -37,7 +41,12 @@ use crate::store::sample::is_synthetic;
 const WARNINGS_MAX: usize = 30;
 
 /// The page of a run, as HTML. The same outcome gives the same bytes; its size hardly grows with days or symbols.
-pub fn page(facts: &Facts<'_>, market: &Market, outcome: &Outcome) -> Result<String, FilesError> {
+pub fn page(
+    facts: &Facts<'_>,
+    market: &Market,
+    outcome: &Outcome,
+    confidence: &Value,
+) -> Result<String, FilesError> {
     let days = Days::new(&outcome.daily.date);
     let [equity, drawdown, sharpe, volatility, breadth @ ..] = charts(facts, outcome);
     let name = run_name(outcome);
@@ -59,6 +68,7 @@ pub fn page(facts: &Facts<'_>, market: &Market, outcome: &Outcome) -> Result<Str
                     (equity.section(&days))
                     (drawdown.section(&days))
                     (falls(outcome))
+                    (sureness(confidence))
                     (figures(outcome))
                     (months(facts, outcome))
                     (years(facts, outcome))

@@ -1,7 +1,7 @@
 //! How numbers look on the page. What they mean is said where they are shown.
 
 /// What stands for a value that is not defined.
-pub(super) const UNDEFINED: &str = "–";
+pub(in crate::work) const UNDEFINED: &str = "–";
 
 /// `1,234.50`, with a true minus sign; in powers of ten beyond a quadrillion.
 pub(super) fn grouped(value: f64, digits: usize) -> String {

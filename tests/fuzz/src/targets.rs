@@ -15,6 +15,7 @@ use backtest_functions::store::import::{Asked, Kind, Mode, import};
 use backtest_functions::store::pg::Database;
 use backtest_functions::store::prices::{MarketData, Reach};
 use backtest_functions::store::versions::Pins;
+use backtest_functions::work::confidence::Confidence;
 use backtest_functions::work::document::{parse_json, parse_yaml};
 use backtest_functions::work::facts::Facts;
 use backtest_functions::work::{App, report};
@@ -200,7 +201,8 @@ fn report_page(bytes: &[u8]) {
         data_versions: &json!({ "prices": other, "more": Value::String(text.to_string()) }),
         fence: None,
     };
-    let page = report::page(&facts, &market, &outcome).unwrap();
+    let confidence = serde_json::to_value(Confidence::of(&outcome)).unwrap();
+    let page = report::page(&facts, &market, &outcome, &confidence).unwrap();
     assert_well_formed(&page);
     assert!(!page.contains("<script"), "no name makes a script");
 }

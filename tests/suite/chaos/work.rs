@@ -204,6 +204,7 @@ async fn submit_aborting(world: &World, run_id: &str) {
         idempotency_key: None,
         submitted_by: None,
         traceparent: None,
+        pins: None,
         announces: true,
         reuse: false,
     };

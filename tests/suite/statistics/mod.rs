@@ -26,12 +26,12 @@ fn agree(what: &str, got: f64, want: f64) {
 
 /// Fails unless a number agrees with a stored one.
 #[track_caller]
-fn stored(what: &str, got: f64, want: &Value) {
+pub(crate) fn stored(what: &str, got: f64, want: &Value) {
     agree(what, got, want.as_f64().unwrap_or_else(|| panic!("{what} is {want}")));
 }
 
 /// The daily returns of 48 trials. `None`, said in one line, where they are not there.
-fn trials() -> Option<Vec<Vec<f64>>> {
+pub(crate) fn trials() -> Option<Vec<Vec<f64>>> {
     let columns = columns(&beside("trials_returns.parquet")?);
     Some((0..48).map(|trial| columns[&format!("t{trial:02}")].clone()).collect())
 }

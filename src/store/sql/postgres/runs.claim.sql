@@ -5,6 +5,9 @@ WITH due AS (
     WHERE run_id = $1
       AND attempt < max_attempts
       AND cancel_requested_at IS NULL
+      AND (kind <> 'study' OR NOT EXISTS (SELECT FROM backtest.runs AS part
+                                            WHERE part.kind = 'part' AND part.study_id = $1
+                                              AND part.status IN ('queued', 'running')))
       AND ((status = 'queued' AND available_at <= now()) OR (status = 'running' AND lease_expires_at <= now()))
     FOR UPDATE
 ), changed AS (
