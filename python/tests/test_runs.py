@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from io import BytesIO
+from pathlib import Path
 
 import pandas as pd
 import pandas.testing
@@ -146,3 +147,20 @@ def test_what_is_noted_on_a_run_is_found_again(service: bt.LocalService) -> None
     with pytest.raises(bt.ServiceError) as gone:
         run.metrics()
     assert gone.value.code == "run_deleted"
+
+
+def test_signals_of_a_frame_are_what_a_run_decides_by(
+    service: bt.LocalService, lake: Path, prices: pd.DataFrame
+) -> None:
+    signals = prices[["date", "symbol"]].assign(mine=(prices["symbol"] == "IBM").astype(float))
+    bt.write_signals(signals, lake, "platinum/signals/mine")
+    run = service.submit(
+        {
+            **CONFIG,
+            "data": {"signal_path": "platinum/signals/mine"},
+            "strategy": {"class": "TopNSignalStrategy", "parameters": {"signal_column": "mine", "top_n": 1}},
+        }
+    ).wait(timeout=60)
+    assert set(run.trades()["symbol"]) == {"IBM"}
+    with pytest.raises(bt.ProgramFailed, match="mine"):
+        bt.write_signals(signals.assign(mine="high"), lake, "platinum/signals/words")

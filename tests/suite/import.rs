@@ -609,6 +609,9 @@ fn signals_have_any_columns_of_numbers_and_a_run_reads_them() {
     assert!(refusal.contains("only the table has quality"), "{refusal}");
     let kept = desk.refused(&["less.csv", "--signals", "--table", "platinum/signals/daily"]);
     assert!(kept.contains("is kept by `backtests sync`"), "{kept}");
+    desk.put("words.csv", "date,symbol,mood\n2024-01-05,A,high\n");
+    let words = desk.refused(&["words.csv", "--signals", "--table", "platinum/signals/words"]);
+    assert!(words.contains("has no signal") && words.contains("not taken: mood"), "{words}");
 
     desk.put(
         "bars.csv",

@@ -21,7 +21,7 @@ from .errors import (
     Unauthorized,
     Unreachable,
 )
-from .lake import write_prices
+from .lake import write_prices, write_signals
 from .local import LocalService, local, program
 
 __all__ = [
@@ -43,4 +43,5 @@ __all__ = [
     "local",
     "program",
     "write_prices",
+    "write_signals",
 ]

@@ -26,6 +26,15 @@ def write_prices(prices: Any, lake: str | os.PathLike[str], *, table: str = PRIC
     return _import(prices, lake, table, options)
 
 
+def write_signals(signals: Any, lake: str | os.PathLike[str], table: str, *, replace: bool = False) -> str:
+    """Puts signals (date, symbol and any columns of numbers) into a table of a lake, and says what was done.
+
+    A config reads them with `data: {signal_path: <table>}`.
+    """
+    options = ["--signals", *(["--replace"] if replace else [])]
+    return _import(signals, lake, table, options)
+
+
 def _import(frame: Any, lake: str | os.PathLike[str], table: str, options: list[str]) -> str:
     with tempfile.TemporaryDirectory(prefix="backtests-") as folder:
         file = Path(folder) / "table.parquet"

@@ -316,6 +316,16 @@ pub async fn import(
     if rows.num_rows() == 0 {
         return Err(ImportError::Empty);
     }
+    let is_key = |name: &str| ["date", "symbol"].contains(&name);
+    if asked.kind == Kind::Signals && rows.schema().fields().iter().all(|field| is_key(field.name())) {
+        let mut message =
+            "has no signal: beside date and symbol there must be a column of numbers".to_owned();
+        if let Some(texts) = findings.lines(files.len()).iter().find(|note| note.contains("without numbers"))
+        {
+            message = format!("{message} ({texts})");
+        }
+        return Err(ImportError::Unclear { file: first.map_or_else(String::new, |(name, _)| name), message });
+    }
     let (taken, notes) = (rows.num_rows(), findings.lines(files.len()));
     let (table, changes) = keep::keep(rows, asked.kind, table, options, mode).await?;
     let contents = contents::of(&table).await?;
