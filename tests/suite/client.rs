@@ -214,9 +214,9 @@ fn runs_are_named_by_the_beginning_of_their_id_or_as_the_latest() {
         match path.strip_prefix("/api/backtests").unwrap_or_default() {
             "?limit=1" => page(&["newest"]),
             "?limit=1&status=failed" => page(&[]),
-            "?q=alp&limit=100" => page(&["alpha", "not-alp"]),
-            "?q=bet&limit=100" => page(&["beta-1", "beta-2"]),
-            "?q=none&limit=100" => page(&["has-none"]),
+            "?q=alp&archived=any&limit=100" => page(&["alpha", "not-alp"]),
+            "?q=bet&archived=any&limit=100" => page(&["beta-1", "beta-2"]),
+            "?q=none&archived=any&limit=100" => page(&["has-none"]),
             "/newest" => answer("200 OK", "", r#"{"run_id":"newest","status":"queued"}"#),
             "/alpha" => answer("200 OK", "", r#"{"run_id":"alpha","status":"queued"}"#),
             _ => answer("404 Not Found", "", "{}"),

@@ -156,7 +156,7 @@ async fn one_connection_is_enough_for_many_requests_at_once() {
     let lock = holder.transaction().await.unwrap();
     lock.batch_execute("LOCK TABLE backtest.runs IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let (second, ()) = join(requests(1), async {
-        tokio::time::sleep(Duration::from_millis(2500)).await;
+        tokio::time::sleep(Duration::from_millis(4000)).await;
         lock.rollback().await.unwrap();
     })
     .await;
