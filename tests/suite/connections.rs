@@ -129,7 +129,7 @@ async fn one_connection_is_enough_for_many_requests_at_once() {
     let handler = home.handler(&settings).await;
     let config = crate::support::service::momentum();
     let requests = async |round: usize| {
-        let all = (0..150).map(|n| {
+        let all = (0..60).map(|n| {
             let (handler, config) = (&handler, &config);
             async move {
                 let id = format!("r{round}-{n}");
