@@ -3,16 +3,13 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use reqwest::Method;
 use serde_json::Value;
 
 use super::client::read_config;
 use super::progress::Progress;
-use super::service::{Client, RunName, Service, id_of};
-use super::settings::{Settings, environment, log_filter};
-use super::{CliError, Output, boot, say, telemetry};
+use super::service::{Client, RunName, Service};
+use super::{CliError, Output, data_here, say};
 use crate::engine::{BacktestConfig, Market};
-use crate::store::prices::Reach;
 use crate::store::versions::Pins;
 use crate::work::audit::{self, FILE};
 
@@ -38,7 +35,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         let name: RunName = args.config_or_run.parse().map_err(|error: String| {
             CliError::usage(format!("{}: no file, and {error}", args.config_or_run))
         })?;
-        there(&args.service, &name).await?
+        Client::connect(&args.service)?.made_of(&name, "audit", FILE).await?
     };
     print(&found, args.service.output);
     match found["verdict"].as_str() {
@@ -51,26 +48,8 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     }
 }
 
-async fn there(service: &Service, name: &RunName) -> Result<Value, CliError> {
-    let client = Client::connect(service)?;
-    let id = client.id(name).await?;
-    let made = client.json(client.request(Method::POST, &format!("backtests/{id}/audit"))).await?;
-    let audit = id_of(&made)?;
-    let run = client.watch(&audit).await?;
-    if run["status"] != "completed" {
-        let why = run["error"].as_str().or(run["status_reason"].as_str()).unwrap_or("no reason given");
-        return Err(CliError::failed(format!("audit {audit} of {id}: {why}")));
-    }
-    client.result(&audit, &format!("artifacts/{FILE}"), &[]).await
-}
-
 async fn here(path: &std::path::Path, lake: Option<&str>) -> Result<Value, CliError> {
-    let environment = environment();
-    telemetry::command(log_filter(&environment));
-    let settings = Settings::from(&environment)?.at_lake(lake)?;
-    let signals = boot::postgres_signals(&settings)
-        .map_err(|error| CliError::because("prepare the database", error))?;
-    let data = boot::market_data(&settings, Reach::unlimited(), signals);
+    let data = data_here(lake)?;
     let place = path.display().to_string();
     let submitted = read_config(path)?;
     let config =

@@ -12,7 +12,7 @@ use crate::store::migrations::{self, MIGRATIONS, Migration, Standing};
 use crate::store::pg::Database;
 use crate::store::psql::Psql;
 use crate::store::roles::{self, LOGINS, Login, Retired, Wanted};
-use crate::work::execute::chain;
+use crate::work::chain;
 
 /// Bring the Postgres database of POSTGRES_DSN to the schema that this version needs, and make its logins.
 #[derive(Debug, clap::Args)]

@@ -32,8 +32,10 @@ use std::sync::OnceLock;
 use clap::{CommandFactory as _, Parser};
 use serde_json::{Value, json};
 
+use self::settings::{Settings, environment, log_filter};
 use crate::engine::config::Fault;
-use crate::work::execute::chain;
+use crate::store::prices::{MarketData, Reach};
+use crate::work::chain;
 
 /// Backtests for portfolio research: a function set on Azure, or one program on a laptop.
 ///
@@ -323,3 +325,13 @@ fn say(line: impl std::fmt::Display) {
 
 /// Why a line of the answer could not be written.
 static UNSAID: OnceLock<std::io::Error> = OnceLock::new();
+
+/// The prices and signals that a command computes with on this machine; `lake` is the root that it was given.
+fn data_here(lake: Option<&str>) -> Result<MarketData, CliError> {
+    let environment = environment();
+    telemetry::command(log_filter(&environment));
+    let settings = Settings::from(&environment)?.at_lake(lake)?;
+    let signals = boot::postgres_signals(&settings)
+        .map_err(|error| CliError::because("prepare the database", error))?;
+    Ok(boot::market_data(&settings, Reach::unlimited(), signals))
+}

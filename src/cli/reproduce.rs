@@ -5,18 +5,15 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::read_config;
 use super::progress::Progress;
-use super::service::{Client, RunName, Service, id_of};
-use super::settings::{Settings, environment, log_filter};
-use super::{CliError, Output, boot, say, telemetry};
+use super::service::{Client, RunName, Service};
+use super::{CliError, Output, data_here, say};
 use crate::engine::BacktestConfig;
-use crate::store::prices::Reach;
 use crate::store::versions::Pins;
-use crate::work::execute::chain;
+use crate::work::chain;
 use crate::work::files::MANIFEST;
 use crate::work::reproduce::{self, DataFound, FILE, Original, Reproduction, Verdict};
 use crate::work::sha256_hex;
@@ -46,34 +43,15 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         let name: RunName = args.run.parse().map_err(|error: String| {
             CliError::usage(format!("{}: no folder of a run, and {error}", args.run))
         })?;
-        there(&args.service, &name).await?
+        Client::connect(&args.service)?.made_of(&name, "reproduce", FILE).await?
     };
     print(&found, args.service.output);
     verdict(&found)
 }
 
-/// Asks the service that has the run.
-async fn there(service: &Service, name: &RunName) -> Result<Value, CliError> {
-    let client = Client::connect(service)?;
-    let id = client.id(name).await?;
-    let made = client.json(client.request(Method::POST, &format!("backtests/{id}/reproduce"))).await?;
-    let again = id_of(&made)?;
-    let run = client.watch(&again).await?;
-    if run["status"] != "completed" {
-        let why = run["error"].as_str().or(run["status_reason"].as_str()).unwrap_or("no reason given");
-        return Err(CliError::failed(format!("reproduction {again} of {id}: {why}")));
-    }
-    client.result(&again, &format!("artifacts/{FILE}"), &[]).await
-}
-
 /// Makes the run of a folder again.
 pub(super) async fn here(folder: &Path, lake: Option<&str>) -> Result<Reproduction, CliError> {
-    let environment = environment();
-    telemetry::command(log_filter(&environment));
-    let settings = Settings::from(&environment)?.at_lake(lake)?;
-    let signals = boot::postgres_signals(&settings)
-        .map_err(|error| CliError::because("prepare the database", error))?;
-    let data = boot::market_data(&settings, Reach::unlimited(), signals);
+    let data = data_here(lake)?;
     let read = |name: &str| {
         let path = folder.join(name);
         std::fs::read(&path).map_err(|error| CliError::because(format!("read {}", path.display()), error))

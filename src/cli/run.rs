@@ -12,13 +12,12 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::settings::{Settings, environment, log_filter};
 use super::summary::{REPORT, print_summary, show};
 use super::table::{self, Column, number, percent};
-use super::{CliError, Output, boot, say, study, telemetry};
+use super::{CliError, Output, data_here, say, study};
 use crate::engine::{BacktestConfig, Market};
 use crate::run::RunId;
-use crate::store::prices::{MarketData, Reach};
+use crate::store::prices::MarketData;
 use crate::store::versions::Pins;
 use crate::work::compute::{ComputeError, Computed, compute};
 use crate::work::document::{canonical, parse_yaml};
@@ -68,12 +67,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
-    let environment = environment();
-    telemetry::command(log_filter(&environment));
-    let settings = Settings::from(&environment)?.at_lake(args.lake.as_deref())?;
-    let signals = boot::postgres_signals(&settings)
-        .map_err(|error| CliError::because("prepare the database", error))?;
-    let data = boot::market_data(&settings, Reach::unlimited(), signals);
+    let data = data_here(args.lake.as_deref())?;
     if let Some(document) = study_of(&args)? {
         let place =
             study::Place { out: args.out.as_ref(), run_id: args.run_id.as_ref(), output: args.output };
@@ -416,7 +410,7 @@ fn compute_error(label: &str, error: &ComputeError) -> CliError {
         error if error.is_data() => CliError::DATA,
         _ => CliError::STRATEGY,
     };
-    CliError::failed(format!("{label}: {}", crate::work::execute::chain(error))).with_exit(exit)
+    CliError::failed(format!("{label}: {}", crate::work::chain(error))).with_exit(exit)
 }
 
 fn print_results(summaries: &[Value]) {

@@ -350,6 +350,21 @@ impl Client {
         self.json(self.request(Method::GET, &format!("backtests/{run_id}/{what}")).query(query)).await
     }
 
+    /// Has the service make something of a run, which is a run of its own, and answers the file that it leaves. `call` is
+    /// the last part of the address.
+    pub(super) async fn made_of(&self, name: &RunName, call: &str, file: &str) -> Result<Value, CliError> {
+        let id = self.id(name).await?;
+        let made = self.json(self.request(Method::POST, &format!("backtests/{id}/{call}"))).await?;
+        let made = id_of(&made)?;
+        let run = self.watch(&made).await?;
+        if run["status"] != "completed" {
+            let why = run["error"].as_str().or(run["status_reason"].as_str()).unwrap_or("no reason given");
+            let kind = run["kind"].as_str().unwrap_or(call);
+            return Err(CliError::failed(format!("{kind} {made} of {id}: {why}")));
+        }
+        self.result(&made, &format!("artifacts/{file}"), &[]).await
+    }
+
     /// The record of a run.
     pub(super) async fn status(&self, run_id: &RunId) -> Result<Value, CliError> {
         self.json(self.request(Method::GET, &format!("backtests/{run_id}"))).await

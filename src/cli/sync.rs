@@ -7,7 +7,7 @@ use super::settings::{Settings, environment, log_filter};
 use super::{CliError, Output, boot, say, telemetry};
 use crate::signal::YearMonth;
 use crate::store::prices::Reach;
-use crate::work::execute::chain;
+use crate::work::chain;
 use crate::work::sync::{self, Behind, Due, MonthReport, Report, SignalSync, SyncRequest};
 
 /// Bring ranking signals up to date: in the lake, then in the database of POSTGRES_DSN if there is one.

@@ -10,8 +10,8 @@ use super::reply::{Code, Refusal, Reply};
 use super::results::{HTML, PAGE_POLICY};
 use super::schema::Shape;
 use crate::run::{Publication, Run, RunId, RunState};
+use crate::work::chain;
 use crate::work::compare::{Comparison, RUNS_MAX, Source, SourceError, compare};
-use crate::work::execute::chain;
 use crate::work::results::ResultError;
 use crate::work::{App, report, sha256_hex};
 

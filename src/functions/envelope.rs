@@ -17,7 +17,7 @@ use super::reply::{Body, Code, Reply};
 use crate::run::Wake;
 use crate::telemetry;
 use crate::work::App;
-use crate::work::execute::chain;
+use crate::work::chain;
 
 /// Bytes that an envelope may have. It repeats the request's body, escaped, and its fields once more.
 const ENVELOPE_MAX: usize = 16 * 1024 * 1024;

@@ -5,7 +5,7 @@ use super::execute::run_id;
 use super::function::{Function, Outcome, Trigger, Triggered};
 use crate::run::Reason;
 use crate::telemetry;
-use crate::work::execute::chain;
+use crate::work::chain;
 use crate::work::{App, notify};
 
 pub(super) const FUNCTION: Function = Function {

@@ -10,7 +10,7 @@ use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation
 use super::reply::Reply;
 use super::schema::Shape;
 use crate::work::App;
-use crate::work::execute::chain;
+use crate::work::chain;
 
 pub(super) const FUNCTION: Function =
     Function::anonymous("health", "{probe:regex(^(healthz|readyz)$)}", &[&GET_HEALTH, &GET_READINESS]);

@@ -18,8 +18,8 @@ use crate::store::artifacts::{ArtifactError, ByteStream};
 use crate::store::blob::Link;
 use crate::store::load_error::LoadError;
 use crate::store::runs::StoreError;
+use crate::work::chain;
 use crate::work::compare::SourceError;
-use crate::work::execute::chain;
 use crate::work::results::ResultError;
 
 macro_rules! codes {

@@ -17,7 +17,7 @@ use crate::signal::YearMonth;
 use crate::store::pg::PgError;
 use crate::store::signals::postgres::{Composite, PostgresSignals, Ranking};
 use crate::work::App;
-use crate::work::execute::chain;
+use crate::work::chain;
 use crate::work::sync::{self, Due, look};
 
 pub(super) const FUNCTION: Function = Function::http(

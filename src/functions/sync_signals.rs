@@ -2,7 +2,7 @@
 
 use super::function::{Function, Outcome, Trigger, Triggered};
 use crate::work::App;
-use crate::work::execute::chain;
+use crate::work::chain;
 use crate::work::sync::{SyncRequest, sync};
 
 pub(super) const FUNCTION: Function = Function {

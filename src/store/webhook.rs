@@ -9,6 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::{Client, StatusCode, Url, redirect};
 
+use crate::digest::hex;
+
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -96,6 +98,6 @@ impl Webhook {
         let key = Secret::new(BASE64.encode(&self.secret));
         let signed = azure_core::hmac::hmac_sha256(document, &key)?;
         let bytes = BASE64.decode(signed).unwrap_or_default();
-        Ok(format!("sha256={}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+        Ok(format!("sha256={}", hex(&bytes)))
     }
 }

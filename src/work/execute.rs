@@ -15,12 +15,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-pub use super::chain;
 use super::compute::{ComputeError, Computed, compute};
 use super::facts::Facts;
 use super::files::{self, Artifact};
 use super::reproduce::{self, DataFound, Original, Reproduction};
-use super::{App, ENGINE_VERSION, audit, notify, sha256_hex, submit};
+use super::{App, ENGINE_VERSION, audit, chain, notify, sha256_hex, submit};
 use crate::engine::{BacktestConfig, Market};
 use crate::run::{Fence, Kind, Location, Publication, Reason, Run, RunId, RunState, Status, retry_back_off};
 use crate::store::artifacts::NewFile;

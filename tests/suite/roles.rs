@@ -11,7 +11,7 @@ use backtest_functions::store::migrations;
 use backtest_functions::store::pg::{self, Database, Passwords, PgError};
 use backtest_functions::store::roles::{self, Login};
 use backtest_functions::store::runs::{Claimant, RunStore as _};
-use backtest_functions::work::execute::chain;
+use backtest_functions::work::chain;
 use serde_json::json;
 use tokio_postgres::Client;
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
+use backtest_functions::digest::hex;
 use backtest_functions::engine::{self, Market};
 use backtest_functions::run::RunId;
 use backtest_functions::statistics::blocks::BlockSums;
@@ -14,7 +15,7 @@ use backtest_functions::statistics::superiority::Maxima;
 use backtest_functions::work::study::Study;
 use backtest_functions::work::study::complete::{Completed, Markets, complete};
 use backtest_functions::work::study::evaluate::{
-    Evaluation, PartResult, TrialRow, TrialStatus, Window, digest, hex,
+    Evaluation, PartResult, TrialRow, TrialStatus, Window, digest,
 };
 use backtest_functions::work::study::figures::{FIGURES, place};
 use backtest_functions::work::study::join::Joined;

@@ -163,6 +163,14 @@ pub enum ImportError {
         /// What would settle it.
         hint: String,
     },
+    /// Files of signals without any.
+    #[error("{file} has no signal: beside date and symbol there must be a column of numbers{notes}")]
+    NoSignal {
+        /// The first of the files.
+        file: String,
+        /// What was found in them, in parentheses; empty if that is nothing.
+        notes: String,
+    },
     /// A header does not say what it must.
     #[error("{file} {message}")]
     Unclear {
@@ -316,17 +324,13 @@ pub async fn import(
     if rows.num_rows() == 0 {
         return Err(ImportError::Empty);
     }
+    let (taken, notes) = (rows.num_rows(), findings.lines(files.len()));
     let is_key = |name: &str| ["date", "symbol"].contains(&name);
     if asked.kind == Kind::Signals && rows.schema().fields().iter().all(|field| is_key(field.name())) {
-        let mut message =
-            "has no signal: beside date and symbol there must be a column of numbers".to_owned();
-        if let Some(texts) = findings.lines(files.len()).iter().find(|note| note.contains("without numbers"))
-        {
-            message = format!("{message} ({texts})");
-        }
-        return Err(ImportError::Unclear { file: first.map_or_else(String::new, |(name, _)| name), message });
+        let file = first.map_or_else(String::new, |(name, _)| name);
+        let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+        return Err(ImportError::NoSignal { file, notes });
     }
-    let (taken, notes) = (rows.num_rows(), findings.lines(files.len()));
     let (table, changes) = keep::keep(rows, asked.kind, table, options, mode).await?;
     let contents = contents::of(&table).await?;
     Ok(Imported { files: files.len(), rows: taken, notes, changes, contents })

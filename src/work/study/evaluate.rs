@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::config::{SelectBy, Study, Validation};
 use super::figures::{self, FIGURES};
+use crate::digest::hex;
 use crate::engine::config::{BacktestConfig, Benchmark};
 use crate::engine::metrics::{benchmark, calendar, returns};
 use crate::engine::{self, Market, Outcome, RunError};
@@ -439,11 +440,6 @@ pub fn digest(outcome: &Outcome) -> [u8; 32] {
         hash.update(value.to_le_bytes());
     }
     hash.finalize().into()
-}
-
-/// Lower-case hex.
-pub fn hex(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// SHA-256 by which the ledger knows a config: what names it, where its files go and whose experiment it is do not count.
