@@ -571,9 +571,10 @@ async fn the_parts_of_a_deleted_study_leave_no_files(app: App) {
         announced: false,
     };
     app.runs.insert(&new("study", Kind::Study, None)).await.unwrap();
+    // Named as parts are: `adls` finds them by their names.
     let part_of = PartOf { study: id("study"), part: 0 };
-    app.runs.insert(&new("study-0", Kind::Part, Some(part_of))).await.unwrap();
-    complete(&app, "study-0").await;
+    app.runs.insert(&new("study-p00", Kind::Part, Some(part_of))).await.unwrap();
+    complete(&app, "study-p00").await;
     complete(&app, "study").await;
     assert_eq!(sweep(&app).await.unwrap(), 0);
     order::delete(&app, &id("study"), "ada", |_| true).await.unwrap();
