@@ -104,6 +104,12 @@ async fn signals_that_somebody_else_makes_are_carried_to_postgres() {
     assert!(synced.well().await.is_empty());
 }
 
+/// The cases of stored answers.
+const CASES: [&str; 4] = ["s01_month", "s02_ties_and_holes", IMPOSSIBLE, "s04_weights_two_months"];
+/// Its ranks are fractions, and some lie above the number of symbols: the arithmetic of them is held by `signals`, and
+/// the sync refuses the month by name instead of serving percentiles below 0.
+const IMPOSSIBLE: &str = "s03_bad_rows";
+
 #[test]
 fn the_stored_answers_agree_from_outside() {
     let root = project("../shared/golden");
@@ -119,7 +125,7 @@ fn the_stored_answers_agree_from_outside() {
         return;
     }
     let actual = tempfile::tempdir().unwrap();
-    for case in ["s01_month", "s02_ties_and_holes", "s03_bad_rows", "s04_weights_two_months"] {
+    for case in CASES {
         let lake = tempfile::tempdir().unwrap();
         let lake = lake.path().to_str().unwrap();
         let rankings = root.join("signals").join(case).join("rankings.parquet");
@@ -144,7 +150,10 @@ fn the_stored_answers_agree_from_outside() {
                 }
             }
             let output = command.output().unwrap();
-            if output.status.success() {
+            if case == IMPOSSIBLE {
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(!output.status.success() && said.contains("rankings cannot be"), "{said}");
+            } else if output.status.success() {
                 let signals = read(python, lake, &months);
                 for name in ["ranking_signal", "composite_signal_daily"] {
                     std::fs::write(folder.join(format!("{name}.json")), signals[name].to_string()).unwrap();
@@ -157,9 +166,11 @@ fn the_stored_answers_agree_from_outside() {
             }
         }
     }
+    let answered = CASES.into_iter().filter(|case| *case != IMPOSSIBLE);
     let checked = Command::new(python)
         .arg(root.join("check_signals.py"))
         .arg(actual.path())
+        .args(answered.flat_map(|case| ["--case", case]))
         .args(["--expected".as_ref(), root.join("signals").as_os_str()])
         .output()
         .unwrap();

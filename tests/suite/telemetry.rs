@@ -61,7 +61,7 @@ async fn reconcile(handler: &Handler) -> Option<usize> {
 
 #[tokio::test]
 async fn everything_that_is_documented_is_told_and_nothing_else() {
-    let Some(dsn) = database() else { return };
+    let (Some(dsn), Some(queues)) = (database(), crate::support::azurite::queues()) else { return };
     let home = Home::with_sample(80, 2000);
     // Where signals are made: a lake of its own, which takes no time.
     let small = Home::with_sample(5, 320);
@@ -81,7 +81,9 @@ async fn everything_that_is_documented_is_told_and_nothing_else() {
         home.handler_that_logs(&settings, Stdio::from(file)).await
     };
     let one = start("one", &[]).await;
-    let two = start("two", &[]).await;
+    // Its poison queue is looked at with every tick.
+    let connection = queues.connection();
+    let two = start("two", &[("AzureWebJobsStorage", &connection), ("BACKTEST_QUEUE", "jobs")]).await;
     let stuck = start("stuck", &[("BACKTEST_OUTPUT_DIR", blocked.to_str().unwrap())]).await;
     let signals = start("signals", &[("BACKTEST_LAKE", small.lake().to_str().unwrap())]).await;
 
