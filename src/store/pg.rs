@@ -1,5 +1,5 @@
 //! Postgres as everybody here reaches it: verified TLS, pools, and which failures pass. Connection strings are read in
-//! [`dsn`](super::dsn).
+//! `store::dsn`.
 //!
 //! A transaction pooler may stand between: statements are sent unnamed with their types, and a session is told nothing at
 //! its start but a name. What bounds a statement is said in its own transaction, where nothing of it is lost or stays.
