@@ -35,6 +35,8 @@ ALTER TABLE backtest.runs
 
 CREATE UNIQUE INDEX IF NOT EXISTS runs_part_of_study ON backtest.runs (study_id, part) WHERE kind = 'part';
 CREATE INDEX IF NOT EXISTS runs_equal_results ON backtest.runs (results_sha256) WHERE results_sha256 IS NOT NULL;
+-- A submit may ask for a completed run of the same config, data and engine.
+CREATE INDEX IF NOT EXISTS runs_equal_fingerprint ON backtest.runs (fingerprint) WHERE fingerprint IS NOT NULL;
 
 -- People may name, tag, note, archive and delete a run that has ended; what it was and what came of it stays.
 CREATE OR REPLACE FUNCTION backtest.guard_run() RETURNS trigger

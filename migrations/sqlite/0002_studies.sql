@@ -18,6 +18,8 @@ ALTER TABLE runs ADD COLUMN deleted_by text CHECK (deleted_by IS NULL OR deleted
 
 CREATE UNIQUE INDEX runs_part_of_study ON runs (study_id, part) WHERE kind = 'part';
 CREATE INDEX runs_equal_results ON runs (results_sha256) WHERE results_sha256 IS NOT NULL;
+-- A submit may ask for a completed run of the same config, data and engine.
+CREATE INDEX runs_equal_fingerprint ON runs (fingerprint) WHERE fingerprint IS NOT NULL;
 
 DROP TRIGGER runs_guard;
 

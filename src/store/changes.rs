@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::delta::{AsOf, Location, Log, StorageOptions, Table, TableError, TableVersion, commit_of};
 use super::parquet::{DateRange, ParquetFile};
-use super::versions::file_lines;
+use super::versions::{file_lines, is_exact};
 
 /// What has become of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -44,9 +44,7 @@ impl TableChange {
 
     /// Of what is named by its content: then and now.
     pub(super) fn of_content(used: &Value, now: &Value) -> Self {
-        let named =
-            ["files_digest", "content_sha256", "rows_sha256"].iter().any(|name| used[*name].is_string());
-        let state = match (named, used == now) {
+        let state = match (is_exact(used), used == now) {
             (false, _) => InputState::Unknown,
             (true, true) => InputState::Current,
             (true, false) => InputState::Restated,

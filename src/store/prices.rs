@@ -119,7 +119,11 @@ impl MarketData {
         let inputs = self.inputs(config, &Pins::default()).await?;
         let signals = match &inputs.signals {
             SignalInput::Opened { opened, .. } => opened.pin()?,
-            SignalInput::Computed | SignalInput::Served { .. } => None,
+            // A table that comes meanwhile is not what was asked for.
+            SignalInput::Computed { of_no_table: true } => {
+                Some(Pin::Without { source: versions::COMPUTED.to_owned() })
+            }
+            SignalInput::Computed { .. } | SignalInput::Served { .. } => None,
         };
         Ok(Pins { prices: inputs.prices.pin()?, signals })
     }
@@ -134,7 +138,7 @@ impl MarketData {
         let window = &inputs.window;
         let (mut prices, price_version) = inputs.prices.bars(window, config.price_columns()).await?;
         let (signals, signal_version) = match &inputs.signals {
-            SignalInput::Computed => (None, computed()),
+            SignalInput::Computed { .. } => (None, versions::computed()),
             SignalInput::Opened { opened, columns } => {
                 let (rows, warnings, version) = opened.signals(window, columns.as_deref()).await?;
                 prices.warnings.extend(warnings);
@@ -155,7 +159,7 @@ impl MarketData {
         let window = &inputs.window;
         let mut sizes = inputs.prices.sizes(window).await?;
         let signal_version = match &inputs.signals {
-            SignalInput::Computed => computed(),
+            SignalInput::Computed { .. } => versions::computed(),
             SignalInput::Opened { opened, .. } => {
                 sizes.extend(opened.sizes(window).await?);
                 opened.describe(&opened.seen(window).await?, false)
@@ -225,7 +229,7 @@ impl MarketData {
             }
         };
         let signals = match &inputs.signals {
-            SignalInput::Computed => None,
+            SignalInput::Computed { .. } => None,
             SignalInput::Opened { opened, .. } => Some(opened.origins().await),
             SignalInput::Served { .. } => Some(Err("rows of the database have no history".to_owned())),
         };
@@ -251,6 +255,11 @@ impl MarketData {
         let wanted = self.signal_place(config).map_err(LoadError::Refused)?;
         let signals = match (wanted, signal_columns(config)) {
             (Some(SignalPlace::Served(signals)), Some(columns)) => SignalInput::Served { signals, columns },
+            (Some(SignalPlace::Files { optional: true, .. }), Some(_))
+                if matches!(pins.signals, Some(Pin::Without { .. })) =>
+            {
+                SignalInput::Computed { of_no_table: true }
+            }
             (Some(SignalPlace::Files { place, optional }), Some(columns)) => {
                 let version = config.data.signal_version;
                 let at = Wanted::of(pins.signals.as_ref(), version, "data.signal_version", config);
@@ -259,11 +268,13 @@ impl MarketData {
                         opened.check_columns(&["date", "symbol"])?;
                         SignalInput::Opened { opened, columns }
                     }
-                    Err(LoadError::Missing { .. }) if optional && version.is_none() => SignalInput::Computed,
+                    Err(LoadError::Missing { .. }) if optional && version.is_none() => {
+                        SignalInput::Computed { of_no_table: true }
+                    }
                     Err(error) => return Err(error),
                 }
             }
-            _ => SignalInput::Computed,
+            _ => SignalInput::Computed { of_no_table: false },
         };
         Ok(Inputs { window, prices, signals })
     }
@@ -491,8 +502,16 @@ impl MarketData {
     ) -> Result<Vec<Source>, LoadError> {
         let as_of = at.as_of(symbol);
         let is_folder = matches!(location, Location::Local(path) if !delta::is_table(path));
-        let table = if is_folder { None } else { Table::open_at(location, &self.options, &as_of).await? };
+        let newest = AsOf::Newest;
+        let wanted = as_of.as_ref().unwrap_or(&newest);
+        let table = if is_folder { None } else { Table::open_at(location, &self.options, wanted).await? };
         if let Some(table) = table {
+            if as_of.is_none() {
+                return Err(LoadError::Gone {
+                    place: location.to_string(),
+                    why: "no table was there, and now there is one".to_owned(),
+                });
+            }
             let origin =
                 Origin { place: location.to_string(), symbol: symbol.map(str::to_owned), first_line: None };
             return Ok(vec![Source { origin: Arc::new(origin), kind: SourceKind::Table(Box::new(table)) }]);
@@ -507,7 +526,7 @@ impl MarketData {
             }
             sources.push(source_of(file, symbol).await?);
         }
-        at.check_files(location, &as_of, !sources.is_empty())?;
+        at.check_files(location, as_of.as_ref(), !sources.is_empty())?;
         Ok(sources)
     }
 }
@@ -582,17 +601,18 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn as_of(&self, symbol: Option<&str>) -> AsOf {
-        match self {
+    /// `None` where no table may be.
+    fn as_of(&self, symbol: Option<&str>) -> Option<AsOf> {
+        Some(match self {
             Self::Newest => AsOf::Newest,
-            Self::Pinned(pin) => pin.as_of(symbol),
+            Self::Pinned(pin) => AsOf::Pinned(pin.version_of(symbol)?.clone()),
             Self::Version { version, .. } => AsOf::Version(*version),
             Self::Moment(moment) => AsOf::Moment(*moment),
-        }
+        })
     }
 
     /// Refuses plain files, or nothing, where the version of a table is asked for.
-    fn check_files(&self, location: &Location, as_of: &AsOf, found: bool) -> Result<(), LoadError> {
+    fn check_files(&self, location: &Location, as_of: Option<&AsOf>, found: bool) -> Result<(), LoadError> {
         let refused = |path: &str| {
             let message = format!("has no effect on {location}: only Delta tables have versions");
             Err(LoadError::Refused(Fault { path: path.into(), message }))
@@ -600,9 +620,11 @@ impl<'a> Wanted<'a> {
         match self {
             Self::Version { field, .. } if found => refused(field),
             Self::Moment(_) if found => refused("data.as_of"),
-            Self::Pinned(_) if *as_of != AsOf::Newest => Err(LoadError::Gone {
-                place: location.to_string(),
-                why: format!("{as_of} of a table was read, and there is no table"),
+            Self::Pinned(_) => as_of.map_or(Ok(()), |as_of| {
+                Err(LoadError::Gone {
+                    place: location.to_string(),
+                    why: format!("{as_of} of a table was read, and there is no table"),
+                })
             }),
             _ => Ok(()),
         }
@@ -618,7 +640,10 @@ struct Inputs<'a> {
 
 enum SignalInput<'a> {
     /// Computed from the prices, as far as there are any.
-    Computed,
+    Computed {
+        /// Whether they would be those of a table if there were one.
+        of_no_table: bool,
+    },
     Opened {
         opened: Opened,
         columns: Option<Vec<String>>,
@@ -627,11 +652,6 @@ enum SignalInput<'a> {
         signals: &'a PostgresSignals,
         columns: Option<Vec<String>>,
     },
-}
-
-/// What a record says of signals that no table has.
-fn computed() -> Value {
-    json!({ "source": "computed from prices" })
 }
 
 /// The tables and files of one place.

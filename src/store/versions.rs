@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
-use super::delta::{AsOf, TableVersion};
+use super::delta::TableVersion;
 use super::files::{FileState, Found};
 use super::load_error::LoadError;
 use super::parquet::ParquetFile;
@@ -32,11 +32,24 @@ pub struct Pins {
 pub enum Pin {
     /// Of its table.
     Table(TableVersion),
-    /// Of the table of each symbol.
+    /// Of the table of each symbol; one that is not named had none.
     PerSymbol {
         /// By symbol.
         tables: BTreeMap<String, TableVersion>,
     },
+    /// There was no table, and needed none: signals that are computed from prices.
+    Without {
+        /// What stands in its place.
+        source: String,
+    },
+}
+
+/// Where signals come from that no table has.
+pub(super) const COMPUTED: &str = "computed from prices";
+
+/// What a record says of these.
+pub(super) fn computed() -> Value {
+    json!({ "source": COMPUTED })
 }
 
 impl Pins {
@@ -53,13 +66,12 @@ impl Pins {
 }
 
 impl Pin {
-    /// The version of the table, or of the table of a symbol. A symbol that had no table has no version.
-    pub(super) fn as_of(&self, symbol: Option<&str>) -> AsOf {
-        match (self, symbol) {
-            (Self::Table(version), _) => AsOf::Pinned(version.clone()),
-            (Self::PerSymbol { tables }, symbol) => {
-                symbol.and_then(|symbol| tables.get(symbol)).cloned().map_or(AsOf::Newest, AsOf::Pinned)
-            }
+    /// The version of the table, or of the table of a symbol; `None` where there was no table.
+    pub(super) fn version_of(&self, symbol: Option<&str>) -> Option<&TableVersion> {
+        match self {
+            Self::Table(version) => Some(version),
+            Self::PerSymbol { tables } => tables.get(symbol?),
+            Self::Without { .. } => None,
         }
     }
 }
@@ -67,11 +79,13 @@ impl Pin {
 /// Whether a description names what was read exactly: by the ids and files of tables, by the content of files. Those of
 /// earlier versions of this program named tables by their number and files by their path alone.
 pub fn names_content(data_versions: &Value) -> bool {
-    let exact = |source: &Value| {
-        let names = ["files_digest", "content_sha256", "rows_sha256", "source"];
-        source.is_null() || names.iter().any(|name| source[*name].is_string())
-    };
+    let exact = |source: &Value| source.is_null() || is_exact(source);
     data_versions["prices"].is_object() && exact(&data_versions["prices"]) && exact(&data_versions["signals"])
+}
+
+/// The same of one source: it has a digest, or is [`computed`] from one that has.
+pub(super) fn is_exact(source: &Value) -> bool {
+    ["files_digest", "content_sha256", "rows_sha256", "source"].iter().any(|name| source[*name].is_string())
 }
 
 /// One table or file that was read.
