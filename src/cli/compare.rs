@@ -15,7 +15,7 @@ use crate::work::files::MANIFEST;
 use crate::work::report::comparison_page;
 
 /// Compare completed runs over the days that all of them have; the others with the first. Runs are ids, beginnings of ids,
-/// @latest, or folders that runs left on this machine, for which no service is needed.
+/// @latest, trials of studies (STUDY:12), or folders that runs left on this machine, for which no service is needed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Two to ten runs; the first is the one that the others are compared with.
@@ -80,8 +80,12 @@ async fn of_service(args: &Args) -> Result<(Value, Option<String>), CliError> {
     let client = Client::connect(&args.service)?;
     let mut ids = Vec::new();
     for name in &args.runs {
-        let name: RunName = name.parse().map_err(CliError::usage)?;
-        ids.push(client.id(&name).await?.to_string());
+        // A trial of a study is named behind its run.
+        let (run, trial) = name
+            .split_once(':')
+            .map_or((name.as_str(), String::new()), |(run, trial)| (run, format!(":{trial}")));
+        let run: RunName = run.parse().map_err(CliError::usage)?;
+        ids.push(format!("{}{trial}", client.id(&run).await?));
     }
     let query = [("runs", ids.join(",")), ("bootstrap", args.bootstrap.to_string())];
     let document = client.json(client.request(Method::GET, "compare").query(&query)).await?;

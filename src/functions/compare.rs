@@ -1,6 +1,6 @@
 //! `GET /api/compare`: completed runs side by side, as a document and as a page to send around.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG};
 
 use super::call::{Call, unknown_run};
@@ -9,7 +9,8 @@ use super::parameter::{Text, Texts, Whole};
 use super::reply::{Code, Refusal, Reply};
 use super::results::{HTML, PAGE_POLICY};
 use super::schema::Shape;
-use crate::run::{Publication, Run, RunId, RunState};
+use crate::engine::config::Fault;
+use crate::run::{Kind, Publication, Run, RunId, RunState};
 use crate::work::chain;
 use crate::work::compare::{Comparison, RUNS_MAX, Source, SourceError, compare};
 use crate::work::results::ResultError;
@@ -63,8 +64,9 @@ const NEVER_CHANGES: AnswerHeader = AnswerHeader::text("ETag", "Never changes");
 
 const RUNS: Texts = Texts {
     name: "runs",
-    description: "Two to ten completed runs; may be repeated or joined by commas",
-    item: Shape::of::<RunId>(),
+    description: "Two to ten completed runs, or trials of completed studies that kept their returns, as `study:12`; may be \
+                  repeated or joined by commas",
+    item: Shape::Plain(named_schema),
 };
 const BASE: Text = Text {
     name: "base",
@@ -76,6 +78,45 @@ const BOOTSTRAP: Whole = Whole {
     default: 0,
     allowed: 0..=5000,
 };
+
+fn named_schema() -> Value {
+    json!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}(:[0-9]{1,6})?$",
+            "example": "RUN20260131-0123456789ab" })
+}
+
+/// A run, or a trial of a study.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Named {
+    run: RunId,
+    trial: Option<u32>,
+}
+
+impl Named {
+    fn read(text: &str) -> Result<Self, String> {
+        let (run, trial) = match text.split_once(':') {
+            Some((run, trial)) => (run, Some(trial)),
+            None => (text, None),
+        };
+        let digits =
+            |trial: &&str| (1..=6).contains(&trial.len()) && trial.bytes().all(|byte| byte.is_ascii_digit());
+        let number = trial.map(|trial| Some(trial).filter(digits).and_then(|trial| trial.parse().ok()));
+        match (run.parse::<RunId>(), number) {
+            (Ok(run), None) => Ok(Self { run, trial: None }),
+            (Ok(run), Some(Some(trial))) => Ok(Self { run, trial: Some(trial) }),
+            (Ok(_), Some(None)) => Err("must name a trial by its number, as study:12".to_owned()),
+            (Err(error), _) => Err(error.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.trial {
+            Some(trial) => write!(f, "{}:{trial}", self.run),
+            None => write!(f, "{}", self.run),
+        }
+    }
+}
 
 async fn document(app: App, call: Call) -> Result<Reply, Refusal> {
     answer(app, call, |comparison| Reply::ok(comparison)).await
@@ -90,8 +131,8 @@ async fn page(app: App, call: Call) -> Result<Reply, Refusal> {
 
 /// What the runs come to, unless the caller has it already.
 async fn answer(app: App, call: Call, write: impl FnOnce(&Comparison) -> Reply) -> Result<Reply, Refusal> {
-    let (ids, bootstrap) = asked(&call)?;
-    let runs = completed(&app, &ids).await?;
+    let (named, bootstrap) = asked(&call)?;
+    let runs = completed(&app, &named).await?;
     let published: Vec<(&Run, &Publication)> = runs.iter().filter_map(with_publication).collect();
     let etag = etag(&call, &published);
     call.must_match(&etag)?;
@@ -100,7 +141,10 @@ async fn answer(app: App, call: Call, write: impl FnOnce(&Comparison) -> Reply) 
     if call.knows(&etag) {
         return Ok(lasting(Reply::not_modified()));
     }
-    let sources = published.iter().map(|(run, published)| Source::of_run(&app.artifacts, run, published));
+    let sources = published.iter().zip(&named).map(async |((run, published), named)| match named.trial {
+        Some(trial) => Source::of_trial(&app.artifacts, run, published, trial).await,
+        None => Source::of_run(&app.artifacts, run, published).await,
+    });
     let sources = futures_util::future::try_join_all(sources).await.map_err(|error| refusal(&error))?;
     // Resampling takes a while, and others want to be answered meanwhile.
     let compared = tokio::task::spawn_blocking(move || compare(&sources, bootstrap)).await;
@@ -114,11 +158,11 @@ async fn answer(app: App, call: Call, write: impl FnOnce(&Comparison) -> Reply) 
 }
 
 /// The runs in the order of the answer, the base first, and the replications.
-fn asked(call: &Call) -> Result<(Vec<RunId>, usize), Refusal> {
+fn asked(call: &Call) -> Result<(Vec<Named>, usize), Refusal> {
     let mut query = call.query();
-    let mut ids: Vec<RunId> = Vec::new();
+    let mut ids: Vec<Named> = Vec::new();
     for text in RUNS.read(&query).filter(|text| !text.is_empty()).collect::<Vec<_>>() {
-        match text.parse::<RunId>() {
+        match Named::read(text) {
             Ok(id) if ids.contains(&id) => query.fault(RUNS.name, format!("names {id} twice")),
             Ok(id) => ids.push(id),
             Err(error) => query.fault(RUNS.name, format!("{error}, not '{text}'")),
@@ -128,7 +172,7 @@ fn asked(call: &Call) -> Result<(Vec<RunId>, usize), Refusal> {
         query.fault(RUNS.name, format!("must name two to {RUNS_MAX} runs, not {}", ids.len()));
     }
     if let Some(base) = BASE.read(&mut query) {
-        match ids.iter().position(|id| id.as_str() == base) {
+        match ids.iter().position(|id| id.to_string() == base) {
             Some(place) => ids[..=place].rotate_right(1),
             None => query.fault(BASE.name, format!("must be one of the runs, not '{base}'")),
         }
@@ -139,12 +183,21 @@ fn asked(call: &Call) -> Result<(Vec<RunId>, usize), Refusal> {
 }
 
 /// The runs, if all of them are completed.
-async fn completed(app: &App, ids: &[RunId]) -> Result<Vec<Run>, Refusal> {
-    let found = futures_util::future::try_join_all(ids.iter().map(|id| app.runs.get(id))).await;
+async fn completed(app: &App, named: &[Named]) -> Result<Vec<Run>, Refusal> {
+    let found = futures_util::future::try_join_all(named.iter().map(|named| app.runs.get(&named.run))).await;
     let found = found.map_err(|error| Reply::store(&error))?;
     let mut runs = Vec::new();
-    for (id, run) in ids.iter().zip(found) {
-        runs.push(run.ok_or_else(|| unknown_run(id.as_str()))?);
+    for (named, run) in named.iter().zip(found) {
+        let run = run.ok_or_else(|| unknown_run(named.run.as_str()))?;
+        if (run.submission.kind == Kind::Study) != named.trial.is_some() {
+            let message = match named.trial {
+                Some(_) => format!("{} is no study, so it has no trials", named.run),
+                None => format!("{0} is a study; name one of its trials, as {0}:12", named.run),
+            };
+            let faults = [Fault { path: RUNS.name.to_owned(), message }];
+            return Err(Reply::faults(Code::InvalidParameter, &faults).into());
+        }
+        runs.push(run);
     }
     if let Some(deleted) = runs.iter().find(|run| run.labels.deleted.is_some()) {
         return Err(Reply::deleted(deleted).into());
@@ -175,9 +228,9 @@ fn etag(call: &Call, published: &[(&Run, &Publication)]) -> String {
 
 fn refusal(error: &SourceError) -> Refusal {
     match error {
-        SourceError::Table { source: ResultError::NotKept { .. }, .. } => {
-            Reply::problem(Code::ArtifactNotFound, chain(error)).into()
-        }
+        SourceError::Table {
+            source: ResultError::NotKept { .. } | ResultError::NoReturns { .. }, ..
+        } => Reply::problem(Code::ArtifactNotFound, chain(error)).into(),
         error => Reply::comparison(error).into(),
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::NaiveDate;
+use chrono::{Datelike as _, NaiveDate, Weekday};
 use deltalake::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, StringArray,
 };
@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 use super::App;
 use crate::engine::Daily;
 use crate::engine::metrics::calendar::TRADING_DAYS;
+use crate::engine::metrics::drawdown;
 use crate::engine::metrics::rolling::rolling;
 use crate::run::{Location, Publication};
 use crate::store::artifacts::ArtifactStore;
@@ -35,6 +36,14 @@ pub enum ResultError {
         name: &'static str,
         /// The switch of the config.
         switch: &'static str,
+    },
+    /// The study kept the returns of its best trials, of which this is none.
+    #[error(
+        "the study kept no daily returns of trial {trial}; study.keep.returns says of how many of the best"
+    )]
+    NoReturns {
+        /// The trial.
+        trial: u32,
     },
     /// The day that was asked for is none of the run.
     #[error("{date} is not a trading day of this run{}", nearest(.before, .after))]
@@ -85,6 +94,9 @@ struct Kept {
 const DAILY: Kept = Kept { name: "metrics_timeseries.parquet", switch: "save_metrics_parquet" };
 const TRADES: Kept = Kept { name: "trades.parquet", switch: "save_trades_parquet" };
 const POSITIONS: Kept = Kept { name: "daily_positions.parquet", switch: "save_positions_snapshot" };
+
+/// Daily returns that a study keeps.
+const RETURNS: &str = "returns.parquet";
 
 /// Points of a series, thinned out if there were too many.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -382,6 +394,58 @@ pub async fn weights(artifacts: &Arc<dyn ArtifactStore>, at: &Location) -> Resul
     let table = open(artifacts, at, &POSITIONS).await?;
     let batches = table.columns(&["date", "symbol", "weight"]).await?;
     Weights::read(&batches).map_err(|source| ResultError::Unexpected { name: POSITIONS.name, source })
+}
+
+/// The days of a trial whose returns a study kept, as those of a run that starts with 1 on the weekday before. All else that a
+/// run would know of a day is undefined.
+pub async fn kept_days(
+    artifacts: &Arc<dyn ArtifactStore>,
+    at: &Location,
+    trial: u32,
+) -> Result<Daily, ResultError> {
+    let table =
+        PublishedTable::open(artifacts, at, RETURNS).await?.ok_or(ResultError::NoReturns { trial })?;
+    let column = format!("trial_{trial}");
+    let batches = table.columns(&["date", &column]).await?;
+    let (mut date, mut returns) = (Vec::new(), Vec::new());
+    for batch in &batches {
+        if batch.column_by_name(&column).is_none() {
+            return Err(ResultError::NoReturns { trial });
+        }
+        let fault = |source| ResultError::Unexpected { name: RETURNS, source };
+        let days = <NaiveDate as Cell>::column(batch, "date").map_err(fault)?;
+        let cells = <Option<f64> as Cell>::column(batch, &column).map_err(fault)?;
+        date.extend((0..batch.num_rows()).map(|row| <NaiveDate as Cell>::at(&days, row)));
+        returns.extend(
+            (0..batch.num_rows()).map(|row| <Option<f64> as Cell>::at(&cells, row).unwrap_or(f64::NAN)),
+        );
+    }
+    let before = date.first().and_then(|first| {
+        let mut days = first.iter_days().rev().skip(1);
+        days.find(|day| !matches!(day.weekday(), Weekday::Sat | Weekday::Sun))
+    });
+    let mut value = 1.0;
+    let grown = returns.iter().map(|one| {
+        value *= 1.0 + one;
+        value
+    });
+    let values: Vec<f64> = std::iter::once(1.0).chain(grown).take(date.len() + 1).collect();
+    let date: Vec<NaiveDate> = before.into_iter().chain(date).collect();
+    let unknown = vec![f64::NAN; date.len()];
+    Ok(Daily {
+        daily_return: std::iter::once(0.0).chain(returns).take(date.len()).collect(),
+        cumulative_return: values.iter().map(|value| value - 1.0).collect(),
+        drawdown: drawdown::from_peak(&values, 1.0),
+        portfolio_value: values,
+        cash: unknown.clone(),
+        gross_exposure: unknown.clone(),
+        net_exposure: unknown.clone(),
+        turnover: unknown.clone(),
+        commission: unknown.clone(),
+        slippage_cost: unknown,
+        n_trades: vec![0; date.len()],
+        date,
+    })
 }
 
 /// Refuses a day that is not among the days of the run. A run that kept no daily measures does not say which these were.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::support::service::{Handler, Home, momentum, project, run, run_well};
+use crate::support::service::{Handler, Home, momentum, project, run, run_well, submission};
 
 /// A configuration of the stored trials.
 fn trial(signal: &str, top_n: u32) -> Value {
@@ -318,4 +318,49 @@ async fn a_service_compares_what_it_completed() {
 
     let said = run_well(&["compare", "first", "second", "--url", &handler.url], home.path());
     assert!(said.contains("strategy.parameters.top_n: A 2, B 1"), "{said}");
+}
+
+/// Trials of a study that kept their returns stand beside runs; of their holdings and costs nothing is known.
+#[tokio::test]
+async fn a_trial_of_a_study_is_compared_as_a_run_is() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let document = json!({
+        "study": {
+            "name": "two trials", "parameters": { "strategy.parameters.top_n": [1, 2] },
+            "statistics": { "bootstrap": 50 },
+        },
+        "base": momentum(), "run_id": "s",
+    });
+    let stored = handler.envelope("studies", &submission(&document, None)).await.json();
+    for message in stored["Outputs"]["runs"].as_array().unwrap() {
+        handler.wake(message["run_id"].as_str().unwrap()).await;
+    }
+    handler.wake("s").await;
+    assert_eq!(handler.run("s").await["status"], "completed");
+    completed(&handler, "own", &momentum()).await;
+
+    let got = handler.get("/api/compare?runs=s:1,own").await.json();
+    let own = handler.run("own").await;
+    assert_eq!(got["runs"], json!(["s:1", "own"]));
+    assert_eq!(got["window"]["days"], own["summary"]["days"].as_u64().unwrap() - 1, "{}", got["window"]);
+    assert_eq!((&got["window"]["cut"], &got["config_diff"]), (&json!([]), &json!([])));
+    let row = figure(&got, "sharpe_ratio");
+    near(&row["A"], &own["summary"]["sharpe_ratio"], "the trial");
+    near(&row["B"], &own["summary"]["sharpe_ratio"], "the run");
+    assert_eq!(figure(&got, "average_turnover")["A"], Value::Null);
+    assert_eq!(got["holdings"], Value::Null);
+
+    let trials = handler.get("/api/compare?runs=s:0,s:1").await.json();
+    assert_eq!(trials["config_diff"], json!([{ "path": "strategy.parameters.top_n", "A": 1, "B": 2 }]));
+    for (query, status, says) in [
+        ("runs=s:0,s:9", 404, "no daily returns of trial 9"),
+        ("runs=s,own", 400, "name one of its trials"),
+        ("runs=own:1,s:1", 400, "has no trials"),
+        ("runs=s:x,own", 400, "by its number"),
+    ] {
+        let answer = handler.get(&format!("/api/compare?{query}")).await;
+        let problem = answer.json();
+        assert!(answer.status == status && problem.to_string().contains(says), "{query}: {problem}");
+    }
 }

@@ -15,6 +15,7 @@ use crate::store::artifacts::{ArtifactError, ArtifactStore};
 use crate::work::document::parse_yaml;
 use crate::work::files::MANIFEST;
 use crate::work::results::{self, ResultError, Weights};
+use crate::work::trials::study_of;
 
 /// A completed run as it is compared.
 #[derive(Debug, Clone)]
@@ -107,6 +108,35 @@ impl Source {
             risk_free_rate: published.summary["risk_free_rate"].as_f64().unwrap_or(0.0),
             daily,
             weights,
+        })
+    }
+
+    /// A trial of a completed study that kept its returns. Of its days only these are known, and no weights.
+    ///
+    /// # Errors
+    /// If the run is no study, or kept no returns of the trial.
+    pub async fn of_trial(
+        artifacts: &Arc<dyn ArtifactStore>,
+        run: &Run,
+        published: &Publication,
+        trial: u32,
+    ) -> Result<Self, SourceError> {
+        let name = format!("{}:{trial}", run.id);
+        let table = |source| SourceError::Table { run: name.clone(), source };
+        let (_, study) = study_of(run).map_err(|_| table(ResultError::NoReturns { trial }))?;
+        let daily = results::kept_days(artifacts, &published.location, trial).await.map_err(table)?;
+        let config = study.config(trial as usize).map_or(Value::Null, |config| config.resolved());
+        Ok(Self {
+            id: name,
+            name: Some(study.label(trial as usize)),
+            risk_free_rate: config["risk_free_rate"].as_f64().unwrap_or(0.0),
+            periods_per_year: None,
+            config,
+            data_versions: published.data_versions.clone(),
+            engine_version: run.engine_version.clone(),
+            results_sha256: None,
+            daily,
+            weights: None,
         })
     }
 
