@@ -22,6 +22,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::app::app;
+use crate::support::azurite::Storage;
 use crate::support::service::{Handler, Home, eventually, momentum, run, run_well};
 use crate::support::submission::submission;
 
@@ -582,11 +583,64 @@ async fn the_parts_of_a_deleted_study_leave_no_files(app: App) {
     assert_eq!(app.artifacts.attempts().count().await, 0);
 }
 
+/// Settings of a service that keeps its records, and with `adls` its files too, in a storage account.
+fn in_storage(storage: &Storage) -> [(&'static str, String); 3] {
+    [
+        ("BACKTEST_RUN_STORE_MODE", "adls".to_owned()),
+        ("AZURE_STORAGE_CONNECTION_STRING", storage.connection.clone()),
+        ("BACKTEST_ADLS_RUNS_DIR", format!("{}/team/runs", storage.container)),
+    ]
+}
+
+/// Each rule as a test of a service with each store.
+macro_rules! on_every_service {
+    ($($rule:ident, $sqlite:ident, $postgres:ident, $adls:ident;)*) => {
+        $(#[tokio::test]
+        async fn $sqlite() {
+            $rule(&[]).await;
+        }
+
+        #[tokio::test]
+        async fn $postgres() {
+            if let Some(dsn) = crate::support::postgres::database() {
+                $rule(&[("BACKTEST_RUN_STORE_MODE", "postgres"), ("POSTGRES_DSN", &dsn)]).await;
+            }
+        }
+
+        #[tokio::test]
+        async fn $adls() {
+            if let Some(storage) = crate::support::azurite::storage() {
+                let settings = in_storage(&storage);
+                let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                $rule(&settings).await;
+            }
+        })*
+    };
+}
+
+on_every_service! {
+    a_fetch_sees_the_whole_or_an_error_while_a_run_is_deleted,
+        a_fetch_during_a_deletion_with_sqlite,
+        a_fetch_during_a_deletion_with_postgres,
+        a_fetch_during_a_deletion_with_adls;
+    a_run_that_is_made_again_while_it_is_deleted_comes_to_an_end,
+        a_reproduction_during_a_deletion_with_sqlite,
+        a_reproduction_during_a_deletion_with_postgres,
+        a_reproduction_during_a_deletion_with_adls;
+}
+
+/// Deletes a run and removes its files, after so many milliseconds.
+async fn delete_after(handler: &Handler, run_id: &str, wait: u64) {
+    tokio::time::sleep(Duration::from_millis(wait)).await;
+    let deleted = handler.call(Method::DELETE, &format!("/api/backtests/{run_id}"), None).await;
+    assert_eq!(deleted.status, 200, "{}", deleted.json());
+    handler.envelope("sweep", &json!({ "timer": {} })).await;
+}
+
 /// Whoever fetches while a run is deleted and swept gets all of a file or an error, never another file or half of one in silence.
-#[tokio::test]
-async fn a_fetch_sees_the_whole_or_an_error_while_a_run_is_deleted() {
+async fn a_fetch_sees_the_whole_or_an_error_while_a_run_is_deleted(settings: &[(&str, &str)]) {
     let home = Home::with_prices();
-    let handler = home.handler(&[]).await;
+    let handler = home.handler(settings).await;
     completed(&handler, "r").await;
     let whole = handler.get("/api/backtests/r/artifacts.zip").await.body;
     let fetch = async |wait: u64| {
@@ -594,12 +648,8 @@ async fn a_fetch_sees_the_whole_or_an_error_while_a_run_is_deleted() {
         let request = handler.http.get(format!("{}/api/backtests/r/artifacts.zip", handler.url));
         handler.try_send(request).await
     };
-    let delete = async {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        assert_eq!(handler.call(Method::DELETE, "/api/backtests/r", None).await.status, 200);
-        handler.envelope("sweep", &json!({ "timer": {} })).await;
-    };
-    let (first, second, third, ()) = tokio::join!(fetch(0), fetch(10), fetch(20), delete);
+    let (first, second, third, ()) =
+        tokio::join!(fetch(0), fetch(10), fetch(20), delete_after(&handler, "r", 10));
     for fetched in [first, second, third] {
         match fetched {
             Ok(answer) if answer.status == 200 => assert!(answer.body == whole, "half of it"),
@@ -608,4 +658,30 @@ async fn a_fetch_sees_the_whole_or_an_error_while_a_run_is_deleted() {
         }
     }
     assert_eq!(fetch(0).await.unwrap().status, 410);
+}
+
+/// Either there was enough to compare, or it is said that there was not; nothing hangs, and the deletion stands.
+async fn a_run_that_is_made_again_while_it_is_deleted_comes_to_an_end(settings: &[(&str, &str)]) {
+    let home = Home::with_prices();
+    let handler = home.handler(settings).await;
+    for (run_id, wait) in [("early", 0), ("meanwhile", 40), ("late", 400)] {
+        completed(&handler, run_id).await;
+        let asked = handler.post(&format!("/api/backtests/{run_id}/reproduce"), &json!({})).await;
+        assert_eq!(asked.status, 202, "{}", asked.json());
+        let made = asked.json()["run_id"].as_str().unwrap().to_owned();
+        tokio::join!(handler.wake(&made), delete_after(&handler, run_id, wait));
+        let run = handler.run(&made).await;
+        match run["status"].as_str() {
+            Some("completed") => {
+                let verdict = run["summary"]["verdict"].as_str().unwrap_or_default();
+                assert!(["identical", "not_possible"].contains(&verdict), "{run}");
+            }
+            Some("failed") => assert_eq!(run["status_reason"], "data_gone", "{run}"),
+            _ => panic!("{run}"),
+        }
+        let deleted = handler.run(run_id).await;
+        assert!(deleted["deleted_at"].is_string() && deleted["status"] == "completed", "{deleted}");
+        let again = handler.post(&format!("/api/backtests/{run_id}/reproduce"), &json!({})).await;
+        assert_eq!((again.status.as_u16(), &again.json()["code"]), (410, &json!("run_deleted")));
+    }
 }
