@@ -239,7 +239,7 @@ reasons! {
     DataGone = "data_gone",
     /// A file became another one while it was read.
     DataChanged = "data_changed",
-    /// The config cannot be run; seen only when an older version accepted it.
+    /// The config cannot be run: an older version accepted it, or it asks to keep more rows than can be kept.
     InvalidConfig = "invalid_config",
     /// A part of the study failed.
     PartFailed = "part_failed",

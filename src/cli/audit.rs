@@ -11,7 +11,7 @@ use super::service::{Client, RunName, Service};
 use super::{CliError, Output, data_here, say};
 use crate::engine::{BacktestConfig, Market};
 use crate::store::versions::Pins;
-use crate::work::audit::{self, FILE};
+use crate::work::audit::{self, FILE, Restated, Sources};
 
 /// Look for signals that know the future, and for results that are too good. Exit code 5 when something was found.
 ///
@@ -23,6 +23,9 @@ pub(super) struct Args {
     /// Root of the lake, for a config [default: BACKTEST_LAKE].
     #[arg(long, value_name = "DIR")]
     lake: Option<String>,
+    /// Also compare the rows with what the tables said first.
+    #[arg(long)]
+    deep: bool,
     #[command(flatten)]
     pub(super) service: Service,
 }
@@ -30,12 +33,13 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let path = PathBuf::from(&args.config_or_run);
     let found = if path.is_file() {
-        here(&path, args.lake.as_deref()).await?
+        here(&path, args.lake.as_deref(), args.deep).await?
     } else {
         let name: RunName = args.config_or_run.parse().map_err(|error: String| {
             CliError::usage(format!("{}: no file, and {error}", args.config_or_run))
         })?;
-        Client::connect(&args.service)?.made_of(&name, "audit", FILE).await?
+        let call = if args.deep { "audit?deep=true" } else { "audit" };
+        Client::connect(&args.service)?.made_of(&name, call, FILE).await?
     };
     print(&found, args.service.output);
     match found["verdict"].as_str() {
@@ -48,7 +52,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     }
 }
 
-async fn here(path: &std::path::Path, lake: Option<&str>) -> Result<Value, CliError> {
+async fn here(path: &std::path::Path, lake: Option<&str>, deep: bool) -> Result<Value, CliError> {
     let data = data_here(lake)?;
     let place = path.display().to_string();
     let submitted = read_config(path)?;
@@ -62,6 +66,8 @@ async fn here(path: &std::path::Path, lake: Option<&str>) -> Result<Value, CliEr
         |error| CliError::because(format!("load the data of {place}"), error).with_exit(CliError::DATA);
     let loaded = data.load(&config, &pins).await.map_err(load)?;
     let origins = data.origins(&config, &pins).await;
+    let first = if deep { Some(data.first_rows(&config, &pins).await) } else { None };
+    let restated = first.map(|first| Restated::of(&config, &loaded, first));
     let market = Market::assemble(&config, loaded.prices, loaded.signals).map_err(|error| {
         CliError::because(format!("load the data of {place}"), error).with_exit(CliError::DATA)
     })?;
@@ -70,7 +76,8 @@ async fn here(path: &std::path::Path, lake: Option<&str>) -> Result<Value, CliEr
             progress.at(done as u64, total as u64, "");
             ControlFlow::Continue(())
         };
-        audit::audit(&config, &market, &origins, &mut on_step)
+        let sources = Sources { origins: &origins, restated: restated.as_ref() };
+        audit::audit(&config, &market, &sources, &mut on_step)
     })
     .map_err(|error| CliError::because(place.clone(), error).with_exit(CliError::STRATEGY))?;
     progress.finish("audited");

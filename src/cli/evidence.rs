@@ -68,6 +68,14 @@ pub(super) async fn verify(args: VerifyArgs) -> Result<(), CliError> {
         }
         return Ok(());
     };
+    let record = std::fs::read(unpacked.path().join("run.json")).unwrap_or_default();
+    let record: Value = serde_json::from_slice(&record).unwrap_or_default();
+    if record["kind"] == "study" {
+        return Err(CliError::usage(format!(
+            "{place}: a study is not made again from its evidence; leave out --lake, or compute it anew with `backtests run \
+             {ARTIFACTS}config.yaml`"
+        )));
+    }
     let found = here(&unpacked.path().join(ARTIFACTS), Some(lake)).await?;
     let found = serde_json::to_value(found).map_err(|error| CliError::because("write the answer", error))?;
     if args.output == Output::Table {

@@ -13,7 +13,6 @@ use super::service::{Client, RunName, Service};
 use super::{CliError, Output, data_here, say};
 use crate::engine::BacktestConfig;
 use crate::store::versions::Pins;
-use crate::work::chain;
 use crate::work::files::MANIFEST;
 use crate::work::reproduce::{self, DataFound, FILE, Original, Reproduction, Verdict};
 use crate::work::sha256_hex;
@@ -78,19 +77,24 @@ pub(super) async fn here(folder: &Path, lake: Option<&str>) -> Result<Reproducti
     };
     let mut progress = Progress::start(original.run_id.as_str());
     progress.at(0, 0, "loading prices");
-    let loaded = match data.load(&config, &Pins::of(&original.data_versions)).await {
+    let loaded = data.load(&config, &Pins::of(&original.data_versions)).await;
+    let loaded = reproduce::again(&original.data_versions, loaded)
+        .map_err(|error| CliError::because("load the data", error))?;
+    let (loaded, found) = match loaded {
         Ok(loaded) => loaded,
-        Err(error) if error.is_retryable() => return Err(CliError::because("load the data", error)),
-        Err(error) => return not_possible(DataFound::Gone, format!("data_gone: {}", chain(&error))),
+        Err(lost) => {
+            let contents = reproduce::kept_files(&original).into_iter().map(|file| {
+                let content = read(&file.name)?;
+                Ok((file.name.clone(), Bytes::from(content)))
+            });
+            let kept = reproduce::of_kept(&original, &contents.collect::<Result<_, CliError>>()?)
+                .map_err(|error| CliError::because("read what the run kept", error))?;
+            match kept {
+                Some(kept) => (kept, DataFound::Kept),
+                None => return not_possible(lost.data, lost.reason),
+            }
+        }
     };
-    let found = reproduce::found(&original, &loaded.data_versions);
-    if found == DataFound::Changed {
-        let reason = format!(
-            "data_changed: the run read {}, now there is {}",
-            original.data_versions, loaded.data_versions
-        );
-        return not_possible(found, reason);
-    }
     let made = tokio::task::block_in_place(|| {
         let mut on_bar = |done: usize, total: usize| {
             if done.is_multiple_of(64) || done == total {

@@ -15,11 +15,11 @@ use super::progress::Progress;
 use super::summary::{REPORT, print_summary, show};
 use super::table::{self, Column, number, percent};
 use super::{CliError, Output, data_here, say, study};
-use crate::engine::{BacktestConfig, Market};
+use crate::engine::BacktestConfig;
 use crate::run::RunId;
 use crate::store::prices::MarketData;
 use crate::store::versions::Pins;
-use crate::work::compute::{ComputeError, Computed, compute};
+use crate::work::compute::{ComputeError, Computed, Prepared, compute};
 use crate::work::document::{canonical, parse_yaml};
 use crate::work::facts::Facts;
 use crate::work::files;
@@ -127,7 +127,7 @@ fn read(path: &Path) -> Result<Value, CliError> {
 }
 
 /// What is to be said of the runs of a grid as a whole.
-fn whole(args: &Args, jobs: &[Job], markets: HashMap<String, Shared>) -> Result<String, CliError> {
+fn whole(args: &Args, jobs: &[Job], markets: HashMap<String, Prepared>) -> Result<String, CliError> {
     let [config] = &args.configs[..] else {
         return Ok("No statistics of the whole: the grid is over several configs.".to_owned());
     };
@@ -174,12 +174,6 @@ struct Job {
     root: PathBuf,
     /// Jobs with equal keys read the same rows.
     market: String,
-}
-
-/// What several jobs share.
-struct Shared {
-    market: Market,
-    data_versions: Value,
 }
 
 /// Every config with every combination of the grid, all of them valid. Of each config that is not, the error tells.
@@ -256,7 +250,7 @@ fn job(
 }
 
 /// Loads the rows of each distinct market once.
-async fn load(data: &MarketData, jobs: &[Job]) -> Result<HashMap<String, Shared>, CliError> {
+async fn load(data: &MarketData, jobs: &[Job]) -> Result<HashMap<String, Prepared>, CliError> {
     let mut markets = HashMap::new();
     for job in jobs {
         if markets.contains_key(&job.market) {
@@ -265,9 +259,10 @@ async fn load(data: &MarketData, jobs: &[Job]) -> Result<HashMap<String, Shared>
         let loaded = data.load(&job.config, &Pins::default()).await.map_err(|error| {
             CliError::because(format!("load the data of {}", job.label), error).with_exit(CliError::DATA)
         })?;
-        let market = Market::assemble(&job.config, loaded.prices, loaded.signals)
-            .map_err(|error| compute_error(&job.label, &error.into()))?;
-        markets.insert(job.market.clone(), Shared { market, data_versions: loaded.data_versions });
+        let keep = |other: &Job| other.market == job.market && other.config.output.keep_inputs;
+        let prepared = Prepared::of(&job.config, loaded, jobs.iter().any(keep))
+            .map_err(|error| compute_error(&job.label, &error))?;
+        markets.insert(job.market.clone(), prepared);
     }
     Ok(markets)
 }
@@ -277,7 +272,7 @@ async fn load(data: &MarketData, jobs: &[Job]) -> Result<HashMap<String, Shared>
 fn work(
     args: &Args,
     jobs: &[Job],
-    markets: &HashMap<String, Shared>,
+    markets: &HashMap<String, Prepared>,
     progress: Progress,
 ) -> Result<(Vec<Value>, Vec<CliError>), CliError> {
     let progress = Mutex::new((0_u64, progress));
@@ -335,7 +330,7 @@ fn work(
 fn run_one(
     args: &Args,
     job: &Job,
-    shared: &Shared,
+    shared: &Prepared,
     on_day: &dyn Fn(usize, usize),
 ) -> Result<Value, CliError> {
     let facts = Facts {
@@ -355,7 +350,7 @@ fn run_one(
         let outcome = outcome.map_err(|error| compute_error(&job.label, &error.into()))?;
         files::summary(&facts, &outcome).map_err(|error| compute_error(&job.label, &error.into()))?
     } else {
-        let computed = compute(&facts, &shared.market, &mut on_bar);
+        let computed = compute(&facts, shared, &mut on_bar);
         let Computed { files, summary, .. } = computed.map_err(|error| compute_error(&job.label, &error))?;
         let folder = job.root.join(job.run_id.as_str());
         study::write(&job.root, &folder, &files)
@@ -406,6 +401,7 @@ fn combinations(grid: &[String]) -> Result<Vec<Vec<(String, Value)>>, CliError> 
 
 fn compute_error(label: &str, error: &ComputeError) -> CliError {
     let exit = match error {
+        error if error.is_too_large() => CliError::USAGE,
         ComputeError::Files(_) => CliError::FAILED,
         error if error.is_data() => CliError::DATA,
         _ => CliError::STRATEGY,

@@ -2,7 +2,7 @@
 //! envelope, because the wake-up message is one of its outputs.
 
 use super::call::RUN_ID;
-use super::derived::{ANSWERS, REFUSALS, derived};
+use super::derived::{ANSWERS, DEEP, REFUSALS, derived};
 use super::function::{Function, Method, Operation};
 use crate::run::Kind;
 
@@ -18,7 +18,7 @@ const AUDIT_RUN: Operation = Operation {
     description: "Looks for signals that know the future and for results that are too good: `audit.json` and \
                   `audit.html` of the run that is answered have the findings. Asking again answers the same run, until \
                   the engine is another one.",
-    parameters: &[&RUN_ID],
+    parameters: &[&RUN_ID, &DEEP],
     bodies: &[],
     answers: &ANSWERS,
     refusals: &REFUSALS,

@@ -2,6 +2,7 @@
 
 use super::call::Call;
 use super::function::{Answer, Content};
+use super::parameter::Flag;
 use super::record::{RETRY_AFTER_POLL, RunRecord};
 use super::reply::{Code, Refusal, Reply};
 use super::schema::Shape;
@@ -30,9 +31,18 @@ pub(super) const REFUSALS: [Code; 5] = [
     Code::StoreUnavailable,
 ];
 
+/// Parameter of an audit.
+pub(super) const DEEP: Flag = Flag {
+    name: "deep",
+    description: "Whether what the tables said first of the days of the run is read and compared, too; it takes about as \
+                  long as loading them twice more",
+};
+
 /// Stores a run about the one that the path names.
 pub(super) async fn derived(app: App, call: Call, kind: Kind) -> Result<Reply, Refusal> {
-    call.query().check()?;
+    let mut query = call.query();
+    let deep = kind == Kind::Audit && DEEP.read(&mut query);
+    query.check()?;
     let run = find(&app, &call).await?;
     let published = publication(&run)?;
     if run.submission.kind != Kind::Backtest {
@@ -43,6 +53,7 @@ pub(super) async fn derived(app: App, call: Call, kind: Kind) -> Result<Reply, R
     }
     let asked = Derivation {
         kind,
+        deep,
         submitted_by: caller(&app, &call),
         traceparent: traceparent(&call),
         announces: call.message.is_enveloped,

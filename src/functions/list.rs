@@ -13,7 +13,7 @@ use warp::http::header::LINK;
 use super::call::Call;
 use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation};
 use super::parameter::{Choice, Moment, Parameter, Query, Text, Texts, Whole};
-use super::record::{RunRecord, record};
+use super::record::{INPUTS, RunRecord, record, record_with_inputs};
 use super::reply::{Code, Refusal, Reply};
 use super::schema::Shape;
 use crate::clock::Timestamp;
@@ -43,6 +43,7 @@ const LIST_RUNS: Operation = Operation {
         &ARCHIVED,
         &LIMIT,
         &CURSOR,
+        &INPUTS,
     ],
     bodies: &[],
     answers: &[Answer::document(
@@ -85,6 +86,9 @@ const LIMIT: Whole = Whole { name: "limit", description: "Runs of a page", defau
 const CURSOR: Text =
     Text { name: "cursor", description: "`next_cursor` of the page before; belongs to the same filters" };
 
+/// Runs whose inputs are looked at together.
+const LOOKS_AT_ONCE: usize = 8;
+
 /// A page of runs.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RunPage<'a> {
@@ -95,10 +99,21 @@ pub(super) struct RunPage<'a> {
 }
 
 async fn list(app: App, call: Call) -> Result<Reply, Refusal> {
-    let (query, filters) = query(&call)?;
+    let (query, filters, with_inputs) = query(&call)?;
     let page = app.runs.list(&query).await.map_err(|error| Reply::store(&error))?;
     let cursor = page.next.map(|position| write_cursor(&position, &filters));
-    let runs = page.runs.iter().map(record).collect();
+    let mut runs = Vec::with_capacity(page.runs.len());
+    for some in page.runs.chunks(LOOKS_AT_ONCE) {
+        if !with_inputs {
+            runs.extend(some.iter().map(record));
+            continue;
+        }
+        let mut looks = Vec::with_capacity(some.len());
+        for run in some {
+            looks.push(record_with_inputs(&app, run));
+        }
+        runs.extend(futures_util::future::try_join_all(looks).await?);
+    }
     let reply = Reply::ok(&RunPage { runs, next_cursor: cursor.as_deref() });
     Ok(match cursor {
         Some(cursor) => {
@@ -159,8 +174,8 @@ fn read_filters(asked: &mut Query<'_>) -> ListQuery {
     query
 }
 
-/// The query and a digest of its filters, to which a cursor is bound.
-fn query(call: &Call) -> Result<(ListQuery, String), Refusal> {
+/// The query, a digest of its filters, to which a cursor is bound, and whether inputs are looked at.
+fn query(call: &Call) -> Result<(ListQuery, String, bool), Refusal> {
     let mut asked = call.query();
     let mut query = read_filters(&mut asked);
     query.limit = LIMIT.read(&mut asked);
@@ -182,8 +197,9 @@ fn query(call: &Call) -> Result<(ListQuery, String), Refusal> {
             asked.fault(CURSOR.name, "does not belong to these filters; start again without it");
         }
     }
+    let with_inputs = INPUTS.read(&mut asked);
     asked.check()?;
-    Ok((query, filters))
+    Ok((query, filters, with_inputs))
 }
 
 fn write_cursor(position: &Position, filters: &str) -> String {

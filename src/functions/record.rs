@@ -6,8 +6,12 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::function::AnswerHeader;
+use super::parameter::Flag;
+use super::reply::{Refusal, Reply};
 use crate::run::{Kind, Location, Publication, Reason, Run, RunId, RunState, Status};
 use crate::store::versions::names_content;
+use crate::work::App;
+use crate::work::inputs::{Inputs, InputsError, inputs};
 
 /// Seconds after which a watcher may look again.
 pub(super) const POLL_SECONDS: u64 = 1;
@@ -104,8 +108,33 @@ pub(super) struct RunRecord<'a> {
     /// The figures of a completed run.
     #[schema(value_type = Option<RunSummary>)]
     summary: Option<&'a Value>,
+    /// What has become of the data that it read; only where `inputs=true` asks for it, of completed backtests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inputs: Option<Inputs>,
     /// Addresses below the service.
     links: Links,
+}
+
+/// Parameter that asks for that.
+pub(super) const INPUTS: Flag = Flag {
+    name: "inputs",
+    description: "Whether completed backtests say what has become of the data that they read, as `links.inputs` does",
+};
+
+/// A record with what has become of the data of its run.
+pub(super) async fn record_with_inputs<'r>(app: &App, run: &'r Run) -> Result<RunRecord<'r>, Refusal> {
+    let mut record = record(run);
+    if let (RunState::Completed { publication, .. }, Kind::Backtest, None) =
+        (&run.state, run.submission.kind, &run.labels.deleted)
+    {
+        record.inputs = match inputs(app, run, publication, false).await {
+            Ok(found) => Some(found),
+            Err(InputsError::Data(error)) => return Err(Reply::data(&error).into()),
+            // Nothing can be said of what is not understood any more; `links.inputs` says why.
+            Err(InputsError::Config) => None,
+        };
+    }
+    Ok(record)
 }
 
 /// The figures of a run with its identity.
@@ -188,6 +217,7 @@ pub(super) fn record(run: &Run) -> RunRecord<'_> {
             .map(|publication| if names_content(&publication.data_versions) { "content" } else { "version" }),
         results_sha256: run.results_sha256(),
         summary: publication.map(|publication| &publication.summary),
+        inputs: None,
         links: Links {
             cancel: format!("{base}/cancel"),
             events: format!("{base}/events"),

@@ -455,13 +455,13 @@ async fn all_files(app: App, call: Call) -> Result<Reply, Refusal> {
     let names = listed(&app, published).await?.into_iter().map(|file| file.name);
     let entry = |name: String| archive::Entry {
         name: format!("{}/{name}", run.id),
-        content: archive::Content::Artifact { name, sha256: None },
+        content: archive::Content::Artifact { at: published.location.clone(), name, sha256: None },
     };
     let entries = names.chain([MANIFEST.to_owned()]).map(entry).collect();
     let content = if call.message.is_head {
         futures_util::stream::empty().boxed()
     } else {
-        archive(Arc::clone(&app.artifacts), published.location.clone(), entries)
+        archive(Arc::clone(&app.artifacts), entries)
     };
     let file_name = format!("attachment; filename=\"{}.zip\"", run.id);
     Ok(lasting(Reply::stream(content, "application/zip"), &etag).with(CONTENT_DISPOSITION, &file_name))
@@ -717,6 +717,7 @@ async fn evidence_of_run(app: App, call: Call) -> Result<Reply, Refusal> {
             return Err(Reply::problem(Code::ArtifactNotFound, error.to_string()).into());
         }
         Err(EvidenceError::Artifacts(error)) => return Err(Reply::artifacts(&error).into()),
+        Err(EvidenceError::Store(error)) => return Err(Reply::store(&error).into()),
         Err(EvidenceError::Document(error)) => {
             tracing::error!(error = chain(&error), "evidence cannot be written");
             return Err(Reply::bug().into());

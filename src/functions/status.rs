@@ -5,7 +5,7 @@ use warp::http::header::{CACHE_CONTROL, ETAG, RETRY_AFTER};
 use super::call::{Call, RUN_ID, unknown_run};
 use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation};
 use super::parameter::Header;
-use super::record::{POLL_SECONDS, RETRY_AFTER_POLL, RunRecord, record};
+use super::record::{INPUTS, POLL_SECONDS, RETRY_AFTER_POLL, RunRecord, record, record_with_inputs};
 use super::reply::{Code, Refusal, Reply, written};
 use super::schema::Shape;
 use crate::run::{Publication, Run, RunState};
@@ -20,7 +20,7 @@ pub(super) const GET_RUN: Operation = Operation {
     tag: "runs",
     summary: "One run",
     description: "",
-    parameters: &[&RUN_ID, &IF_NONE_MATCH],
+    parameters: &[&RUN_ID, &INPUTS, &IF_NONE_MATCH],
     bodies: &[],
     answers: &[
         Answer::document(200, "Its record", &[Content::json(Shape::of::<RunRecord<'_>>())])
@@ -39,8 +39,12 @@ const IF_NONE_MATCH: Header =
     Header { name: "If-None-Match", description: "`ETag` of the record that the caller has", length: None };
 
 async fn status(app: App, call: Call) -> Result<Reply, Refusal> {
-    call.query().check()?;
-    describe(&find(&app, &call).await?, &call)
+    let mut query = call.query();
+    let with_inputs = INPUTS.read(&mut query);
+    query.check()?;
+    let run = find(&app, &call).await?;
+    let record = if with_inputs { record_with_inputs(&app, &run).await? } else { record(&run) };
+    describe(&run, &record, &call)
 }
 
 /// The run that the path names.
@@ -54,11 +58,10 @@ pub(super) async fn find(app: &App, call: &Call) -> Result<Run, Refusal> {
 }
 
 /// The run's record, unless the caller has it already.
-fn describe(run: &Run, call: &Call) -> Result<Reply, Refusal> {
-    let record = record(run);
-    let etag = etag(&record);
+fn describe(run: &Run, record: &RunRecord<'_>, call: &Call) -> Result<Reply, Refusal> {
+    let etag = etag(record);
     call.must_match(&etag)?;
-    let reply = if call.knows(&etag) { Reply::not_modified() } else { Reply::ok(&record) };
+    let reply = if call.knows(&etag) { Reply::not_modified() } else { Reply::ok(record) };
     let reply = reply.with(ETAG, &etag).with(CACHE_CONTROL, "no-cache");
     let is_final = run.state.status().is_final();
     Ok(if is_final { reply } else { reply.with(RETRY_AFTER, &POLL_SECONDS.to_string()) })

@@ -1,16 +1,21 @@
 //! What has become of the tables that a run read, by their logs: whether files that hold days of the run were written again
 //! since. Rows are compared in `work::inputs`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::delta::{AsOf, Location, Log, StorageOptions, Table, TableError, TableVersion, commit_of};
-use super::parquet::{DateRange, ParquetFile};
-use super::versions::{file_lines, is_exact};
+use super::columns;
+use super::delta::{
+    AddedFile, AsOf, DATE, FileAction, Location, Log, StorageOptions, Table, TableError, TableVersion,
+    commit_of, decoded,
+};
+use super::kept_for_minutes::Kept;
+use super::parquet::DateRange;
+use super::versions::is_exact;
 
 /// What has become of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -53,20 +58,6 @@ impl TableChange {
     }
 }
 
-/// A line of a commit, as far as it says which files come and go with their rows.
-#[derive(Deserialize)]
-struct Action {
-    add: Option<Touched>,
-    remove: Option<Touched>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Touched {
-    path: String,
-    data_change: bool,
-}
-
 /// Commits that are read at once.
 const AT_ONCE: usize = 16;
 
@@ -89,32 +80,64 @@ pub(super) async fn since(
     if newest.version() == used.version {
         return Ok(change(InputState::Current, 0));
     }
-    let before = match Table::open_at(location, options, &AsOf::Pinned(used.clone())).await {
-        Ok(Some(before)) => before,
-        Ok(None) | Err(TableError::Gone { .. }) => return Ok(change(InputState::Unknown, 0)),
-        Err(error) => return Err(error),
-    };
-    let Some(touched) = touched_since(&newest, used.version).await? else {
+    let key = format!("{location} {used:?} {} {dates:?}", newest.version());
+    if let Some(known) = KNOWN.get(&key) {
+        return Ok(known);
+    }
+    let Some(Since { added, removed }) = files_since(&newest, used.version).await? else {
         return Ok(change(InputState::Unknown, 0));
     };
-    let moved = |before: &[ParquetFile], now: &[ParquetFile]| {
-        let [before, now] = [before, now].map(|files| {
-            let paths = files.iter().map(|file| decoded(file.path.as_ref()));
-            paths.zip(file_lines(files)).collect::<HashSet<_>>()
-        });
-        before.symmetric_difference(&now).filter(|(path, _)| touched.contains(path)).count()
+    let schema = newest.schema()?;
+    let date = columns::position(schema.fields().iter().map(|field| field.name().as_str()), DATE);
+    let date = date.map(|at| schema.field(at));
+    // A file that does not say its days may have any.
+    let in_window = |file: &AddedFile| {
+        date.is_none_or(|date| file.dates(date, dates.reading).may_hold(date.data_type(), &dates))
     };
-    let in_window = moved(&before.files(Some(dates)).await?, &newest.files(Some(dates)).await?);
-    let anywhere = moved(&before.files(None).await?, &newest.files(None).await?);
-    Ok(match (in_window, anywhere) {
+    let came = added.values().filter(|file| file.data_change);
+    let mut found = (came.clone().filter(|file| in_window(file)).count(), came.count());
+    let mut before = None;
+    for path in &removed {
+        found.1 += 1;
+        let was_in_window = match added.get(path) {
+            Some(file) => in_window(file),
+            None => {
+                let before: &HashSet<String> = match &before {
+                    Some(before) => before,
+                    None => match files_at(location, options, used, dates).await? {
+                        Some(files) => before.insert(files),
+                        None => return Ok(change(InputState::Unknown, 0)),
+                    },
+                };
+                before.contains(path)
+            }
+        };
+        found.0 += usize::from(was_in_window);
+    }
+    let found = match found {
         (0, 0) => change(InputState::Current, 0),
         (0, _) => change(InputState::Appended, 0),
         (count, _) => change(InputState::Restated, count),
-    })
+    };
+    KNOWN.put(key, found.clone());
+    Ok(found)
 }
 
-/// The files that came or went with rows in the commits behind a version. `None` if the log lacks one of these.
-async fn touched_since(table: &Table, version: u64) -> Result<Option<HashSet<String>>, TableError> {
+/// What was found of a table between two of its versions, by both and the days: what two commits differ in stays.
+static KNOWN: Kept<TableChange> = Kept::new(1024);
+
+/// What commits did to the files of a table.
+#[derive(Default)]
+struct Since {
+    /// Files that came, unless their rows went again with them.
+    added: HashMap<String, AddedFile>,
+    /// Files that went with rows which were there before, or which others had put together.
+    removed: HashSet<String>,
+}
+
+/// What became of the files in the commits behind a version. `None` if the log lacks one of these. Files that only put rows of
+/// others together neither bring rows nor take any away.
+async fn files_since(table: &Table, version: u64) -> Result<Option<Since>, TableError> {
     let store = table.store();
     let fault = |source| table.log_fault(source);
     let log = Log::list(&store).await.map_err(fault)?;
@@ -124,19 +147,43 @@ async fn touched_since(table: &Table, version: u64) -> Result<Option<HashSet<Str
     }
     let mut commits =
         futures_util::stream::iter(behind.map(|each| commit_of(&store, each))).buffered(AT_ONCE);
-    let mut touched = HashSet::new();
+    let mut since = Since::default();
     while let Some(commit) = commits.try_next().await.map_err(fault)? {
         let Some(commit) = commit else { return Ok(None) };
-        for line in commit.actions.split(|&byte| byte == b'\n') {
-            let Ok(action) = serde_json::from_slice::<Action>(line) else { continue };
-            let both = [action.add, action.remove].into_iter().flatten();
-            touched.extend(both.filter(|file| file.data_change).map(|file| decoded(&file.path)));
+        for FileAction { add, remove } in commit.files() {
+            if let Some(file) = remove.filter(|file| file.data_change) {
+                match since.added.remove(&file.path) {
+                    Some(added) if added.data_change => {}
+                    // What it had put together was there before; its days are still to be known.
+                    Some(added) => {
+                        since.removed.insert(file.path.clone());
+                        since.added.insert(file.path, added);
+                    }
+                    None => {
+                        since.removed.insert(file.path);
+                    }
+                }
+            }
+            if let Some(file) = add {
+                since.added.insert(file.path.clone(), file);
+            }
         }
     }
-    Ok(Some(touched))
+    Ok(Some(since))
 }
 
-/// A path as files have it; logs write some characters in percent.
-pub(super) fn decoded(path: &str) -> String {
-    percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned()
+/// The files of a version that may hold rows of some days; `None` if it cannot be read any more.
+async fn files_at(
+    location: &Location,
+    options: &StorageOptions,
+    version: &TableVersion,
+    dates: DateRange,
+) -> Result<Option<HashSet<String>>, TableError> {
+    let table = match Table::open_at(location, options, &AsOf::Pinned(version.clone())).await {
+        Ok(Some(table)) => table,
+        Ok(None) | Err(TableError::Gone { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let files = table.files(Some(dates)).await?;
+    Ok(Some(files.iter().map(|file| decoded(file.path.as_ref())).collect()))
 }

@@ -257,7 +257,7 @@ pub struct DataFile {
 }
 
 /// What the log says of the dates in a file: the one value of a table that is partitioned by it, else statistics.
-enum KnownDates {
+pub(super) enum KnownDates {
     /// The day of every row; `None` if the rows have none.
     Partition(Option<i32>),
     /// Smallest and largest value, as the log writes them.
@@ -266,14 +266,19 @@ enum KnownDates {
 }
 
 impl KnownDates {
-    fn of(view: &LogicalFileView, date: &Field, reading: DateReading) -> Self {
+    pub(super) fn of(
+        partition: &HashMap<String, Option<String>>,
+        stats: Option<&str>,
+        date: &Field,
+        reading: DateReading,
+    ) -> Self {
         let column = date.name();
-        if let Some(value) = view.partition_values_map().get(column) {
+        if let Some(value) = partition.get(column) {
             let of_text = |text: &String| dates::day_of_partition(text, date.data_type(), reading.order);
             let day = value.as_ref().and_then(of_text);
             return Self::Partition(day);
         }
-        let stats = view.stats().and_then(|stats| serde_json::from_str::<serde_json::Value>(&stats).ok());
+        let stats = stats.and_then(|stats| serde_json::from_str::<serde_json::Value>(stats).ok());
         let Some(mut stats) = stats else { return Self::Nothing };
         let mut bound = |bound: &str| stats.get_mut(bound)?.get_mut(column).map(serde_json::Value::take);
         match (bound("minValues"), bound("maxValues")) {
@@ -282,8 +287,12 @@ impl KnownDates {
         }
     }
 
+    fn of_view(view: &LogicalFileView, date: &Field, reading: DateReading) -> Self {
+        Self::of(&view.partition_values_map(), view.stats().as_deref(), date, reading)
+    }
+
     /// First and last day; `None` when the log does not say for certain.
-    fn range(&self, data_type: &DataType) -> Option<(NaiveDate, NaiveDate)> {
+    pub(super) fn range(&self, data_type: &DataType) -> Option<(NaiveDate, NaiveDate)> {
         let (first, last) = match self {
             Self::Partition(day) => ((*day)?, (*day)?),
             Self::Statistics(least, most) => {
@@ -295,7 +304,7 @@ impl KnownDates {
     }
 
     /// Whether a row may lie in the range.
-    fn may_hold(&self, data_type: &DataType, range: &DateRange) -> bool {
+    pub(super) fn may_hold(&self, data_type: &DataType, range: &DateRange) -> bool {
         match self {
             // Rows without a date are read, so that they can be counted.
             Self::Partition(None) | Self::Nothing => true,
@@ -524,7 +533,9 @@ impl Table {
         let schema = self.schema()?;
         let date = columns::position(schema.fields().iter().map(|field| field.name().as_str()), DATE);
         if let (Some(range), Some(date)) = (dates, date.map(|at| schema.field(at))) {
-            views.retain(|view| KnownDates::of(view, date, range.reading).may_hold(date.data_type(), &range));
+            views.retain(|view| {
+                KnownDates::of_view(view, date, range.reading).may_hold(date.data_type(), &range)
+            });
         }
         let mut files: Vec<ParquetFile> = views.iter().map(|view| self.parquet(view, &schema)).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -603,7 +614,7 @@ impl Table {
                 file: self.parquet(&view, &schema),
                 modified_ms: view.modification_time(),
                 dates: date.and_then(|date| {
-                    KnownDates::of(&view, date, DateReading::default()).range(date.data_type())
+                    KnownDates::of_view(&view, date, DateReading::default()).range(date.data_type())
                 }),
                 stamp: tags.get(STAMP).cloned().flatten(),
                 view,
@@ -879,7 +890,67 @@ pub(super) struct Commit {
     /// When, as it says itself; where it is silent, the time of its file.
     pub(super) at: Timestamp,
     /// Its actions, a line each.
-    pub(super) actions: Bytes,
+    actions: Bytes,
+}
+
+/// A file that a commit adds.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AddedFile {
+    /// Where it lies below the table.
+    #[serde(deserialize_with = "decoded_path")]
+    pub(super) path: String,
+    /// Whether its rows are new, as opposed to rows of others that are put together.
+    pub(super) data_change: bool,
+    pub(super) size: u64,
+    pub(super) modification_time: i64,
+    #[serde(default)]
+    pub(super) partition_values: HashMap<String, Option<String>>,
+    /// JSON in a text.
+    pub(super) stats: Option<String>,
+    pub(super) deletion_vector: Option<serde::de::IgnoredAny>,
+}
+
+/// A file that a commit takes away.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RemovedFile {
+    /// Where it lies below the table.
+    #[serde(deserialize_with = "decoded_path")]
+    pub(super) path: String,
+    /// Whether its rows went with it.
+    pub(super) data_change: bool,
+}
+
+/// A line of a commit, as far as it says which files come and go.
+#[derive(Debug, Deserialize)]
+pub(super) struct FileAction {
+    pub(super) add: Option<AddedFile>,
+    pub(super) remove: Option<RemovedFile>,
+}
+
+impl Commit {
+    /// What it says of files.
+    pub(super) fn files(&self) -> impl Iterator<Item = FileAction> {
+        self.actions.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok())
+    }
+}
+
+impl AddedFile {
+    /// What the log says of its dates.
+    pub(super) fn dates(&self, date: &Field, reading: DateReading) -> KnownDates {
+        KnownDates::of(&self.partition_values, self.stats.as_deref(), date, reading)
+    }
+}
+
+/// A path as files have it; logs write some characters in percent.
+fn decoded_path<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(decoded(&String::deserialize(deserializer)?))
+}
+
+/// The same of a path that is at hand.
+pub(super) fn decoded(path: &str) -> String {
+    percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned()
 }
 
 /// The commit of a version; `None` if the log has it only in a checkpoint.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use deltalake::arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Float64Array, RecordBatch, StringArray,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, RecordBatch, StringArray,
 };
-use deltalake::arrow::compute::{cast, concat_batches};
+use deltalake::arrow::compute::{cast, concat_batches, filter_record_batch};
 use deltalake::arrow::datatypes::{DataType, SchemaRef};
 use deltalake::arrow::error::ArrowError;
 use serde::Serialize;
@@ -35,6 +35,11 @@ pub struct Difference {
     pub columns: BTreeMap<String, usize>,
     /// Symbols of the rows that differ.
     pub symbols: BTreeSet<String>,
+    /// The earliest day of these rows.
+    pub first_date: Option<NaiveDate>,
+    /// The largest change of each symbol, measured by the value before it.
+    #[serde(skip)]
+    pub sizes: BTreeMap<String, f64>,
     /// The change that is the largest, measured by the value before it.
     pub largest: Option<Change>,
     /// Symbols whose history came anew, on another basis: adjusted for a split or a dividend since.
@@ -138,6 +143,16 @@ impl Keyed {
         (0..self.rows.num_rows()).map(|row| known.get(&self.key(row)).copied()).collect()
     }
 
+    /// Of several rows with the same key the last one.
+    pub(super) fn last_of_each(self) -> Result<Self, DifferenceError> {
+        let last: BooleanArray =
+            self.pairs(&self).into_iter().zip(0..).map(|(last, row)| Some(last == Some(row))).collect();
+        if last.true_count() == last.len() {
+            return Ok(self);
+        }
+        Self::new(filter_record_batch(&self.rows, &last)?)
+    }
+
     fn symbol(&self, row: usize) -> String {
         if self.symbols.is_valid(row) { self.symbols.value(row).to_owned() } else { "no symbol".to_owned() }
     }
@@ -187,6 +202,10 @@ impl Difference {
                         after: now,
                     };
                     let size = change.size();
+                    if size.is_finite() {
+                        let most = found.sizes.entry(before.symbol(row)).or_default();
+                        *most = most.max(size);
+                    }
                     if size.is_finite() && found.largest.as_ref().is_none_or(|known| known.size() < size) {
                         found.largest = Some(Change { symbol: before.symbol(row), ..change });
                     }
@@ -215,19 +234,33 @@ impl Difference {
             }
             found.changed += usize::from(changed[row]);
             if pair.is_none() || changed[row] {
-                found.symbols.insert(before.symbol(row));
+                found.touch(before, row);
             }
         }
         for row in (0..matched.len()).filter(|&row| !matched[row]) {
             found.added += 1;
-            found.symbols.insert(after.symbol(row));
+            found.touch(after, row);
         }
         Ok((found, changed))
+    }
+
+    fn touch(&mut self, rows: &Keyed, row: usize) {
+        self.symbols.insert(rows.symbol(row));
+        self.first_date = [self.first_date, rows.date(row)].into_iter().flatten().min();
+    }
+
+    /// Rows that one set has otherwise than the other, or alone.
+    pub fn rows(&self) -> usize {
+        self.added + self.removed + self.changed
     }
 
     /// Adds the changes of other rows of the same two sets.
     pub(super) fn join_changes(&mut self, other: Self) {
         self.changed += other.changed;
+        for (symbol, size) in other.sizes {
+            let most = self.sizes.entry(symbol).or_default();
+            *most = most.max(size);
+        }
         for (column, count) in other.columns {
             *self.columns.entry(column).or_default() += count;
         }

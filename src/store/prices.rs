@@ -120,12 +120,10 @@ impl MarketData {
         let signals = match &inputs.signals {
             SignalInput::Opened { opened, .. } => opened.pin()?,
             // A table that comes meanwhile is not what was asked for.
-            SignalInput::Computed { of_no_table: true } => {
-                Some(Pin::Without { source: versions::COMPUTED.to_owned() })
-            }
-            SignalInput::Computed { .. } | SignalInput::Served { .. } => None,
+            SignalInput::Computed => Some(Pin::Without { source: versions::COMPUTED.to_owned() }),
+            SignalInput::Served { .. } => None,
         };
-        Ok(Pins { prices: inputs.prices.pin()?, signals })
+        Ok(Pins { prices: inputs.prices.pin()?, signals, first_rows: false })
     }
 
     /// Loads what `config` asks for: of each table the version that is pinned, or the one that the config names, or the
@@ -138,7 +136,7 @@ impl MarketData {
         let window = &inputs.window;
         let (mut prices, price_version) = inputs.prices.bars(window, config.price_columns()).await?;
         let (signals, signal_version) = match &inputs.signals {
-            SignalInput::Computed { .. } => (None, versions::computed()),
+            SignalInput::Computed => (None, versions::computed()),
             SignalInput::Opened { opened, columns } => {
                 let (rows, warnings, version) = opened.signals(window, columns.as_deref()).await?;
                 prices.warnings.extend(warnings);
@@ -159,7 +157,7 @@ impl MarketData {
         let window = &inputs.window;
         let mut sizes = inputs.prices.sizes(window).await?;
         let signal_version = match &inputs.signals {
-            SignalInput::Computed { .. } => versions::computed(),
+            SignalInput::Computed => versions::computed(),
             SignalInput::Opened { opened, .. } => {
                 sizes.extend(opened.sizes(window).await?);
                 opened.describe(&opened.seen(window).await?, false)
@@ -176,6 +174,29 @@ impl MarketData {
             files: sizes.len(),
             bytes: sizes.iter().sum(),
         })
+    }
+
+    /// About how many bytes the rows have that `config` would read, as `store::kept` writes them: hardly ever fewer, since it
+    /// counts what the logs and the universe allow. Of signals of the database only a listed universe tells.
+    pub async fn rows_bytes(&self, config: &BacktestConfig) -> Result<u64, LoadError> {
+        let inputs = self.inputs(config, &Pins::default()).await?;
+        let window = &inputs.window;
+        let most = (!window.symbols.is_empty()).then(|| {
+            (window.symbols.len() as u64).saturating_mul(weekdays(window.first, window.last) as u64)
+        });
+        let PriceColumns { high_low, volume, .. } = config.price_columns();
+        let numbers = 2 + 2 * u64::from(high_low) + u64::from(volume);
+        let prices = inputs.prices.rows_bytes(window, Some(numbers), most).await?;
+        let signals = match &inputs.signals {
+            SignalInput::Computed => 0,
+            SignalInput::Opened { opened, columns } => {
+                opened.rows_bytes(window, columns.as_ref().map(|columns| columns.len() as u64), most).await?
+            }
+            SignalInput::Served { columns, .. } => most
+                .unwrap_or(0)
+                .saturating_mul(row_bytes(columns.as_ref().map_or(4, |columns| columns.len() as u64))),
+        };
+        Ok(prices.saturating_add(signals))
     }
 
     /// What has become of what a run read, by the logs of its tables; of plain files by their content.
@@ -229,7 +250,7 @@ impl MarketData {
             }
         };
         let signals = match &inputs.signals {
-            SignalInput::Computed { .. } => None,
+            SignalInput::Computed => None,
             SignalInput::Opened { opened, .. } => Some(opened.origins().await),
             SignalInput::Served { .. } => Some(Err("rows of the database have no history".to_owned())),
         };
@@ -246,7 +267,7 @@ impl MarketData {
     }
 
     /// Everything that a config reads, opened and not yet read.
-    async fn inputs(&self, config: &BacktestConfig, pins: &Pins) -> Result<Inputs<'_>, LoadError> {
+    pub(super) async fn inputs(&self, config: &BacktestConfig, pins: &Pins) -> Result<Inputs<'_>, LoadError> {
         let window = Arc::new(Window::of(config));
         let place = self.price_place(config).map_err(LoadError::Refused)?;
         let at = Wanted::of(pins.prices.as_ref(), config.data.price_version, "data.price_version", config);
@@ -258,7 +279,7 @@ impl MarketData {
             (Some(SignalPlace::Files { optional: true, .. }), Some(_))
                 if matches!(pins.signals, Some(Pin::Without { .. })) =>
             {
-                SignalInput::Computed { of_no_table: true }
+                SignalInput::Computed
             }
             (Some(SignalPlace::Files { place, optional }), Some(columns)) => {
                 let version = config.data.signal_version;
@@ -268,13 +289,11 @@ impl MarketData {
                         opened.check_columns(&["date", "symbol"])?;
                         SignalInput::Opened { opened, columns }
                     }
-                    Err(LoadError::Missing { .. }) if optional && version.is_none() => {
-                        SignalInput::Computed { of_no_table: true }
-                    }
+                    Err(LoadError::Missing { .. }) if optional && version.is_none() => SignalInput::Computed,
                     Err(error) => return Err(error),
                 }
             }
-            _ => SignalInput::Computed { of_no_table: false },
+            _ => SignalInput::Computed,
         };
         Ok(Inputs { window, prices, signals })
     }
@@ -514,7 +533,8 @@ impl MarketData {
             }
             let origin =
                 Origin { place: location.to_string(), symbol: symbol.map(str::to_owned), first_line: None };
-            return Ok(vec![Source { origin: Arc::new(origin), kind: SourceKind::Table(Box::new(table)) }]);
+            let kind = SourceKind::Table(Box::new(table));
+            return Ok(vec![Source { origin: Arc::new(origin), kind, only: None }]);
         }
         // A file, or the files of a folder in the order of their names; those of `key=value` folders have the column
         // `key`.
@@ -558,7 +578,7 @@ fn is_plain(path: &Path) -> bool {
     path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Place {
     At(Location),
     /// A place for each symbol.
@@ -632,18 +652,15 @@ impl<'a> Wanted<'a> {
 }
 
 /// Everything that a config reads, opened: it is surveyed or read.
-struct Inputs<'a> {
-    window: Arc<Window>,
-    prices: Opened,
-    signals: SignalInput<'a>,
+pub(super) struct Inputs<'a> {
+    pub(super) window: Arc<Window>,
+    pub(super) prices: Opened,
+    pub(super) signals: SignalInput<'a>,
 }
 
-enum SignalInput<'a> {
+pub(super) enum SignalInput<'a> {
     /// Computed from the prices, as far as there are any.
-    Computed {
-        /// Whether they would be those of a table if there were one.
-        of_no_table: bool,
-    },
+    Computed,
     Opened {
         opened: Opened,
         columns: Option<Vec<String>>,
@@ -655,19 +672,35 @@ enum SignalInput<'a> {
 }
 
 /// The tables and files of one place.
-struct Opened {
+pub(super) struct Opened {
     place: Place,
     /// What it is called in records.
-    name: String,
+    pub(super) name: String,
     field: &'static str,
-    sources: Vec<Source>,
+    pub(super) sources: Vec<Source>,
     /// Symbols of a place for each symbol of which there is nothing.
     absent: Vec<String>,
 }
 
 impl Opened {
+    /// The same place with these files of its tables alone, a list for each.
+    pub(super) fn with_files(&self, files: Vec<Vec<ParquetFile>>) -> Self {
+        let source = |(source, files): (&Source, Vec<ParquetFile>)| {
+            let SourceKind::Table(table) = &source.kind else { return None };
+            let kind = SourceKind::Table(table.clone());
+            Some(Source { origin: Arc::clone(&source.origin), kind, only: Some(files) })
+        };
+        Self {
+            place: self.place.clone(),
+            name: self.name.clone(),
+            field: self.field,
+            sources: self.sources.iter().zip(files).filter_map(source).collect(),
+            absent: Vec::new(),
+        }
+    }
+
     /// The bars of a window, and what was read.
-    async fn bars(
+    pub(super) async fn bars(
         &self,
         window: &Arc<Window>,
         wanted: PriceColumns,
@@ -687,7 +720,7 @@ impl Opened {
     }
 
     /// The signals of a window, what is to be said of them, and what was read.
-    async fn signals(
+    pub(super) async fn signals(
         &self,
         window: &Arc<Window>,
         wanted: Option<&[String]>,
@@ -738,6 +771,35 @@ impl Opened {
             sizes.extend(source.sizes(window).await?);
         }
         Ok(sizes)
+    }
+
+    /// Bytes of the rows of a window with so many numbers each (`None`: all there are), at `most` so many of them.
+    async fn rows_bytes(
+        &self,
+        window: &Window,
+        numbers: Option<u64>,
+        most: Option<u64>,
+    ) -> Result<u64, LoadError> {
+        let (mut rows, mut rest, mut widest) = (0, 0, 0);
+        for source in &self.sources {
+            let SourceKind::Table(table) = &source.kind else {
+                // Nobody knows their rows before they are read; in a file they hardly fill less.
+                rest += source.sizes(window).await?.iter().sum::<u64>();
+                continue;
+            };
+            let all = table.schema()?.fields().len() as u64;
+            widest = widest.max(numbers.unwrap_or(all.saturating_sub(2)));
+            for file in table.files(Some(window.dates())).await? {
+                match file.table.as_ref().and_then(|table| table.rows) {
+                    Some(count) => rows += count,
+                    None => rest += file.size,
+                }
+            }
+        }
+        let rows = most.map_or(rows, |most| most.min(rows));
+        let most =
+            most.zip(numbers).map_or(u64::MAX, |(most, numbers)| most.saturating_mul(row_bytes(numbers)));
+        Ok(rows.saturating_mul(row_bytes(widest)).saturating_add(rest).min(most))
     }
 
     /// What there is of a window, by name.
@@ -814,7 +876,7 @@ impl Window {
         }
     }
 
-    fn dates(&self) -> DateRange {
+    pub(super) fn dates(&self) -> DateRange {
         DateRange { first: self.first, last: self.last, reading: self.reading }
     }
 }
@@ -829,12 +891,14 @@ fn reading_of(data: &DataConfig) -> DateReading {
 }
 
 /// One thing to read.
-struct Source {
-    origin: Arc<Origin>,
-    kind: SourceKind,
+pub(super) struct Source {
+    pub(super) origin: Arc<Origin>,
+    pub(super) kind: SourceKind,
+    /// The files of its table that are read; `None` reads all that may hold rows of the window.
+    only: Option<Vec<ParquetFile>>,
 }
 
-enum SourceKind {
+pub(super) enum SourceKind {
     Table(Box<Table>),
     Parquet { found: Found, file: ParquetFile },
     Text(Found),
@@ -885,7 +949,10 @@ impl Source {
                 (vec![file.clone()], Reading::File(Hashing::start(found).await?))
             }
             SourceKind::Table(table) => {
-                let files = table.files(Some(window.dates())).await?;
+                let files = match &self.only {
+                    Some(files) => files.clone(),
+                    None => table.files(Some(window.dates())).await?,
+                };
                 let seen = table_seen(table, &files).await?;
                 (files, Reading::Table(seen))
             }
@@ -974,7 +1041,12 @@ async fn source_of(file: Found, symbol: Option<&str>) -> Result<Source, LoadErro
         let parquet = file.parquet()?;
         (SourceKind::Parquet { found: file, file: parquet }, None)
     };
-    Ok(Source { origin: Arc::new(Origin { place, symbol, first_line }), kind })
+    Ok(Source { origin: Arc::new(Origin { place, symbol, first_line }), kind, only: None })
+}
+
+/// Bytes of a row that is kept: its numbers, and day and symbol as places in dictionaries.
+fn row_bytes(numbers: u64) -> u64 {
+    8 * numbers + 4
 }
 
 /// Weekdays of an inclusive range of days, which may be very long.

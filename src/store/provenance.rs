@@ -1,14 +1,18 @@
-//! When the rows of a table came to be there, by its log alone: for each file the commit that first had its rows. A file that
-//! only puts rows of others together, as compaction does, is as old as the youngest of these.
+//! When the rows of a table came to be there, by its log alone: for each file the commit that first had its rows, and for
+//! each day the files in which its rows came first. A file that only puts rows of others together, as compaction does, is as
+//! old as the youngest of these.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
+use deltalake::arrow::datatypes::SchemaRef;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use serde::Deserialize;
+use object_store::path::Path;
 
-use super::changes::decoded;
-use super::delta::{DATE, Log, Table, TableError, commit_of};
+use super::columns;
+use super::delta::{AddedFile, DATE, Log, Table, TableError, commit_of, decoded};
+use super::parquet::{DateRange, InTable, ParquetFile};
 use crate::clock::Timestamp;
 
 /// Where the rows of a file come from.
@@ -33,29 +37,87 @@ pub struct Origins {
     pub signals: Option<Result<Vec<FileOrigin>, String>>,
 }
 
-/// A line of a commit, as far as it says which files come and go.
-#[derive(Deserialize)]
-struct Action {
-    add: Option<Add>,
-    remove: Option<Remove>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Add {
-    path: String,
-    data_change: bool,
-}
-
-#[derive(Deserialize)]
-struct Remove {
-    path: String,
-}
-
 /// Commits that are read at once.
 const AT_ONCE: usize = 16;
 
+/// The files in which the rows of some days came first.
+#[derive(Debug)]
+pub(super) enum FirstFiles {
+    /// These, the earliest commit last: of several rows of a day and symbol the last one counts.
+    Known(Vec<ParquetFile>),
+    /// The log does not tell, and why.
+    Unknown(String),
+}
+
 impl Table {
+    /// The files in which the rows of some days came first, up to this version: of each day those of the first commit that had
+    /// rows of it. Files that only put rows of others together are passed over. They need not be there any more.
+    pub(super) async fn first_files(&self, dates: DateRange) -> Result<FirstFiles, TableError> {
+        let store = self.store();
+        let fault = |source| self.log_fault(source);
+        let log = Log::list(&store).await.map_err(fault)?;
+        let versions = 0..=self.version();
+        if versions.clone().any(|version| log.commits.binary_search(&version).is_err()) {
+            return Ok(FirstFiles::Unknown(
+                "the log no longer goes back to the first commit; a longer delta.logRetentionDuration would have kept it"
+                    .to_owned(),
+            ));
+        }
+        let schema = self.schema()?;
+        let date = columns::position(schema.fields().iter().map(|field| field.name().as_str()), DATE);
+        let date = date.map(|at| schema.field(at));
+        let first = dates.first.to_epoch_days();
+        let mut known =
+            vec![false; usize::try_from(dates.last.to_epoch_days() - first + 1).unwrap_or_default()];
+        let mut commits =
+            futures_util::stream::iter(versions.map(|version| commit_of(&store, version))).buffered(AT_ONCE);
+        let mut found = Vec::new();
+        while let Some(commit) = commits.try_next().await.map_err(fault)? {
+            let Some(commit) = commit else { continue };
+            let (mut of_commit, mut days_of_commit) = (Vec::new(), Vec::new());
+            for add in commit.files().filter_map(|action| action.add) {
+                if !add.data_change {
+                    continue;
+                }
+                if add.deletion_vector.is_some() {
+                    return Ok(FirstFiles::Unknown("a file of it has a deletion vector".to_owned()));
+                }
+                let said = date.map(|date| add.dates(date, dates.reading));
+                let range = said.zip(date).and_then(|(said, date)| said.range(date.data_type()));
+                // A file that does not say its days may have any.
+                let (from, to) = range.unwrap_or((dates.first, dates.last));
+                let (from, to) = (from.max(dates.first), to.min(dates.last));
+                let days = (from.to_epoch_days() - first)..=(to.to_epoch_days() - first);
+                let days: Vec<usize> = days.filter_map(|day| usize::try_from(day).ok()).collect();
+                if days.iter().any(|&day| !known[day]) {
+                    days_of_commit.extend(days);
+                    of_commit.push(self.file_of(add, &schema));
+                }
+            }
+            for day in days_of_commit {
+                known[day] = true;
+            }
+            found.push(of_commit);
+        }
+        Ok(FirstFiles::Known(found.into_iter().rev().flatten().collect()))
+    }
+
+    fn file_of(&self, add: AddedFile, schema: &SchemaRef) -> ParquetFile {
+        let stats: Option<serde_json::Value> =
+            add.stats.as_deref().and_then(|stats| serde_json::from_str(stats).ok());
+        ParquetFile {
+            store: self.store(),
+            path: Path::from(add.path),
+            size: add.size,
+            constants: add.partition_values,
+            table: Some(InTable {
+                schema: Arc::clone(schema),
+                rows: stats.and_then(|stats| stats["numRecords"].as_u64()),
+                modified_ms: add.modification_time,
+            }),
+        }
+    }
+
     /// Where the rows of its files come from.
     pub async fn origins(&self) -> Result<Vec<FileOrigin>, TableError> {
         let store = self.store();
@@ -68,16 +130,14 @@ impl Table {
         while let Some(commit) = commits.try_next().await.map_err(fault)? {
             let Some(commit) = commit else { continue };
             let (mut adds, mut removed) = (Vec::new(), Vec::new());
-            for line in commit.actions.split(|&byte| byte == b'\n') {
-                let Ok(action) = serde_json::from_slice::<Action>(line) else { continue };
+            for action in commit.files() {
                 adds.extend(action.add);
-                removed.extend(action.remove.map(|remove| decoded(&remove.path)));
+                removed.extend(action.remove.map(|remove| remove.path));
             }
             let of_removed: Vec<Option<Timestamp>> =
                 removed.iter().map(|path| known.remove(path).unwrap_or_default()).collect();
             for add in adds {
-                let path = decoded(&add.path);
-                let first = match (add.data_change, known.get(&path)) {
+                let first = match (add.data_change, known.get(&add.path)) {
                     // What is only noted anew was there before.
                     (_, Some(before)) => *before,
                     (true, None) => Some(commit.at),
@@ -87,7 +147,7 @@ impl Table {
                         .try_fold(None, |youngest, at| at.map(|at| youngest.max(Some(at))))
                         .flatten(),
                 };
-                known.insert(path, first);
+                known.insert(add.path, first);
             }
         }
         let files = self.data_files(DATE).await?;

@@ -24,6 +24,9 @@ pub struct Pins {
     /// Of the signals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signals: Option<Pin>,
+    /// Whether what these tables said first of the days of the run is read beside, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first_rows: bool,
 }
 
 /// Versions of the tables of one source.
@@ -56,12 +59,12 @@ impl Pins {
     /// What a published run read, so that another can read it again. Runs of before tables had ids pin nothing.
     pub fn of(data_versions: &Value) -> Self {
         let pin = |source: &str| serde_json::from_value(data_versions[source].clone()).ok();
-        Self { prices: pin("prices"), signals: pin("signals") }
+        Self { prices: pin("prices"), signals: pin("signals"), first_rows: false }
     }
 
     /// Whether nothing is pinned.
     pub fn is_empty(&self) -> bool {
-        self.prices.is_none() && self.signals.is_none()
+        *self == Self::default()
     }
 }
 

@@ -35,6 +35,8 @@ pub enum Content {
     Known(Bytes),
     /// An artifact, read when it is its turn.
     Artifact {
+        /// Where the run put its files.
+        at: Location,
         /// Its name below the run.
         name: String,
         /// SHA-256 that it must have; another one breaks the archive off.
@@ -43,12 +45,12 @@ pub enum Content {
 }
 
 /// The archive of these files, in this order. It breaks off with an error if a file cannot be read to its end.
-pub fn archive(artifacts: Arc<dyn ArtifactStore>, at: Location, entries: Vec<Entry>) -> ByteStream {
+pub fn archive(artifacts: Arc<dyn ArtifactStore>, entries: Vec<Entry>) -> ByteStream {
     let (sender, receiver) = mpsc::channel(WAITING);
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {
         let out = Chunks { waiting: Vec::with_capacity(CHUNK), sender: sender.clone() };
-        if let Err(error) = write(out, &runtime, artifacts.as_ref(), &at, &entries) {
+        if let Err(error) = write(out, &runtime, artifacts.as_ref(), &entries) {
             // Whoever has gone needs no reason.
             let _ = sender.blocking_send(Err(error));
         }
@@ -60,13 +62,7 @@ pub fn archive(artifacts: Arc<dyn ArtifactStore>, at: Location, entries: Vec<Ent
     .boxed()
 }
 
-fn write(
-    out: Chunks,
-    runtime: &Handle,
-    artifacts: &dyn ArtifactStore,
-    at: &Location,
-    entries: &[Entry],
-) -> io::Result<()> {
+fn write(out: Chunks, runtime: &Handle, artifacts: &dyn ArtifactStore, entries: &[Entry]) -> io::Result<()> {
     let mut zip = ZipWriter::new_stream(out);
     for Entry { name: entry, content } in entries {
         let start = |size: u64, zip: &mut ZipWriter<StreamWriter<Chunks>>| {
@@ -77,13 +73,13 @@ fn write(
                 .large_file(size >= u64::from(u32::MAX));
             zip.start_file(entry.as_str(), options).map_err(io::Error::other)
         };
-        let (name, sha256) = match content {
+        let (at, name, sha256) = match content {
             Content::Known(content) => {
                 start(content.len() as u64, &mut zip)?;
                 zip.write_all(content)?;
                 continue;
             }
-            Content::Artifact { name, sha256 } => (name, sha256),
+            Content::Artifact { at, name, sha256 } => (at, name, sha256),
         };
         let size = runtime.block_on(artifacts.size(at, name)).map_err(io::Error::other)?;
         let size =

@@ -10,7 +10,29 @@ use super::confidence::{CONFIDENCE, Confidence};
 use super::facts::{Facts, FilesError};
 use super::files::{self, Artifact};
 use crate::engine::market::DataError;
-use crate::engine::{self, Market, RunError};
+use crate::engine::{self, BacktestConfig, Market, RunError};
+use crate::store::kept::KeptError;
+use crate::store::prices::Loaded;
+
+/// Loaded rows, ready for runs.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The market that they make.
+    pub market: Market,
+    /// What the record says of them.
+    pub data_versions: Value,
+    /// The rows as files, for runs that keep them; empty if none does.
+    kept: Vec<Artifact>,
+}
+
+impl Prepared {
+    /// Makes a market of rows, and with `keep` also files.
+    pub fn of(config: &BacktestConfig, loaded: Loaded, keep: bool) -> Result<Self, ComputeError> {
+        let kept = if keep { files::inputs(&loaded).map_err(FilesError::from)? } else { Vec::new() };
+        let Loaded { prices, signals, data_versions } = loaded;
+        Ok(Self { market: Market::assemble(config, prices, signals)?, data_versions, kept })
+    }
+}
 
 /// What a computed run is.
 #[derive(Debug)]
@@ -42,19 +64,28 @@ impl ComputeError {
     pub fn is_data(&self) -> bool {
         matches!(self, Self::Market(_) | Self::Run(RunError::Data(_)))
     }
+
+    /// Whether the config asks to keep more than can be kept.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Files(FilesError::Kept(KeptError::TooLarge)))
+    }
 }
 
 /// Runs the backtest and writes its files into memory.
 pub fn compute(
     facts: &Facts<'_>,
-    market: &Market,
+    prepared: &Prepared,
     on_bar: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Computed, ComputeError> {
+    let market = &prepared.market;
     let mut outcome = engine::run(facts.config, market, on_bar)?;
     outcome.summary.warnings.extend(audit::warnings(facts.config, market, &outcome));
     let mut summary = files::summary(facts, &outcome)?;
     summary[CONFIDENCE] = serde_json::to_value(Confidence::of(&outcome)).map_err(FilesError::from)?;
     let mut made = files::artifacts(facts, market, &outcome, &summary)?;
+    if facts.config.output.keep_inputs {
+        made.extend_from_slice(&prepared.kept);
+    }
     let (manifest, results_sha256) = files::manifest(facts, &made)?;
     made.push(manifest);
     Ok(Computed { files: made, summary, results_sha256 })

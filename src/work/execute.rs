@@ -15,10 +15,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::compute::{ComputeError, Computed, compute};
+use super::audit::{Restated, Sources};
+use super::compute::{ComputeError, Computed, Prepared, compute};
 use super::facts::Facts;
 use super::files::{self, Artifact};
-use super::reproduce::{self, DataFound, Original, Reproduction};
+use super::reproduce::{self, DataFound, Lost, Original, Reproduction};
 use super::{App, ENGINE_VERSION, audit, chain, notify, sha256_hex, submit};
 use crate::engine::{BacktestConfig, Market};
 use crate::run::{Fence, Kind, Location, Publication, Reason, Run, RunId, RunState, Status, retry_back_off};
@@ -377,9 +378,9 @@ impl Attempt {
         let data_versions = loaded.data_versions.clone();
         let (run_id, fence) = (run.id.clone(), run.fence);
         let computed = self.on_thread(move |on_bar| {
-            let facts = asked.facts(&run_id, fence, &loaded.data_versions);
-            let market = Market::assemble(&asked.config, loaded.prices, loaded.signals)?;
-            compute(&facts, &market, on_bar)
+            let prepared = Prepared::of(&asked.config, loaded, asked.config.output.keep_inputs)?;
+            let facts = asked.facts(&run_id, fence, &prepared.data_versions);
+            compute(&facts, &prepared, on_bar)
         });
         let Computed { files, summary, results_sha256 } = computed.await?;
         Ok(Made { files, summary, results_sha256: Some(results_sha256), data_versions })
@@ -388,10 +389,7 @@ impl Attempt {
     /// Makes a published run again and compares the files.
     async fn reproduce(&self, app: &App, run: &Run, asked: Asked) -> Result<Made, Stopped> {
         let (of, published) = self.published_parent(app, run).await?;
-        let manifest = self.or_stopped(app.artifacts.whole(&published.location, files::MANIFEST)).await?;
-        let manifest = manifest.map_err(|error| unavailable(&error))?;
-        let original = manifest.and_then(|content| Original::of_manifest(&content).ok());
-        let Some(original) = original else {
+        let Some(original) = self.original(app, &published).await? else {
             let nothing = Original {
                 run_id: of.id.clone(),
                 fence: Some(of.fence),
@@ -405,24 +403,13 @@ impl Attempt {
             return derived(run, &asked, &found, published.data_versions, Vec::new());
         };
         let data_versions = original.data_versions.clone();
-        let pins = Pins::of(&data_versions);
-        let loading = app.data.load(&asked.config, &pins);
-        let loaded = match self.or_stopped(telemetry::LOAD.of(loading)).await? {
+        let (loaded, data) = match self.load_again(app, &asked, &published, Some(&original)).await? {
             Ok(loaded) => loaded,
-            Err(error) if error.is_retryable() => return Err(unloaded(&error)),
-            Err(error) => {
-                let reason = format!("data_gone: {}", chain(&error));
-                let found = Reproduction::not_possible(&original, DataFound::Gone, reason);
+            Err(Lost { data, reason }) => {
+                let found = Reproduction::not_possible(&original, data, reason);
                 return derived(run, &asked, &found, data_versions, Vec::new());
             }
         };
-        let data = reproduce::found(&original, &loaded.data_versions);
-        if data == DataFound::Changed {
-            let now = &loaded.data_versions;
-            let reason = format!("data_changed: the run read {data_versions}, now there is {now}");
-            let found = Reproduction::not_possible(&original, data, reason);
-            return derived(run, &asked, &found, data_versions, Vec::new());
-        }
         let again = (original.clone(), asked.submitted.clone(), asked.config.clone());
         let made = self.on_thread(move |on_bar| {
             let (original, submitted, config) = again;
@@ -443,15 +430,71 @@ impl Attempt {
         derived(run, &asked, &found, data_versions, Vec::new())
     }
 
+    /// A published run by its manifest; `None` if that is not there any more.
+    async fn original(&self, app: &App, published: &Publication) -> Result<Option<Original>, Stopped> {
+        let manifest = self.or_stopped(app.artifacts.whole(&published.location, files::MANIFEST)).await?;
+        let manifest = manifest.map_err(|error| unavailable(&error))?;
+        Ok(manifest.and_then(|content| Original::of_manifest(&content).ok()))
+    }
+
+    /// Loads what a published run read; where that is gone, what the run kept of it.
+    async fn load_again(
+        &self,
+        app: &App,
+        asked: &Asked,
+        published: &Publication,
+        original: Option<&Original>,
+    ) -> Result<Result<(Loaded, DataFound), Lost>, Stopped> {
+        let read = &published.data_versions;
+        let pins = Pins::of(read);
+        let loading = app.data.load(&asked.config, &pins);
+        let loaded = self.or_stopped(telemetry::LOAD.of(loading)).await?;
+        let lost = match reproduce::again(read, loaded).map_err(|error| unloaded(&error))? {
+            Ok(found) => return Ok(Ok(found)),
+            Err(lost) => lost,
+        };
+        let Some(original) = original else { return Ok(Err(lost)) };
+        let mut contents = HashMap::new();
+        for file in reproduce::kept_files(original) {
+            let content = self.or_stopped(app.artifacts.whole(&published.location, &file.name)).await?;
+            if let Some(content) = content.map_err(|error| unavailable(&error))? {
+                contents.insert(file.name.clone(), content);
+            }
+        }
+        let original = original.clone();
+        let kept = tokio::task::spawn_blocking(move || reproduce::of_kept(&original, &contents)).await;
+        Ok(match kept {
+            Ok(Ok(Some(kept))) => Ok((kept, DataFound::Kept)),
+            Ok(Ok(None)) => Err(lost),
+            Ok(Err(error)) => Err(Lost { reason: format!("{}; {}", lost.reason, chain(&error)), ..lost }),
+            Err(panic) => return Err(broken_config(panic)),
+        })
+    }
+
     /// Audits the run that was asked for.
     async fn audit(&self, app: &App, run: &Run, asked: Asked) -> Result<Made, Stopped> {
+        let (_, published) = self.published_parent(app, run).await?;
         let origins = self.or_stopped(app.data.origins(&asked.config, &asked.pins)).await?;
-        let loaded = self.load(app, &asked).await?;
+        let original = self.original(app, &published).await?;
+        let loaded = self.load_again(app, &asked, &published, original.as_ref()).await?;
+        // Of other data than that of the run nothing would follow for the run.
+        let (loaded, _) = loaded.map_err(|Lost { data, reason }| Stopped::Failed {
+            reason: if data == DataFound::Changed { Reason::DataChanged } else { Reason::DataGone },
+            error: reason,
+            retry: false,
+        })?;
         let data_versions = loaded.data_versions.clone();
+        let first = if asked.pins.first_rows {
+            Some(self.or_stopped(app.data.first_rows(&asked.config, &asked.pins)).await?)
+        } else {
+            None
+        };
         let config = asked.config.clone();
         let found = self.on_thread(move |on_step| {
+            let restated = first.map(|first| Restated::of(&config, &loaded, first));
             let market = Market::assemble(&config, loaded.prices, loaded.signals)?;
-            Ok(audit::audit(&config, &market, &origins, on_step)?)
+            let sources = Sources { origins: &origins, restated: restated.as_ref() };
+            Ok(audit::audit(&config, &market, &sources, on_step)?)
         });
         let found = found.await?;
         let of = run.submission.parent_run_id.as_ref().map_or_else(|| run.id.to_string(), RunId::to_string);
@@ -501,11 +544,12 @@ impl Attempt {
             telemetry::COMPUTE.took(started.elapsed());
             computed.map_err(|error| {
                 let reason = match &error {
+                    error if error.is_too_large() => Reason::InvalidConfig,
                     ComputeError::Files(_) => Reason::EnginePanic,
                     error if error.is_data() => Reason::InvalidData,
                     _ => Reason::StrategyFailed,
                 };
-                let retry = matches!(error, ComputeError::Files(_));
+                let retry = matches!(error, ComputeError::Files(_)) && !error.is_too_large();
                 Stopped::Failed { reason, error: chain(&error), retry }
             })
         });

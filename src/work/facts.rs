@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{ENGINE_VERSION, document};
 use crate::engine::config::BacktestConfig;
 use crate::run::{Fence, RunId};
+use crate::store::kept::KeptError;
 
 /// What is known of a run beside its outcome.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +66,9 @@ pub enum FilesError {
     /// A config as YAML.
     #[error("write YAML: {0}")]
     Yaml(#[from] document::NotADocument),
+    /// The rows that were read.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
 }
 
 /// The config after defaults, with what else decided the run.

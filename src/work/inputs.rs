@@ -1,30 +1,25 @@
 //! Inputs: what has become of the data that a completed run read. The logs of its tables tell whether days of the run were
 //! written again; only a deep look reads the rows of both versions and compares them.
 
-use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
 use chrono::NaiveDate;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::App;
-use crate::engine::{BacktestConfig, Market};
+use crate::engine::BacktestConfig;
 use crate::run::{Publication, Run};
 use crate::store::changes::{InputState, TableChange};
+use crate::store::difference::Difference;
+use crate::store::kept_for_minutes::Kept;
 use crate::store::load_error::LoadError;
 use crate::store::versions::Pins;
 
 /// Symbols that are named.
 const SYMBOLS: usize = 10;
 
-/// How long the outcome of a deep look is kept.
-const KEPT: Duration = Duration::from_secs(600);
-
-/// Deep looks that are kept.
-const KEPT_MAX: usize = 64;
+/// Outcomes of deep looks.
+static DEEP: Kept<Option<Both>> = Kept::new(64);
 
 /// What has become of what a run read.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -33,6 +28,40 @@ pub struct Inputs {
     pub prices: Input,
     /// Of the signals; null if the run read no table of them.
     pub signals: Option<Input>,
+    /// That something which the run read was written again or is gone, in a line; null otherwise.
+    pub line: Option<String>,
+}
+
+impl Inputs {
+    fn line(&self) -> Option<String> {
+        let told = |name: &str, input: &Input| match input.state {
+            InputState::Restated => Some(match (input.rows_restated, input.first_date) {
+                (Some(rows), Some(first)) => {
+                    format!("{name} restated since: {} rows, first {first}", grouped(rows))
+                }
+                (Some(rows), None) => format!("{name} restated since: {} rows", grouped(rows)),
+                (None, _) => match input.files_changed_in_window {
+                    Some(1) => format!("{name} restated since: 1 file"),
+                    Some(files) => format!("{name} restated since: {} files", grouped(files)),
+                    None => format!("{name} restated since"),
+                },
+            }),
+            InputState::Gone => Some(format!("{name} gone: another table, or none, is in its place")),
+            InputState::Current | InputState::Appended | InputState::Unknown => None,
+        };
+        let signals = self.signals.as_ref().and_then(|signals| told("signals", signals));
+        let both: Vec<String> = told("prices", &self.prices).into_iter().chain(signals).collect();
+        (!both.is_empty()).then(|| both.join("; "))
+    }
+}
+
+/// A count with commas between its thousands.
+fn grouped(count: usize) -> String {
+    let digits = count.to_string();
+    let head = digits.len() % 3;
+    let groups = [&digits[..head]].into_iter().filter(|group| !group.is_empty()).map(str::to_owned);
+    let rest = digits.as_bytes()[head..].chunks(3).map(|group| String::from_utf8_lossy(group).into_owned());
+    groups.chain(rest).collect::<Vec<_>>().join(",")
 }
 
 /// What has become of one input.
@@ -84,6 +113,7 @@ pub async fn inputs(
     let mut found = Inputs {
         prices: input(&published.data_versions["prices"], &changes.prices),
         signals: changes.signals.as_ref().map(|change| input(&published.data_versions["signals"], change)),
+        line: None,
     };
     let restated = |input: &Input| input.state == InputState::Restated && input.used.is_some();
     if deep && (restated(&found.prices) || found.signals.as_ref().is_some_and(restated)) {
@@ -94,21 +124,24 @@ pub async fn inputs(
             found.signals.as_ref().map(|signals| signals.newest)
         ])
         .to_string();
-        let rows = match kept(&key) {
+        let rows = match DEEP.get(&key) {
             Some(rows) => rows,
             None => {
-                let rows = compare(app, config, &used).await?;
-                keep(key, &rows);
+                let rows = compare(app, &config, &used).await?;
+                DEEP.put(key, rows.clone());
                 rows
             }
         };
         if let Some([prices, signals]) = rows {
-            prices.write(&mut found.prices);
-            if let Some(input) = &mut found.signals {
+            if let Some(prices) = prices {
+                prices.write(&mut found.prices);
+            }
+            if let (Some(signals), Some(input)) = (signals, &mut found.signals) {
                 signals.write(input);
             }
         }
     }
+    found.line = found.line();
     Ok(found)
 }
 
@@ -127,123 +160,45 @@ fn input(used: &Value, change: &TableChange) -> Input {
 }
 
 /// Rows that are not as they were.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Restated {
     rows: usize,
     first: Option<NaiveDate>,
-    /// Largest relative change by symbol.
-    symbols: HashMap<String, f64>,
+    /// Those that changed most, the most first.
+    symbols: Vec<String>,
+    largest: Option<f64>,
 }
 
 impl Restated {
-    /// Notes two versions of the numbers of a row.
-    fn row(&mut self, date: NaiveDate, symbol: &str, then: &[f64], now: &[f64]) {
-        let pairs = then.iter().zip(now).filter(|(then, now)| then.to_bits() != now.to_bits());
-        let change = pairs
-            .filter(|(then, now)| !(then.is_nan() && now.is_nan()))
-            .map(|(then, now)| ((now - then) / then).abs())
-            .reduce(|a, b| if a.is_nan() || b > a { b } else { a });
-        let Some(change) = change else { return };
-        self.rows += 1;
-        self.first = Some(self.first.map_or(date, |first| first.min(date)));
+    fn of(found: &Difference) -> Self {
         // A row that came or went has no relative change.
-        let change = if change.is_nan() { 0.0 } else { change };
-        let most = self.symbols.entry(symbol.to_owned()).or_insert(change);
-        *most = most.max(change);
+        let size = |symbol: &String| found.sizes.get(symbol).copied().unwrap_or(0.0);
+        let mut symbols: Vec<&String> = found.symbols.iter().collect();
+        symbols.sort_by(|a, b| size(b).total_cmp(&size(a)).then_with(|| a.cmp(b)));
+        Self {
+            rows: found.rows(),
+            first: found.first_date,
+            largest: found.sizes.values().copied().reduce(f64::max),
+            symbols: symbols.into_iter().take(SYMBOLS).cloned().collect(),
+        }
     }
 
-    fn write(&self, input: &mut Input) {
-        let mut symbols: Vec<(&String, f64)> =
-            self.symbols.iter().map(|(name, &most)| (name, most)).collect();
-        symbols.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(b.0)));
+    fn write(self, input: &mut Input) {
         input.rows_restated = Some(self.rows);
         input.first_date = self.first;
-        input.largest_relative_change =
-            symbols.first().map(|(_, most)| *most).filter(|most| most.is_finite());
-        input.symbols = symbols.into_iter().take(SYMBOLS).map(|(name, _)| name.clone()).collect();
+        input.largest_relative_change = self.largest;
+        input.symbols = self.symbols;
     }
 }
 
-/// Loads both versions and compares prices and signals row by row. `None` if one of them makes no market.
-async fn compare(app: &App, config: BacktestConfig, used: &Pins) -> Result<Option<[Restated; 2]>, LoadError> {
-    let then = match app.data.load(&config, used).await {
-        Err(error) if error.is_gone() => return Ok(None),
-        then => then?,
-    };
-    let newest = config.of_newest_data();
-    let now = app.data.load(&newest, &Pins::default()).await?;
-    let compared = tokio::task::spawn_blocking(move || {
-        let then = Market::assemble(&config, then.prices, then.signals).ok()?;
-        let now = Market::assemble(&newest, now.prices, now.signals).ok()?;
-        Some([prices(&then, &now), signals(&then, &now)])
-    });
-    Ok(compared.await.unwrap_or_default())
-}
-
-/// Bars of both markets, by date.
-fn bars(then: &Market, now: &Market) -> Vec<(NaiveDate, Option<usize>, Option<usize>)> {
-    let position = |market: &Market, date: &NaiveDate| market.dates().binary_search(date).ok();
-    let mut dates: Vec<NaiveDate> = then.dates().iter().chain(now.dates()).copied().collect();
-    dates.sort_unstable();
-    dates.dedup();
-    dates.into_iter().map(|date| (date, position(then, &date), position(now, &date))).collect()
-}
-
-fn names<'m>(then: &'m Market, now: &'m Market) -> Vec<&'m str> {
-    let mut names: Vec<&str> = then.symbols().iter().chain(now.symbols()).map(String::as_str).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-fn prices(then: &Market, now: &Market) -> Restated {
-    let mut found = Restated::default();
-    let names = names(then, now);
-    for (date, before, after) in bars(then, now) {
-        for name in &names {
-            let row = |market: &Market, bar: Option<usize>| match (bar, market.symbol(name)) {
-                (Some(bar), Some(symbol)) => market.bar_of(bar, symbol),
-                _ => [f64::NAN; 5],
-            };
-            found.row(date, name, &row(then, before), &row(now, after));
-        }
-    }
-    found
-}
-
-fn signals(then: &Market, now: &Market) -> Restated {
-    let mut found = Restated::default();
-    let names = names(then, now);
-    for column in then.signal_columns() {
-        let (Some(a), Some(b)) = (then.signal_column(column), now.signal_column(column)) else { continue };
-        for (date, before, after) in bars(then, now) {
-            for name in &names {
-                let cell = |market: &Market, column: usize, bar: Option<usize>| {
-                    let bar = bar.filter(|&bar| bar >= market.first_trading_bar())?;
-                    Some(market.signals(column, bar)[market.symbol(name)?.index()])
-                };
-                let [a, b] =
-                    [cell(then, a, before), cell(now, b, after)].map(|cell| cell.unwrap_or(f64::NAN));
-                found.row(date, name, &[a], &[b]);
-            }
-        }
-    }
-    found
-}
-
-type Kept = HashMap<String, (Instant, Option<[Restated; 2]>)>;
-
-static DEEP: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
-
-fn kept(key: &str) -> Option<Option<[Restated; 2]>> {
-    let kept = DEEP.lock().unwrap_or_else(PoisonError::into_inner);
-    kept.get(key).filter(|(since, _)| since.elapsed() < KEPT).map(|(_, rows)| rows.clone())
-}
-
-fn keep(key: String, rows: &Option<[Restated; 2]>) {
-    let mut kept = DEEP.lock().unwrap_or_else(PoisonError::into_inner);
-    kept.retain(|_, (since, _)| since.elapsed() < KEPT);
-    if kept.len() < KEPT_MAX {
-        kept.insert(key, (Instant::now(), rows.clone()));
+/// Compares the rows of prices and signals. `None` if what the run read is not there any more.
+async fn compare(app: &App, config: &BacktestConfig, used: &Pins) -> Result<Option<Both>, LoadError> {
+    match app.data.restated_since(config, used).await {
+        Ok(found) => Ok(Some([found.prices, found.signals].map(|found| found.as_ref().map(Restated::of)))),
+        Err(error) if error.is_gone() => Ok(None),
+        Err(error) => Err(error),
     }
 }
+
+/// Of prices and signals; `None` of what is no table.
+type Both = [Option<Restated>; 2];

@@ -13,12 +13,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::compute::{ComputeError, compute};
+use super::compute::{ComputeError, Prepared, compute};
 use super::facts::Facts;
 use super::files::{self, Artifact};
-use super::{ENGINE_VERSION, sha256_hex};
-use crate::engine::{BacktestConfig, Market};
+use super::{ENGINE_VERSION, chain, sha256_hex};
+use crate::engine::BacktestConfig;
 use crate::run::{Fence, RunId};
+use crate::store::kept::{self, KeptError};
+use crate::store::load_error::LoadError;
 use crate::store::prices::Loaded;
 use crate::store::versions::names_content;
 
@@ -113,6 +115,8 @@ pub enum DataFound {
     Changed,
     /// It is not there any more, or was not looked at.
     Gone,
+    /// It is not there any more as it was, and the run has kept what it read.
+    Kept,
     /// The record is from before data was named exactly.
     Unnamed,
 }
@@ -164,13 +168,75 @@ fn engines(original: &Original) -> Engines {
     Engines { then: original.engine_version.clone(), now: ENGINE_VERSION.to_owned() }
 }
 
-/// How what was loaded stands to what the run read.
-pub fn found(original: &Original, loaded: &Value) -> DataFound {
-    match (names_content(&original.data_versions), *loaded == original.data_versions) {
+/// How what was loaded stands to what a run read.
+pub fn found(read: &Value, loaded: &Value) -> DataFound {
+    match (names_content(read), loaded == read) {
         (_, true) => DataFound::Identical,
         (true, false) => DataFound::Changed,
         (false, false) => DataFound::Unnamed,
     }
+}
+
+/// Data that a run read, and that is not there any more.
+#[derive(Debug, Clone)]
+pub struct Lost {
+    /// Whether there is something else now.
+    pub data: DataFound,
+    /// What was read and what there is, behind a code.
+    pub reason: String,
+}
+
+/// What was loaded, if it is what a run read.
+///
+/// # Errors
+/// What was lost; or the error of a lake that may answer later.
+pub fn again(
+    read: &Value,
+    loaded: Result<Loaded, LoadError>,
+) -> Result<Result<(Loaded, DataFound), Lost>, LoadError> {
+    match loaded {
+        Ok(loaded) => Ok(match found(read, &loaded.data_versions) {
+            DataFound::Changed => {
+                let now = &loaded.data_versions;
+                let reason = format!("data_changed: the run read {read}, now there is {now}");
+                Err(Lost { data: DataFound::Changed, reason })
+            }
+            data => Ok((loaded, data)),
+        }),
+        Err(error) if error.is_retryable() => Err(error),
+        Err(error) => {
+            let reason = format!("data_gone: {}", chain(&error));
+            Ok(Err(Lost { data: DataFound::Gone, reason }))
+        }
+    }
+}
+
+/// The files that a run kept of what it read.
+pub fn kept_files(original: &Original) -> Vec<&Listed> {
+    let is_kept = |file: &&Listed| [files::KEPT_PRICES, files::KEPT_SIGNALS].contains(&file.name.as_str());
+    original.artifacts.iter().filter(is_kept).collect()
+}
+
+/// The rows in these files, with their names; `None` if the run kept none.
+///
+/// # Errors
+/// If a file is not what was published, or not one of rows.
+pub fn of_kept(original: &Original, contents: &HashMap<String, Bytes>) -> Result<Option<Loaded>, KeptError> {
+    let listed = kept_files(original);
+    let content = |name: &str| -> Result<Option<Bytes>, KeptError> {
+        let Some(file) = listed.iter().find(|file| file.name == name) else { return Ok(None) };
+        let content = contents.get(name).filter(|content| sha256_hex(content) == file.sha256);
+        content.map_or_else(
+            || Err(KeptError::Unknown(format!("{name} is not there as it was published"))),
+            |content| Ok(Some(content.clone())),
+        )
+    };
+    let Some(prices) = content(files::KEPT_PRICES)? else { return Ok(None) };
+    Ok(Some(Loaded {
+        prices: kept::read_prices(prices)?,
+        signals: content(files::KEPT_SIGNALS)?.map(kept::read_signals).transpose()?,
+        data_versions: original.data_versions.clone(),
+    }))
 }
 
 /// Computes the files of a run again, as it would have written them.
@@ -189,8 +255,8 @@ pub fn recompute(
         data_versions: &original.data_versions,
         fence: original.fence,
     };
-    let market = Market::assemble(config, loaded.prices, loaded.signals)?;
-    let mut files = compute(&facts, &market, on_bar)?.files;
+    let prepared = Prepared::of(config, loaded, config.output.keep_inputs)?;
+    let mut files = compute(&facts, &prepared, on_bar)?.files;
     // The manifest says what the others are.
     files.retain(|file| file.name != files::MANIFEST);
     Ok(files)

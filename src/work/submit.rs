@@ -9,6 +9,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use super::{App, ENGINE_TARGET, ENGINE_VERSION, document, sha256_hex};
 use crate::engine::config::{BacktestConfig, Fault, Symbols};
 use crate::run::{Kind, Publication, Run, RunId, Status, Submission, Wake};
+use crate::store::kept::BYTES_MAX;
 use crate::store::load_error::LoadError;
 use crate::store::runs::{Inserted, ListQuery, NewPart, NewRun, StoreError};
 use crate::store::versions::Pins;
@@ -77,6 +78,27 @@ pub enum SubmitError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// About how many bytes a config would keep of what it reads; `None` if it keeps nothing.
+///
+/// # Errors
+/// A fault if they are more than may be kept.
+pub async fn kept_bytes(app: &App, config: &BacktestConfig) -> Result<Result<Option<u64>, Fault>, LoadError> {
+    if !config.output.keep_inputs {
+        return Ok(Ok(None));
+    }
+    let bytes = app.data.rows_bytes(config).await?;
+    if bytes <= BYTES_MAX {
+        return Ok(Ok(Some(bytes)));
+    }
+    let megabytes = |bytes: u64| bytes / 1024 / 1024;
+    let message = format!(
+        "would keep about {} MB, at most {} MB are allowed; ask for fewer symbols or days, or leave it out",
+        megabytes(bytes),
+        megabytes(BYTES_MAX)
+    );
+    Ok(Err(Fault { path: "output.keep_inputs".into(), message }))
 }
 
 /// A config that may be run here.
@@ -165,6 +187,8 @@ async fn equal(app: &App, config: &BacktestConfig) -> Result<Option<Run>, Submit
 pub struct Derivation {
     /// What is to be made of it.
     pub kind: Kind,
+    /// Whether an audit also reads what the tables said first.
+    pub deep: bool,
     /// The caller's name.
     pub submitted_by: Option<String>,
     /// W3C trace context.
@@ -182,9 +206,10 @@ pub async fn derive(
     asked: Derivation,
 ) -> Result<Submitted, SubmitError> {
     let kind = asked.kind;
-    let mut key = format!("urn:{}:{}:{ENGINE_VERSION}", kind.as_str(), of.id);
+    let depth = if asked.deep { ":deep" } else { "" };
+    let mut key = format!("urn:{}:{}:{ENGINE_VERSION}{depth}", kind.as_str(), of.id);
     loop {
-        let pins = Pins::of(&published.data_versions);
+        let pins = Pins { first_rows: asked.deep, ..Pins::of(&published.data_versions) };
         let request = json!({ "kind": kind, "of": of.id, "key": key });
         let submission = Submission {
             request_sha256: sha256_hex(document::canonical(&request)),
@@ -204,7 +229,7 @@ pub async fn derive(
         if stored.created || !failed {
             return Ok(stored);
         }
-        key = format!("urn:{}:{}:{}", kind.as_str(), of.id, stored.run.id);
+        key = format!("urn:{}:{}:{}{depth}", kind.as_str(), of.id, stored.run.id);
     }
 }
 
@@ -221,6 +246,10 @@ pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitErro
         Some(pins) => Some(pins),
         None => pins(app, &config, false).await?,
     };
+    // Where the lake does not answer, whoever executes the run will see.
+    if let Ok(Ok(Err(fault))) = tokio::time::timeout(PATIENCE, kept_bytes(app, &config)).await {
+        return Err(SubmitError::Invalid(vec![fault]));
+    }
     let id = request.run_id.clone().unwrap_or_else(|| RunId::generate(app.clock.now()));
     let effective = config.resolved();
     let asked =

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::submit::{check, fingerprint};
+use super::submit::{check, fingerprint, kept_bytes};
 use super::{App, document, sha256_hex};
 use crate::engine::config::{Fault, Symbols};
 use crate::store::load_error::LoadError;
@@ -35,6 +35,8 @@ pub struct Estimate {
     pub files: usize,
     /// Bytes of these files, of which only the needed columns are read.
     pub bytes: u64,
+    /// About how many bytes `output.keep_inputs` would add to the results; null without it.
+    pub kept_bytes: Option<u64>,
 }
 
 /// Why a config would not run.
@@ -61,6 +63,10 @@ pub async fn validate(app: &App, config: &Value) -> Result<Validated, ValidateEr
         }
         error => ValidateError::Data(error),
     })?;
+    let kept_bytes = kept_bytes(app, &config)
+        .await
+        .map_err(ValidateError::Data)?
+        .map_err(|fault| ValidateError::Invalid(vec![fault]))?;
     let effective_config = config.resolved();
     let symbols = match &config.universe.symbols {
         Symbols::All => None,
@@ -70,6 +76,12 @@ pub async fn validate(app: &App, config: &Value) -> Result<Validated, ValidateEr
         fingerprint: fingerprint(&sha256_hex(document::canonical(&effective_config)), &found.data_versions),
         effective_config,
         data_versions: found.data_versions,
-        estimate: Estimate { symbols, weekdays: found.weekdays, files: found.files, bytes: found.bytes },
+        estimate: Estimate {
+            symbols,
+            weekdays: found.weekdays,
+            files: found.files,
+            bytes: found.bytes,
+            kept_bytes,
+        },
     })
 }

@@ -9,6 +9,7 @@ mod statistics;
 mod studies;
 mod sync;
 mod table;
+mod trust;
 
 use std::time::SystemTime;
 
@@ -24,6 +25,7 @@ fn main() {
     load::bench(&mut criterion);
     statistics::bench(&mut criterion);
     studies::bench(&mut criterion);
+    trust::bench(&mut criterion);
     criterion.final_summary();
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     table::print(begin, &runs::bench(filter.as_deref()));

@@ -61,7 +61,10 @@ const HOT: &[(&str, &str)] = &[
         "NULL, NULL, now() - interval '5 days', now() - interval '4 days', NULL, NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false, NULL",
     ),
     ("runs.list", "NULL, NULL, NULL, NULL, NULL, NULL, NULL, 51, '{backtest}', 'd', NULL, NULL, NULL"),
-    ("runs.list", "'{completed}', NULL, NULL, NULL, NULL, NULL, NULL, 2, '{backtest}', NULL, NULL, NULL, 'f'"),
+    (
+        "runs.list",
+        "'{completed}', NULL, NULL, NULL, NULL, NULL, NULL, 2, '{backtest}', NULL, NULL, NULL, 'f'",
+    ),
     ("runs.amend", "'RUN500000', 1, 'ada', 'n', '{}', 'n', false, false, 'amended', '{}'"),
     ("runs.claim", "'RUN1001', 'o', 60, 600, 'v'"),
     ("runs.claim_of_owner", "'RUN1001', 'o'"),

@@ -531,6 +531,21 @@ async fn lives_on_a_service(settings: &[(&str, &str)]) {
         (2, 60)
     );
 
+    // Its evidence has every trial that was evaluated.
+    let evidence = home.path().join("s.zip");
+    std::fs::write(&evidence, one.get("/api/backtests/s/evidence").await.body).unwrap();
+    let mut zip = zip::ZipArchive::new(std::fs::File::open(&evidence).unwrap()).unwrap();
+    for part in 0..messages.len() {
+        for file in tables::PART_FILES {
+            zip.by_name(&format!("parts/s-p{part:02}/{file}")).unwrap();
+        }
+    }
+    zip.by_name("artifacts/trials.parquet").unwrap();
+    let verified = crate::support::service::run_well(&["verify", "s.zip"], home.path());
+    assert!(verified.contains("none was changed"), "{verified}");
+    let output = crate::support::service::run(&["verify", "s.zip", "--lake", "."], home.path());
+    assert_eq!(output.status.code(), Some(2), "a study is computed anew, not made again: {output:?}");
+
     // A trial by itself returns what it returned in the study.
     let number = best["trial"].as_u64().unwrap();
     let refused = one.post("/api/backtests/s/trials/120/run", &Value::Null).await;

@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use backtest_functions::engine::{BacktestConfig, Market};
+use backtest_functions::engine::BacktestConfig;
 use backtest_functions::store::delta::{Layout, Location, StorageOptions, Table};
 use backtest_functions::store::prices::{MarketData, PRICE_TABLE, Reach};
 use backtest_functions::store::versions::{Pins, names_content};
-use backtest_functions::work::compute::compute;
+use backtest_functions::work::compute::{Prepared, compute};
 use backtest_functions::work::document::canonical;
 use backtest_functions::work::facts::Facts;
 use backtest_functions::work::{sha256_hex, submit};
@@ -127,19 +127,19 @@ fn config(data: &Value) -> BacktestConfig {
 async fn run(data: &MarketData, config: &BacktestConfig, pins: &Pins) -> (String, String, Value) {
     let loaded = data.load(config, pins).await.unwrap();
     let config_sha256 = sha256_hex(canonical(&config.resolved()));
-    let market = Market::assemble(config, loaded.prices, loaded.signals).unwrap();
+    let prepared = Prepared::of(config, loaded, false).unwrap();
     let facts = Facts {
         run_id: &"run".parse().unwrap(),
         submitted: &config.resolved(),
         config,
         config_sha256: &config_sha256,
-        data_versions: &loaded.data_versions,
+        data_versions: &prepared.data_versions,
         fence: None,
     };
-    let computed = compute(&facts, &market, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let computed = compute(&facts, &prepared, &mut |_, _| ControlFlow::Continue(())).unwrap();
     let manifest: Value = serde_json::from_slice(&computed.files.last().unwrap().content).unwrap();
     let results = manifest["results_sha256"].as_str().unwrap().to_owned();
-    (submit::fingerprint(&config_sha256, &loaded.data_versions), results, loaded.data_versions)
+    (submit::fingerprint(&config_sha256, &prepared.data_versions), results, prepared.data_versions)
 }
 
 #[tokio::test]

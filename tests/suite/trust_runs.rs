@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::service::{Handler, Home, run, run_well};
+use crate::support::service::{Handler, Home, eventually, long, run, run_well};
 
 /// A lake with bars of five symbols over two years of weekdays; `bend` is added to the closes of symbol C in 2020.
 fn import(home: &Home, days: std::ops::Range<usize>, bend: f64, options: &[&str]) {
@@ -325,6 +325,20 @@ async fn what_became_of_the_data_of_a_run_is_told_by_the_log() {
     );
     let change = found["largest_relative_change"].as_f64().unwrap();
     assert!((0.04..0.06).contains(&change), "{found}");
+    // In one line, where it is asked for.
+    let deep = handler.get("/api/backtests/r/inputs?deep=true").await.json();
+    let rows = found["rows_restated"].as_u64().unwrap();
+    let first = found["first_date"].as_str().unwrap();
+    assert_eq!(deep["line"], format!("prices restated since: {rows} rows, first {first}"));
+    let record = handler.get("/api/backtests/r?inputs=true").await.json();
+    let listed = handler.get("/api/backtests?inputs=true").await.json()["runs"][0].clone();
+    let line = record["inputs"]["line"].as_str().unwrap();
+    assert!(line.starts_with("prices restated since: ") && line.contains("file"), "{line}");
+    assert_eq!(
+        (&listed["inputs"], &record["inputs"]["prices"]["state"]),
+        (&record["inputs"], &json!("restated"))
+    );
+    assert!(handler.run("r").await.get("inputs").is_none(), "nobody asked");
     std::fs::remove_dir_all(table(&home)).unwrap();
     assert_eq!(prices("").await["state"], "gone");
 }
@@ -391,4 +405,325 @@ async fn an_audit_finds_signals_that_know_the_future_and_none_in_honest_ones() {
     .unwrap();
     let warnings = summary["warnings"].to_string();
     assert!(warnings.contains("signal score knows"), "{warnings}");
+}
+
+/// Puts everything below a folder back as another has it.
+fn restore(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            restore(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_kept_what_it_read_is_made_again_without_the_table() {
+    let home = Home::empty();
+    import(&home, 0..420, 0.0, &[]);
+    let handler = home.handler(&[("BACKTEST_ALLOW_LOCAL_DATA", "true")]).await;
+    let mut keeping = config();
+    keeping["output"] = json!({ "keep_inputs": true });
+    // A second source, with a column that not every row has.
+    let signals = "date,symbol,score\n2020-05-29,A,1\n2020-05-29,B,2\n2020-09-01,C,3\n2021-01-04,D,\n";
+    std::fs::write(home.path().join("scores.csv"), signals).unwrap();
+    keeping["data"] = json!({ "signal_path": home.path().join("scores.csv") });
+    keeping["strategy"]["parameters"]["signal_column"] = json!("score");
+    let checked = handler.post("/api/backtests/validate", &json!({ "config": keeping })).await.json();
+    let estimate = checked["estimate"]["kept_bytes"].as_u64().unwrap();
+    submitted(&handler, "r", &keeping).await;
+    let done = executed(&handler, "r").await;
+    assert_eq!(done["status"], "completed", "{done}");
+    let folder = std::path::PathBuf::from(done["output_dir"].as_str().unwrap());
+    let kept: u64 = ["prices", "signals"]
+        .map(|name| std::fs::metadata(folder.join(format!("inputs/{name}.parquet"))).unwrap().len())
+        .iter()
+        .sum();
+    assert!((kept / 4..=kept * 4).contains(&estimate), "{estimate} was the estimate, {kept} were kept");
+    // The same rows give the same bytes.
+    submitted(&handler, "twin", &keeping).await;
+    assert_eq!(executed(&handler, "twin").await["results_sha256"], done["results_sha256"]);
+    let (_, found) = derived(&handler, "r", "reproduce").await;
+    assert_eq!((&found["verdict"], &found["data"]), (&json!("identical"), &json!("identical")), "{found}");
+
+    let lake = home.lake();
+    let away = home.path().join("fetched");
+    std::fs::create_dir(&away).unwrap();
+    restore(&folder, &away);
+    std::fs::remove_dir_all(table(&home)).unwrap();
+    std::fs::write(home.path().join("scores.csv"), signals.replace("C,3", "C,4")).unwrap();
+    let (_, found) = derived(&handler, "twin", "reproduce").await;
+    assert_eq!((&found["verdict"], &found["data"]), (&json!("identical"), &json!("kept")), "{found}");
+    assert_eq!(derived(&handler, "twin", "audit").await.0["status"], "completed");
+    let here = ["reproduce", "fetched", "--lake", lake.to_str().unwrap(), "--output", "json"];
+    let found: Value = serde_json::from_str(&run_well(&here, home.path())).unwrap();
+    assert_eq!((&found["verdict"], &found["data"]), (&json!("identical"), &json!("kept")), "{found}");
+
+    // What is not what was published is not computed from.
+    let prices = folder.join("inputs/prices.parquet");
+    let mut content = std::fs::read(&prices).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    std::fs::write(&prices, content).unwrap();
+    std::fs::remove_file(home.path().join("scores.csv")).unwrap();
+    let asked = handler.post("/api/backtests/r/audit", &json!({})).await.json();
+    let audit = executed(&handler, asked["run_id"].as_str().unwrap()).await;
+    assert_eq!(
+        (&audit["status"], &audit["status_reason"]),
+        (&json!("failed"), &json!("data_gone")),
+        "{audit}"
+    );
+    assert!(audit["error"].as_str().unwrap().contains("not there as it was published"), "{audit}");
+}
+
+#[tokio::test]
+async fn a_run_on_a_file_is_not_audited_on_another_content() {
+    let home = Home::empty();
+    import(&home, 0..420, 0.0, &[]);
+    let handler = home.handler(&[("BACKTEST_ALLOW_LOCAL_DATA", "true")]).await;
+    let bars = home.path().join("bars.csv");
+    let mut on_file = config();
+    on_file["data"] = json!({ "price_path": bars });
+    submitted(&handler, "r", &on_file).await;
+    executed(&handler, "r").await;
+    let text = std::fs::read_to_string(&bars).unwrap();
+    std::fs::write(&bars, text.replacen("1000\n", "1001\n", 1)).unwrap();
+    let asked = handler.post("/api/backtests/r/audit", &json!({})).await.json();
+    let audit = executed(&handler, asked["run_id"].as_str().unwrap()).await;
+    assert_eq!(
+        (&audit["status"], &audit["status_reason"]),
+        (&json!("failed"), &json!("data_changed")),
+        "{audit}"
+    );
+}
+
+#[tokio::test]
+async fn signals_that_no_table_had_stay_computed_whatever_comes() {
+    let home = Home::empty();
+    import(&home, 0..420, 0.0, &[]);
+    let handler = home.handler(&[]).await;
+    submitted(&handler, "before", &config()).await;
+    submitted(&handler, "waits", &config()).await;
+    let before = executed(&handler, "before").await;
+    assert_eq!(before["data_versions"]["signals"], json!({ "source": "computed from prices" }));
+    let signals = "date,symbol,reversal_21d\n2020-06-01,A,1\n2020-06-01,B,2\n2020-12-01,C,1\n";
+    std::fs::write(home.path().join("signals.csv"), signals).unwrap();
+    let (file, lake) = (home.path().join("signals.csv"), home.lake());
+    let (file, lake) = (file.to_str().unwrap(), lake.to_str().unwrap());
+    run_well(&["lake", "import", file, "--lake", lake, "--table", "made", "--signals"], home.path());
+    std::fs::create_dir_all(home.lake().join("platinum/signals")).unwrap();
+    std::fs::rename(home.lake().join("made"), home.lake().join("platinum/signals/daily")).unwrap();
+    submitted(&handler, "after", &config()).await;
+    let (waited, after) = (executed(&handler, "waits").await, executed(&handler, "after").await);
+    assert_eq!(waited["results_sha256"], before["results_sha256"], "the run reads what it was submitted on");
+    assert_eq!(after["data_versions"]["signals"]["table"], "platinum/signals/daily", "{after}");
+    let (_, found) = derived(&handler, "before", "reproduce").await;
+    assert_eq!((&found["verdict"], &found["data"]), (&json!("identical"), &json!("identical")), "{found}");
+}
+
+#[tokio::test]
+async fn a_symbol_that_had_no_table_gets_none_unseen() {
+    let home = Home::empty();
+    import(&home, 0..420, 0.0, &[]);
+    let bars = std::fs::read_to_string(home.path().join("bars.csv")).unwrap();
+    let lake = home.lake();
+    let import_one = |symbol: &str| {
+        let rows =
+            bars.lines().filter(|line| line.starts_with("date") || line.split(',').nth(1) == Some(symbol));
+        let file = home.path().join(format!("{symbol}.csv"));
+        std::fs::write(&file, rows.collect::<Vec<_>>().join("\n")).unwrap();
+        let table = format!("single/{symbol}");
+        run_well(
+            &["lake", "import", file.to_str().unwrap(), "--lake", lake.to_str().unwrap(), "--table", &table],
+            home.path(),
+        );
+    };
+    for symbol in ["A", "B"] {
+        import_one(symbol);
+    }
+    let mut single = config();
+    single["data"] = json!({ "price_path": "single/{symbol}" });
+    let handler = home.handler(&[]).await;
+    submitted(&handler, "before", &single).await;
+    submitted(&handler, "waits", &single).await;
+    let done = executed(&handler, "before").await;
+    assert_eq!(done["status"], "completed", "{done}");
+    import_one("C");
+    let waited = executed(&handler, "waits").await;
+    assert_eq!(
+        (&waited["status"], &waited["status_reason"]),
+        (&json!("failed"), &json!("data_gone")),
+        "{waited}"
+    );
+    assert!(waited["error"].as_str().unwrap().contains("single/C"), "{waited}");
+    let (_, found) = derived(&handler, "before", "reproduce").await;
+    assert_eq!(found["verdict"], "not_possible", "{found}");
+}
+
+#[tokio::test]
+async fn an_audit_tells_signals_that_came_to_know_more_by_being_written_again() {
+    let home = Home::empty();
+    import(&home, 0..420, 0.0, &[]);
+    let lake = home.lake();
+    let lake = lake.to_str().unwrap();
+    let (file, leaking) = (home.path().join("scores.csv"), home.path().join(leaking_signals(&home)));
+    let leaking = std::fs::read_to_string(leaking).unwrap();
+    // At first the scores are noise; then those of 2020 are what is earned.
+    let noise = |at: usize| ((at * 7919) % 1009) as f64 / 1009.0;
+    let honest: String = leaking
+        .lines()
+        .enumerate()
+        .map(|(at, line)| match (at, line.rsplit_once(',')) {
+            (1.., Some((keys, _))) => format!("{keys},{}\n", noise(at)),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let import_scores = |text: &str, mode: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let mut arguments =
+            vec!["lake", "import", file.to_str().unwrap(), "--lake", lake, "--table", "scores", "--signals"];
+        arguments.extend(mode);
+        run_well(&arguments, home.path());
+    };
+    import_scores(&honest, &[]);
+    let mut scored = config();
+    scored["data"] = json!({ "signal_path": "scores" });
+    scored["strategy"]["parameters"] = json!({ "signal_column": "score", "top_n": 2, "rebalance": "weekly" });
+    std::fs::write(home.path().join("scored.json"), scored.to_string()).unwrap();
+    let check = |id: &str| -> Value {
+        let output =
+            run(&["audit", "scored.json", "--lake", lake, "--deep", "--output", "json"], home.path());
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let check = found["checks"].as_array().unwrap().iter().find(|check| check["id"] == id);
+        check.unwrap_or_else(|| panic!("{id}: {found}")).clone()
+    };
+    for id in ["restated_signals", "restated_prices"] {
+        assert_eq!(check(id)["verdict"], "clean", "{}", check(id));
+    }
+    let handler = home.handler(&[]).await;
+    submitted(&handler, "first", &scored).await;
+    assert_eq!(executed(&handler, "first").await["status"], "completed");
+
+    let later: Vec<&str> = leaking
+        .lines()
+        .enumerate()
+        .filter(|(at, line)| *at == 0 || line.starts_with("2020"))
+        .map(|(_, line)| line)
+        .collect();
+    import_scores(&later.join("\n"), &["--upsert"]);
+    let found = check("restated_signals");
+    assert_eq!(found["verdict"], "suspicious", "{found}");
+    let changed = found["figures"]["rows_changed"].as_u64().unwrap();
+    assert!((600..=later.len() as u64).contains(&changed), "{changed} of {}: {found}", later.len());
+    let earning = &found["figures"]["correlations"][0]["earning"];
+    assert!(
+        earning["first"].as_f64().unwrap().abs() < 0.15 && earning["now"].as_f64().unwrap() > 0.3,
+        "{earning}"
+    );
+    assert!(found["what"].as_str().unwrap().contains("score with what is earned"), "{found}");
+
+    // The run of before read what was there first, and its audit says so.
+    let asked = handler.post("/api/backtests/first/audit?deep=true", &json!({})).await;
+    assert_eq!(asked.status.as_u16(), 202, "{}", asked.json());
+    let audit = asked.json()["run_id"].as_str().unwrap().to_owned();
+    assert_eq!(executed(&handler, &audit).await["status"], "completed");
+    let document = handler.get(&format!("/api/backtests/{audit}/artifacts/audit.json")).await.json();
+    let signals =
+        document["checks"].as_array().unwrap().iter().find(|check| check["id"] == "restated_signals");
+    assert_eq!(signals.unwrap()["verdict"], "clean", "{document}");
+
+    // Of files that are gone nobody knows what they said.
+    let log = home.lake().join("scores/_delta_log");
+    let removed = std::fs::read_dir(&log).unwrap().flat_map(|entry| {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+        let removed = text.lines().filter_map(|line| {
+            serde_json::from_str::<Value>(line).ok()?["remove"]["path"].as_str().map(str::to_owned)
+        });
+        removed.collect::<Vec<_>>()
+    });
+    for path in removed.collect::<Vec<_>>() {
+        std::fs::remove_file(home.lake().join("scores").join(path)).unwrap();
+    }
+    let found = check("restated_signals");
+    assert_eq!(found["verdict"], "not_provable", "{found}");
+    assert!(found["what"].as_str().unwrap().contains("delta.deletedFileRetentionDuration"), "{found}");
+}
+
+#[tokio::test]
+async fn an_attempt_that_takes_over_reads_what_the_first_one_read() {
+    let settings = [("BACKTEST_LEASE_SECONDS", "2")];
+    let home = Home::with_sample(200, 1200);
+    let lake = home.lake();
+    let lake = lake.to_str().unwrap();
+    let (mut one, two) = (home.handler(&settings).await, home.handler(&settings).await);
+    submitted(&one, "r", &long()).await;
+    one.dies_in("r", &two).await;
+    // The table moves on, and its newest version has other numbers.
+    std::fs::write(
+        home.path().join("more.csv"),
+        "date,symbol,open,close\n2000-01-03,S0000,1,1\n2000-01-04,S0000,2,2\n",
+    )
+    .unwrap();
+    run_well(&["lake", "import", "more.csv", "--replace", "--lake", lake], home.path());
+    let taken = eventually("the run ends", async || {
+        for message in two.envelope("reconcile", &json!({})).await.json()["Outputs"]["runs"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            two.wake(message["run_id"].as_str().unwrap()).await;
+        }
+        let run = two.run("r").await;
+        (run["status"] == "completed" || run["status"] == "failed").then_some(run)
+    })
+    .await;
+    assert_eq!((&taken["status"], &taken["attempt"]), (&json!("completed"), &json!(2)), "{taken}");
+    assert_eq!(taken["data_versions"]["prices"]["version"], taken["pins"]["prices"]["version"], "{taken}");
+    assert_eq!(taken["summary"]["days"], 1200, "the newest version has two days");
+}
+
+#[tokio::test]
+async fn rows_that_came_into_the_window_are_seen_also_when_they_were_put_together_since() {
+    let home = Home::empty();
+    import(&home, 0..420, 0.0, &[]);
+    let handler = home.handler(&[]).await;
+    submitted(&handler, "r", &config()).await;
+    executed(&handler, "r").await;
+    let prices = async || handler.get("/api/backtests/r/inputs").await.json()["prices"].clone();
+    let compact = |version: u64| {
+        let log = table(&home).join("_delta_log");
+        let newest = std::fs::read_to_string(log.join(format!("{version:020}.json"))).unwrap();
+        let added = newest.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut added = added.filter(|action| action["add"].is_object()).next().unwrap();
+        let path = added["add"]["path"].as_str().unwrap().to_owned();
+        let together = format!("together-{version}.parquet");
+        std::fs::copy(table(&home).join(&path), table(&home).join(&together)).unwrap();
+        let removed = json!({ "remove": { "path": path, "deletionTimestamp": 0, "dataChange": false } });
+        added["add"]["path"] = json!(together);
+        added["add"]["dataChange"] = json!(false);
+        let file = log.join(format!("{:020}.json", version + 1));
+        std::fs::write(file, format!("{removed}\n{added}\n")).unwrap();
+    };
+    compact(1);
+    let found = prices().await;
+    assert_eq!((&found["state"], &found["newest"]), (&json!("current"), &json!(2)), "{found}");
+
+    std::fs::write(
+        home.path().join("more.csv"),
+        "date,symbol,open,high,low,close,volume\n2020-07-01,F,1,1,1,1,1\n",
+    )
+    .unwrap();
+    run_well(&["lake", "import", "more.csv", "--lake", home.lake().to_str().unwrap()], home.path());
+    assert_eq!(prices().await["state"], "restated");
+    compact(3);
+    let found = prices().await;
+    assert_eq!(
+        (&found["state"], &found["newest"], &found["files_changed_in_window"]),
+        (&json!("restated"), &json!(4), &json!(1)),
+        "{found}"
+    );
 }

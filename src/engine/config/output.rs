@@ -33,6 +33,9 @@ options! {
         save_config_parquet: bool = flag().or(true),
         /// The summary as Parquet.
         save_summary_parquet: bool = flag().or(true),
+        /// The rows of prices and signals that were read, so that the run can be made again once its data is gone.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        keep_inputs: bool = flag().or(false),
     }
 }
 

@@ -195,13 +195,6 @@ impl Market {
         self.closes.of(symbol, bars)
     }
 
-    /// Open, high, low and close of a bar, and its volume; NaN where there is none, or the config does not need it.
-    pub(crate) fn bar_of(&self, bar: usize, symbol: SymbolId) -> [f64; 5] {
-        let of =
-            |table: &Option<Table>| table.as_ref().map_or(f64::NAN, |table| table.get(bar, symbol.index()));
-        [self.open(bar, symbol), of(&self.high), of(&self.low), self.close(bar, symbol), of(&self.volume)]
-    }
-
     /// Opening price; NaN without a bar.
     pub fn open(&self, bar: usize, symbol: SymbolId) -> f64 {
         self.open.get(bar, symbol.index())

@@ -113,11 +113,19 @@ impl From<PriceChunk> for PriceDays {
 }
 
 impl PriceDays {
+    /// Day and symbol of each row.
+    pub fn keys(&self) -> impl Iterator<Item = (i32, u32)> {
+        self.runs().flat_map(|(day, _, symbols)| symbols.iter().map(move |&symbol| (day, symbol)))
+    }
+
+    /// What the rows hold beside days and symbols; these are empty here.
+    pub fn columns(&self) -> &PriceChunk {
+        &self.columns
+    }
+
     /// Day, symbol and close of each row.
     pub fn closes(&self) -> impl Iterator<Item = (i32, u32, f64)> {
-        self.runs().flat_map(|(day, rows, symbols)| {
-            symbols.iter().zip(&self.columns.close[rows]).map(move |(&symbol, &close)| (day, symbol, close))
-        })
+        self.keys().zip(&self.columns.close).map(|((day, symbol), &close)| (day, symbol, close))
     }
 
     /// Days, the rows of each, and the symbols of these rows.

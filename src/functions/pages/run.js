@@ -168,7 +168,7 @@ function results(run, parameters, replace) {
   }
   const curves = h('div');
   place(curves, () => curvesOf(run), 'Loading the curve …');
-  return [curves, tabs('part', [
+  return [restated(run), curves, tabs('part', [
     { id: 'figures', label: 'Figures', make: () => figures(run) },
     { id: 'positions', label: 'Positions', make: () => positions(run) },
     { id: 'trades', label: 'Fills', make: () => trades(run) },
@@ -179,6 +179,13 @@ function results(run, parameters, replace) {
     { id: 'inputs', label: 'Inputs', make: () => inputs(run) },
     { id: 'events', label: 'Events', make: () => events(run) },
   ], parameters.get('tab'), (tab) => { parameters.set('tab', tab); replace(parameters); })];
+}
+
+/** That something which the run read was written again; what goes wrong, the tab of the inputs says. */
+function restated(run) {
+  const line = h('div');
+  get(`${path('backtests', run.run_id)}/inputs`).then((now) => now.line && put(line, h('p', { class: 'warnings', role: 'status' }, `Inputs: ${now.line}.`)), () => {});
+  return line;
 }
 
 const day = (text) => Date.parse(`${text}T00:00Z`);

@@ -82,9 +82,12 @@ export async function draw({ main, signal, parameters, replace }) {
   const tagLabel = h('label', { hidden: !tag.value }, 'Tag', tag);
   const archivedLabel = h('label', { hidden: !archived.checked }, 'Archived too', archived);
   const place = h('div');
+  // Runs that read what was written again since; the list does not wait for it.
+  const since = new Map();
+  const inputs = { id: 'inputs', label: 'Inputs', minor: true, value: null, optional: (run) => since.has(run.run_id), cell: (run) => since.has(run.run_id) && h('span', { class: 'warn' }, 'restated'), title: (run) => since.get(run.run_id) };
 
   const list = table({
-    label: 'Runs, newest first', columns: COLUMNS, key: (run) => run.run_id, open: (run) => { location.hash = address(run); }, tall: true,
+    label: 'Runs, newest first', columns: [...COLUMNS, inputs], key: (run) => run.run_id, open: (run) => { location.hash = address(run); }, tall: true,
     ticks, tickable: (run) => run.status === 'completed' && run.kind !== 'study' && run.kind !== 'reproduction', onTick: drawTicks, more, tone: (run) => (run.archived_at ? 'equal' : ''),
     sort: sortOf(parameters.get('sort')),
     onSort: (order) => { parameters.set('sort', order ? `${order.id}${order.down ? '-' : ''}` : ''); replace(parameters); },
@@ -152,6 +155,14 @@ export async function draw({ main, signal, parameters, replace }) {
       fault = error;
     }
     show();
+    if (!fault) restated(mine);
+  }
+
+  async function restated(mine) {
+    const page = await get('backtests', { ...filters(), status: 'completed', limit: FIRST, inputs: 'true' }).catch(() => null);
+    if (!page || mine !== round) return;
+    for (const run of page.runs) if (run.inputs?.line) since.set(run.run_id, run.inputs.line);
+    if (since.size) show();
   }
 
   async function more() {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use chrono::Datelike as _;
+use chrono::{Datelike as _, NaiveDate};
 use deltalake::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, RecordBatch, StringArray,
 };
@@ -203,6 +203,8 @@ async fn upsert(table: &mut Table, rows: RecordBatch, kind: Kind) -> Result<Diff
         .filter(|&row| fresh.value(row))
         .map(|row| new.symbols.value(row).to_owned())
         .collect();
+    let days = (0..fresh.len()).filter(|&row| fresh.value(row) && new.days.is_valid(row));
+    total.first_date = days.map(|row| new.days.value(row)).min().and_then(NaiveDate::from_epoch_days);
     total.restated = restated;
     if fresh_rows.num_rows() > 0 {
         kept.push(fresh_rows);

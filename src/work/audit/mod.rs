@@ -8,6 +8,7 @@ mod future;
 pub mod page;
 mod plausibility;
 mod provenance;
+mod restated;
 mod timing;
 mod universe;
 
@@ -17,6 +18,7 @@ use std::time::Instant;
 use serde_json::{Map, json};
 
 pub use self::finding::{Audit, Check, Verdict};
+pub use self::restated::Restated;
 use crate::engine::{self, BacktestConfig, Market, Outcome, RunError};
 use crate::store::provenance::Origins;
 
@@ -26,15 +28,23 @@ pub const FILE: &str = "audit.json";
 /// Name of the same as a page.
 pub const PAGE: &str = "audit.html";
 
-/// Makes every check of a config on its market. `origins` tells when the rows of its tables were committed; `on_step`
-/// hears how many of how many runs are made, and may stop.
+/// What is known of where the rows of a market come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    /// When the rows of its tables were committed.
+    pub origins: &'a Origins,
+    /// The rows beside what the tables said first; `None` if nobody looked.
+    pub restated: Option<&'a Restated>,
+}
+
+/// Makes every check of a config on its market. `on_step` hears how many of how many runs are made, and may stop.
 ///
 /// # Errors
 /// If the config cannot be run on this market, or `on_step` breaks.
 pub fn audit(
     config: &BacktestConfig,
     market: &Market,
-    origins: &Origins,
+    sources: &Sources<'_>,
     on_step: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Audit, RunError> {
     let total = 1 + future::PROBES + delay::DAYS.len();
@@ -60,7 +70,8 @@ pub fn audit(
     let found = delay::check(config, market, &full, &mut || step(1))?;
     timed("delay", vec![found], std::mem::replace(&mut start, Instant::now()));
     let mut rest = vec![plausibility::check(market, &full)];
-    rest.extend(provenance::checks(origins, config));
+    rest.extend(provenance::checks(sources.origins, config));
+    rest.extend(sources.restated.into_iter().flat_map(|restated| restated.checks(config, market)));
     rest.push(universe::check(config, market));
     timed("rest", rest, start);
     let verdict = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::NotProvable);

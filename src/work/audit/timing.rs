@@ -31,8 +31,12 @@ pub(super) fn checks(config: &BacktestConfig, market: &Market) -> Vec<Check> {
         let what = "the run reads no signal table";
         return vec![Check::new("timing", Verdict::Clean, what, json!({}))];
     }
-    let profile = |name: &&str| of_column(market, name, |panel| Profile::of(panel, traded(config), 1));
-    names.iter().filter_map(|name| Some(check_of(name, &profile(name)?))).collect()
+    names.iter().filter_map(|name| Some(check_of(name, &profile_of(config, market, name)?))).collect()
+}
+
+/// The whole profile of a column.
+pub(super) fn profile_of(config: &BacktestConfig, market: &Market, name: &str) -> Option<Profile> {
+    of_column(market, name, |panel| Profile::of(panel, traded(config), 1))
 }
 
 fn check_of(name: &str, profile: &Profile) -> Check {

@@ -17,6 +17,8 @@ use crate::engine::config::folder_of;
 use crate::engine::market::Market;
 use crate::engine::metrics::periods::PeriodReturns;
 use crate::engine::{BlendStage, DebugKind, Outcome};
+use crate::store::kept::{self, KeptError};
+use crate::store::prices::Loaded;
 
 /// Name of the file that lists all others and is written last.
 pub const MANIFEST: &str = "artifacts_manifest.json";
@@ -44,7 +46,25 @@ fn figures_alone(summary: &Value) -> Value {
     figures
 }
 
-/// Every file of a run but the manifest, as the config's `output` switches ask.
+/// Name of the file of the prices that a run read, where it keeps them.
+pub const KEPT_PRICES: &str = "inputs/prices.parquet";
+
+/// Name of the file of its signals.
+pub const KEPT_SIGNALS: &str = "inputs/signals.parquet";
+
+/// The rows that were read, as files that give the same rows again (`store::kept`).
+pub fn inputs(loaded: &Loaded) -> Result<Vec<Artifact>, KeptError> {
+    let prices = kept::write_prices(&loaded.prices, kept::BYTES_MAX)?;
+    let rest = kept::BYTES_MAX.saturating_sub(prices.len() as u64);
+    let mut files = vec![Artifact { name: KEPT_PRICES.to_owned(), content: prices }];
+    if let Some(signals) = &loaded.signals {
+        let content = kept::write_signals(signals, rest)?;
+        files.push(Artifact { name: KEPT_SIGNALS.to_owned(), content });
+    }
+    Ok(files)
+}
+
+/// Every other file of a run but the manifest, as the config's `output` switches ask.
 pub fn artifacts(
     facts: &Facts<'_>,
     market: &Market,

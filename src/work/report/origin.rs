@@ -30,6 +30,12 @@ pub(super) fn origin(facts: &Facts<'_>, outcome: &Outcome) -> Result<Markup, Fil
             div.scroll { table { tbody { @for (name, value) in &rows {
                 tr { th scope="row" { (name) } td { (value) } }
             } } } }
+            @if facts.fence.is_some() {
+                p.note {
+                    "This page stays as it is. Whether the data was written again since is told by the service: on the page of the "
+                    "run, and at " code { "GET /api/backtests/" (facts.run_id) "/inputs" } "."
+                }
+            }
             h3 { "The effective config" }
             pre tabindex="0" { (config) }
         }
