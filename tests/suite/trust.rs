@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backtest_functions::engine::BacktestConfig;
+use backtest_functions::engine::market::{PriceChunk, PriceDays, PriceRows, SignalRows};
 use backtest_functions::store::delta::{Layout, Location, StorageOptions, Table};
+use backtest_functions::store::kept;
 use backtest_functions::store::prices::{MarketData, PRICE_TABLE, Reach};
 use backtest_functions::store::versions::{Pins, names_content};
 use backtest_functions::work::compute::{Prepared, compute};
@@ -314,4 +316,53 @@ proptest! {
         }
         prop_assert!(names_content(&first.2), "{}", first.2);
     }
+}
+
+#[test]
+fn kept_rows_are_read_back_as_they_were_whatever_pieces_they_came_in() {
+    let piece = |day: i32, volume: &[f64]| PriceChunk {
+        date: vec![day, day, day + 1],
+        symbol: vec![0, 1, 0],
+        open: vec![1.0, f64::NAN, 0.1 + 0.2],
+        close: vec![1.5, 2.5, f64::NAN],
+        volume: volume.to_vec(),
+        ..PriceChunk::default()
+    };
+    // The second piece comes of a file without volumes, and a symbol was seen outside the window alone.
+    let (with, without) = (piece(0, &[7.0, f64::NAN, 9.0]), piece(2, &[]));
+    let rows = |chunks: Vec<PriceChunk>| PriceRows {
+        symbols: ["A", "B", "NONE"].map(str::to_owned).to_vec(),
+        exchange: vec![Some("XNYS".to_owned()), None, Some("XPAR".to_owned())],
+        chunks: chunks.into_iter().map(PriceDays::from).collect(),
+        warnings: vec!["one row is odd".to_owned()],
+    };
+    let whole = rows(vec![with.clone(), without.clone()]);
+    let bytes = kept::write_prices(&whole, kept::BYTES_MAX).unwrap();
+    let back = kept::read_prices(bytes.clone()).unwrap();
+    // NaN is written, too.
+    assert_eq!(format!("{back:?}"), format!("{whole:?}"));
+    let part = |rows: std::ops::Range<usize>| PriceChunk {
+        date: with.date[rows.clone()].to_vec(),
+        symbol: with.symbol[rows.clone()].to_vec(),
+        open: with.open[rows.clone()].to_vec(),
+        close: with.close[rows.clone()].to_vec(),
+        volume: with.volume[rows].to_vec(),
+        ..PriceChunk::default()
+    };
+    let pieces = rows(vec![part(0..1), part(1..3), without]);
+    assert_eq!(kept::write_prices(&pieces, kept::BYTES_MAX).unwrap(), bytes);
+    assert!(matches!(kept::write_prices(&whole, 100), Err(kept::KeptError::TooLarge)));
+
+    let signals = SignalRows {
+        symbols: vec!["A".to_owned(), "B".to_owned()],
+        date: vec![3, 3, 4],
+        symbol: vec![0, 1, 0],
+        columns: vec![("Score".to_owned(), vec![f64::NAN, -0.0, 1e-300])],
+    };
+    let bytes = kept::write_signals(&signals, kept::BYTES_MAX).unwrap();
+    assert_eq!(format!("{:?}", kept::read_signals(bytes).unwrap()), format!("{signals:?}"));
+    let none = SignalRows { columns: vec![("score".to_owned(), Vec::new())], ..SignalRows::default() };
+    let bytes = kept::write_signals(&none, kept::BYTES_MAX).unwrap();
+    assert_eq!(kept::read_signals(bytes.clone()).unwrap(), none);
+    assert!(kept::read_prices(bytes.slice(..bytes.len() / 2)).is_err(), "half a file is none");
 }
