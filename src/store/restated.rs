@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use deltalake::arrow::array::RecordBatch;
 use deltalake::arrow::compute::concat_batches;
+use deltalake::arrow::datatypes::Schema;
 use deltalake::arrow::error::ArrowError;
 
 use super::difference::{Difference, Keyed};
@@ -129,22 +131,22 @@ impl MarketData {
 /// What differs between two sets of price rows.
 pub fn of_prices(before: &PriceRows, after: &PriceRows) -> Result<Difference, KeptError> {
     difference(
-        keyed(|push| kept::price_batches(before, push))?,
-        keyed(|push| kept::price_batches(after, push))?,
+        &keyed(|push| kept::price_batches(before, push))?,
+        &keyed(|push| kept::price_batches(after, push))?,
     )
 }
 
 /// What differs between two sets of signal rows.
 pub fn of_signals(before: &SignalRows, after: &SignalRows) -> Result<Difference, KeptError> {
     difference(
-        keyed(|push| kept::signal_batches(before, push))?,
-        keyed(|push| kept::signal_batches(after, push))?,
+        &keyed(|push| kept::signal_batches(before, push))?,
+        &keyed(|push| kept::signal_batches(after, push))?,
     )
 }
 
-fn difference(before: Keyed, after: Keyed) -> Result<Difference, KeptError> {
-    let pairs = before.pairs(&after);
-    Ok(Difference::of(&before, &after, &pairs).map_err(|error| KeptError::Unknown(error.to_string()))?.0)
+fn difference(before: &Keyed, after: &Keyed) -> Result<Difference, KeptError> {
+    let pairs = before.pairs(after);
+    Ok(Difference::of(before, after, &pairs).map_err(|error| KeptError::Unknown(error.to_string()))?.0)
 }
 
 /// Rows by date and symbol; of several the last one counts, as in a market.
@@ -154,10 +156,7 @@ fn keyed(batches: impl FnOnce(kept::Push<'_>) -> Result<(), KeptError>) -> Resul
         all.push(batch);
         Ok(())
     })?;
-    let schema = all
-        .first()
-        .map(|batch| batch.schema())
-        .unwrap_or_else(|| Arc::new(deltalake::arrow::datatypes::Schema::empty()));
+    let schema = all.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
     let rows = concat_batches(&schema, &all)?;
     let keyed = Keyed::new(rows).map_err(|error| KeptError::Unknown(error.to_string()))?;
     keyed.last_of_each().map_err(|error| KeptError::Unknown(error.to_string()))

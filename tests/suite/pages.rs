@@ -318,10 +318,15 @@ async fn ten_thousand_runs_are_a_list_like_any_other() {
     assert_eq!(browser.run(last, json!([])).await, "the copy 1", "the oldest");
 
     // A new run comes while somebody reads far below.
-    browser.run("document.querySelector('.grid').scrollTop = 100000", json!([])).await;
     let reads = "const box = document.querySelector('.grid'); const top = box.querySelector('thead').getBoundingClientRect().bottom; \
                  return [...box.querySelectorAll('tbody tr a')].find((one) => one.getBoundingClientRect().top > top).innerText";
-    let before = browser.run(reads, json!([])).await;
+    // The rows are drawn anew a moment later.
+    let at_the_end = browser.run(reads, json!([])).await;
+    browser.run("document.querySelector('.grid').scrollTop = 100000", json!([])).await;
+    let before = eventually("the place is another one", async || {
+        Some(browser.run(reads, json!([])).await).filter(|name| *name != at_the_end)
+    })
+    .await;
     completed(&dev, &named("the newest")).await;
     browser.run("dispatchEvent(new Event('online'))", json!([])).await;
     eventually("the new run is in the list", async || {
@@ -488,7 +493,7 @@ async fn a_study_from_the_page_to_a_trial() {
     browser.press("Submit").await;
     browser.sees("breadth of momentum").await;
     browser.sees("The best of 9").await;
-    let rows = "return document.querySelectorAll('#panel-trials tbody tr, [role=grid] tbody tr').length";
+    let rows = "return Number(document.querySelector('[role=grid]')?.getAttribute('aria-rowcount')) - 1";
     eventually("a row for each trial", async || (browser.run(rows, json!([])).await == 9).then_some(()))
         .await;
     browser.sees("9 shown, 9 of 9 evaluated").await;
@@ -500,7 +505,7 @@ async fn a_study_from_the_page_to_a_trial() {
     browser.replace("input[type=search]", " ").await;
     browser.click("#part-surface").await;
     browser.sees("Sharpe ratio by rebalance and top_n").await;
-    let cells = "return [...document.querySelectorAll('main table td')].filter((one) => /\\d/.test(one.innerText)).length";
+    let cells = "return [...document.querySelectorAll('.heat tbody td')].filter((one) => /\\d/.test(one.innerText)).length";
     eventually("a cell for each pair", async || (browser.run(cells, json!([])).await == 9).then_some(()))
         .await;
     assert_eq!(browser.findings(&axe).await, "", "a surface");

@@ -697,8 +697,8 @@ async fn rows_that_came_into_the_window_are_seen_also_when_they_were_put_togethe
     let compact = |version: u64| {
         let log = table(&home).join("_delta_log");
         let newest = std::fs::read_to_string(log.join(format!("{version:020}.json"))).unwrap();
-        let added = newest.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let mut added = added.filter(|action| action["add"].is_object()).next().unwrap();
+        let mut actions = newest.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut added = actions.find(|action| action["add"].is_object()).unwrap();
         let path = added["add"]["path"].as_str().unwrap().to_owned();
         let together = format!("together-{version}.parquet");
         std::fs::copy(table(&home).join(&path), table(&home).join(&together)).unwrap();

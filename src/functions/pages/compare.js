@@ -1,5 +1,4 @@
-// Two to ten runs beside each other, over the days that all of them have. The figures and tests are those of `GET /api/compare`; curves, falls and
-// correlations are drawn from the daily values of the runs.
+// Two to ten runs over the days that all have: figures and tests of `GET /api/compare`, the rest drawn from their daily values.
 
 import { download, get, offers, path } from './api.js';
 import { heat, lines } from './chart.js';
@@ -12,7 +11,7 @@ import { table } from './table.js';
 const MOST = 10;
 const day = (text) => Date.parse(`${text}T00:00Z`);
 
-/** What an answer calls a run: A, B and so on. */
+/** A, B and so on. */
 const letter = (index) => String.fromCharCode(65 + index);
 /** Figures that are shares, shown in percent. */
 const SHARES = /return|volatility|drawdown|var_95|cvar_95|hit_rate|day$|month$|exposure|turnover|alpha|tracking_error|risk_free/;

@@ -181,7 +181,7 @@ function results(run, parameters, replace) {
   ], parameters.get('tab'), (tab) => { parameters.set('tab', tab); replace(parameters); })];
 }
 
-/** That something which the run read was written again; what goes wrong, the tab of the inputs says. */
+/** Whether what it read was written again. */
 function restated(run) {
   const line = h('div');
   get(`${path('backtests', run.run_id)}/inputs`).then((now) => now.line && put(line, h('p', { class: 'warnings', role: 'status' }, `Inputs: ${now.line}.`)), () => {});
@@ -391,7 +391,7 @@ export async function differing(ids, names) {
   return differences(paths.map((one) => [one, configs.map((config) => config.get(one))]).filter(([, values]) => new Set(values.map((value) => JSON.stringify(value))).size > 1), names);
 }
 
-/** The same of what is known already: paths, and the value of each run. */
+/** The same of paths and the values of each run. */
 export function differences(rows, names) {
   if (rows.length === 0) return h('p', { class: 'note' }, 'Nothing: the configs say the same.');
   return plain('Differences of the configs', ['Option', ...names], rows.map(([one, values]) => [h('code', null, one), ...values.map(f.shown)]));

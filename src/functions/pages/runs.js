@@ -82,7 +82,7 @@ export async function draw({ main, signal, parameters, replace }) {
   const tagLabel = h('label', { hidden: !tag.value }, 'Tag', tag);
   const archivedLabel = h('label', { hidden: !archived.checked }, 'Archived too', archived);
   const place = h('div');
-  // Runs that read what was written again since; the list does not wait for it.
+  // Runs whose data was written again since.
   const since = new Map();
   const inputs = { id: 'inputs', label: 'Inputs', minor: true, value: null, optional: (run) => since.has(run.run_id), cell: (run) => since.has(run.run_id) && h('span', { class: 'warn' }, 'restated'), title: (run) => since.get(run.run_id) };
 

@@ -34,6 +34,7 @@ export async function draw({ main, signal, id, parameters, replace }) {
     put(progress, parts());
     if (bodyOf !== run.status) {
       bodyOf = run.status;
+      trials.refresh();
       const found = run.status === 'completed' ? get(`${base}/statistics`) : null;
       if (found) place(put(answer), async () => answered(await found, trials));
       put(body, tabs('part', [
@@ -101,6 +102,7 @@ function trialsOf(base) {
     all: () => (running ??= read().catch((error) => { running = null; throw error; })),
     refresh: () => { if (!known.complete) { running = read(); running.catch(() => { running = null; }); } },
     onChange: (hear) => listeners.add(hear),
+    drop: (hear) => listeners.delete(hear),
     facts: () => known,
   };
 }
@@ -130,7 +132,12 @@ function statistics(found) {
 
 async function trialTable(trials, run, base) {
   const all = await trials.all();
-  if (all.length === 0) return empty(f.ENDED.has(run.status) ? 'The study has no trials.' : 'No part is done yet; its trials come here.');
+  if (all.length === 0) {
+    const waits = h('div', null, empty(f.ENDED.has(run.status) ? 'The study has no trials.' : 'No part is done yet; its trials come here.'));
+    const hear = async (now) => { if (now.length && trials.drop(hear)) put(waits, await trialTable(trials, run, base)); };
+    trials.onChange(hear);
+    return waits;
+  }
   const names = [...new Set(all.slice(0, 500).flatMap((trial) => Object.keys(trial.parameters ?? {})))];
   const filter = h('input', { type: 'search', placeholder: 'top_n=2 weekly', oninput: () => show() });
   const equal = h('input', { type: 'checkbox', checked: true, onchange: () => show() });

@@ -65,7 +65,8 @@ export async function draw({ main, signal, parameters }) {
   const parent = parameters.get('from');
   let checking = null;
   let timer;
-  let repeat = crypto.randomUUID?.() ?? String(Math.random());
+  const fresh = () => crypto.randomUUID?.() ?? String(Math.random());
+  let repeat = fresh();
   const numbers = h('div', { class: 'lines', 'aria-hidden': 'true' });
   const field = h('textarea', { 'aria-label': 'Config as YAML', 'aria-describedby': 'verdict', spellcheck: 'false', autocapitalize: 'off', autocomplete: 'off', oninput: typed, onkeydown: onKey });
   const notes = h('div', { class: 'faults', role: 'list', 'aria-label': 'Faults' });
@@ -84,7 +85,7 @@ export async function draw({ main, signal, parameters }) {
 
   function typed() {
     if (!parent) sessionStorage.setItem(DRAFT, field.value);
-    repeat = crypto.randomUUID?.() ?? String(Math.random());
+    repeat = fresh();
     number(new Set());
     clearTimeout(timer);
     checking?.abort();
@@ -116,7 +117,7 @@ export async function draw({ main, signal, parameters }) {
       if (error.name === 'AbortError') return;
       if (error.kind === 'missing' && isStudy(field.value)) {
         put(notes);
-        put(verdict, failed(Object.assign(error, { kind: 'missing' })));
+        put(verdict, failed(error));
         button.disabled = true;
       } else if (error.code === 'invalid_config' || error.code === 'malformed_request') faults(error);
       else { put(notes); put(verdict, failed(error, check)); }
