@@ -78,12 +78,14 @@ call "$api/compare/page?runs=$run,$run-beside" -o /dev/null
 
 step "a study of a few trials, and how far the best of them can be believed"
 call "$api/studies" -H 'Content-Type: application/json' -d '{"run_id": "'"$run-study"'",
-  "study": {"parameters": {"strategy.parameters.top_n": [1, 2], "broker.slippage_bps": [0, 5, 10]}},
+  "study": {"experiment": "curl", "parameters": {"strategy.parameters.top_n": [1, 2], "broker.slippage_bps": [0, 5, 10]}},
   "base": {"start_date": "2005-01-03", "end_date": "2013-03-01", "universe": {"symbols": ["AAPL", "GOOG", "IBM", "MSFT"]},
            "strategy": {"class": "TopNSignalStrategy", "parameters": {"signal_column": "momentum_12_1", "rebalance": "monthly"}}}}'
 until call "$api/backtests/$run-study" | grep -Eq '"status": ?"(completed|failed|canceled)"'; do sleep 0.2; done
 call "$api/backtests/$run-study/trials?limit=3"
 call "$api/backtests/$run-study/statistics" -o /dev/null
+call "$api/experiments/curl"
+call "$api/experiments" -o /dev/null
 
 step "tag it, see what would be put away, delete the other one"
 call -X PATCH "$api/backtests/$run" -H 'Content-Type: application/json' -d '{"tags": ["curl"], "note": "the first one"}'

@@ -34,6 +34,8 @@ ALTER TABLE backtest.runs
         ON DELETE CASCADE NOT VALID;
 
 CREATE UNIQUE INDEX IF NOT EXISTS runs_part_of_study ON backtest.runs (study_id, part) WHERE kind = 'part';
+-- Lists leave parts out, however many of them are the newest rows.
+CREATE INDEX IF NOT EXISTS runs_newest_listed ON backtest.runs (submitted_at DESC, run_id DESC) WHERE kind <> 'part';
 CREATE INDEX IF NOT EXISTS runs_equal_results ON backtest.runs (results_sha256) WHERE results_sha256 IS NOT NULL;
 -- A submit may ask for a completed run of the same config, data and engine.
 CREATE INDEX IF NOT EXISTS runs_equal_fingerprint ON backtest.runs (fingerprint) WHERE fingerprint IS NOT NULL;

@@ -12,6 +12,7 @@ mod demo;
 mod dev;
 mod embedded;
 mod evidence;
+mod experiments;
 mod exporter;
 mod lake;
 mod migrate;
@@ -67,6 +68,7 @@ enum Command {
     Summary(client::SummaryArgs),
     Report(client::ReportArgs),
     Compare(compare::Args),
+    Experiments(experiments::Args),
     Metrics(client::MetricsArgs),
     Trades(client::TradesArgs),
     Positions(client::PositionsArgs),
@@ -101,6 +103,7 @@ impl Command {
             Self::Summary(args) => args.service.output,
             Self::Report(args) => args.service.output,
             Self::Compare(args) => args.service.output,
+            Self::Experiments(args) => args.service.output,
             Self::Metrics(args) => args.service.output,
             Self::Trades(args) => args.service.output,
             Self::Positions(args) => args.service.output,
@@ -174,6 +177,7 @@ pub fn main() -> ExitCode {
             Command::Summary(args) => client::summary(args).await,
             Command::Report(args) => client::report(args).await,
             Command::Compare(args) => compare::run(args).await,
+            Command::Experiments(args) => experiments::run(args).await,
             Command::Metrics(args) => client::metrics(args).await,
             Command::Trades(args) => client::trades(args).await,
             Command::Positions(args) => client::positions(args).await,

@@ -7,24 +7,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::Utc;
-use rayon::iter::Either;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::progress::Progress;
+use super::study::Grid;
 use super::summary::{REPORT, print_summary, show};
 use super::table::{self, Column, number, percent};
 use super::{CliError, Output, data_here, say, study};
-use crate::engine::BacktestConfig;
+use crate::engine::{BacktestConfig, Market, Outcome, RunError};
 use crate::run::RunId;
 use crate::store::prices::MarketData;
 use crate::store::versions::Pins;
-use crate::work::compute::{ComputeError, Computed, Prepared, compute};
+use crate::work::chain;
+use crate::work::compute::{ComputeError, Computed, Prepared, computed};
 use crate::work::document::{canonical, parse_yaml};
-use crate::work::facts::Facts;
+use crate::work::facts::{Facts, FilesError};
 use crate::work::files;
 use crate::work::sha256_hex;
 use crate::work::study::Study;
+use crate::work::study::complete::Markets;
 use crate::work::study::trials::{market_key, set};
 
 /// Runs that a grid may ask for.
@@ -81,12 +83,16 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let mut progress = Progress::start(jobs.first().map_or_else(String::new, |job| job.label.clone()));
     progress.at(0, 0, "loading prices");
     let markets = load(&data, &jobs).await?;
-    let (done, failed) = tokio::task::block_in_place(|| work(&args, &jobs, &markets, progress))?;
-    let sentence = if args.grid.is_empty() || done.len() < 2 {
-        None
-    } else {
-        Some(tokio::task::block_in_place(|| whole(&args, &jobs, markets))?)
-    };
+    let shown = Shown { total: jobs.len() as u64, progress: Mutex::new((0, progress)) };
+    let (done, failed, sentence) = tokio::task::block_in_place(|| {
+        let (each, sentence) = match grid_of(&args, jobs.len())? {
+            Some(Ok(grid)) => as_study(&args, &jobs, markets, &shown, &grid)?,
+            Some(Err(why)) => (one_by_one(&args, &jobs, &markets, &shown), Some(why)),
+            None => (one_by_one(&args, &jobs, &markets, &shown), None),
+        };
+        let (done, failed) = sorted(&args, &jobs, each, shown)?;
+        Ok::<_, CliError>((done, failed, sentence))
+    })?;
 
     let report = done.first().filter(|_| !args.results_only).and_then(|best| page_of(best, &jobs));
     let answered = several || !done.is_empty();
@@ -126,23 +132,20 @@ fn read(path: &Path) -> Result<Value, CliError> {
     parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))
 }
 
-/// What is to be said of the runs of a grid as a whole.
-fn whole(args: &Args, jobs: &[Job], markets: HashMap<String, Prepared>) -> Result<String, CliError> {
+/// The grid as a study, or why it is none. `None` for runs that are no grid, or a single one.
+fn grid_of(args: &Args, jobs: usize) -> Result<Option<Result<Grid, String>>, CliError> {
+    if args.grid.is_empty() || jobs < 2 {
+        return Ok(None);
+    }
     let [config] = &args.configs[..] else {
-        return Ok("No statistics of the whole: the grid is over several configs.".to_owned());
+        return Ok(Some(Err("No statistics of the whole: the grid is over several configs.".to_owned())));
     };
     let mut axes = serde_json::Map::new();
     for axis in &args.grid {
         let (field, values) = values_of(axis)?;
         axes.insert(field.to_owned(), Value::Array(values));
     }
-    let markets = std::sync::Mutex::new(markets);
-    let market_of = |config: &BacktestConfig| {
-        let mut markets = markets.lock().unwrap_or_else(PoisonError::into_inner);
-        markets.remove(&market_key(config)).map(|shared| (shared.market, shared.data_versions))
-    };
-    let root = jobs.first().map_or_else(PathBuf::new, |job| job.root.clone());
-    study::of_grid(&root, &read(config)?, &axes, &market_of)
+    Ok(Some(Grid::of(&read(config)?, &axes)))
 }
 
 /// The report of a run, where its job put it.
@@ -267,48 +270,116 @@ async fn load(data: &MarketData, jobs: &[Job]) -> Result<HashMap<String, Prepare
     Ok(markets)
 }
 
-/// Runs the jobs on all cores and answers the summaries of those that ended well, best Sharpe ratio first, and why the
-/// others did not.
-fn work(
+/// What a person sees while runs go on: of one its days, of several how many are done.
+struct Shown {
+    total: u64,
+    progress: Mutex<(u64, Progress)>,
+}
+
+impl Shown {
+    fn day(&self, done: usize, of: usize) {
+        if self.total == 1 && (done.is_multiple_of(64) || done == of) {
+            let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            progress.1.at(done as u64, of as u64, "");
+        }
+    }
+
+    fn run(&self) {
+        if self.total > 1 {
+            let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            progress.0 += 1;
+            let (done, note) = (progress.0, format!("{} of {} runs", progress.0, self.total));
+            progress.1.at(done, self.total, &note);
+        }
+    }
+}
+
+/// What came of each job, in their order.
+type Each = Vec<Result<Value, CliError>>;
+
+/// Runs the jobs on all cores.
+fn one_by_one(args: &Args, jobs: &[Job], markets: &HashMap<String, Prepared>, shown: &Shown) -> Each {
+    let run = |job: &Job| {
+        let shared = &markets[&job.market];
+        let mut on_bar = |done: usize, total: usize| {
+            shown.day(done, total);
+            ControlFlow::Continue(())
+        };
+        let outcome = crate::engine::run(&job.config, &shared.market, &mut on_bar);
+        let mut outcome = outcome.map_err(|error| compute_error(&job.label, &error.into()))?;
+        let summary = written(args, job, &shared.market, &shared.data_versions, &shared.kept, &mut outcome)?;
+        shown.run();
+        Ok(summary)
+    };
+    jobs.par_iter().map(run).collect()
+}
+
+/// Runs the jobs as the trials of one study, each once, and answers what is said of the whole, too.
+fn as_study(
     args: &Args,
     jobs: &[Job],
-    markets: &HashMap<String, Prepared>,
-    progress: Progress,
-) -> Result<(Vec<Value>, Vec<CliError>), CliError> {
-    let progress = Mutex::new((0_u64, progress));
-    let total = jobs.len() as u64;
-    let tell = |done: u64, of: u64, note: &str| {
-        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.1.at(done, of, note);
-    };
-    let (mut summaries, failed): (Vec<Value>, Vec<CliError>) = jobs
-        .par_iter()
-        .map(|job| {
-            // One run shows its days, several show runs.
-            let on_day = |done: usize, of: usize| {
-                if total == 1 && (done.is_multiple_of(64) || done == of) {
-                    tell(done as u64, of as u64, "");
-                }
-            };
-            let summary = run_one(args, job, &markets[&job.market], &on_day)?;
-            if total > 1 {
-                let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-                progress.0 += 1;
-                let (done, note) = (progress.0, format!("{} of {total} runs", progress.0));
-                progress.1.at(done, total, &note);
+    shared: HashMap<String, Prepared>,
+    shown: &Shown,
+    grid: &Grid,
+) -> Result<(Each, Option<String>), CliError> {
+    let (mut markets, mut read) = (Markets::default(), HashMap::new());
+    let mut shared = shared;
+    for job in jobs {
+        if let Some(Prepared { market, data_versions, kept }) = shared.remove(&job.market) {
+            markets.add(&job.config, market);
+            read.insert(job.market.as_str(), (data_versions, kept));
+        }
+    }
+    let each: Mutex<Vec<Option<Result<Value, CliError>>>> = Mutex::new(jobs.iter().map(|_| None).collect());
+    let part = grid.evaluate(&markets, &|trial, came| {
+        let job = &jobs[trial as usize];
+        let summary = match (came, markets.get(&job.config)) {
+            (Some(Ok(outcome)), Some(market)) => {
+                let (versions, kept) = &read[job.market.as_str()];
+                written(args, job, market, versions, kept, outcome)
             }
-            Ok(summary)
-        })
-        .partition_map(|done: Result<Value, CliError>| match done {
-            Ok(summary) => Either::Left(summary),
-            Err(error) => Either::Right(error),
-        });
+            (Some(Err(error)), _) => Err(CliError::failed(format!("{}: {}", job.label, chain(error)))
+                .with_exit(exit_of(matches!(error, RunError::Data(_))))),
+            _ => Err(CliError::failed(format!("{}: it makes no valid config", job.label))),
+        };
+        each.lock().unwrap_or_else(PoisonError::into_inner)[trial as usize] = Some(summary);
+        shown.run();
+        ControlFlow::Continue(())
+    })?;
+    let each: Each =
+        each.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect();
+    let root = jobs.first().map_or_else(PathBuf::new, |job| job.root.clone());
+    let sentence = if each.iter().filter(|one| one.is_ok()).count() < 2 {
+        None
+    } else {
+        let versions: Vec<Value> = read.into_values().map(|(versions, _)| versions).collect();
+        std::fs::create_dir_all(&root)
+            .map_err(|error| CliError::because(format!("make {}", root.display()), error))?;
+        Some(grid.complete(&root, &markets, &versions, part)?)
+    };
+    Ok((each, sentence))
+}
+
+/// The summaries of the runs that ended well, best Sharpe ratio first, in a table of results, and why the others did not.
+fn sorted(
+    args: &Args,
+    jobs: &[Job],
+    each: Each,
+    shown: Shown,
+) -> Result<(Vec<Value>, Vec<CliError>), CliError> {
+    let (mut summaries, mut failed) = (Vec::new(), Vec::new());
+    for one in each {
+        match one {
+            Ok(summary) => summaries.push(summary),
+            Err(error) => failed.push(error),
+        }
+    }
     if summaries.is_empty() {
         return Ok((summaries, failed));
     }
-    let (_, progress) = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (_, progress) = shown.progress.into_inner().unwrap_or_else(PoisonError::into_inner);
     let root = jobs.first().map_or_else(PathBuf::new, |job| job.root.clone());
-    if total == 1 && !args.results_only {
+    if shown.total == 1 && !args.results_only {
         progress.finish(&format!("the files are in {}", root.join(jobs[0].run_id.as_str()).display()));
         return Ok((summaries, failed));
     }
@@ -327,31 +398,28 @@ fn work(
     Ok((summaries, failed))
 }
 
-fn run_one(
+/// Writes the files of a run that ended, unless only the results are asked for, and answers its summary.
+fn written(
     args: &Args,
     job: &Job,
-    shared: &Prepared,
-    on_day: &dyn Fn(usize, usize),
+    market: &Market,
+    data_versions: &Value,
+    kept: &[files::Artifact],
+    outcome: &mut Outcome,
 ) -> Result<Value, CliError> {
     let facts = Facts {
         run_id: &job.run_id,
         submitted: &job.submitted,
         config: &job.config,
         config_sha256: &sha256_hex(canonical(&job.config.resolved())),
-        data_versions: &shared.data_versions,
+        data_versions,
         fence: None,
     };
-    let mut on_bar = |done: usize, total: usize| {
-        on_day(done, total);
-        ControlFlow::Continue(())
-    };
+    let failed = |error: FilesError| compute_error(&job.label, &error.into());
     let mut summary = if args.results_only {
-        let outcome = crate::engine::run(&job.config, &shared.market, &mut on_bar);
-        let outcome = outcome.map_err(|error| compute_error(&job.label, &error.into()))?;
-        files::summary(&facts, &outcome).map_err(|error| compute_error(&job.label, &error.into()))?
+        files::summary(&facts, outcome).map_err(failed)?
     } else {
-        let computed = compute(&facts, shared, &mut on_bar);
-        let Computed { files, summary, .. } = computed.map_err(|error| compute_error(&job.label, &error))?;
+        let Computed { files, summary, .. } = computed(&facts, market, kept, outcome).map_err(failed)?;
         let folder = job.root.join(job.run_id.as_str());
         study::write(&job.root, &folder, &files)
             .map_err(|error| CliError::because(format!("write {}", folder.display()), error))?;
@@ -403,10 +471,14 @@ fn compute_error(label: &str, error: &ComputeError) -> CliError {
     let exit = match error {
         error if error.is_too_large() => CliError::USAGE,
         ComputeError::Files(_) => CliError::FAILED,
-        error if error.is_data() => CliError::DATA,
-        _ => CliError::STRATEGY,
+        error => exit_of(error.is_data()),
     };
-    CliError::failed(format!("{label}: {}", crate::work::chain(error))).with_exit(exit)
+    CliError::failed(format!("{label}: {}", chain(error))).with_exit(exit)
+}
+
+/// The exit code of a run that the engine did not end, by what is to blame.
+fn exit_of(is_data: bool) -> u8 {
+    if is_data { CliError::DATA } else { CliError::STRATEGY }
 }
 
 fn print_results(summaries: &[Value]) {

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use super::progress::Progress;
 use super::table::{self, Column, number, percent};
 use super::{CliError, Output, say};
-use crate::engine::Market;
+use crate::engine::{BacktestConfig, Market, Outcome, RunError};
 use crate::run::RunId;
 use crate::store::prices::MarketData;
-use crate::store::versions::Pins;
+use crate::store::versions::{Pins, united};
 use crate::work::chain;
 use crate::work::document::canonical;
 use crate::work::facts::Facts;
@@ -23,7 +23,7 @@ use crate::work::files::{self, Artifact};
 use crate::work::sha256_hex;
 use crate::work::study::Study;
 use crate::work::study::complete::{Completed, Markets, complete};
-use crate::work::study::evaluate::{Evaluation, Window};
+use crate::work::study::evaluate::{Evaluation, OnTrial, PartResult, Window};
 use crate::work::study::figures;
 use crate::work::study::join::Joined;
 use crate::work::study::judge::Judgement;
@@ -71,19 +71,20 @@ pub(super) async fn run(
     let trials = u64::try_from(plan.ordered.len()).unwrap_or(u64::MAX);
     let groups = tokio::task::block_in_place(|| by_market(&study, &plan.ordered));
     let mut markets = Markets::default();
-    let mut data_versions = Value::Null;
+    let mut versions = Vec::new();
     for config in groups.iter().filter_map(|(config, _)| config.as_ref()) {
         let loaded = data.load(config, &Pins::default()).await.map_err(|error| {
             CliError::because(format!("load the data of {place}"), error).with_exit(CliError::DATA)
         })?;
-        data_versions = loaded.data_versions;
+        versions.push(loaded.data_versions);
         let market = Market::assemble(config, loaded.prices, loaded.signals)
             .map_err(|error| CliError::failed(format!("{place}: {error}")).with_exit(CliError::DATA))?;
         markets.add(config, market);
     }
+    let data_versions = as_one(place, &versions)?;
     let progress = Mutex::new(progress);
     let done = AtomicU64::new(0);
-    let tell = || {
+    let tell = |_: u32, _: Option<Result<&mut Outcome, &RunError>>| {
         let now = done.fetch_add(1, Ordering::Relaxed) + 1;
         if now.is_multiple_of(64) || now == trials {
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,6 +121,14 @@ pub(super) async fn run(
     Ok(folder.join(super::summary::REPORT))
 }
 
+/// What several markets read, as the study has it.
+fn as_one(place: &str, versions: &[Value]) -> Result<Value, CliError> {
+    united(versions).ok_or_else(|| {
+        CliError::failed(format!("{place}: the data changed while it was read; run it again"))
+            .with_exit(CliError::DATA)
+    })
+}
+
 /// The study that a document asks for.
 fn read(place: &str, document: &Value) -> Result<Study, CliError> {
     Study::from_value(document).map_err(|faults| CliError::invalid_config(place, &faults))
@@ -129,9 +138,9 @@ fn read(place: &str, document: &Value) -> Result<Study, CliError> {
 fn evaluate(
     study: &Study,
     markets: &Markets,
-    groups: &[(Option<crate::engine::BacktestConfig>, Vec<u32>)],
-    tell: &(dyn Fn() -> ControlFlow<()> + Sync),
-) -> Result<crate::work::study::evaluate::PartResult, CliError> {
+    groups: &[(Option<BacktestConfig>, Vec<u32>)],
+    tell: OnTrial<'_>,
+) -> Result<PartResult, CliError> {
     let mut evaluation: Option<Evaluation<'_>> = None;
     for (config, trials) in groups {
         let Some(config) = config else { continue };
@@ -150,43 +159,52 @@ fn evaluate(
     evaluation.map(Evaluation::finish).ok_or_else(|| CliError::failed("no trial makes a valid config"))
 }
 
-/// What is said of a grid as a whole, in one sentence, with its files beside the table of results. A grid over something
-/// that must be the same for all trials of a study has none, and it is said why.
-pub(super) fn of_grid(
-    root: &Path,
-    base: &Value,
-    axes: &serde_json::Map<String, Value>,
-    market_of: &dyn Fn(&crate::engine::BacktestConfig) -> Option<(Market, Value)>,
-) -> Result<String, CliError> {
-    let document = json!({ "study": { "parameters": axes, "skip_invalid": true }, "base": base });
-    let study = match Study::from_value(&document) {
-        Ok(study) => study,
-        Err(faults) => {
+/// A grid as a study: its trials are the jobs of the grid, by their numbers.
+pub(super) struct Grid {
+    study: Study,
+    document: Value,
+}
+
+impl Grid {
+    /// Of a config and the values of each field.
+    ///
+    /// # Errors
+    /// Why nothing can be said of the whole: the grid is over something that must be the same for all trials of a study.
+    pub(super) fn of(base: &Value, axes: &serde_json::Map<String, Value>) -> Result<Self, String> {
+        let document = json!({ "study": { "parameters": axes, "skip_invalid": true }, "base": base });
+        let study = Study::from_value(&document).map_err(|faults| {
             let why: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            return Ok(format!("No statistics of the whole: {}.", why.join("; ")));
-        }
-    };
-    let plan = study.plan().map_err(|faults| CliError::invalid_config("--grid", &faults))?;
-    let groups = by_market(&study, &plan.ordered);
-    let mut markets = Markets::default();
-    let mut data_versions = Value::Null;
-    for config in groups.iter().filter_map(|(config, _)| config.as_ref()) {
-        if let Some((market, versions)) = market_of(config) {
-            data_versions = versions;
-            markets.add(config, market);
-        }
+            format!("No statistics of the whole: {}.", why.join("; "))
+        })?;
+        Ok(Self { study, document })
     }
-    let part = evaluate(&study, &markets, &groups, &|| ControlFlow::Continue(()))?;
-    let run_id: RunId = "grid".parse().map_err(|error| CliError::because("name the grid", error))?;
-    let completed = complete(&study, &document, &run_id, &data_versions, vec![part], &markets)
-        .map_err(|error| CliError::failed(format!("--grid: {}", chain(&error))))?;
-    for file in completed.files.iter().filter(|file| file.name != "config.yaml") {
-        let name = if file.name == "report.html" { "study.html" } else { &file.name };
-        let path = root.join(name);
-        std::fs::write(&path, &file.content)
-            .map_err(|error| CliError::because(format!("write {}", path.display()), error))?;
+
+    /// Runs every trial, once; `on_trial` sees what comes of each.
+    pub(super) fn evaluate(&self, markets: &Markets, on_trial: OnTrial<'_>) -> Result<PartResult, CliError> {
+        let plan = self.study.plan().map_err(|faults| CliError::invalid_config("--grid", &faults))?;
+        evaluate(&self.study, markets, &by_market(&self.study, &plan.ordered), on_trial)
     }
-    Ok(completed.judged.sentence)
+
+    /// What is said of the whole, in one sentence, with its files beside the table of results.
+    pub(super) fn complete(
+        &self,
+        root: &Path,
+        markets: &Markets,
+        versions: &[Value],
+        part: PartResult,
+    ) -> Result<String, CliError> {
+        let run_id: RunId = "grid".parse().map_err(|error| CliError::because("name the grid", error))?;
+        let versions = as_one("--grid", versions)?;
+        let completed = complete(&self.study, &self.document, &run_id, &versions, vec![part], markets)
+            .map_err(|error| CliError::failed(format!("--grid: {}", chain(&error))))?;
+        for file in completed.files.iter().filter(|file| file.name != "config.yaml") {
+            let name = if file.name == "report.html" { "study.html" } else { &file.name };
+            let path = root.join(name);
+            std::fs::write(&path, &file.content)
+                .map_err(|error| CliError::because(format!("write {}", path.display()), error))?;
+        }
+        Ok(completed.judged.sentence)
+    }
 }
 
 fn print(study: &Study, joined: &Joined, judged: &Judgement) {
@@ -218,6 +236,9 @@ fn print(study: &Study, joined: &Joined, judged: &Judgement) {
     let more = joined.distinct().count().saturating_sub(rows.len());
     if more > 0 {
         say(format_args!("… and {more} more distinct trials in trials.csv"));
+    }
+    if study.experiment.is_some() {
+        say("warning: study.experiment has no effect without a service, whose ledger counts what is tried");
     }
     for warning in judged.statistics["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         say(format_args!("warning: {warning}"));

@@ -13,6 +13,7 @@ mod docs;
 mod envelope;
 mod execute;
 mod execute_poison;
+mod experiments;
 mod function;
 mod health;
 mod list;
@@ -66,6 +67,7 @@ const FUNCTIONS: &[&Function] = &[
     &docs::FUNCTION,
     &execute::FUNCTION,
     &execute_poison::FUNCTION,
+    &experiments::FUNCTION,
     &health::FUNCTION,
     &list::FUNCTION,
     &pages::FUNCTION,

@@ -12,6 +12,7 @@ use crate::run::{Kind, Location, Publication, Reason, Run, RunId, RunState, Stat
 use crate::store::versions::names_content;
 use crate::work::App;
 use crate::work::inputs::{Inputs, InputsError, inputs};
+use crate::work::summaries::{PartSummary, StudySummary, VerdictSummary};
 
 /// Seconds after which a watcher may look again.
 pub(super) const POLL_SECONDS: u64 = 1;
@@ -105,8 +106,8 @@ pub(super) struct RunRecord<'a> {
     fingerprint_of: Option<&'static str>,
     /// SHA-256 over the files that do not name the run: equal digests mean equal results.
     results_sha256: Option<&'a str>,
-    /// The figures of a completed run.
-    #[schema(value_type = Option<RunSummary>)]
+    /// What came of a completed run: of a backtest its figures.
+    #[schema(value_type = Option<AnySummary>)]
     summary: Option<&'a Value>,
     /// What has become of the data that it read; only where `inputs=true` asks for it, of completed backtests.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +136,21 @@ pub(super) async fn record_with_inputs<'r>(app: &App, run: &'r Run) -> Result<Ru
         };
     }
     Ok(record)
+}
+
+/// What came of a completed run, by its kind.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the stored summary")]
+pub(super) enum AnySummary {
+    /// Of a backtest.
+    Backtest(Box<RunSummary>),
+    /// Of a study.
+    Study(StudySummary),
+    /// Of a part of a study.
+    Part(PartSummary),
+    /// Of a reproduction or an audit.
+    Verdict(VerdictSummary),
 }
 
 /// The figures of a run with its identity.

@@ -14,7 +14,7 @@ use warp::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONT
 use super::call::{Call, RUN_ID};
 use super::function::{Answer, AnswerHeader, Content, Function, Method, Operation};
 use super::parameter::{Day, Flag, Header, PathPart, Whole};
-use super::record::{RunSummary, record};
+use super::record::{AnySummary, record};
 use super::reply::{Code, Refusal, Reply};
 use super::schema::{Schemas, Shape};
 use super::status::{GET_RUN_STATUS, find, publication};
@@ -172,8 +172,12 @@ const GET_SUMMARY: Operation = Operation {
     parameters: &[&RUN_ID],
     bodies: &[],
     answers: &[
-        Answer::document(200, "Its figures", &[Content::json(Shape::of::<RunSummary>())])
-            .with(&[NEVER_CHANGES]),
+        Answer::document(
+            200,
+            "What came of it: of a backtest its figures",
+            &[Content::json(Shape::of::<AnySummary>())],
+        )
+        .with(&[NEVER_CHANGES]),
         Answer::NOT_MODIFIED,
     ],
     refusals: &RESULT_REFUSALS,

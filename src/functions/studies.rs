@@ -11,7 +11,7 @@ use super::reply::{Code, Refusal, Reply};
 use super::run_request;
 use super::schema::Shape;
 use super::status::{find, publication};
-use super::submit::{IDEMPOTENCY_KEY, LOCATION_OF_RUN, answer, request};
+use super::submit::{IDEMPOTENCY_KEY, LOCATION_OF_RUN, REFUSALS, answer, request};
 use crate::engine::config::Fault;
 use crate::work::App;
 use crate::work::chain;
@@ -45,17 +45,7 @@ const SUBMIT_STUDY: Operation = Operation {
         )
         .with(&[LOCATION_OF_RUN, RETRY_AFTER_POLL]),
     ],
-    refusals: &[
-        Code::MalformedRequest,
-        Code::InvalidParameter,
-        Code::InvalidConfig,
-        Code::DataGone,
-        Code::RunIdTaken,
-        Code::BodyTooLarge,
-        Code::UnsupportedMediaType,
-        Code::IdempotencyKeyReused,
-        Code::StoreUnavailable,
-    ],
+    refusals: &REFUSALS,
     handler: |app, call| Box::pin(submitted(app, call)),
 };
 

@@ -38,19 +38,22 @@ const SUBMIT_RUN: Operation = Operation {
         )
         .with(&[LOCATION_OF_RUN, RETRY_AFTER_POLL, IS_REUSED]),
     ],
-    refusals: &[
-        Code::MalformedRequest,
-        Code::InvalidParameter,
-        Code::InvalidConfig,
-        Code::DataGone,
-        Code::RunIdTaken,
-        Code::BodyTooLarge,
-        Code::UnsupportedMediaType,
-        Code::IdempotencyKeyReused,
-        Code::StoreUnavailable,
-    ],
+    refusals: &REFUSALS,
     handler: |app, call| Box::pin(submitted(app, call)),
 };
+
+/// What a submit may be refused with, whatever it asks for.
+pub(super) const REFUSALS: [Code; 9] = [
+    Code::MalformedRequest,
+    Code::InvalidParameter,
+    Code::InvalidConfig,
+    Code::DataGone,
+    Code::RunIdTaken,
+    Code::BodyTooLarge,
+    Code::UnsupportedMediaType,
+    Code::IdempotencyKeyReused,
+    Code::StoreUnavailable,
+];
 
 /// Characters that an idempotency key may have.
 const KEY_LENGTH: RangeInclusive<usize> = 1..=255;

@@ -91,6 +91,44 @@ pub(super) fn is_exact(source: &Value) -> bool {
     ["files_digest", "content_sha256", "rows_sha256", "source"].iter().any(|name| source[*name].is_string())
 }
 
+/// Several reads of the same sources as one: of each source the widest, since a longer history takes more files of the same
+/// version, and a source that only some of them need. `None` if two of them saw different versions or contents.
+pub fn united<'v>(seen: impl IntoIterator<Item = &'v Value>) -> Option<Value> {
+    let mut seen = seen.into_iter();
+    let Some(first) = seen.next() else { return Some(Value::Null) };
+    seen.try_fold(first.clone(), |mut all, one| {
+        if all != *one {
+            for source in ["prices", "signals"] {
+                all[source] = wider(&all[source], &one[source])?;
+            }
+        }
+        Some(all)
+    })
+}
+
+/// Of two reads of a source the one of more files.
+fn wider(a: &Value, b: &Value) -> Option<Value> {
+    if a == b || b.is_null() {
+        return Some(a.clone());
+    }
+    if a.is_null() {
+        return Some(b.clone());
+    }
+    // Only tables tell their version apart from the files that a window needs.
+    let version = |read: &Value| {
+        let mut version = read
+            .as_object()
+            .filter(|read| ["table_id", "tables"].iter().any(|id| read.contains_key(*id)))?
+            .clone();
+        for of_window in ["files", "files_digest"] {
+            version.shift_remove(of_window);
+        }
+        Some(version)
+    };
+    (version(a)? == version(b)?)
+        .then(|| if b["files"].as_u64() > a["files"].as_u64() { b } else { a }.clone())
+}
+
 /// One table or file that was read.
 #[derive(Debug)]
 pub(super) struct Seen {

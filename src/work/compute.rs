@@ -7,12 +7,14 @@ use serde_json::Value;
 
 use super::audit;
 use super::confidence::{CONFIDENCE, Confidence};
+use super::experiments;
 use super::facts::{Facts, FilesError};
 use super::files::{self, Artifact};
 use crate::engine::market::DataError;
-use crate::engine::{self, BacktestConfig, Market, RunError};
+use crate::engine::{self, BacktestConfig, Market, Outcome, RunError};
 use crate::store::kept::KeptError;
 use crate::store::prices::Loaded;
+use crate::store::runs::ledger::Tried;
 
 /// Loaded rows, ready for runs.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub struct Prepared {
     /// What the record says of them.
     pub data_versions: Value,
     /// The rows as files, for runs that keep them; empty if none does.
-    kept: Vec<Artifact>,
+    pub kept: Vec<Artifact>,
 }
 
 impl Prepared {
@@ -43,6 +45,8 @@ pub struct Computed {
     pub summary: Value,
     /// SHA-256 over the files that do not name the run.
     pub results_sha256: String,
+    /// What a service counts, where the config names an experiment.
+    pub tried: Option<Tried>,
 }
 
 /// Why there is no result. None of these gets better by trying again, except files that cannot be made.
@@ -79,14 +83,29 @@ pub fn compute(
 ) -> Result<Computed, ComputeError> {
     let market = &prepared.market;
     let mut outcome = engine::run(facts.config, market, on_bar)?;
-    outcome.summary.warnings.extend(audit::warnings(facts.config, market, &outcome));
-    let mut summary = files::summary(facts, &outcome)?;
-    summary[CONFIDENCE] = serde_json::to_value(Confidence::of(&outcome)).map_err(FilesError::from)?;
-    let mut made = files::artifacts(facts, market, &outcome, &summary)?;
+    Ok(computed(facts, market, &prepared.kept, &mut outcome)?)
+}
+
+/// Writes the files of a backtest that was run into memory, with the rows that it `kept` where it does; its summary gets what
+/// only a look at the whole can warn of.
+///
+/// # Errors
+/// If one cannot be made.
+pub fn computed(
+    facts: &Facts<'_>,
+    market: &Market,
+    kept: &[Artifact],
+    outcome: &mut Outcome,
+) -> Result<Computed, FilesError> {
+    outcome.summary.warnings.extend(audit::warnings(facts.config, market, outcome));
+    let mut summary = files::summary(facts, outcome)?;
+    summary[CONFIDENCE] = serde_json::to_value(Confidence::of(outcome)).map_err(FilesError::from)?;
+    let mut made = files::artifacts(facts, market, outcome, &summary)?;
     if facts.config.output.keep_inputs {
-        made.extend_from_slice(&prepared.kept);
+        made.extend_from_slice(kept);
     }
     let (manifest, results_sha256) = files::manifest(facts, &made)?;
     made.push(manifest);
-    Ok(Computed { files: made, summary, results_sha256 })
+    let tried = experiments::tried(facts.config, outcome);
+    Ok(Computed { files: made, summary, results_sha256, tried })
 }

@@ -20,12 +20,14 @@ use super::compute::{ComputeError, Computed, Prepared, compute};
 use super::facts::Facts;
 use super::files::{self, Artifact};
 use super::reproduce::{self, DataFound, Lost, Original, Reproduction};
+use super::summaries::VerdictSummary;
 use super::{App, ENGINE_VERSION, audit, chain, notify, sha256_hex, submit};
 use crate::engine::{BacktestConfig, Market};
 use crate::run::{Fence, Kind, Location, Publication, Reason, Run, RunId, RunState, Status, retry_back_off};
 use crate::store::artifacts::NewFile;
 use crate::store::load_error::LoadError;
 use crate::store::prices::Loaded;
+use crate::store::runs::ledger::Tried;
 use crate::store::runs::{Beat, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Progress, StoreError};
 use crate::store::versions::Pins;
 use crate::telemetry;
@@ -135,12 +137,12 @@ async fn carry_out(app: &App, Claimed { run, lease, taken_from }: Claimed) -> Re
     let started = Instant::now();
     let attempt = Attempt::start(app, &run, lease);
     let worked = match run.submission.kind {
-        Kind::Study => attempt.join(app, &run).await,
-        Kind::Part => attempt.part(app, &run).await,
+        Kind::Study => attempt.join(app, &run).await.map(Ending::from),
+        Kind::Part => attempt.part(app, &run).await.map(Ending::from),
         Kind::Backtest | Kind::Reproduction | Kind::Audit => attempt.work(app, &run).await,
     };
     let ending = match worked {
-        Ok(publication) => Ending::Complete(Box::new(publication)),
+        Ok(ending) => ending,
         Err(Stopped::Ordered(Stop::Lost { at })) => {
             telemetry::FENCED_OUT.one(at);
             tracing::warn!(run.id = %id, "stopped run {id}: another executor holds it");
@@ -298,6 +300,8 @@ struct Made {
     /// Digest of the results; `None` for what is about the results of another run.
     results_sha256: Option<String>,
     data_versions: Value,
+    /// What its experiment counts, if it has one.
+    tried: Option<Box<Tried>>,
 }
 
 /// What was found about another run: a document, other files, and the manifest.
@@ -316,13 +320,8 @@ fn derived(
     let facts = asked.facts(&run.id, run.fence, &data_versions);
     let (manifest, _) = files::manifest(&facts, &files).map_err(|error| unwritten(error.to_string()))?;
     files.push(manifest);
-    let summary = json!({
-        "run_id": run.id,
-        "of": run.submission.parent_run_id,
-        "verdict": document["verdict"],
-        "reason": document["reason"],
-    });
-    Ok(Made { files, summary, results_sha256: None, data_versions })
+    let summary = json!(VerdictSummary::of(run, &document));
+    Ok(Made { files, summary, results_sha256: None, data_versions, tried: None })
 }
 
 /// A store that did not answer.
@@ -360,16 +359,18 @@ impl Attempt {
     }
 
     /// Everything between claim and finish.
-    async fn work(&self, app: &App, run: &Run) -> Result<Publication, Stopped> {
+    async fn work(&self, app: &App, run: &Run) -> Result<Ending, Stopped> {
         let asked = Asked::of(run)?;
         let location = app.artifacts.location(asked.config.output.adls_dir.as_deref(), &run.id, run.fence);
         let location = location.map_err(|error| broken_config(format!("output.adls_dir {error}")))?;
-        let made = match run.submission.kind {
+        let mut made = match run.submission.kind {
             Kind::Reproduction => self.reproduce(app, run, asked).await?,
             Kind::Audit => self.audit(app, run, asked).await?,
             Kind::Backtest | Kind::Study | Kind::Part => self.backtest(app, run, asked).await?,
         };
-        self.publish(app, run, location, made).await
+        let tried = made.tried.take();
+        let publication = Box::new(self.publish(app, run, location, made).await?);
+        Ok(Ending::Complete { publication, tried })
     }
 
     /// Computes the backtest that was asked for.
@@ -382,8 +383,9 @@ impl Attempt {
             let facts = asked.facts(&run_id, fence, &prepared.data_versions);
             compute(&facts, &prepared, on_bar)
         });
-        let Computed { files, summary, results_sha256 } = computed.await?;
-        Ok(Made { files, summary, results_sha256: Some(results_sha256), data_versions })
+        let Computed { files, summary, results_sha256, tried } = computed.await?;
+        let results_sha256 = Some(results_sha256);
+        Ok(Made { files, summary, results_sha256, data_versions, tried: tried.map(Box::new) })
     }
 
     /// Makes a published run again and compares the files.

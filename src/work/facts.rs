@@ -29,17 +29,24 @@ pub struct Facts<'a> {
 
 impl Facts<'_> {
     /// What the config asks for that has no effect where it is run.
-    pub(super) fn without_effect(&self) -> Option<&'static str> {
+    pub(super) fn without_effect(&self) -> Vec<&'static str> {
         let output = &self.config.output;
-        match self.fence {
-            Some(_) if output.local_dir.is_some() => {
-                Some("output.local_dir has no effect in a service, which keeps results in its own store")
-            }
-            None if output.adls_dir.is_some() => {
-                Some("output.adls_dir has no effect without a service; the files went to a folder")
-            }
-            _ => None,
-        }
+        let of_service = [(
+            output.local_dir.is_some(),
+            "output.local_dir has no effect in a service, which keeps results in its own store",
+        )];
+        let of_machine = [
+            (
+                output.adls_dir.is_some(),
+                "output.adls_dir has no effect without a service; the files went to a folder",
+            ),
+            (
+                self.config.experiment.is_some(),
+                "experiment has no effect without a service, whose ledger counts what is tried",
+            ),
+        ];
+        let asked: &[(bool, &'static str)] = if self.fence.is_some() { &of_service } else { &of_machine };
+        asked.iter().filter(|(asked, _)| *asked).map(|(_, warning)| *warning).collect()
     }
 }
 

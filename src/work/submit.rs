@@ -224,7 +224,7 @@ pub async fn derive(
         };
         let id = RunId::generate(app.clock.now());
         let new = NewRun { id, submission, max_attempts: app.terms.max_attempts, announced: asked.announces };
-        let stored = store(app, new).await?;
+        let stored = store(app, new, Vec::new()).await?;
         let failed = matches!(stored.run.state.status(), Status::Failed | Status::Canceled);
         if stored.created || !failed {
             return Ok(stored);
@@ -242,58 +242,101 @@ pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitErro
     {
         return Ok(Submitted { run, created: false, announce: Vec::new(), reused: true });
     }
-    let pins = match request.pins {
-        Some(pins) => Some(pins),
+    let pins = match &request.pins {
+        Some(pins) => Some(pins.clone()),
         None => pins(app, &config, false).await?,
     };
     // Where the lake does not answer, whoever executes the run will see.
     if let Ok(Ok(Err(fault))) = tokio::time::timeout(PATIENCE, kept_bytes(app, &config)).await {
         return Err(SubmitError::Invalid(vec![fault]));
     }
-    let id = request.run_id.clone().unwrap_or_else(|| RunId::generate(app.clock.now()));
-    let effective = config.resolved();
-    let asked =
-        json!({ "config": request.config, "run_id": request.run_id, "parent": request.parent_run_id });
-    let new = NewRun {
-        id,
-        submission: Submission {
-            // The column that is searched; the config keeps its name as it was sent.
-            run_name: config.run_name.as_deref().map(|name| name.nfc().collect()),
-            start_date: config.start_date.to_string(),
-            end_date: config.end_date.to_string(),
-            config_json: request.config.to_string(),
-            config_sha256: sha256_hex(document::canonical(&effective)),
-            effective_config_json: effective.to_string(),
-            request_sha256: sha256_hex(document::canonical(&asked)),
-            idempotency_key: request.idempotency_key,
-            submitted_by: request.submitted_by,
-            parent_run_id: request.parent_run_id,
-            traceparent: request.traceparent,
-            kind: Kind::Backtest,
-            part_of: None,
-            parts: None,
-            trials: None,
-            experiment: None,
-            pins,
-        },
-        max_attempts: app.terms.max_attempts,
-        announced: request.announces,
+    let asked = Asked {
+        kind: Kind::Backtest,
+        name: config.run_name.as_deref(),
+        config: &config,
+        effective: config.resolved(),
+        parts: None,
+        trials: None,
+        experiment: config.experiment.clone(),
+        pins,
     };
-    store(app, new).await
+    store(app, asked.by(app, request), Vec::new()).await
 }
 
-async fn store(app: &App, new: NewRun) -> Result<Submitted, SubmitError> {
-    match telemetry::SUBMIT.of(app.runs.insert(&new)).await? {
+/// What a request asks for, once it was looked at.
+struct Asked<'a> {
+    kind: Kind,
+    /// What it is called.
+    name: Option<&'a str>,
+    /// The config whose dates it has.
+    config: &'a BacktestConfig,
+    /// What was asked for, with its defaults.
+    effective: Value,
+    parts: Option<u32>,
+    trials: Option<u32>,
+    experiment: Option<String>,
+    pins: Option<Value>,
+}
+
+impl Asked<'_> {
+    /// The row of it.
+    fn by(self, app: &App, request: Request) -> NewRun {
+        let subject = if self.kind == Kind::Study { "study" } else { "config" };
+        let asked =
+            json!({ subject: request.config, "run_id": request.run_id, "parent": request.parent_run_id });
+        NewRun {
+            id: request.run_id.unwrap_or_else(|| RunId::generate(app.clock.now())),
+            submission: Submission {
+                // The column that is searched; the config keeps its name as it was sent.
+                run_name: self.name.map(|name| name.nfc().collect()),
+                start_date: self.config.start_date.to_string(),
+                end_date: self.config.end_date.to_string(),
+                config_json: request.config.to_string(),
+                config_sha256: sha256_hex(document::canonical(&self.effective)),
+                effective_config_json: self.effective.to_string(),
+                request_sha256: sha256_hex(document::canonical(&asked)),
+                idempotency_key: request.idempotency_key,
+                submitted_by: request.submitted_by,
+                parent_run_id: request.parent_run_id,
+                traceparent: request.traceparent,
+                kind: self.kind,
+                part_of: None,
+                parts: self.parts,
+                trials: self.trials,
+                experiment: self.experiment,
+                pins: self.pins,
+            },
+            max_attempts: app.terms.max_attempts,
+            announced: request.announces,
+        }
+    }
+}
+
+/// Stores a run, or a study with its parts, unless the same request did so before.
+async fn store(app: &App, new: NewRun, parts: Vec<NewPart>) -> Result<Submitted, SubmitError> {
+    let is_study = new.submission.kind == Kind::Study;
+    let stored = telemetry::SUBMIT.of(async {
+        if is_study { app.runs.insert_study(&new, &parts).await } else { app.runs.insert(&new).await }
+    });
+    match stored.await? {
         Inserted::Created(run) => {
             telemetry::SUBMITS.one();
-            tracing::info!(run.id = %run.id, "stored run {}", run.id);
-            let announce = if new.announced { vec![Wake::of(&run)] } else { Vec::new() };
+            tracing::info!(run.id = %run.id, parts = parts.len(), "stored {} {}", run.submission.kind.as_str(), run.id);
+            let announce = match (new.announced, is_study) {
+                (false, _) => Vec::new(),
+                (true, false) => vec![Wake::of(&run)],
+                // A study waits for its parts.
+                (true, true) => {
+                    let wake = |part: NewPart| Wake::to(part.id, run.submission.traceparent.clone());
+                    parts.into_iter().map(wake).collect()
+                }
+            };
             Ok(Submitted { run: *run, created: true, announce, reused: false })
         }
         Inserted::Replayed(run) => {
             telemetry::REPLAYS.one();
-            // The first answer may have been lost with its message.
-            let due = new.announced && app.runs.announce(&run.id).await?;
+            // The first answer may have been lost with its message; of parts reconcile announces what was lost.
+            let due = new.announced && !is_study && app.runs.announce(&run.id).await?;
             let announce = if due { vec![Wake::of(&run)] } else { Vec::new() };
             Ok(Submitted { run: *run, created: false, announce, reused: false })
         }
@@ -354,9 +397,18 @@ pub async fn submit_study(app: &App, request: Request) -> Result<Submitted, Subm
         check_study(app, &request.config).await.map_err(SubmitError::Invalid)?;
     check_parent(app, request.run_id.as_ref(), request.parent_run_id.as_ref()).await?;
     let pins = pins(app, &plan.config, true).await?;
-    let id = request.run_id.clone().unwrap_or_else(|| RunId::generate(app.clock.now()));
-    let text = request.config.to_string();
-    let asked = json!({ "study": request.config, "run_id": request.run_id, "parent": request.parent_run_id });
+    let asked = Asked {
+        kind: Kind::Study,
+        name: study.name.as_deref(),
+        config: &plan.config,
+        effective: request.config.clone(),
+        parts: u32::try_from(parts).ok(),
+        trials: u32::try_from(study.grid.count()).ok(),
+        experiment: study.experiment.clone(),
+        // All trials read the same versions.
+        pins,
+    };
+    let new = asked.by(app, request);
     let too_long = || {
         let message = "leaves no room for the numbers of the parts; at most 60 characters".to_owned();
         SubmitError::Invalid(vec![Fault { path: "run_id".into(), message }])
@@ -367,54 +419,13 @@ pub async fn submit_study(app: &App, request: Request) -> Result<Submitted, Subm
         .zip(0..)
         .map(|(trials, number)| {
             Ok(NewPart {
-                id: id.of_part(number).ok_or_else(too_long)?,
+                id: new.id.of_part(number).ok_or_else(too_long)?,
                 config_json: json!({ "trials": ranges(trials) }).to_string(),
                 trials: u32::try_from(trials.len()).unwrap_or(u32::MAX),
             })
         })
         .collect::<Result<_, SubmitError>>()?;
-    let new = NewRun {
-        id: id.clone(),
-        submission: Submission {
-            run_name: study.name.as_deref().map(|name| name.nfc().collect()),
-            start_date: plan.config.start_date.to_string(),
-            end_date: plan.config.end_date.to_string(),
-            config_sha256: sha256_hex(document::canonical(&request.config)),
-            effective_config_json: text.clone(),
-            config_json: text,
-            request_sha256: sha256_hex(document::canonical(&asked)),
-            idempotency_key: request.idempotency_key,
-            submitted_by: request.submitted_by,
-            parent_run_id: request.parent_run_id,
-            traceparent: request.traceparent,
-            kind: Kind::Study,
-            part_of: None,
-            parts: u32::try_from(shares.len()).ok(),
-            trials: u32::try_from(study.grid.count()).ok(),
-            experiment: study.experiment.clone(),
-            // All trials read the same versions.
-            pins,
-        },
-        max_attempts: app.terms.max_attempts,
-        announced: request.announces,
-    };
-    match telemetry::SUBMIT.of(app.runs.insert_study(&new, &shares)).await? {
-        Inserted::Created(run) => {
-            telemetry::SUBMITS.one();
-            tracing::info!(run.id = %run.id, parts = shares.len(), "stored study {}", run.id);
-            let wake = |part: NewPart| Wake::to(part.id, run.submission.traceparent.clone());
-            let announce =
-                if request.announces { shares.into_iter().map(wake).collect() } else { Vec::new() };
-            Ok(Submitted { run: *run, created: true, announce, reused: false })
-        }
-        Inserted::Replayed(run) => {
-            telemetry::REPLAYS.one();
-            // Reconcile announces what the first answer may have lost.
-            Ok(Submitted { run: *run, created: false, announce: Vec::new(), reused: false })
-        }
-        Inserted::KeyReused => Err(SubmitError::KeyReused),
-        Inserted::IdTaken => Err(SubmitError::IdTaken(id)),
-    }
+    store(app, new, shares).await
 }
 
 /// SHA-256 over what a result is a fact about: the effective config, the identity of the data and the engine. Equal

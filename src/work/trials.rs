@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use super::experiments::deflate_by_ledger;
 use super::study::Study;
 use super::study::evaluate::TrialRow;
 use super::study::figures::FIGURES;
@@ -149,14 +150,17 @@ fn trial(study: &Study, read: &Read, row: usize, fields: &[String]) -> Value {
     Value::Object(shown)
 }
 
-/// The statistics of a completed study.
+/// The statistics of a completed study: those of its file, and beside them what is left of its best trial by the ledger.
 ///
 /// # Errors
-/// If it is none, or the store does not answer.
+/// If it is none, or a store does not answer.
 pub async fn statistics(app: &App, run: &Run, of: &Publication) -> Result<Value, StudyError> {
     study_of(run)?;
     let content = read(app, &of.location, "statistics.json").await?;
-    serde_json::from_slice(&content).map_err(|error| StudyError::Unreadable(error.to_string()))
+    let mut found: Value =
+        serde_json::from_slice(&content).map_err(|error| StudyError::Unreadable(error.to_string()))?;
+    deflate_by_ledger(app, run.submission.experiment.as_deref(), &mut found).await?;
+    Ok(found)
 }
 
 /// A figure over two parameters, from the trials that are there.

@@ -128,7 +128,7 @@ async fn live(store: &PostgresRuns, clients: usize, number: usize) {
         fingerprint: "f".into(),
         results_sha256: None,
     };
-    store.finish(&claimed.lease, &Ending::Complete(Box::new(publication))).await.expect("an answer");
+    store.finish(&claimed.lease, &Ending::from(publication)).await.expect("an answer");
 }
 
 /// The real program, killed when dropped.

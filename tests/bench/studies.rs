@@ -43,7 +43,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                 |market| {
                     let plan = study.plan().unwrap_or_else(|faults| unreachable!("{faults:?}"));
                     let mut evaluation = Evaluation::new(&study, Window::of(&study, &config, &market));
-                    let run = evaluation.run(&market, &plan.ordered, &|| ControlFlow::Continue(()));
+                    let run = evaluation.run(&market, &plan.ordered, &|_, _| ControlFlow::Continue(()));
                     run.unwrap_or_else(|stopped| unreachable!("{stopped:?}"));
                     let mut markets = Markets::default();
                     markets.add(&config, market);

@@ -485,7 +485,7 @@ async fn complete(app: &App, name: &str) {
         fingerprint: "f".into(),
         results_sha256: None,
     };
-    app.runs.finish(&claimed.lease, &Ending::Complete(Box::new(result))).await.unwrap();
+    app.runs.finish(&claimed.lease, &Ending::from(result)).await.unwrap();
 }
 
 async fn what_is_noted_is_kept_and_told(app: App) {

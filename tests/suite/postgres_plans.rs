@@ -69,7 +69,11 @@ const HOT: &[(&str, &str)] = &[
     ("runs.claim", "'RUN1001', 'o', 60, 600, 'v'"),
     ("runs.claim_of_owner", "'RUN1001', 'o'"),
     ("runs.beat", "'RUN10002', 0, 60, 0.5, 'x'"),
-    ("runs.complete", "'RUN10002', 0, 'o', 'd', NULL, NULL, 'm', '{}', '{}', 'f', 'r'"),
+    (
+        "runs.complete",
+        "'RUN10002', 0, 'o', 'd', NULL, NULL, 'm', '{}', '{}', 'f', 'r', 'c', 'd', 1, 1, 0, 3, 250",
+    ),
+    ("ledger.count", "'RUN10002', 0, '{c}', '{1}', '{d}', '{1}', '{1}', '{0}', '{3}', '{250}'"),
     ("runs.fail", "'RUN10002', 0, 'o', 'timeout', 'x'"),
     ("runs.retry_later", "'RUN10002', 0, 'o', 'timeout', 'x', 10"),
     ("runs.acknowledge_cancel", "'RUN10002', 0, 'o'"),
@@ -146,7 +150,7 @@ async fn a_life_takes_four_statements_and_beats_touch_no_index() {
         fingerprint: "f".into(),
         results_sha256: Some("d".into()),
     };
-    let ended = store.finish(&claimed.lease, &Ending::Complete(Box::new(publication))).await.unwrap();
+    let ended = store.finish(&claimed.lease, &Ending::from(publication)).await.unwrap();
     assert!(matches!(ended, Finish::Done(_)));
     assert_eq!(proxy.statements.load(Ordering::Relaxed) - beats, 4);
 

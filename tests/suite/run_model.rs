@@ -191,14 +191,14 @@ impl Pair {
     async fn finish(&mut self, lease: usize, end: End) {
         let (reason, error) = (Reason::StorageUnavailable, String::from("down"));
         let ending = match end {
-            End::Complete => Ending::Complete(Box::new(Publication {
+            End::Complete => Ending::from(Publication {
                 location: Location::Local { dir: "/r".into() },
                 manifest_sha256: "m".into(),
                 summary: json!({}),
                 data_versions: json!({}),
                 fingerprint: "f".into(),
                 results_sha256: Some("d".into()),
-            })),
+            }),
             End::Fail => Ending::Fail { reason, error },
             End::RetryNow => Ending::RetryLater { reason, error, delay: Duration::ZERO },
             End::RetryLater => Ending::RetryLater { reason, error, delay: ATTEMPT },

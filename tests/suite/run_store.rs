@@ -11,8 +11,10 @@ use std::time::Duration;
 use backtest_functions::run::{
     Fence, Kind, Location, PartOf, Publication, Reason, RunId, RunState, Status, Submission, Verdict, decide,
 };
+use backtest_functions::statistics::sharpe::SharpeRatio;
 use backtest_functions::store::pg::Database;
 use backtest_functions::store::runs::adls::AdlsRuns;
+use backtest_functions::store::runs::ledger::Tried;
 use backtest_functions::store::runs::sqlite::SqliteRuns;
 use backtest_functions::store::runs::{
     Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted,
@@ -81,6 +83,7 @@ on_every_store! {
     a_study_waits_for_its_parts_and_is_announced_once,
     a_study_is_stored_whole_or_not_at_all,
     a_study_is_canceled_with_its_parts,
+    an_experiment_counts_each_config_once_whoever_tries_it,
 }
 
 fn postgres_store(dsn: &str) -> Store {
@@ -180,10 +183,7 @@ async fn a_run_lives_from_submit_to_publication(store: Store) {
     assert_eq!(store.beat(&claimed.lease, &progress).await.unwrap(), Beat::Held { cancel_requested: false });
     let run = store.get(&id("r")).await.unwrap().unwrap();
     assert_eq!((run.progress, run.progress_note.as_deref()), (0.25, Some("day 1 of 4")));
-    assert_eq!(
-        finish(&store, &claimed.lease, &Ending::Complete(Box::new(publication()))).await,
-        Some(Status::Completed)
-    );
+    assert_eq!(finish(&store, &claimed.lease, &Ending::from(publication())).await, Some(Status::Completed));
     match store.get(&id("r")).await.unwrap().unwrap().state {
         RunState::Completed { publication: published, .. } => assert_eq!(published, publication()),
         other => panic!("{other:?}"),
@@ -225,29 +225,20 @@ async fn whoever_lost_the_lease_changes_nothing(store: Store) {
     let second = claim(&store, "r", "two", 60).await;
     assert_eq!((second.taken_from.as_deref(), second.lease.fence), (Some("one"), Fence(2)));
     assert_eq!(store.beat(&first.lease, &Progress::default()).await.unwrap(), Beat::Lost);
-    for ending in [
-        Ending::Complete(Box::new(publication())),
-        failure(Reason::InvalidData),
-        retry(0),
-        Ending::AcknowledgeCancel,
-    ] {
+    for ending in
+        [Ending::from(publication()), failure(Reason::InvalidData), retry(0), Ending::AcknowledgeCancel]
+    {
         assert_eq!(finish(&store, &first.lease, &ending).await, None);
     }
     assert_eq!(status(&store, "r").await, Status::Running);
-    assert_eq!(
-        finish(&store, &second.lease, &Ending::Complete(Box::new(publication()))).await,
-        Some(Status::Completed)
-    );
+    assert_eq!(finish(&store, &second.lease, &Ending::from(publication())).await, Some(Status::Completed));
 }
 
 async fn a_lease_that_ran_out_but_was_not_taken_is_still_its_holders(store: Store) {
     insert(&store, "r").await;
     let late = claim(&store, "r", "one", 0).await;
     assert!(matches!(store.beat(&late.lease, &Progress::default()).await.unwrap(), Beat::Held { .. }));
-    assert_eq!(
-        finish(&store, &late.lease, &Ending::Complete(Box::new(publication()))).await,
-        Some(Status::Completed)
-    );
+    assert_eq!(finish(&store, &late.lease, &Ending::from(publication())).await, Some(Status::Completed));
 }
 
 async fn what_waits_and_runs_is_counted(store: Store) {
@@ -276,7 +267,7 @@ async fn the_end_is_the_end(store: Store) {
     insert(&store, "r").await;
     let claimed = claim(&store, "r", "one", 60).await;
     finish(&store, &claimed.lease, &failure(Reason::InvalidData)).await;
-    assert_eq!(finish(&store, &claimed.lease, &Ending::Complete(Box::new(publication()))).await, None);
+    assert_eq!(finish(&store, &claimed.lease, &Ending::from(publication())).await, None);
     assert!(matches!(
         store.claim(&id("r"), &claimant("two", 60)).await.unwrap(),
         Claim::NotNow(Status::Failed)
@@ -375,7 +366,7 @@ async fn a_lost_executor_is_announced_and_at_last_given_up(store: Store) {
         (Status::Failed, Fence(3)),
         "the fence shuts the lost ones out"
     );
-    assert_eq!(finish(&store, &first.lease, &Ending::Complete(Box::new(publication()))).await, None);
+    assert_eq!(finish(&store, &first.lease, &Ending::from(publication())).await, None);
 }
 
 async fn a_cancel_that_nobody_acknowledges_is_forced(store: Store) {
@@ -482,7 +473,7 @@ async fn labels_change_also_after_the_end_and_nothing_else_does(store: Store) {
     assert!(matches!(amend(amended.version, &delete).await, Amend::NotEnded(_)));
 
     let claimed = claim(&store, "r", "one", 60).await;
-    finish(&store, &claimed.lease, &Ending::Complete(Box::new(publication()))).await;
+    finish(&store, &claimed.lease, &Ending::from(publication())).await;
     let ended = store.get(&id("r")).await.unwrap().unwrap();
     assert_eq!((ended.results_sha256(), Change::of(&ended)), (Some("d"), labels.clone()));
     let plain = Change { tags: Vec::new(), note: None, archived: false, ..labels };
@@ -530,7 +521,7 @@ async fn what_a_run_is_of_stays_with_it_and_parts_are_not_listed(store: Store) {
     let parts = ListQuery { kinds: vec![Kind::Part], ..ListQuery::default() };
     assert_eq!(find(parts).await, ["s-p01"]);
     let claimed = claim(&store, "plain", "one", 60).await;
-    finish(&store, &claimed.lease, &Ending::Complete(Box::new(publication()))).await;
+    finish(&store, &claimed.lease, &Ending::from(publication())).await;
     let equal = |digest: &str| ListQuery { results_sha256: Some(digest.into()), ..ListQuery::default() };
     assert_eq!(find(equal("d")).await, ["plain"]);
     assert!(find(equal("e")).await.is_empty());
@@ -579,9 +570,9 @@ async fn a_study_waits_for_its_parts_and_is_announced_once(store: Store) {
     };
     waits().await;
     for (number, ending) in [
-        (0, Ending::Complete(Box::new(publication()))),
+        (0, Ending::from(publication())),
         (1, failure(Reason::StrategyFailed)),
-        (2, Ending::Complete(Box::new(publication()))),
+        (2, Ending::from(publication())),
     ] {
         let part = format!("s-p{number:02}");
         let claimed = claim(&store, &part, "one", 60).await;
@@ -620,7 +611,7 @@ async fn a_study_is_canceled_with_its_parts(store: Store) {
     let (study, parts) = new_study("s", 3);
     assert!(matches!(store.insert_study(&study, &parts).await.unwrap(), Inserted::Created(_)));
     let done = claim(&store, "s-p00", "one", 60).await;
-    finish(&store, &done.lease, &Ending::Complete(Box::new(publication()))).await.unwrap();
+    finish(&store, &done.lease, &Ending::from(publication())).await.unwrap();
     let held = claim(&store, "s-p01", "one", 60).await;
     assert!(matches!(store.request_cancel(&id("s"), "ada").await.unwrap(), Cancel::Canceled(_)));
     assert_eq!(status(&store, "s").await, Status::Canceled);
@@ -633,6 +624,77 @@ async fn a_study_is_canceled_with_its_parts(store: Store) {
     assert_eq!(finish(&store, &held.lease, &Ending::AcknowledgeCancel).await, Some(Status::Canceled));
     assert!(matches!(store.request_cancel(&id("s"), "ada").await.unwrap(), Cancel::Before(_)));
     assert_eq!(store.events(&id("s")).await.unwrap().len(), 2, "submitted, canceled");
+}
+
+/// A config that returned `returns`, with a daily Sharpe ratio.
+fn tried(config: &str, trial: Option<u32>, returns: Option<&str>, daily: f64) -> Tried {
+    let sharpe = SharpeRatio { daily, skew: -0.5, kurtosis: 4.0, observations: 250 };
+    Tried {
+        config_sha256: config.into(),
+        trial,
+        returns_sha256: returns.map(str::to_owned),
+        sharpe_ratio: returns.map(|_| daily * 16.0),
+        sharpe: returns.map(|_| sharpe),
+    }
+}
+
+async fn an_experiment_counts_each_config_once_whoever_tries_it(store: Store) {
+    let mut study = new_run("s");
+    study.submission.kind = Kind::Study;
+    (study.submission.parts, study.submission.trials) = (Some(1), Some(4));
+    study.submission.experiment = Some("us-momentum".into());
+    let part = NewPart { id: id("s-p00"), config_json: "{}".into(), trials: 4 };
+    store.insert_study(&study, &[part]).await.unwrap();
+    let trials = [
+        tried("b", Some(0), Some("same"), 0.05),
+        tried("a", Some(1), Some("same"), 0.05),
+        tried("c", Some(2), Some("other"), 0.09),
+        tried("d", Some(3), None, 0.0),
+    ];
+    let zombie = claim(&store, "s-p00", "one", 0).await;
+    store.count(&zombie.lease, &trials).await.unwrap();
+    let Some(once) = store.experiments(None).await.unwrap() else {
+        // This store keeps no ledger: it counts nothing and says so.
+        assert_eq!(store.experiments(Some("us-momentum")).await.unwrap(), None);
+        return;
+    };
+    // The first executor is gone; the next one tries all of it again, and the first one comes back.
+    let held = claim(&store, "s-p00", "two", 60).await;
+    store.count(&held.lease, &trials).await.unwrap();
+    store.count(&zombie.lease, &[tried("never", Some(9), Some("never"), 0.5)]).await.unwrap();
+    finish(&store, &held.lease, &Ending::from(publication())).await;
+    assert_eq!(store.experiments(None).await.unwrap().unwrap(), once, "a retry and a zombie count nothing");
+    let [of] = &once[..] else { panic!("{once:?}") };
+    assert_eq!((of.name.as_str(), of.trials, of.distinct, of.failed, of.people), ("us-momentum", 4, 2, 1, 1));
+    // Of 0.05 and 0.09: each 0.02 from their mean, over one degree of freedom.
+    assert!((of.variance - 2.0 * 0.02 * 0.02).abs() < 1e-15, "{}", of.variance);
+    let best = of.best.as_ref().unwrap();
+    assert_eq!((best.run_id.as_str(), best.trial, best.sharpe_ratio), ("s", Some(2), 0.09 * 16.0));
+    assert_eq!(best.sharpe.unwrap().observations, 250);
+
+    // Plain runs: one that tries what was tried, one that tries something new, one that loses its lease, one without a name.
+    let ends = async |name: &str, by: &str, experiment: Option<&str>, with: Tried| {
+        let mut run = new_run(name);
+        run.submission.experiment = experiment.map(str::to_owned);
+        run.submission.submitted_by = Some(by.into());
+        store.insert(&run).await.unwrap();
+        let lost = claim(&store, name, "one", 0).await;
+        let held = claim(&store, name, "two", 60).await;
+        let ending = Ending::Complete { publication: Box::new(publication()), tried: Some(Box::new(with)) };
+        assert!(finish(&store, &lost.lease, &ending).await.is_none());
+        let before = store.experiments(Some("us-momentum")).await.unwrap().unwrap()[0].trials;
+        assert_eq!(finish(&store, &held.lease, &ending).await, Some(Status::Completed));
+        store.experiments(Some("us-momentum")).await.unwrap().unwrap()[0].trials - before
+    };
+    assert_eq!(ends("r1", "bob", Some("us-momentum"), tried("a", None, Some("same"), 0.05)).await, 0);
+    assert_eq!(ends("r2", "bob", Some("us-momentum"), tried("e", None, Some("new"), 0.2)).await, 1);
+    assert_eq!(ends("r3", "eve", None, tried("f", None, Some("f"), 0.9)).await, 0);
+    let all = store.experiments(Some("us-momentum")).await.unwrap().unwrap();
+    assert_eq!((all[0].trials, all[0].distinct, all[0].people), (5, 3, 2), "{all:?}");
+    let best = all[0].best.as_ref().unwrap();
+    assert_eq!((best.run_id.as_str(), best.trial), ("r2", None));
+    assert!(all[0].first_at <= all[0].last_at);
+    assert_eq!(store.experiments(Some("another")).await.unwrap().unwrap(), []);
 }
 
 /// Columns of a final run that somebody may still write.
@@ -648,7 +710,7 @@ fn of_a_final_run_the_file_lets_labels_change_and_nothing_else() {
         let store: Store = Arc::new(SqliteRuns::new(&path));
         insert(&store, "done").await;
         let held = claim(&store, "done", "one", 60).await;
-        finish(&store, &held.lease, &Ending::Complete(Box::new(publication()))).await;
+        finish(&store, &held.lease, &Ending::from(publication())).await;
     });
     let file = rusqlite::Connection::open(&path).unwrap();
     let mut columns = file.prepare("SELECT name, type FROM pragma_table_info('runs')").unwrap();
@@ -677,7 +739,7 @@ async fn of_a_final_run_the_table_lets_labels_change_and_nothing_else() {
     let store = postgres_store(&dsn);
     insert(&store, "done").await;
     let held = claim(&store, "done", "one", 60).await;
-    finish(&store, &held.lease, &Ending::Complete(Box::new(publication()))).await;
+    finish(&store, &held.lease, &Ending::from(publication())).await;
     let client = Database::parse(&dsn, "test").unwrap().connect().await.unwrap();
     let columns = "SELECT column_name, data_type FROM information_schema.columns \
                    WHERE table_schema = 'backtest' AND table_name = 'runs'";
@@ -721,7 +783,7 @@ fn the_file_itself_refuses_nonsense() {
         insert(&store, "queued").await;
         insert(&store, "done").await;
         let held = claim(&store, "done", "one", 60).await;
-        finish(&store, &held.lease, &Ending::Complete(Box::new(publication()))).await;
+        finish(&store, &held.lease, &Ending::from(publication())).await;
     });
     let file = rusqlite::Connection::open(&path).unwrap();
     for (statement, expected) in [
@@ -747,7 +809,7 @@ async fn the_table_itself_refuses_nonsense() {
     insert(&store, "queued").await;
     insert(&store, "done").await;
     let held = claim(&store, "done", "one", 60).await;
-    finish(&store, &held.lease, &Ending::Complete(Box::new(publication()))).await;
+    finish(&store, &held.lease, &Ending::from(publication())).await;
     let client = Database::parse(&dsn, "test").unwrap().connect().await.unwrap();
     let ended = "completed_at = now() WHERE run_id = 'queued'";
     for (change, expected) in [
@@ -797,7 +859,7 @@ async fn a_cut_connection_loses_nothing_but_a_call() {
     };
     cut().await;
     let ended = loop {
-        match store.finish(&claimed.lease, &Ending::Complete(Box::new(publication()))).await {
+        match store.finish(&claimed.lease, &Ending::from(publication())).await {
             Ok(ended) => break ended,
             Err(error) => assert!(error.retryable, "{error:?}"),
         }
@@ -842,7 +904,7 @@ async fn a_file_of_an_older_version_goes_on() {
     assert_eq!((taken.lease.fence, waited.lease.fence), (Fence(2), Fence(1)));
     assert!(taken.taken_from.as_ref().is_some_and(|owner| owner.starts_with("old:")));
     for claimed in [&taken, &waited] {
-        let ending = Ending::Complete(Box::new(publication.clone()));
+        let ending = Ending::from(publication.clone());
         assert_eq!(finish(&store, &claimed.lease, &ending).await, Some(Status::Completed));
         let run = store.get(&claimed.run.id).await.unwrap().unwrap();
         let before = page.runs.iter().find(|before| before.id == run.id).unwrap();

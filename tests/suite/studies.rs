@@ -83,7 +83,7 @@ fn by_parts(toy: &Toy, study: &Study, document: &Value, parts: usize) -> Complet
                 let market = market(toy, &config);
                 let evaluation = evaluation
                     .get_or_insert_with(|| Evaluation::new(study, Window::of(study, &config, &market)));
-                evaluation.run(&market, &trials, &|| ControlFlow::Continue(())).unwrap();
+                evaluation.run(&market, &trials, &|_, _| ControlFlow::Continue(())).unwrap();
                 markets.add(&config, market);
             }
             let part = evaluation.unwrap().finish();
@@ -460,7 +460,7 @@ async fn lives_on_a_service(settings: &[(&str, &str)]) {
     base["benchmark"] = Value::Null;
     let document = json!({
         "study": {
-            "name": "on a service", "parameters": {
+            "name": "on a service", "experiment": "breadth", "parameters": {
                 "strategy.parameters.top_n": [1, 2],
                 "broker.slippage_bps": { "from": 0, "to": 59, "step": 1 },
             },
@@ -520,6 +520,20 @@ async fn lives_on_a_service(settings: &[(&str, &str)]) {
     assert_eq!(page["next_cursor"], "3");
     let statistics = one.get("/api/backtests/s/statistics").await.json();
     assert_eq!(statistics["best"]["trial"], best["trial"]);
+    // The third count: everything that was tried under the experiment, here the study alone.
+    let counted = &statistics["deflated"]["ledger"];
+    assert_eq!(
+        (&counted["experiment"], &counted["trials"]),
+        (&json!("breadth"), &json!(120.0)),
+        "{statistics}"
+    );
+    let distinct = &statistics["deflated"]["distinct"];
+    for figure in ["expected_best_sharpe_ratio", "deflated_sharpe_ratio"] {
+        let (ledger, study) = (counted[figure].as_f64().unwrap(), distinct[figure].as_f64().unwrap());
+        assert!((ledger - study).abs() < 1e-9, "{figure}: {ledger} and {study}");
+    }
+    let file = one.get("/api/backtests/s/artifacts/statistics.json").await.json();
+    assert!(file["deflated"].get("ledger").is_none(), "what changes is in no file");
     let surface = one
         .get(
             "/api/backtests/s/surface?x=broker.slippage_bps&y=strategy.parameters.top_n&measure=total_return",
@@ -566,9 +580,34 @@ async fn lives_on_a_service(settings: &[(&str, &str)]) {
     }
     assert_eq!(backtest_functions::work::sha256_hex(bytes), best["returns_sha256"].as_str().unwrap());
 
+    // What was tried counts once, also as a plain run under another name and as a study again.
+    let counted = async || one.get("/api/experiments/breadth").await.json();
+    let before = counted().await;
+    assert_eq!(
+        (&before["trials"], &before["distinct"], &before["people"]),
+        (&json!(120), &json!(120), &json!(0))
+    );
+    let winner = &before["best"];
+    assert_eq!((&winner["study"], &winner["trial"]), (&json!("s"), &best["trial"]), "{before}");
+    let mut config = one.get(&format!("/api/backtests/{id}/config")).await.json();
+    config["experiment"] = json!("breadth");
+    config["run_name"] = json!("another name");
+    one.post("/api/backtests", &json!({ "config": config, "run_id": "again" })).await;
+    other.wake("again").await;
+    assert_eq!(one.run("again").await["status"], "completed");
+    assert_eq!(counted().await, before, "the config was tried before");
+    config["broker"]["slippage_bps"] = json!(77);
+    one.post("/api/backtests", &json!({ "config": config, "run_id": "new" })).await;
+    other.wake("new").await;
+    assert_eq!(counted().await["trials"], 121);
+    let all = one.get("/api/experiments").await.json();
+    assert_eq!((&all["experiments"][0], &all["reason"]), (&counted().await, &Value::Null));
+    let unknown = one.get("/api/experiments/unknown").await;
+    assert_eq!((unknown.status.as_u16(), &unknown.json()["code"]), (404, &json!("experiment_not_found")));
+
     // Lists show no parts unless asked.
     let listed = one.get("/api/backtests").await.json();
-    assert_eq!(listed["runs"].as_array().unwrap().len(), 2, "the study and the run of its trial: {listed}");
+    assert_eq!(listed["runs"].as_array().unwrap().len(), 4, "the study, its trial, two runs: {listed}");
     let parts = one.get("/api/backtests?kind=part").await.json();
     assert_eq!(parts["runs"].as_array().unwrap().len(), messages.len());
 }

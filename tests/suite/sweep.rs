@@ -72,7 +72,7 @@ async fn only_attempts_that_no_row_names_go_and_only_when_they_are_old(mut app: 
         fingerprint: "f".into(),
         results_sha256: Some("d".into()),
     };
-    app.runs.finish(&lease, &Ending::Complete(Box::new(result))).await.unwrap();
+    app.runs.finish(&lease, &Ending::from(result)).await.unwrap();
     let (_, failed) = attempt(&app, "failed").await;
     app.runs.request_cancel(&id("failed"), "ada").await.unwrap();
     let reason = backtest_functions::run::Reason::Poison;

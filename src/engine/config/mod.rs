@@ -51,6 +51,9 @@ options! {
     BacktestConfig {
         /// A name for people.
         run_name: Option<String> = text_or_number().characters(NAME_MAX).off(),
+        /// Under which the ledger of a service counts the run as a trial: 1 to 64 of a-z, 0-9 and `-`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        experiment: Option<String> = ExperimentName.off(),
         /// First day that may be traded.
         start_date: NaiveDate = Day.required(),
         /// Last day, on or after `start_date`.
@@ -270,6 +273,34 @@ impl Kind for Output {
     fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
         section::<OutputConfig>().describe(key, doc, object);
     }
+}
+
+/// The name of an experiment.
+struct ExperimentName;
+
+impl Scalar for ExperimentName {
+    type Value = String;
+
+    fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<String> {
+        let name = text().parse(f, key, value)?;
+        check_experiment(&name).map_err(|message| f.fault(key, message)).ok().map(|()| name)
+    }
+
+    fn schema(&self, _: &mut Definitions) -> Value {
+        json!({ "type": "string", "pattern": "^[a-z0-9-]{1,64}$" })
+    }
+}
+
+/// Whether a text may name an experiment.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_experiment(name: &str) -> Result<(), String> {
+    let lawful = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=64).contains(&name.len()) && name.bytes().all(lawful) {
+        return Ok(());
+    }
+    Err(format!("must be 1 to 64 of a-z, 0-9 and '-', got {name:?}"))
 }
 
 /// The name of a benchmark.

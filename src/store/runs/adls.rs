@@ -12,7 +12,8 @@
 //!
 //! What this store cannot do: a filter on anything but the submission time reads the documents one after the other, at
 //! most a thousand a page, so a page may hold fewer runs than asked for and still have a next one. A deep page passes over
-//! the names before it. Every beat writes the whole document.
+//! the names before it. Every beat writes the whole document. And it keeps no ledger of experiments: no write here can see
+//! whether another run has tried the same.
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ledger::{Experiment, Tried};
 use super::transition::{self, Decision, Step};
 use super::{
     Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Ending, Finish, HeldLease, Inserted, ListQuery,
@@ -491,6 +493,14 @@ impl RunStore for AdlsRuns {
         let id = &held.run_id;
         let beat = self.change(id, |run, now| transition::beat(run, held, progress, now)).await;
         Ok(beat.map_err(failed(format!("beat for run {id}")))?.unwrap_or(Beat::Lost))
+    }
+
+    async fn count(&self, _: &HeldLease, _: &[Tried]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn experiments(&self, _: Option<&str>) -> Result<Option<Vec<Experiment>>, StoreError> {
+        Ok(None)
     }
 
     async fn finish(&self, held: &HeldLease, ending: &Ending) -> Result<Finish, StoreError> {

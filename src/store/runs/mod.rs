@@ -4,6 +4,7 @@
 //! (sqlite, adls), and as SQL statements for Postgres.
 
 pub mod adls;
+pub mod ledger;
 pub mod postgres;
 pub mod sqlite;
 mod transition;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+use self::ledger::{Experiment, Tried};
 use crate::clock::Timestamp;
 use crate::run::{
     Fence, Kind, PartOf, Publication, Reason, Run, RunEvent, RunId, Status, Submission, Verdict, Wake,
@@ -46,7 +48,14 @@ pub trait RunStore: Send + Sync {
     /// Renews the lease and reports progress.
     async fn beat(&self, held: &HeldLease, progress: &Progress) -> Result<Beat, StoreError>;
 
-    /// Ends the attempt.
+    /// Counts what the holder of a part has tried under the experiment of its study. What was counted before, by whomever,
+    /// stays as it is. A store without a ledger counts nothing, nor does one whose lease is lost.
+    async fn count(&self, held: &HeldLease, tried: &[Tried]) -> Result<(), StoreError>;
+
+    /// What was counted under each experiment, or under one, by name. `None` where records are kept without a ledger.
+    async fn experiments(&self, name: Option<&str>) -> Result<Option<Vec<Experiment>>, StoreError>;
+
+    /// Ends the attempt; a completed run is counted under its experiment by the same write.
     async fn finish(&self, held: &HeldLease, ending: &Ending) -> Result<Finish, StoreError>;
 
     /// Cancels a queued run at once and asks a running one to stop; a study with all its parts.
@@ -241,7 +250,12 @@ pub enum Beat {
 #[derive(Debug, Clone)]
 pub enum Ending {
     /// With a result. This write is the publication.
-    Complete(Box<Publication>),
+    Complete {
+        /// The result.
+        publication: Box<Publication>,
+        /// What is counted, where the run belongs to an experiment.
+        tried: Option<Box<Tried>>,
+    },
     /// Without, for good.
     Fail {
         /// Which class.
@@ -260,6 +274,13 @@ pub enum Ending {
     },
     /// As the cancel asked.
     AcknowledgeCancel,
+}
+
+impl From<Publication> for Ending {
+    /// With a result that no experiment counts.
+    fn from(publication: Publication) -> Self {
+        Self::Complete { publication: Box::new(publication), tried: None }
+    }
 }
 
 /// What became of a finish.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 
+use super::ledger::{BestTried, Experiment, Tried, in_order};
 use super::transition::ending_of;
 use super::{
     Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted,
@@ -19,6 +20,7 @@ use crate::run::{
     Deletion, Fence, Kind, Labels, Lease, Location, PartOf, Publication, Reason, Run, RunEvent, RunId,
     RunState, Status, Submission, Verdict,
 };
+use crate::statistics::sharpe::SharpeRatio;
 use crate::store::pg::{self, Param, PgError, Pool};
 use crate::store::{groups, migrations};
 
@@ -75,83 +77,26 @@ impl PostgresRuns {
     }
 
     async fn try_insert(&self, new: &NewRun) -> Result<Inserted, PgError> {
-        let asked = &new.submission;
-        let max_attempts = count(new.max_attempts);
-        let parent = asked.parent_run_id.as_ref().map(RunId::as_str);
-        let study = asked.part_of.as_ref().map(|of| of.study.as_str());
-        let part = asked.part_of.as_ref().map(|of| count(of.part));
-        let (parts, trials) = (asked.parts.map(count), asked.trials.map(count));
-        let inserted = self
-            .select(
-                sql!("runs.insert"),
-                &[
-                    text(&new.id.as_str()),
-                    text(&asked.run_name),
-                    text(&asked.start_date),
-                    text(&asked.end_date),
-                    text(&asked.config_json),
-                    text(&asked.effective_config_json),
-                    (&max_attempts, Type::INT4),
-                    (&new.announced, Type::BOOL),
-                    text(&asked.idempotency_key),
-                    text(&asked.request_sha256),
-                    text(&asked.config_sha256),
-                    text(&parent),
-                    text(&asked.submitted_by),
-                    text(&asked.traceparent),
-                    text(&asked.kind.as_str()),
-                    text(&study),
-                    (&part, Type::INT4),
-                    (&parts, Type::INT4),
-                    (&trials, Type::INT4),
-                    text(&asked.experiment),
-                    (&asked.pins, Type::JSONB),
-                ],
-            )
-            .await?;
-        if let Some(run) = inserted.into_iter().next() {
-            return Ok(Inserted::Created(Box::new(run)));
+        let row = NewRow::of(new);
+        let inserted = self.select(sql!("runs.insert"), &row.columns()).await?;
+        match inserted.into_iter().next() {
+            Some(run) => Ok(Inserted::Created(Box::new(run))),
+            None => self.in_the_way(new).await,
         }
-        self.in_the_way(new).await
     }
 
     async fn try_insert_study(&self, study: &NewRun, parts: &[NewPart]) -> Result<Inserted, PgError> {
-        let asked = &study.submission;
-        let parent = asked.parent_run_id.as_ref().map(RunId::as_str);
+        let row = NewRow::of(study);
         let ids: Vec<&str> = parts.iter().map(|part| part.id.as_str()).collect();
         let configs: Vec<&str> = parts.iter().map(|part| part.config_json.as_str()).collect();
         let counts: Vec<i32> = parts.iter().map(|part| count(part.trials)).collect();
-        let (max_attempts, trials) = (count(study.max_attempts), asked.trials.map(count));
-        let number = asked.parts.map(count);
-        let inserted = self
-            .select(
-                sql!("runs.insert_study"),
-                &[
-                    text(&study.id.as_str()),
-                    text(&asked.run_name),
-                    text(&asked.start_date),
-                    text(&asked.end_date),
-                    text(&asked.config_json),
-                    text(&asked.effective_config_json),
-                    (&max_attempts, Type::INT4),
-                    text(&asked.idempotency_key),
-                    text(&asked.request_sha256),
-                    text(&asked.config_sha256),
-                    text(&parent),
-                    text(&asked.submitted_by),
-                    text(&asked.traceparent),
-                    (&number, Type::INT4),
-                    (&trials, Type::INT4),
-                    text(&asked.experiment),
-                    (&asked.pins, Type::JSONB),
-                    (&ids, Type::TEXT_ARRAY),
-                    (&configs, Type::TEXT_ARRAY),
-                    (&counts, Type::INT4_ARRAY),
-                    (&study.announced, Type::BOOL),
-                ],
-            )
-            .await?;
-        match inserted.into_iter().next() {
+        let mut params = row.columns();
+        params.extend([
+            (&ids as &(dyn ToSql + Sync), Type::TEXT_ARRAY),
+            (&configs, Type::TEXT_ARRAY),
+            (&counts, Type::INT4_ARRAY),
+        ]);
+        match self.select(sql!("runs.insert_study"), &params).await?.into_iter().next() {
             Some(run) => Ok(Inserted::Created(Box::new(run))),
             None => self.in_the_way(study).await,
         }
@@ -225,7 +170,9 @@ impl PostgresRuns {
 
     async fn try_finish(&self, held: &HeldLease, ending: &Ending) -> Result<Option<Status>, PgError> {
         let done = match ending {
-            Ending::Complete(publication) => self.complete(held, publication).await?,
+            Ending::Complete { publication, tried } => {
+                self.complete(held, publication, tried.as_deref()).await?
+            }
             Ending::Fail { reason, error } => self.fail(held, *reason, error).await?,
             Ending::AcknowledgeCancel => self.acknowledge_cancel(held).await?,
             Ending::RetryLater { reason, error, delay } => {
@@ -256,7 +203,13 @@ impl PostgresRuns {
         })
     }
 
-    async fn complete(&self, held: &HeldLease, result: &Publication) -> Result<Option<Status>, PgError> {
+    async fn complete(
+        &self,
+        held: &HeldLease,
+        result: &Publication,
+        tried: Option<&Tried>,
+    ) -> Result<Option<Status>, PgError> {
+        let sharpe = tried.and_then(|tried| tried.sharpe);
         let (output_dir, container, prefix) = match &result.location {
             Location::Local { dir } => (Some(dir), None, None),
             Location::Adls { container, prefix } => (None, Some(container), Some(prefix)),
@@ -276,10 +229,47 @@ impl PostgresRuns {
                     (&result.data_versions, Type::JSONB),
                     text(&result.fingerprint),
                     text(&result.results_sha256),
+                    text(&tried.map(|tried| &tried.config_sha256)),
+                    text(&tried.and_then(|tried| tried.returns_sha256.as_ref())),
+                    (&tried.and_then(|tried| tried.sharpe_ratio), Type::FLOAT8),
+                    (&sharpe.map(|sharpe| sharpe.daily), Type::FLOAT8),
+                    (&sharpe.map(|sharpe| sharpe.skew), Type::FLOAT8),
+                    (&sharpe.map(|sharpe| sharpe.kurtosis), Type::FLOAT8),
+                    (&sharpe.map(|sharpe| row_count(sharpe.observations)), Type::INT4),
                 ],
             )
             .await?;
         Ok(changed.then_some(Status::Completed))
+    }
+
+    async fn try_count(&self, held: &HeldLease, tried: &[&Tried]) -> Result<(), PgError> {
+        let words = |of: &dyn Fn(&Tried) -> Option<String>| -> Vec<Option<String>> {
+            tried.iter().map(|one| of(one)).collect()
+        };
+        let numbers = |of: &dyn Fn(&Tried) -> Option<f64>| -> Vec<Option<f64>> {
+            tried.iter().map(|one| of(one)).collect()
+        };
+        let trials: Vec<Option<i32>> = tried.iter().map(|one| one.trial.map(count)).collect();
+        let observations: Vec<Option<i32>> =
+            tried.iter().map(|one| one.sharpe.map(|sharpe| row_count(sharpe.observations))).collect();
+        pg::query(
+            &self.executing,
+            sql!("ledger.count"),
+            &[
+                text(&held.run_id.as_str()),
+                (&held.fence.0, Type::INT8),
+                (&words(&|one| Some(one.config_sha256.clone())), Type::TEXT_ARRAY),
+                (&trials, Type::INT4_ARRAY),
+                (&words(&|one| one.returns_sha256.clone()), Type::TEXT_ARRAY),
+                (&numbers(&|one| one.sharpe_ratio), Type::FLOAT8_ARRAY),
+                (&numbers(&|one| Some(one.sharpe?.daily)), Type::FLOAT8_ARRAY),
+                (&numbers(&|one| Some(one.sharpe?.skew)), Type::FLOAT8_ARRAY),
+                (&numbers(&|one| Some(one.sharpe?.kurtosis)), Type::FLOAT8_ARRAY),
+                (&observations, Type::INT4_ARRAY),
+            ],
+        )
+        .await
+        .map(drop)
     }
 
     async fn fail(&self, held: &HeldLease, reason: Reason, error: &str) -> Result<Option<Status>, PgError> {
@@ -482,6 +472,66 @@ impl PostgresRuns {
     }
 }
 
+/// The columns of a new row as the statements that insert one take them, in the order of their numbers from `$1`.
+struct NewRow<'a> {
+    new: &'a NewRun,
+    id: &'a str,
+    parent: Option<&'a str>,
+    kind: &'static str,
+    study: Option<&'a str>,
+    part: Option<i32>,
+    parts: Option<i32>,
+    trials: Option<i32>,
+    max_attempts: i32,
+}
+
+impl<'a> NewRow<'a> {
+    fn of(new: &'a NewRun) -> Self {
+        let asked = &new.submission;
+        Self {
+            new,
+            id: new.id.as_str(),
+            parent: asked.parent_run_id.as_ref().map(RunId::as_str),
+            kind: asked.kind.as_str(),
+            study: asked.part_of.as_ref().map(|of| of.study.as_str()),
+            part: asked.part_of.as_ref().map(|of| count(of.part)),
+            parts: asked.parts.map(count),
+            trials: asked.trials.map(count),
+            max_attempts: count(new.max_attempts),
+        }
+    }
+
+    fn columns(&self) -> Vec<Param<'_>> {
+        let asked = &self.new.submission;
+        vec![
+            text(&self.id),
+            text(&asked.run_name),
+            text(&asked.start_date),
+            text(&asked.end_date),
+            text(&asked.config_json),
+            text(&asked.effective_config_json),
+            (&self.max_attempts, Type::INT4),
+            (&self.new.announced, Type::BOOL),
+            text(&asked.idempotency_key),
+            text(&asked.request_sha256),
+            text(&asked.config_sha256),
+            text(&self.parent),
+            text(&asked.submitted_by),
+            text(&asked.traceparent),
+            text(&self.kind),
+            text(&self.study),
+            (&self.part, Type::INT4),
+            (&self.parts, Type::INT4),
+            (&self.trials, Type::INT4),
+            text(&asked.experiment),
+            (&asked.pins, Type::JSONB),
+        ]
+    }
+}
+
+/// Trials that one statement counts.
+const COUNTED_AT_ONCE: usize = 5000;
+
 #[async_trait]
 impl RunStore for PostgresRuns {
     async fn insert(&self, run: &NewRun) -> Result<Inserted, StoreError> {
@@ -535,6 +585,21 @@ impl RunStore for PostgresRuns {
             None => Ok(Beat::Lost),
         })
         .map_err(failed(format!("beat for run {}", held.run_id)))
+    }
+
+    async fn count(&self, held: &HeldLease, tried: &[Tried]) -> Result<(), StoreError> {
+        for some in in_order(tried).chunks(COUNTED_AT_ONCE) {
+            let counted = self.try_count(held, some).await;
+            counted.map_err(failed(format!("count the trials of run {}", held.run_id)))?;
+        }
+        Ok(())
+    }
+
+    async fn experiments(&self, name: Option<&str>) -> Result<Option<Vec<Experiment>>, StoreError> {
+        let rows = pg::query(&self.pool, sql!("ledger.experiments"), &[text(&name)]).await;
+        let experiments: Result<Vec<Experiment>, PgError> =
+            rows.and_then(|rows| rows.iter().map(experiment_of).collect());
+        experiments.map(Some).map_err(failed("read the ledger of experiments"))
     }
 
     async fn finish(&self, held: &HeldLease, ending: &Ending) -> Result<Finish, StoreError> {
@@ -651,6 +716,10 @@ fn count(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
+fn row_count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
 fn column<T: FromSqlOwned>(row: &Row, name: &'static str) -> Result<T, PgError> {
     Ok(row.try_get(name)?)
 }
@@ -684,6 +753,35 @@ fn optional_count(row: &Row, name: &'static str) -> Result<Option<u32>, PgError>
 /// A text that rows from before leases may lack.
 fn or_empty(row: &Row, name: &'static str) -> Result<String, PgError> {
     Ok(column::<Option<String>>(row, name)?.unwrap_or_default())
+}
+
+fn experiment_of(row: &Row) -> Result<Experiment, PgError> {
+    let number = |name| column::<Option<f64>>(row, name);
+    let counted = |name| column::<i64>(row, name).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+    let moments = (number("best_sharpe_daily")?, number("best_skewness")?, number("best_kurtosis")?);
+    let observations = column::<Option<i32>>(row, "best_observations")?;
+    let sharpe = match (moments, observations.and_then(|count| usize::try_from(count).ok())) {
+        ((Some(daily), Some(skew), Some(kurtosis)), Some(observations)) => {
+            Some(SharpeRatio { daily, skew, kurtosis, observations })
+        }
+        _ => None,
+    };
+    let trial = optional_count(row, "best_trial")?;
+    let best = match (parsed(row, "best_run_id")?, number("best_sharpe_ratio")?) {
+        (Some(run_id), Some(sharpe_ratio)) => Some(BestTried { run_id, trial, sharpe_ratio, sharpe }),
+        _ => None,
+    };
+    Ok(Experiment {
+        name: column(row, "experiment")?,
+        trials: counted("trials")?,
+        distinct: counted("distinct_trials")?,
+        failed: counted("failed")?,
+        first_at: column(row, "first_at")?,
+        last_at: column(row, "last_at")?,
+        people: counted("people")?,
+        variance: column(row, "variance")?,
+        best,
+    })
 }
 
 fn event_of(row: &Row) -> Result<RunEvent, PgError> {

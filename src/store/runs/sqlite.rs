@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Row, ToSql, Transaction, TransactionBehavior, named_params};
 use serde_json::{Value, json};
 
+use super::ledger::{BestTried, Experiment, Tried, in_order};
 use super::transition::{self, Decision, Step};
 use super::{
     Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Ending, Finish, HeldLease, Inserted, ListQuery,
@@ -22,6 +23,7 @@ use crate::run::{
     Deletion, Fence, Kind, Labels, Lease, Location, PartOf, Publication, Reason, Run, RunEvent, RunId,
     RunState, Status, Submission,
 };
+use crate::statistics::sharpe::SharpeRatio;
 
 const MIGRATIONS: [&str; 2] = [
     include_str!("../../../migrations/sqlite/0001_runs.sql"),
@@ -314,10 +316,48 @@ impl RunStore for SqliteRuns {
         Ok(self.change("beat for", &held.run_id, beat).await?.unwrap_or(Beat::Lost))
     }
 
+    async fn count(&self, held: &HeldLease, tried: &[Tried]) -> Result<(), StoreError> {
+        let (lease, tried) = (held.clone(), tried.to_vec());
+        self.write(format!("count the trials of run {}", held.run_id), move |tx| {
+            let holds = |run: &Run| run.fence == lease.fence && run.state.status() == Status::Running;
+            let Some(part) = get(tx, &lease.run_id)?.filter(holds) else { return Ok(()) };
+            let Some(of) = &part.submission.part_of else { return Ok(()) };
+            let now = now(tx)?;
+            in_order(&tried).into_iter().try_for_each(|one| count(tx, &part, &of.study, one, now))
+        })
+        .await
+    }
+
+    async fn experiments(&self, name: Option<&str>) -> Result<Option<Vec<Experiment>>, StoreError> {
+        let name = name.map(str::to_owned);
+        self.read("read the ledger of experiments", move |connection| {
+            let mut statement = connection.prepare_cached(sql!("ledger.experiments"))?;
+            let mut rows = statement.query(named_params! { ":experiment": name })?;
+            let mut experiments = Vec::new();
+            while let Some(row) = rows.next()? {
+                experiments.push(experiment_of(row)?);
+            }
+            Ok(Some(experiments))
+        })
+        .await
+    }
+
     async fn finish(&self, held: &HeldLease, ending: &Ending) -> Result<Finish, StoreError> {
         let (lease, ending) = (held.clone(), ending.clone());
-        let finish = move |run: &mut Run, now| transition::finish(run, &lease, &ending, now);
-        Ok(self.change("finish", &held.run_id, finish).await?.unwrap_or(Finish::Lost))
+        let finished = self
+            .write(format!("finish run {}", held.run_id), move |tx| {
+                let finish = |run: &mut Run, now| transition::finish(run, &lease, &ending, now);
+                let finished = change(tx, &lease.run_id, finish)?;
+                if let (Some(Finish::Done(_)), Ending::Complete { tried: Some(tried), .. }) =
+                    (&finished, &ending)
+                    && let Some(run) = get(tx, &lease.run_id)?
+                {
+                    count(tx, &run, &run.id, tried, now(tx)?)?;
+                }
+                Ok(finished)
+            })
+            .await?;
+        Ok(finished.unwrap_or(Finish::Lost))
     }
 
     async fn request_cancel(&self, id: &RunId, actor: &str) -> Result<Cancel, StoreError> {
@@ -526,6 +566,60 @@ fn write(tx: &Transaction<'_>, run: &Run, step: Option<Step>, now: Timestamp) ->
         execute(tx, sql!("events.append"), params)?;
     }
     Ok(())
+}
+
+/// Counts what `by`, the study of `run` or the run itself, has tried under its experiment, if it has one.
+fn count(tx: &Transaction<'_>, run: &Run, by: &RunId, tried: &Tried, now: Timestamp) -> Result<(), Failure> {
+    let Some(experiment) = &run.submission.experiment else { return Ok(()) };
+    execute(
+        tx,
+        sql!("ledger.count"),
+        named_params! {
+            ":experiment": experiment,
+            ":config_sha256": tried.config_sha256,
+            ":first_run_id": by.as_str(),
+            ":trial": tried.trial,
+            ":first_at": text_of(now),
+            ":submitted_by": run.submission.submitted_by,
+            ":returns_sha256": tried.returns_sha256,
+            ":sharpe_ratio": tried.sharpe_ratio,
+            ":sharpe_daily": tried.sharpe.map(|sharpe| sharpe.daily),
+            ":skewness": tried.sharpe.map(|sharpe| sharpe.skew),
+            ":kurtosis": tried.sharpe.map(|sharpe| sharpe.kurtosis),
+            ":observations": tried.sharpe.map(|sharpe| sql_integer(sharpe.observations)),
+        },
+    )
+}
+
+fn experiment_of(row: &Row<'_>) -> Result<Experiment, Failure> {
+    let number = |name| row.get::<_, Option<f64>>(name);
+    let sharpe = || -> Result<Option<SharpeRatio>, rusqlite::Error> {
+        let moments = (number("best_sharpe_daily")?, number("best_skewness")?, number("best_kurtosis")?);
+        let observations: Option<i64> = row.get("best_observations")?;
+        Ok(match (moments, observations.and_then(|count| usize::try_from(count).ok())) {
+            ((Some(daily), Some(skew), Some(kurtosis)), Some(observations)) => {
+                Some(SharpeRatio { daily, skew, kurtosis, observations })
+            }
+            _ => None,
+        })
+    };
+    let best = match (parsed(row, "best_run_id")?, number("best_sharpe_ratio")?) {
+        (Some(run_id), Some(sharpe_ratio)) => {
+            Some(BestTried { run_id, trial: row.get("best_trial")?, sharpe_ratio, sharpe: sharpe()? })
+        }
+        _ => None,
+    };
+    Ok(Experiment {
+        name: row.get("experiment")?,
+        trials: row.get("trials")?,
+        distinct: row.get("distinct_trials")?,
+        failed: row.get("failed")?,
+        first_at: time(row, "first_at")?,
+        last_at: time(row, "last_at")?,
+        people: row.get("people")?,
+        variance: row.get("variance")?,
+        best,
+    })
 }
 
 fn execute(tx: &Connection, sql: &str, params: &[(&str, &dyn ToSql)]) -> Result<(), Failure> {

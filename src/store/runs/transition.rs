@@ -131,7 +131,7 @@ pub(super) fn finish(run: &mut Run, held: &HeldLease, ending: &Ending, now: Time
         Step::with("failed", owner, json!({ "reason": reason }))
     };
     let step = match ending {
-        Ending::Complete(publication) => {
+        Ending::Complete { publication, .. } => {
             let detail = json!({ "manifest_sha256": publication.manifest_sha256 });
             end(run, RunState::Completed { ended_at: now, publication: (**publication).clone() }, None);
             (run.error, run.progress) = (None, 1.0);

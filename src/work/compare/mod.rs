@@ -291,8 +291,8 @@ fn leaves_of<'v>(value: &'v Value, path: String, found: &mut BTreeMap<String, &'
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             for (name, value) in fields {
-                // The name of a run says nothing of what it did.
-                if path.is_empty() && name == "run_name" {
+                // What a run is called, and where it is counted, says nothing of what it did.
+                if path.is_empty() && ["run_name", "experiment"].contains(&name.as_str()) {
                     continue;
                 }
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };

@@ -10,17 +10,21 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
 use super::{Attempt, Made, Stopped, broken_config, panic_text, pins_of, unavailable, unloaded};
-use crate::engine::{BacktestConfig, Market};
+use crate::engine::{BacktestConfig, Market, Outcome, RunError};
 use crate::run::{Location, Publication, Reason, Run, RunState, Status};
 use crate::store::prices::Loaded;
+use crate::store::runs::ledger::Tried;
+use crate::store::versions::united;
 use crate::telemetry;
+use crate::work::experiments::tried_in_study;
 use crate::work::facts::{Facts, FilesError};
 use crate::work::files;
 use crate::work::study::Study;
 use crate::work::study::complete::{Completed, Markets, complete};
-use crate::work::study::evaluate::{Evaluation, PartResult, TrialStatus, Window};
+use crate::work::study::evaluate::{Evaluation, OnTrial, PartResult, TrialStatus, Window};
 use crate::work::study::tables::{self, PART_FILES};
 use crate::work::study::trials::by_market;
+use crate::work::summaries::{PartSummary, StudySummary};
 use crate::work::{App, chain};
 
 /// Files that are read at once.
@@ -52,7 +56,7 @@ impl Attempt {
         let computed = {
             let (gauge, run, data_versions) = (Arc::clone(&self.gauge), run.clone(), data_versions.clone());
             let thread = blocking(move || {
-                let on_trial = || {
+                let on_trial = |_: u32, _: Option<Result<&mut Outcome, &RunError>>| {
                     gauge.done.fetch_add(1, Ordering::Relaxed);
                     if gauge.stop.load(Ordering::Relaxed) {
                         ControlFlow::Break(())
@@ -64,14 +68,7 @@ impl Attempt {
                 let part = evaluate(&study, groups, loaded, &on_trial)?;
                 telemetry::COMPUTE.took(started.elapsed());
                 let files = tables::part_files(&study, &part).map_err(|error| files_failed(&error))?;
-                let count = |status| part.rows.iter().filter(|row| row.status == status).count();
-                let summary = json!({
-                    "run_id": run.id,
-                    "trials": part.rows.len(),
-                    "evaluated": count(TrialStatus::Ok),
-                    "failed": count(TrialStatus::Failed),
-                    "invalid": count(TrialStatus::Invalid),
-                });
+                let summary = json!(PartSummary::of(&run.id, &part.rows));
                 let config = study.config(
                     part.rows
                         .iter()
@@ -79,12 +76,19 @@ impl Attempt {
                         .map_or(0, |row| row.trial as usize),
                 );
                 let config = config.map_err(|_| broken_config("no trial makes a valid config"))?;
-                listed(&run, &document, &config, &data_versions, files, summary)
+                let tried: Vec<Tried> = part.rows.iter().filter_map(tried_in_study).collect();
+                let made = listed(&run, &document, &config, &data_versions, files, summary)?;
+                Ok((made, tried))
             });
             thread.await
         };
         self.stopped_instead()?;
-        self.publish(app, run, location, computed?).await
+        let (made, tried) = computed?;
+        let publication = self.publish(app, run, location, made).await?;
+        // Before the part is done: whoever joins the study finds everything counted.
+        let counted = self.or_stopped(app.runs.count(&self.lease, &tried)).await?;
+        counted.map_err(|error| unavailable(&error))?;
+        Ok(publication)
     }
 
     /// Joins the parts of a study.
@@ -92,14 +96,7 @@ impl Attempt {
         let (document, study) = study_of(run)?;
         let parts = self.or_stopped(app.runs.parts(&run.id)).await?.map_err(|error| unavailable(&error))?;
         let places = published(run, &parts)?;
-        let data_versions = places.first().map(|(_, versions)| versions.clone()).unwrap_or_default();
-        if places.iter().any(|(_, versions)| *versions != data_versions) {
-            return Err(Stopped::Failed {
-                reason: Reason::InvalidData,
-                error: "the data changed between the parts; submit the study again".to_owned(),
-                retry: false,
-            });
-        }
+        let data_versions = as_one(places.iter().map(|(_, versions)| versions))?;
         let read = self.or_stopped(read_all(app, &places)).await??;
         let study = Arc::new(study);
         let results: Vec<PartResult> = {
@@ -143,7 +140,7 @@ impl Attempt {
                 })?;
                 let config = groups.into_iter().find_map(|(config, _)| config);
                 let config = config.ok_or_else(|| broken_config("no trial makes a valid config"))?;
-                let summary = summary(&run, &judged.statistics);
+                let summary = json!(StudySummary::of(&run.id, &judged.statistics));
                 listed(&run, &document, &config, &data_versions, files, summary)
             })
             .await
@@ -171,7 +168,7 @@ impl Attempt {
         groups: &[Group],
         loaded: &[Loaded],
     ) -> Result<(Value, Location), Stopped> {
-        let data_versions = loaded.first().map(|one| one.data_versions.clone()).unwrap_or_default();
+        let data_versions = as_one(loaded.iter().map(|one| &one.data_versions))?;
         let dir = groups.iter().find_map(|(config, _)| config.as_ref()?.output.adls_dir.as_deref());
         let location = app.artifacts.location(dir, &run.id, run.fence);
         let location = location.map_err(|error| broken_config(format!("output.adls_dir {error}")))?;
@@ -193,6 +190,15 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Stopped> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| {
         Err(Stopped::Failed { reason: Reason::EnginePanic, error: panic_text(panic), retry: true })
+    })
+}
+
+/// What several markets read, as the study has it.
+fn as_one<'v>(versions: impl Iterator<Item = &'v Value>) -> Result<Value, Stopped> {
+    united(versions).ok_or_else(|| Stopped::Failed {
+        reason: Reason::InvalidData,
+        error: "the data changed while the study read it; submit it again".to_owned(),
+        retry: false,
     })
 }
 
@@ -232,7 +238,7 @@ fn evaluate(
     study: &Study,
     groups: Vec<Group>,
     loaded: Vec<Loaded>,
-    on_trial: &(dyn Fn() -> ControlFlow<()> + Sync),
+    on_trial: OnTrial<'_>,
 ) -> Result<PartResult, Stopped> {
     let mut evaluation: Option<Evaluation<'_>> = None;
     let with_config = groups.into_iter().filter_map(|(config, trials)| Some((config?, trials)));
@@ -280,6 +286,7 @@ fn listed(
         summary,
         results_sha256: Some(results_sha256),
         data_versions: data_versions.clone(),
+        tried: None,
     })
 }
 
@@ -342,24 +349,4 @@ fn needs_markets(study: &Study, parts: &[PartResult]) -> bool {
         repeated
     });
     study.validation.is_some() || study.keep_runs > 0 || repeated
-}
-
-/// What the row keeps of a study.
-fn summary(run: &Run, statistics: &Value) -> Value {
-    let of = |pointer: &str| statistics.pointer(pointer).cloned().unwrap_or_default();
-    json!({
-        "run_id": run.id,
-        "run_name": statistics["name"],
-        "sentence": statistics["sentence"],
-        "trials": statistics["trials"],
-        "evaluated": statistics["evaluated"],
-        "distinct": statistics["distinct"],
-        "complete": statistics["complete"],
-        "best_trial": of("/best/trial"),
-        "sharpe_ratio": of("/best/sharpe_ratio"),
-        "expected_best_sharpe_ratio": of("/deflated/distinct/expected_best_sharpe_ratio"),
-        "deflated_sharpe_ratio": of("/deflated/distinct/deflated_sharpe_ratio"),
-        "probability_of_overfitting": of("/overfitting/probability"),
-        "warnings": statistics["warnings"],
-    })
 }

@@ -31,8 +31,8 @@ pub fn summary(facts: &Facts<'_>, outcome: &Outcome) -> Result<Value, FilesError
     {
         into.extend(metrics);
     }
-    if let (Some(warning), Value::Array(warnings)) = (facts.without_effect(), &mut summary["warnings"]) {
-        warnings.push(json!(warning));
+    if let Value::Array(warnings) = &mut summary["warnings"] {
+        warnings.extend(facts.without_effect().into_iter().map(|warning| json!(warning)));
     }
     Ok(summary)
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
-use crate::engine::config::{Fault, Faults, Fields};
+use crate::engine::config::{Fault, Faults, Fields, check_experiment};
 use crate::statistics::random::Draws;
 
 /// Trials that a study may have.
@@ -237,6 +237,11 @@ fn read(root: &Fields<'_>) -> Study {
         root.fault("base", "must be a whole config");
     }
     let f = root.section("study");
+    let experiment = experiment(&f);
+    let of_base = base.get("experiment").filter(|name| !name.is_null());
+    if of_base.is_some_and(|name| name.as_str() != experiment.as_deref()) {
+        root.fault("base.experiment", "is not that of the study: trials are counted under study.experiment");
+    }
     let search = match choice(&f, "search", &["grid", "random", "list"]) {
         1 => Search::Random,
         2 => Search::List,
@@ -255,7 +260,7 @@ fn read(root: &Fields<'_>) -> Study {
     let statistics = terms(&f.section("statistics"), benchmark);
     Study {
         name: text(&f, "name"),
-        experiment: experiment(&f),
+        experiment,
         search,
         grid,
         skip_invalid: flag(&f, "skip_invalid"),
@@ -352,18 +357,6 @@ fn experiment(f: &Fields<'_>) -> Option<String> {
         f.fault("experiment", message);
     }
     Some(experiment)
-}
-
-/// Whether a text may name an experiment.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_experiment(name: &str) -> Result<(), String> {
-    let lawful = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if (1..=64).contains(&name.len()) && name.bytes().all(lawful) {
-        return Ok(());
-    }
-    Err(format!("must be 1 to 64 of a-z, 0-9 and '-', got {name:?}"))
 }
 
 /// Sections that no trial may change: all of them are about the same days of the same data, and are measured alike.

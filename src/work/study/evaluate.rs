@@ -229,6 +229,9 @@ struct Series {
     folds: Vec<Sums>,
 }
 
+/// Hears of each trial when it has ended, on the thread that ran it: `None` of one that makes no config. May stop the others.
+pub type OnTrial<'a> = &'a (dyn Fn(u32, Option<Result<&mut Outcome, &RunError>>) -> ControlFlow<()> + Sync);
+
 /// Somebody asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped;
@@ -251,31 +254,22 @@ impl<'s> Evaluation<'s> {
         }
     }
 
-    /// Evaluates trials that all read `market`. `on_trial` hears of each, and may stop.
+    /// Evaluates trials that all read `market`.
     ///
     /// # Errors
-    /// If it did.
-    pub fn run(
-        &mut self,
-        market: &Market,
-        trials: &[u32],
-        on_trial: &(dyn Fn() -> ControlFlow<()> + Sync),
-    ) -> Result<(), Stopped> {
+    /// If `on_trial` stopped it.
+    pub fn run(&mut self, market: &Market, trials: &[u32], on_trial: OnTrial<'_>) -> Result<(), Stopped> {
         let edges = self.window.fold_edges(self.study);
         for chunk in trials.chunks(CHUNK) {
-            let runs: Option<Vec<Run>> = chunk
-                .par_iter()
-                .map(|&trial| {
-                    let run = self.one(market, trial, &edges);
-                    on_trial().is_continue().then_some(run)
-                })
-                .collect();
+            let runs: Option<Vec<Run>> =
+                chunk.par_iter().map(|&trial| self.one(market, trial, &edges, on_trial)).collect();
             self.take(runs.ok_or(Stopped)?);
         }
         Ok(())
     }
 
-    fn one(&self, market: &Market, trial: u32, edges: &[usize]) -> Run {
+    /// One trial; `None` if it is to be the last.
+    fn one(&self, market: &Market, trial: u32, edges: &[usize], on_trial: OnTrial<'_>) -> Option<Run> {
         let mut row = TrialRow {
             trial,
             status: TrialStatus::Invalid,
@@ -290,24 +284,28 @@ impl<'s> Evaluation<'s> {
             Ok(config) => config,
             Err(faults) => {
                 row.error = Some(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
-                return Run { row, series: None };
+                return on_trial(trial, None).is_continue().then_some(Run { row, series: None });
             }
         };
         let resolved = config.resolved();
         row.config_sha256 = Some(sha256_hex(canonical(&resolved)));
         row.ledger_sha256 = self.study.experiment.as_ref().map(|_| ledger_sha256(resolved));
         row.status = TrialStatus::Failed;
-        let outcome = match engine::run(&config, market, &mut |_, _| ControlFlow::Continue(())) {
+        let mut outcome = match engine::run(&config, market, &mut |_, _| ControlFlow::Continue(())) {
             Ok(outcome) => outcome,
             Err(error) => {
                 row.error = Some(error.to_string());
-                return Run { row, series: None };
+                let goes_on = on_trial(trial, Some(Err(&error))).is_continue();
+                return goes_on.then_some(Run { row, series: None });
             }
         };
+        if on_trial(trial, Some(Ok(&mut outcome))).is_break() {
+            return None;
+        }
         let own_days = outcome.daily.date.get(1..).unwrap_or_default();
         if !self.window.days.starts_with(own_days) {
             row.error = Some("its trading days are not those of the study".to_owned());
-            return Run { row, series: None };
+            return Some(Run { row, series: None });
         }
         row.status = TrialStatus::Ok;
         row.figures = FIGURES.iter().map(|(_, of)| of(&outcome.summary)).collect();
@@ -326,7 +324,7 @@ impl<'s> Evaluation<'s> {
         let folds = sums(BlockSums::between(edges.to_vec()));
         drop(chosen_by);
         let measure = measure.unwrap_or(f64::NEG_INFINITY);
-        Run { row, series: Some(Series { digest, returns, measure, blocks, folds }) }
+        Some(Run { row, series: Some(Series { digest, returns, measure, blocks, folds }) })
     }
 
     fn take(&mut self, runs: Vec<Run>) {
@@ -446,7 +444,7 @@ pub fn digest(outcome: &Outcome) -> [u8; 32] {
 pub fn ledger_sha256(mut resolved: serde_json::Value) -> String {
     if let serde_json::Value::Object(fields) = &mut resolved {
         for key in ["run_name", "output", "experiment"] {
-            fields.remove(key);
+            fields.shift_remove(key);
         }
     }
     sha256_hex(canonical(&resolved))

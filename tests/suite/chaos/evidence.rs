@@ -41,6 +41,9 @@ pub(super) struct Row {
     pub(super) adls_prefix: Option<String>,
     pub(super) manifest_sha256: Option<String>,
     pub(super) config_sha256: String,
+    pub(super) kind: String,
+    pub(super) study_id: Option<String>,
+    pub(super) part: Option<i64>,
     pub(super) idempotency_key: Option<String>,
 }
 
@@ -95,6 +98,8 @@ pub(super) struct Evidence {
     pub(super) connections: Connections,
     /// Connections that all handlers may have.
     pub(super) connections_max: usize,
+    /// Trials that the ledger counts under the experiment of all studies.
+    pub(super) counted: usize,
     /// Runs a message of which was lost.
     lost: BTreeSet<String>,
     /// Finishes that the database refused.
@@ -117,6 +122,7 @@ impl Evidence {
         for event in read::<Event>(world, told).await {
             events.entry(event.run_id.clone()).or_default().push(event);
         }
+        let counted = world.ask("SELECT count(*) FROM backtest.trial_ledger").await[0].get::<_, i64>(0);
         let files = files(world).await;
         let in_ten_days = Arc::new(ManualClock::at(Utc::now() + chrono::Duration::days(10)));
         let swept = sweep(&App { clock: in_ten_days, ..world.app.clone() }).await.unwrap();
@@ -134,19 +140,21 @@ impl Evidence {
             poison: std::mem::take(&mut world.queue.poison.lock().unwrap()),
             connections: std::mem::take(&mut world.connections.lock().unwrap()),
             connections_max: CONNECTIONS * world.fleet.len(),
+            counted: usize::try_from(counted).unwrap(),
             lost: std::mem::take(&mut world.queue.lost.lock().unwrap()),
             too_late: world.proxy.too_late(),
         }
     }
 
     /// What must have happened, how often it did, and how often it must have in the whole time.
-    pub(super) fn guards(&self) -> [(&'static str, usize, usize); 7] {
+    pub(super) fn guards(&self) -> [(&'static str, usize, usize); 9] {
         let events =
             |holds: &dyn Fn(&Event) -> bool| self.events.values().flatten().filter(|one| holds(one)).count();
         let lines = |text: &str| self.lines(text).count();
         let announced = |run: &String| {
             self.events.get(run).is_some_and(|events| events.iter().any(|one| one.event == "announced"))
         };
+        let of_kind = |kind: &'static str| self.rows.values().filter(move |row| row.kind == kind);
         let exhausted = |row: &&Row| row.status_reason.as_deref() == Some("attempts_exhausted");
         [
             ("takeovers", events(&|one| one.event == "taken_over"), 30),
@@ -158,6 +166,8 @@ impl Evidence {
                 10,
             ),
             ("messages for runs that were not to be claimed", lines("nothing to do for run"), 30),
+            ("studies that completed", of_kind("study").filter(|row| row.status == "completed").count(), 4),
+            ("parts that were taken over", of_kind("part").filter(|row| row.attempt > 1).count(), 6),
             ("runs without an attempt left", self.rows.values().filter(exhausted).count(), 10),
             (
                 "cancels that nobody acknowledged",

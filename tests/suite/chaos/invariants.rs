@@ -7,12 +7,13 @@ use backtest_functions::work::sha256_hex;
 use serde_json::Value;
 
 use super::evidence::{Event, Evidence, Files, Results, Row, normal};
+use super::work::{TRIALS, result_key};
 use super::world::LEASE;
 
 type Holds = fn(&Evidence) -> Vec<String>;
 
 /// All of them, in the order of the specification.
-pub(super) const INVARIANTS: [(&str, Holds); 11] = [
+pub(super) const INVARIANTS: [(&str, Holds); 12] = [
     ("every accepted submit has one row, and every row is final", every_submit_has_one_final_row),
     ("fences grow, one claim each, and nobody loses a lease that holds", claims_are_exclusive),
     ("a run ends once, and nothing follows", a_run_ends_once),
@@ -21,6 +22,7 @@ pub(super) const INVARIANTS: [(&str, Holds); 11] = [
     ("no attempt too many, and what was canceled stays so", answers_stay_true),
     ("events tell the row", events_tell_the_row),
     ("results are those of a run without faults", results_are_as_without_faults),
+    ("an experiment counts each config once", configs_count_once),
     ("a scan of the list sees every older run once", |evidence| evidence.told.scans.clone()),
     ("no connection too many", connections_stay_within_their_sum),
     ("no message is poison", |evidence| evidence.poison.iter().map(|one| format!("poison: {one}")).collect()),
@@ -44,7 +46,8 @@ fn every_submit_has_one_final_row(evidence: &Evidence) -> Vec<String> {
     let accepted: BTreeSet<&str> = evidence.told.accepted.iter().map(|one| one.run_id.as_str()).collect();
     let mut keys = BTreeSet::new();
     for row in evidence.rows.values() {
-        if !accepted.contains(row.run_id.as_str()) {
+        let asked_for = row.study_id.as_ref().unwrap_or(&row.run_id);
+        if !accepted.contains(asked_for.as_str()) {
             wrong.push(format!("run {} was not accepted and has a row", row.run_id));
         }
         if row.idempotency_key.as_ref().is_some_and(|key| !keys.insert(key)) {
@@ -192,6 +195,8 @@ struct Told {
     announced: usize,
     cancel_asked: bool,
     manifest: Option<String>,
+    /// Whether its submit announces others.
+    waits: bool,
 }
 
 impl Told {
@@ -218,7 +223,8 @@ impl Told {
         // Whoever ends a run that is not theirs raises its fence as well.
         let given_up = event.is_final() && event.actor == "reconcile";
         self.fence += i64::from(event.is_claim() || given_up);
-        self.announced += usize::from(["submitted", "announced"].contains(&event.event.as_str()));
+        let is_announced = event.event == "announced" || (event.event == "submitted" && !self.waits);
+        self.announced += usize::from(is_announced);
         self.cancel_asked |=
             event.event == "cancel_requested" || (to == "canceled" && self.status == "queued");
         self.manifest = event.detail["manifest_sha256"].as_str().map(str::to_owned);
@@ -234,7 +240,8 @@ impl Told {
 fn events_tell_the_row(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (row, events) in evidence.runs() {
-        let mut told = Told::default();
+        // Nobody is woken for a study before its parts are done.
+        let mut told = Told { waits: row.kind == "study", ..Told::default() };
         for (event, version) in events.iter().zip(1..) {
             if event.version != version {
                 wrong.push(format!(
@@ -256,6 +263,7 @@ fn events_tell_the_row(evidence: &Evidence) -> Vec<String> {
             announced: row.announce_count,
             cancel_asked: row.cancel_requested_at.is_some(),
             manifest: row.manifest_sha256.clone(),
+            waits: told.waits,
         };
         if row.status != told.status || stored != told {
             wrong.push(format!(
@@ -270,7 +278,7 @@ fn events_tell_the_row(evidence: &Evidence) -> Vec<String> {
 fn results_are_as_without_faults(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (row, _) in completed(evidence) {
-        let Some(wanted) = evidence.wanted.get(&row.config_sha256) else {
+        let Some(wanted) = evidence.wanted.get(&result_key(&row.config_sha256, row.part)) else {
             wrong.push(format!("run {} has a config that nobody submitted", row.run_id));
             continue;
         };
@@ -288,6 +296,13 @@ fn results_are_as_without_faults(evidence: &Evidence) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// All studies try the same, so that one that is through has tried everything.
+fn configs_count_once(evidence: &Evidence) -> Vec<String> {
+    let through = completed(evidence).any(|(row, _)| row.kind == "study");
+    let lawful = if through { evidence.counted == TRIALS } else { evidence.counted <= TRIALS };
+    if lawful { Vec::new() } else { vec![format!("{} trials were counted of {TRIALS}", evidence.counted)] }
 }
 
 fn connections_stay_within_their_sum(evidence: &Evidence) -> Vec<String> {

@@ -38,7 +38,7 @@ enum Fault {
 }
 
 /// How many of each there are in the whole time.
-const FAULTS: [(Fault, usize); 15] = [
+const FAULTS: [(Fault, usize); 17] = [
     (Fault::Kill, 60),
     (Fault::Stop, 28),
     (Fault::StopAndCancel, 12),
@@ -47,6 +47,8 @@ const FAULTS: [(Fault, usize); 15] = [
     (Fault::Cut("-- runs.claim\n"), 20),
     (Fault::Cut("-- runs.complete\n"), 20),
     (Fault::Cut("-- runs.insert\n"), 14),
+    (Fault::Cut("-- runs.insert_study\n"), 3),
+    (Fault::Cut("-- ledger.count\n"), 6),
     (Fault::Cut("-- runs.beat\n"), 12),
     (Fault::Cut("-- runs.announce\n"), 8),
     (Fault::Cut("-- runs.overdue\n"), 4),

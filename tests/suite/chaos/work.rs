@@ -68,6 +68,37 @@ fn long() -> Value {
     config
 }
 
+/// A study of two parts: a market for each look-back is worth more than one. All studies are this one, so that their
+/// experiment has tried what one of them tries.
+pub(super) fn study() -> Value {
+    json!({
+        "study": {
+            "name": "chaos", "experiment": "chaos",
+            "parameters": {
+                "strategy.scoring.lookback": { "from": 5, "to": 5 + MARKETS - 1, "step": 1 },
+                "strategy.selection.topn.n": [1, 2, 3],
+            },
+            "keep": { "returns": 5 },
+            "statistics": { "blocks": 4, "bootstrap": 20 },
+        },
+        "base": {
+            "start_date": "2001-01-01", "end_date": "2003-12-31",
+            "universe": { "symbols": (1..6).map(|n| format!("SYN{n:05}")).collect::<Vec<_>>() },
+            "strategy": {
+                "type": "configured", "rebalance": { "freq": "weekly" },
+                "scoring": { "type": "price_breakout", "lookback": 20 },
+                "selection": { "type": "topn", "topn": { "n": 1 } },
+            },
+        },
+    })
+}
+
+/// Look-backs of a study.
+const MARKETS: usize = 35;
+
+/// Trials of a study.
+pub(super) const TRIALS: usize = 3 * MARKETS;
+
 /// Different small configs.
 const SMALL: usize = 8;
 
@@ -82,14 +113,37 @@ pub(super) async fn results_without_faults(world: &World) -> BTreeMap<String, Re
         handler.wake(&id).await;
         let run = handler.run(&id).await;
         assert_eq!(run["status"], "completed", "{run}");
-        let files = super::evidence::files_below(&folder.join(&id).join("f1"));
-        let digest = run["config_sha256"].as_str().unwrap().to_owned();
-        results.insert(
-            digest,
-            files.iter().map(|(name, content)| (name.clone(), normal(&id, content))).collect(),
-        );
+        results.insert(key_of(&run), results_of(&folder, &id));
     }
+    let mut body = study();
+    body["run_id"] = json!("wanted-study");
+    let stored = handler.envelope("studies", &submission(&body, None)).await.json();
+    let parts = stored["Outputs"]["runs"].as_array().expect("a message for each part").len();
+    assert_eq!(parts, 2, "a study that is shared out: {stored}");
+    for id in (0..parts).map(|part| format!("wanted-study-p{part:02}")) {
+        handler.wake(&id).await;
+        results.insert(key_of(&handler.run(&id).await), results_of(&folder, &id));
+    }
+    let run = handler.run("wanted-study").await;
+    assert_eq!(run["status"], "completed", "{run}");
+    results.insert(key_of(&run), results_of(&folder, "wanted-study"));
     results
+}
+
+/// What results are compared by: the config, and of a study's part its number.
+fn key_of(run: &Value) -> String {
+    result_key(run["config_sha256"].as_str().unwrap(), run["part"].as_i64())
+}
+
+/// The same of a row.
+pub(super) fn result_key(config_sha256: &str, part: Option<i64>) -> String {
+    part.map_or_else(|| config_sha256.to_owned(), |part| format!("part {part} of {config_sha256}"))
+}
+
+/// Digests of the files of the first attempt at a run.
+fn results_of(folder: &std::path::Path, id: &str) -> Results {
+    let files = super::evidence::files_below(&folder.join(id).join("f1"));
+    files.iter().map(|(name, content)| (name.clone(), normal(id, content))).collect()
 }
 
 /// Something that clients do.
@@ -104,6 +158,9 @@ enum Deed {
     },
     /// Of a run that aborts its process; few attempts.
     SubmitAborting {
+        run_id: String,
+    },
+    SubmitStudy {
         run_id: String,
     },
     Cancel,
@@ -124,10 +181,12 @@ pub(super) async fn go(world: Arc<World>) {
         .chain((0..slow).map(|n| Deed::Submit { run_id: id("slow", n), config: world.slow_config() }))
         .chain((0..long_ones).map(|n| Deed::Submit { run_id: id("long", n), config: long() }))
         .chain((0..aborting).map(|n| Deed::SubmitAborting { run_id: id("abort", n) }))
+        .chain((0..world.size.of(8)).map(|n| Deed::SubmitStudy { run_id: id("study", n) }))
         .chain((0..world.size.of(88)).map(|_| Deed::Cancel));
     for deed in deeds {
         // Three attempts that each lose a lease take their time.
-        let latest = if matches!(deed, Deed::SubmitAborting { .. }) { 0.8 } else { 0.95 };
+        let is_long = matches!(deed, Deed::SubmitAborting { .. } | Deed::SubmitStudy { .. });
+        let latest = if is_long { 0.8 } else { 0.95 };
         plan.push((rng.random::<f64>() * latest * seconds, deed, rng.random::<u64>()));
     }
     plan.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -139,11 +198,17 @@ pub(super) async fn go(world: Arc<World>) {
         under_way.push(tokio::spawn(async move {
             match deed {
                 Deed::Submit { run_id, config } => {
-                    submit_until_accepted(&world, &json!({ "config": config, "run_id": run_id }), None).await;
+                    let body = json!({ "config": config, "run_id": run_id });
+                    submit_until_accepted(&world, "submit", &body, None).await;
+                }
+                Deed::SubmitStudy { run_id } => {
+                    let mut body = study();
+                    body["run_id"] = json!(run_id);
+                    submit_until_accepted(&world, "studies", &body, None).await;
                 }
                 Deed::SubmitThrice { key, config } => {
                     let body = json!({ "config": config });
-                    let once = || submit_until_accepted(&world, &body, Some(&key));
+                    let once = || submit_until_accepted(&world, "submit", &body, Some(&key));
                     tokio::join!(once(), once(), once());
                 }
                 Deed::SubmitAborting { run_id } => submit_aborting(&world, &run_id).await,
@@ -166,10 +231,11 @@ impl World {
     }
 }
 
-async fn submit_until_accepted(world: &World, body: &Value, key: Option<&str>) {
+async fn submit_until_accepted(world: &World, function: &str, body: &Value, key: Option<&str>) {
     let mut again = false;
     loop {
-        let answer = world.anybody().envelope("submit", &submission(body, key), Duration::from_secs(5)).await;
+        let sent = submission(body, key);
+        let answer = world.anybody().envelope(function, &sent, Duration::from_secs(5)).await;
         let outputs = answer.ok().filter(|answer| answer.status.is_success());
         if let Some(outputs) = outputs.map(|answer| answer.json()["Outputs"].clone()) {
             let reply = &outputs["res"];
@@ -238,8 +304,10 @@ async fn cancel_one(world: &World, mut rng: ChaCha8Rng) {
 
 /// Cancels a run of the lease owner whose name begins with `owner`, if it has one.
 pub(super) async fn cancel_what_it_executes(world: &World, owner: &str) {
-    let held =
-        world.held().await.into_iter().filter(|(run, by)| by.starts_with(owner) && !run.starts_with("abort"));
+    let held = world.held().await.into_iter().filter(|(run, by)| {
+        // A part ends with its study alone.
+        by.starts_with(owner) && !["abort", "study"].iter().any(|kind| run.starts_with(kind))
+    });
     if let Some((run_id, _)) = held.max() {
         cancel(world, &run_id).await;
     }

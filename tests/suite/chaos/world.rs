@@ -248,12 +248,20 @@ impl World {
         .await;
     }
 
-    /// Whoever executes a run that aborts its process is gone.
+    /// Whoever executes a run that aborts its process is gone; so is who executes a study or a part of one for the first
+    /// time.
     async fn abort(self: Arc<Self>) {
-        for (run, owner) in self.held().await {
+        let rows = self
+            .ask(
+                "SELECT run_id, lease_owner FROM backtest.runs WHERE status = 'running' \
+                 AND (run_id LIKE 'abort%' OR (kind IN ('study', 'part') AND attempt = 1))",
+            )
+            .await;
+        for row in rows {
+            let (run, owner): (String, String) = (row.get("run_id"), row.get("lease_owner"));
             let slot = self.fleet.iter().find(|slot| owner.starts_with(&format!("{}:", slot.name)));
             let id = owner.split([':', '/']).nth(1).and_then(|id| id.parse().ok());
-            if let (true, Some(slot), Some(id)) = (run.starts_with("abort"), slot, id)
+            if let (Some(slot), Some(id)) = (slot, id)
                 && slot.kill(&self.home, Some(id)).await
             {
                 self.journal.note("process aborted by its run", run);
@@ -341,7 +349,7 @@ fn behind_weather(storage: &Storage, seed: u64, stormy: &Arc<AtomicBool>) -> Sto
             return None;
         }
         let mut dice = dice.lock().unwrap();
-        let slow = ["/slow-", "/abort-"].iter().any(|kind| line.contains(kind));
+        let slow = ["/slow-", "/abort-", "/study-"].iter().any(|kind| line.contains(kind));
         let chance = if stormy.load(Ordering::Relaxed) { dice.random_range(0..100) } else { 99 };
         match chance {
             0..2 => Some(Fault::Cut),

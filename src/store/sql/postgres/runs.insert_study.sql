@@ -4,9 +4,9 @@ WITH study AS (
                                effective_config_json, max_attempts, announced_at, announce_count, available_at,
                                idempotency_key, request_sha256, config_sha256, parent_run_id, submitted_by,
                                traceparent, kind, study_id, part, parts, trials, experiment, pins, updated_at)
-    SELECT $1, 'queued', now(), $2, $3, $4, $5, $6, $7::int, NULL, 0, now(), $8, $9, $10, $11, $12, $13, 'study', NULL, NULL,
-           $14::int, $15::int, $16, $17::jsonb, now()
-    WHERE NOT EXISTS (SELECT FROM backtest.runs WHERE run_id = ANY ($18::text[]))
+    SELECT $1, 'queued', now(), $2, $3, $4, $5, $6, $7::int, NULL, 0, now(), $9, $10, $11, $12, $13, $14, $15, $16, $17::int,
+           $18::int, $19::int, $20, $21::jsonb, now()
+    WHERE NOT EXISTS (SELECT FROM backtest.runs WHERE run_id = ANY ($22::text[]))
     ON CONFLICT DO NOTHING
     RETURNING *
 ), part AS (
@@ -15,10 +15,10 @@ WITH study AS (
                                request_sha256, config_sha256, submitted_by, traceparent, kind, study_id, part, parts,
                                trials, experiment, pins, updated_at)
     SELECT given.run_id, 'queued', now(), study.run_name, study.start_date, study.end_date, given.config_json,
-           given.config_json, study.max_attempts, CASE WHEN $21 THEN now() END, CASE WHEN $21 THEN 1 ELSE 0 END, now(),
+           given.config_json, study.max_attempts, CASE WHEN $8 THEN now() END, CASE WHEN $8 THEN 1 ELSE 0 END, now(),
            study.request_sha256, study.config_sha256, study.submitted_by, study.traceparent, 'part', study.run_id,
            given.part - 1, study.parts, given.trials, study.experiment, study.pins, now()
-    FROM study, unnest($18::text[], $19::text[], $20::int[]) WITH ORDINALITY AS given (run_id, config_json, trials, part)
+    FROM study, unnest($22::text[], $23::text[], $24::int[]) WITH ORDINALITY AS given (run_id, config_json, trials, part)
     RETURNING run_id, version, fence
 ), told AS (
     INSERT INTO backtest.run_events (run_id, version, at, event, fence, actor, detail)
