@@ -92,6 +92,7 @@ $(PEERS)/bin/pip: tests/bench/peers/requirements.txt
 peers: $(PEERS)/bin/pip ## measure the engine beside other backtest programs; needs Python 3.11 or 3.12 and 20 quiet minutes
 	BENCH_PANELS=$(PEERS)/panels cargo bench --locked --bench bench
 	$(PEERS)/bin/python tests/bench/peers/peers.py $(PEERS)/panels
+	$(PEERS)/bin/python tests/bench/peers/overfitting.py $(PEERS)/panels
 
 # Linters of everything that is not Rust, from a Python environment of our own.
 LINT := target/lint/bin

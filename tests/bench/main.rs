@@ -1,6 +1,7 @@
 //! Benchmarks of the hot paths: `cargo bench`, or `cargo bench -- engine` for one group. One table at the end.
 
 mod engine;
+mod handler;
 mod load;
 mod panels;
 mod peers;
@@ -28,5 +29,7 @@ fn main() {
     trust::bench(&mut criterion);
     criterion.final_summary();
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    table::print(begin, &runs::bench(filter.as_deref()));
+    let mut rates = runs::bench(filter.as_deref());
+    rates.extend(studies::service(filter.as_deref()));
+    table::print(begin, &rates);
 }

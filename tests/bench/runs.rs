@@ -3,7 +3,6 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use backtest_functions::store::runs::{
 };
 use serde_json::json;
 
+use crate::handler::Handler;
 use crate::table::Rate;
 
 const ROUND: Duration = Duration::from_secs(4);
@@ -38,11 +38,13 @@ async fn measure() -> Vec<Rate> {
     migrations::up(&mut admin).await.expect("a schema");
 
     let mut rates = Vec::new();
-    let handler = Handler::start(&server.dsn("postgres")).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let dsn = server.dsn("postgres");
+    let settings = [("BACKTEST_RUN_STORE_MODE", "postgres"), ("POSTGRES_DSN", dsn.as_str())];
+    let handler = Handler::start(folder.path(), &settings).await;
     for clients in [1, 8, 16] {
-        let http = reqwest::Client::new();
         let name = format!("runs/submit, {clients} clients");
-        let rate = many(name, clients, async |_| handler.submit(&http).await).await;
+        let rate = many(name, clients, async |_| submit(&handler).await).await;
         rates.push(rate);
     }
     let connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'backtests %'
@@ -90,8 +92,16 @@ async fn measure() -> Vec<Rate> {
     rates
 }
 
+async fn submit(handler: &Handler) {
+    let config = json!({
+        "start_date": "2006-01-03", "end_date": "2009-12-31", "universe": { "symbols": ["AAPL", "IBM"] },
+        "strategy": { "class": "StaticUniverseStrategy" },
+    });
+    handler.post("/api/backtests", &json!({ "config": config })).await;
+}
+
 /// Has `clients` at once repeat `work` for a while.
-async fn many(name: String, clients: usize, work: impl AsyncFn(usize)) -> Rate {
+pub(crate) async fn many(name: String, clients: usize, work: impl AsyncFn(usize)) -> Rate {
     let (begin, number) = (Instant::now(), AtomicUsize::new(0));
     let (number, work) = (&number, &work);
     let each = (0..clients).map(|_| async move {
@@ -129,54 +139,4 @@ async fn live(store: &PostgresRuns, clients: usize, number: usize) {
         results_sha256: None,
     };
     store.finish(&claimed.lease, &Ending::from(publication)).await.expect("an answer");
-}
-
-/// The real program, killed when dropped.
-struct Handler {
-    child: Child,
-    url: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Handler {
-    async fn start(dsn: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("a port").port();
-        drop(listener);
-        let child = Command::new(env!("CARGO_BIN_EXE_backtests"))
-            .arg("serve")
-            .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
-            .env("BACKTEST_OUTPUT_DIR", folder.path())
-            .env("BACKTEST_LAKE", folder.path())
-            .env("BACKTEST_RUN_STORE_MODE", "postgres")
-            .env("POSTGRES_DSN", dsn)
-            .env("RUST_LOG", "error")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the program");
-        let handler = Self { child, url: format!("http://127.0.0.1:{port}"), _folder: folder };
-        while reqwest::get(&handler.url).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        handler
-    }
-
-    async fn submit(&self, http: &reqwest::Client) {
-        let config = json!({
-            "start_date": "2006-01-03", "end_date": "2009-12-31", "universe": { "symbols": ["AAPL", "IBM"] },
-            "strategy": { "class": "StaticUniverseStrategy" },
-        });
-        let request = http.post(format!("{}/api/backtests", self.url)).json(&json!({ "config": config }));
-        let answer = request.send().await.expect("an answer");
-        assert_eq!(answer.status().as_u16(), 202);
-    }
-}
-
-impl Drop for Handler {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

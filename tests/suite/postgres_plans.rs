@@ -6,10 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backtest_functions::cli::throwaway::Server;
-use backtest_functions::run::{Location, Publication, RunId};
+use backtest_functions::run::{Kind, Location, Publication, RunId};
 use backtest_functions::store::migrations;
 use backtest_functions::store::pg::Database;
-use backtest_functions::store::runs::{Claim, Claimant, Ending, Finish, NewRun, Progress, RunStore as _};
+use backtest_functions::store::runs::{
+    Claim, Claimant, Ending, Finish, ListQuery, NewRun, Progress, RunStore as _,
+};
 use serde_json::{Value, json};
 
 use crate::support::pg_proxy::Proxy;
@@ -107,6 +109,41 @@ async fn no_hot_statement_reads_the_table_at_a_million_rows() {
         let plan = format!("{plan:#}");
         assert!(!plan.contains("Seq Scan"), "{name} ({arguments}): {plan}");
     }
+}
+
+/// Ten thousand parts are the newest rows; a list that leaves them out does not read them to do so.
+#[tokio::test]
+async fn ten_thousand_parts_neither_show_in_a_list_nor_slow_it() {
+    let Some(dsn) = postgres::database() else { return };
+    let client = Database::parse(&dsn, "test").unwrap().connect().await.unwrap();
+    let fill = "
+        INSERT INTO backtest.runs (run_id, kind, status, submitted_at, parts, config_json, effective_config_json)
+        SELECT 'old' || n, 'backtest', 'queued', now() - interval '1 day', NULL, '{}', '{}'
+        FROM generate_series(1, 200) AS n
+        UNION ALL SELECT 'study', 'study', 'queued', now() - interval '1 hour', 10000, '{}', '{}';
+        INSERT INTO backtest.runs (run_id, kind, status, submitted_at, study_id, part, parts, config_json,
+                                   effective_config_json)
+        SELECT 'study-p' || n, 'part', 'queued', now(), 'study', n, 10000, '{}', '{}'
+        FROM generate_series(0, 9999) AS n;
+        ANALYZE backtest.runs";
+    client.batch_execute(fill).await.unwrap();
+    let store = postgres::runs(&dsn);
+    let page = store.list(&ListQuery { limit: 50, ..ListQuery::default() }).await.unwrap();
+    assert_eq!((page.runs.len(), page.runs[0].id.as_str()), (50, "study"));
+    assert!(page.runs.iter().all(|run| run.submission.part_of.is_none()));
+    let of_parts = ListQuery { kinds: vec![Kind::Part], limit: 50, ..ListQuery::default() };
+    assert_eq!(store.list(&of_parts).await.unwrap().runs.len(), 50, "who asks for parts gets them");
+
+    let statement = std::fs::read_to_string(project("src/store/sql/postgres/runs.list.sql")).unwrap();
+    client.batch_execute("SET plan_cache_mode = force_custom_plan").await.unwrap();
+    client.batch_execute(&format!("PREPARE listed AS {statement}")).await.unwrap();
+    let first = "NULL, NULL, NULL, NULL, NULL, NULL, NULL, 51, '{backtest,study,reproduction}', NULL, NULL, false, NULL";
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE listed ({first})");
+    let plan: Value = client.query_one(&explain, &[]).await.unwrap().get(0);
+    let buffers = &plan[0]["Plan"];
+    let read =
+        buffers["Shared Hit Blocks"].as_u64().unwrap() + buffers["Shared Read Blocks"].as_u64().unwrap();
+    assert!(read < 100, "{read} pages for a page of 51 runs: {plan:#}");
 }
 
 fn new_run(id: &str) -> NewRun {

@@ -84,6 +84,8 @@ on_every_store! {
     a_study_is_stored_whole_or_not_at_all,
     a_study_is_canceled_with_its_parts,
     an_experiment_counts_each_config_once_whoever_tries_it,
+    of_parts_that_end_at_once_one_executor_joins_the_study,
+    a_cancel_that_races_the_last_part_is_kept_or_comes_too_late,
 }
 
 fn postgres_store(dsn: &str) -> Store {
@@ -624,6 +626,70 @@ async fn a_study_is_canceled_with_its_parts(store: Store) {
     assert_eq!(finish(&store, &held.lease, &Ending::AcknowledgeCancel).await, Some(Status::Canceled));
     assert!(matches!(store.request_cancel(&id("s"), "ada").await.unwrap(), Cancel::Before(_)));
     assert_eq!(store.events(&id("s")).await.unwrap().len(), 2, "submitted, canceled");
+}
+
+/// A study of so many parts.
+async fn insert_study(store: &Store, name: &str, parts: u32) {
+    let mut study = new_run(name);
+    study.submission.kind = Kind::Study;
+    (study.submission.parts, study.submission.trials) = (Some(parts), Some(parts));
+    let parts: Vec<NewPart> = (0..parts)
+        .map(|part| NewPart { id: id(name).of_part(part).unwrap(), config_json: "{}".into(), trials: 1 })
+        .collect();
+    assert!(matches!(store.insert_study(&study, &parts).await.unwrap(), Inserted::Created(_)));
+}
+
+/// How often a race is run; a storage account answers slowly.
+async fn races(store: &Store) -> usize {
+    if store.ping().await.unwrap().mode == "adls" { 5 } else { 100 }
+}
+
+async fn of_parts_that_end_at_once_one_executor_joins_the_study(store: Store) {
+    for race in 0..races(&store).await {
+        let name = format!("s{race}");
+        insert_study(&store, &name, 2).await;
+        let (one, other) = (format!("{name}-p00"), format!("{name}-p01"));
+        let held = [claim(&store, &one, "one", 60).await, claim(&store, &other, "two", 60).await];
+        // As an executor does: the end of the part, then a look at whether the study is due.
+        let ends = async |held: &Claimed, owner: &str| {
+            finish(&store, &held.lease, &Ending::from(publication())).await.unwrap();
+            store.claim(&id(&name), &claimant(owner, 60)).await.unwrap()
+        };
+        let joined = tokio::join!(ends(&held[0], "one"), ends(&held[1], "two"));
+        let claims =
+            [joined.0, joined.1].into_iter().filter(|claim| matches!(claim, Claim::Claimed(_))).count();
+        assert_eq!(claims, 1, "race {race}");
+    }
+}
+
+async fn a_cancel_that_races_the_last_part_is_kept_or_comes_too_late(store: Store) {
+    for race in 0..races(&store).await {
+        let name = format!("s{race}");
+        insert_study(&store, &name, 1).await;
+        let part = claim(&store, &format!("{name}-p00"), "one", 60).await;
+        let ends = async {
+            finish(&store, &part.lease, &Ending::from(publication())).await;
+            store.claim(&id(&name), &claimant("one", 60)).await.unwrap()
+        };
+        let study = id(&name);
+        let (canceled, claimed) = tokio::join!(store.request_cancel(&study, "ada"), ends);
+        let run = store.get(&id(&name)).await.unwrap().unwrap();
+        match (canceled.unwrap(), claimed) {
+            // Before the join: nobody joins it.
+            (Cancel::Canceled(_), Claim::NotNow(_)) => {
+                assert_eq!(run.state.status(), Status::Canceled, "race {race}");
+            }
+            // While it is joined: whoever joins is asked to stop.
+            (Cancel::Requested(_), Claim::Claimed(join)) => {
+                assert!(run.cancel_requested_at.is_some(), "race {race}");
+                let ending = Ending::AcknowledgeCancel;
+                assert_eq!(finish(&store, &join.lease, &ending).await, Some(Status::Canceled));
+            }
+            other => panic!("race {race}: {other:?}"),
+        }
+        let part = store.get(&id(&format!("{name}-p00"))).await.unwrap().unwrap();
+        assert!(part.state.status().is_final(), "race {race}: {:?}", part.state);
+    }
 }
 
 /// A config that returned `returns`, with a daily Sharpe ratio.

@@ -12,10 +12,11 @@ use backtest_functions::statistics::parts::StandardisedSum;
 use backtest_functions::statistics::random::Draws;
 use backtest_functions::statistics::sharpe::SharpeRatio;
 use backtest_functions::statistics::superiority::Maxima;
+use backtest_functions::store::versions::united;
 use backtest_functions::work::study::Study;
 use backtest_functions::work::study::complete::{Completed, Markets, complete};
 use backtest_functions::work::study::evaluate::{
-    Evaluation, PartResult, TrialRow, TrialStatus, Window, digest,
+    Evaluation, PartResult, TrialRow, TrialStatus, Window, digest, ledger_sha256,
 };
 use backtest_functions::work::study::figures::{FIGURES, place};
 use backtest_functions::work::study::join::Joined;
@@ -251,6 +252,31 @@ fn every_fault_of_a_study_is_told_at_once() {
     let told = faults(json!({ "parameters": { "broker.slippage_bps": many, "broker.spread_bps": many } }))
         .join("\n");
     assert!(told.contains("160801 trials; 100000 is the limit"), "{told}");
+}
+
+#[test]
+fn an_experiment_is_named_in_one_place() {
+    let toy = toy();
+    let mut base = toy.config.clone();
+    base["experiment"] = json!("Not Lawful");
+    let told = engine::BacktestConfig::from_value(&base).unwrap_err()[0].to_string();
+    assert!(told.starts_with("experiment: must be 1 to 64 of a-z"), "{told}");
+    base["experiment"] = json!("us-momentum");
+    let config = engine::BacktestConfig::from_value(&base).unwrap();
+    assert_eq!(config.resolved()["experiment"], "us-momentum");
+    let unnamed = engine::BacktestConfig::from_value(&toy.config).unwrap().resolved();
+    assert!(unnamed.get("experiment").is_none(), "configs of before have the hash of before");
+    assert_eq!(ledger_sha256(unnamed), ledger_sha256(config.resolved()), "the ledger knows both as one");
+    let of = |experiment: Value| {
+        let block =
+            json!({ "experiment": experiment, "parameters": { "strategy.parameters.top_n": [1, 2] } });
+        Study::from_value(&json!({ "study": block, "base": base })).map(drop)
+    };
+    assert!(of(json!("us-momentum")).is_ok());
+    for other in [json!("another"), Value::Null] {
+        let told = of(other).unwrap_err()[0].to_string();
+        assert!(told.starts_with("base.experiment: is not that of the study"), "{told}");
+    }
 }
 
 #[test]
@@ -632,8 +658,32 @@ fn busy() -> Value {
         "study": {
             "parameters": { "broker.commission": [0.0, 0.001], "broker.slippage_bps": [0, 2] },
             "statistics": { "bootstrap": 50, "blocks": 8 },
+            "experiment": "busy",
         },
         "base": base, "run_id": "s",
+    })
+}
+
+/// A study of two parts: a market for each look-back.
+fn in_two_parts() -> Value {
+    json!({
+        "study": {
+            "experiment": "parts",
+            "parameters": {
+                "strategy.scoring.lookback": { "from": 5, "to": 39, "step": 1 },
+                "strategy.selection.topn.n": [1, 2, 3],
+            },
+            "statistics": { "bootstrap": 0, "blocks": 4 },
+        },
+        "base": {
+            "start_date": "2005-01-03", "end_date": "2006-12-29", "universe": { "symbols": ["AAPL", "IBM", "MSFT"] },
+            "strategy": {
+                "type": "configured", "rebalance": { "freq": "weekly" },
+                "scoring": { "type": "price_breakout", "lookback": 20 },
+                "selection": { "type": "topn", "topn": { "n": 1 } },
+            },
+        },
+        "run_id": "s",
     })
 }
 
@@ -669,6 +719,98 @@ async fn a_killed_part_is_taken_over_and_leaves_no_trace_in_the_result() {
     assert_eq!(study["status"], "completed", "{study}");
     assert_eq!(two.run("s-p00").await["attempt"], 2, "another executor took the part over");
     assert_eq!(study["results_sha256"], undisturbed["results_sha256"]);
+    for home in [&handler, &two] {
+        let counted = home.get("/api/experiments/busy").await.json();
+        assert_eq!((&counted["trials"], &counted["best"]["study"]), (&json!(4), &json!("s")), "{counted}");
+    }
+}
+
+#[tokio::test]
+async fn a_join_that_is_killed_is_done_again_and_leaves_no_trace_in_the_result() {
+    // All files of some trials, so that the join takes long enough to be seen.
+    let mut document = busy();
+    document["study"]["keep"] = json!({ "runs": 2 });
+    let calm = Home::with_sample(200, 700);
+    // One lake for both: the files of a trial say when their data was committed.
+    let lake = calm.lake();
+    let settings = [("BACKTEST_LEASE_SECONDS", "2"), ("BACKTEST_LAKE", lake.to_str().unwrap())];
+    let handler = calm.handler(&settings).await;
+    handler.post("/api/studies", &document).await;
+    let undisturbed = comes_to_its_end(&handler).await;
+    assert_eq!(undisturbed["status"], "completed", "{undisturbed}");
+
+    let home = Home::empty();
+    let (mut one, two) = (home.handler(&settings).await, home.handler(&settings).await);
+    one.post("/api/studies", &document).await;
+    // Whoever ends the last part joins the study.
+    one.dies_in_what_follows("s-p00", "s", &two).await;
+    assert_eq!(two.run("s-p00").await["status"], "completed");
+    let study = comes_to_its_end(&two).await;
+    assert_eq!((&study["status"], &study["attempt"]), (&json!("completed"), &json!(2)), "{study}");
+    assert_eq!(study["results_sha256"], undisturbed["results_sha256"]);
+}
+
+/// Of the trials of a study, those of parts that did end can be read, whatever became of the others; and the ledger has
+/// them, once.
+async fn others_of_a_poisoned_part_can_be_read(settings: &[(&str, &str)]) {
+    let home = Home::with_prices();
+    let handler = home.handler(settings).await;
+    let stored = handler.post("/api/studies", &in_two_parts()).await.json();
+    assert_eq!((&stored["parts"], &stored["trials"]), (&json!(2), &json!(105)), "{stored}");
+    handler.envelope("execute_poison", &json!({ "run": json!({ "run_id": "s-p00" }) })).await;
+    let study = comes_to_its_end(&handler).await;
+    assert_eq!(
+        (&study["status"], &study["status_reason"]),
+        (&json!("failed"), &json!("part_failed")),
+        "{study}"
+    );
+    let other = handler.run("s-p01").await;
+    assert_eq!(other["status"], "completed", "{other}");
+    let page = handler.get("/api/backtests/s/trials?limit=1000").await.json();
+    let evaluated = other["summary"]["evaluated"].as_u64().unwrap();
+    assert!((50..=55).contains(&evaluated), "{other}");
+    assert_eq!((&page["evaluated"], &page["complete"]), (&json!(evaluated), &json!(false)), "{page}");
+    let is_read = |trial: &Value| trial["status"] == "ok" && trial["sharpe_ratio"].is_number();
+    assert!(page["trials"].as_array().unwrap().iter().all(is_read), "{page}");
+    let counted = handler.get("/api/experiments/parts").await.json();
+    assert_eq!(counted["trials"], json!(evaluated), "{counted}");
+}
+
+#[tokio::test]
+async fn others_of_a_poisoned_part_can_be_read_with_sqlite() {
+    others_of_a_poisoned_part_can_be_read(&[]).await;
+}
+
+#[tokio::test]
+async fn others_of_a_poisoned_part_can_be_read_with_postgres() {
+    if let Some(dsn) = crate::support::postgres::database() {
+        let settings = [("BACKTEST_RUN_STORE_MODE", "postgres"), ("POSTGRES_DSN", &dsn)];
+        others_of_a_poisoned_part_can_be_read(&settings).await;
+    }
+}
+
+/// Markets that differ in their history read other files of the same version; that is no change of the data.
+#[test]
+fn what_the_markets_of_a_study_read_is_one_description() {
+    let read = |version: u32, files: u32| {
+        json!({
+            "prices": { "table": "p", "table_id": "t", "version": version, "files": files,
+                        "files_digest": format!("sha256:{files}") },
+            "signals": null,
+        })
+    };
+    let with_signals = |mut read: Value| {
+        read["signals"] = json!({ "path": "s.csv", "size_bytes": 9, "content_sha256": "c" });
+        read
+    };
+    assert_eq!(united(&[]), Some(Value::Null));
+    assert_eq!(united(&[read(3, 2)]), Some(read(3, 2)));
+    assert_eq!(united(&[read(3, 2), read(3, 5), read(3, 4)]), Some(read(3, 5)), "the widest");
+    assert_eq!(united(&[read(3, 2), with_signals(read(3, 1))]), Some(with_signals(read(3, 2))));
+    assert_eq!(united(&[read(3, 2), read(4, 2)]), None, "two versions");
+    let mut other = with_signals(read(3, 2));
+    other["signals"]["content_sha256"] = json!("d");
+    assert_eq!(united(&[with_signals(read(3, 2)), other]), None, "two contents of a file");
 }
 
 #[tokio::test]

@@ -295,8 +295,13 @@ impl Caller {
 impl Handler {
     /// Kills this process in the middle of a run that it is told to execute; `watcher` sees when that is.
     pub(crate) async fn dies_in(&mut self, run_id: &str, watcher: &Handler) {
+        self.dies_in_what_follows(run_id, run_id, watcher).await;
+    }
+
+    /// The same in the middle of a run that follows from another one that it is told to execute.
+    pub(crate) async fn dies_in_what_follows(&mut self, woken: &str, run_id: &str, watcher: &Handler) {
         {
-            let (wake, running) = (self.wake(run_id), watcher.sees_running(run_id));
+            let (wake, running) = (self.wake(woken), watcher.sees_running(run_id));
             futures_util::pin_mut!(wake, running);
             futures_util::future::select(wake, running).await;
         }

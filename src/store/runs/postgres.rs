@@ -235,7 +235,7 @@ impl PostgresRuns {
                     (&sharpe.map(|sharpe| sharpe.daily), Type::FLOAT8),
                     (&sharpe.map(|sharpe| sharpe.skew), Type::FLOAT8),
                     (&sharpe.map(|sharpe| sharpe.kurtosis), Type::FLOAT8),
-                    (&sharpe.map(|sharpe| row_count(sharpe.observations)), Type::INT4),
+                    (&sharpe.map(|sharpe| count(sharpe.observations)), Type::INT4),
                 ],
             )
             .await?;
@@ -251,7 +251,7 @@ impl PostgresRuns {
         };
         let trials: Vec<Option<i32>> = tried.iter().map(|one| one.trial.map(count)).collect();
         let observations: Vec<Option<i32>> =
-            tried.iter().map(|one| one.sharpe.map(|sharpe| row_count(sharpe.observations))).collect();
+            tried.iter().map(|one| one.sharpe.map(|sharpe| count(sharpe.observations))).collect();
         pg::query(
             &self.executing,
             sql!("ledger.count"),
@@ -712,12 +712,8 @@ fn text<T: ToSql + Sync>(value: &T) -> Param<'_> {
     (value, Type::TEXT)
 }
 
-fn count(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-fn row_count(number: usize) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
+fn count(number: impl TryInto<i32>) -> i32 {
+    number.try_into().unwrap_or(i32::MAX)
 }
 
 fn column<T: FromSqlOwned>(row: &Row, name: &'static str) -> Result<T, PgError> {

@@ -272,7 +272,11 @@ fn warnings(study: &Study, joined: &Joined) -> Vec<String> {
         Some(Validation::WalkForward { purge, .. } | Validation::Cpcv { purge, .. }) => purge == 0,
         None => false,
     };
-    if no_purge && study.base.to_string().contains("\"monthly\"") {
+    let monthly = json!("monthly");
+    let varies = joined.rows.iter().any(|row| {
+        study.grid.values(row.trial as usize).into_iter().flatten().any(|value| *value == monthly)
+    });
+    if no_purge && (varies || study.base.to_string().contains("\"monthly\"")) {
         warnings.push(
             "validation.purge is 0 and rebalancing is monthly: positions chosen in the training days are held into the test"
                 .to_owned(),
