@@ -171,7 +171,9 @@ impl Grid {
     /// # Errors
     /// Why nothing can be said of the whole: the grid is over something that must be the same for all trials of a study.
     pub(super) fn of(base: &Value, axes: &serde_json::Map<String, Value>) -> Result<Self, String> {
-        let document = json!({ "study": { "parameters": axes, "skip_invalid": true }, "base": base });
+        let experiment = base.get("experiment");
+        let block = json!({ "experiment": experiment, "parameters": axes, "skip_invalid": true });
+        let document = json!({ "study": block, "base": base });
         let study = Study::from_value(&document).map_err(|faults| {
             let why: Vec<String> = faults.iter().map(ToString::to_string).collect();
             format!("No statistics of the whole: {}.", why.join("; "))

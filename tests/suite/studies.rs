@@ -476,6 +476,20 @@ fn a_file_with_a_study_runs_on_this_machine() {
     assert!(last.contains(statistics["sentence"].as_str().unwrap()));
     assert_eq!(run(&["--run-id", "s", "--out", "out"]).0, Some(1), "it is there already");
     assert_eq!(run(&["--grid", "broker.commission=0,1"]).0, Some(2), "a study has its own grid");
+
+    // What a config is counted under where there is a ledger keeps no grid from being judged.
+    let text = std::fs::read_to_string(project("examples/momentum.yaml")).unwrap() + "\nexperiment: here\n";
+    std::fs::write(home.path().join("counted.yaml"), text).unwrap();
+    let mut program = crate::support::service::program();
+    program
+        .current_dir(home.path())
+        .args(["run", "counted.yaml", "--results-only", "--lake"])
+        .arg(home.lake());
+    let output = program.args(["--out", "grid", "--grid", "strategy.parameters.top_n=1,2"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("The best of 2 distinct trials"), "{said}");
+    let results = std::fs::read_to_string(home.path().join("grid/results.csv")).unwrap();
+    assert_eq!(results.lines().count(), 3, "{results}");
 }
 
 /// A study on a service: its parts in two processes, then the study itself, and what is asked of it.
