@@ -3,7 +3,7 @@
 help: ## show what there is to make
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1 \2/p' $(firstword $(MAKEFILE_LIST)) | while read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
 
-.PHONY: help demo demo-postgres test chaos fuzz check bench peers azurite clients axe python infra-check infra-checkov sbom
+.PHONY: help demo demo-postgres test chaos fuzz check bench peers azurite clients axe python wheel infra-check infra-checkov sbom
 
 demo: ## fill a lake with real prices, start a local Functions host, submit a backtest and show the result
 	@echo "building backtests (the first time takes some minutes) ..."
@@ -32,7 +32,8 @@ FUZZ_TARGETS ?= $(notdir $(wildcard tests/fuzz/corpus/*))
 
 # What breaks something lies below target/fuzz/found: put it into the corpus, where `cargo test` tries it again, and mend it.
 fuzz: ## try what strangers send with bytes that a fuzzer makes up, a minute for each kind
-	RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --release --locked --manifest-path tests/fuzz/Cargo.toml \
+	cp Cargo.lock tests/fuzz/Cargo.lock # what is tried is what ships
+	RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --release --manifest-path tests/fuzz/Cargo.toml \
 		--target-dir target/fuzz --target $(FUZZ_HOST)
 	mkdir -p target/fuzz/found
 	broken=; for target in $(FUZZ_TARGETS); do \
@@ -59,12 +60,19 @@ $(PACKAGE)/pytest: python/requirements.txt
 	$(PACKAGE)/pip install --quiet --disable-pip-version-check --requirement python/requirements.txt
 	@touch $@
 
-python: $(PACKAGE)/pytest ## check the Python package and test it against the real program (needs Python 3.11 or newer)
-	cargo build --locked --quiet
+# The tests use what was installed from the wheel, package and program: that it imports and starts is the first of them.
+python: $(PACKAGE)/pytest ## check the Python package, build its wheel and test that (needs Python 3.11 or newer)
 	$(PACKAGE)/ruff format --check --quiet python
 	$(PACKAGE)/ruff check --quiet python
 	cd python && ../$(PACKAGE)/mypy
-	cd python && PYTHONPATH=src ../$(PACKAGE)/pytest
+	rm -rf target/wheels/dev
+	cd python && ../$(PACKAGE)/maturin build --quiet --locked --profile dev --target-dir ../target --out ../target/wheels/dev
+	$(PACKAGE)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall target/wheels/dev/*.whl
+	cd python && ../$(PACKAGE)/pytest
+
+# Here it is for Linux with the glibc of this machine or a later one; the release builds it with zig for older ones.
+wheel: $(PACKAGE)/pytest ## build the wheel that `pip install` takes, program and package in one
+	cd python && ../$(PACKAGE)/maturin build --release --locked --out ../target/wheels
 
 clients: ## install the generators of clients with which the tests try the document of the API (needs Node.js and Python)
 	mkdir -p target/clients

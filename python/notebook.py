@@ -77,6 +77,17 @@ print(compared.sentence)
 compared.figures().loc[["total_return", "sharpe_ratio", "max_drawdown"]]""",
     ),
     (
+        "Many configs are a study: each trial is a run of its own, and the whole says how far the best can be believed.",
+        """study = service.study(
+    config,
+    {"strategy.parameters.top_n": [1, 2, 3], "strategy.parameters.rebalance": ["weekly", "monthly", "quarterly"]},
+    name="breadth and pace",
+    validation={"type": "walk_forward", "train": 504, "test": 126},
+).wait()
+print(study.statistics["sentence"])
+study.surface(x="strategy.parameters.top_n", y="strategy.parameters.rebalance").round(3)""",
+    ),
+    (
         "Every run is a row, every figure a column.",
         'service.runs()[["run_name", "status", "total_return", "sharpe_ratio", "max_drawdown"]]',
     ),

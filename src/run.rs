@@ -114,7 +114,7 @@ pub enum RunState {
     Completed {
         /// Moment of publication.
         ended_at: Timestamp,
-        /// What was published.
+        /// Its files, and the figures of its list entry.
         publication: Publication,
     },
     /// Ended without a result.
@@ -128,7 +128,7 @@ pub enum RunState {
     },
     /// Ended because a caller asked for it.
     Canceled {
-        /// When it ended.
+        /// When the cancel took effect, UTC.
         ended_at: Timestamp,
     },
 }
@@ -247,7 +247,7 @@ reasons! {
     StrategyFailed = "strategy_failed",
     /// Lake or artifact store did not answer.
     StorageUnavailable = "storage_unavailable",
-    /// The engine panicked.
+    /// The engine panicked, which is a fault of this program.
     EnginePanic = "engine_panic",
     /// The queue gave the message up.
     Poison = "poison",
@@ -315,7 +315,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// Every kind, in the order in which documents name them.
     pub const ALL: [Self; 5] = [Self::Backtest, Self::Study, Self::Part, Self::Reproduction, Self::Audit];
 
     /// What a list shows unless it is asked for something else: parts belong to their study, audits to their table.
@@ -349,7 +349,7 @@ impl FromStr for Kind {
 /// Which part of which study a run is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartOf {
-    /// The study.
+    /// Study that the part belongs to.
     pub study: RunId,
     /// Number of the part, from 0.
     pub part: u32,
@@ -371,16 +371,16 @@ pub struct Labels {
 /// The end of what a run left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
-    /// When.
+    /// When the files were deleted, UTC.
     pub at: Timestamp,
-    /// Who.
+    /// Sign-in of the person, or the program, that deleted them.
     pub by: String,
 }
 
 /// What was asked for; it never changes, except for the name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submission {
-    /// Free text of the config, or what somebody called it since.
+    /// Free text of the config, or what it was renamed to since.
     pub run_name: Option<String>,
     /// First trading date asked for, `YYYY-MM-DD`.
     pub start_date: String,
@@ -428,7 +428,7 @@ pub struct Submission {
 pub struct Wake {
     /// Version of the message.
     v: u8,
-    /// The run.
+    /// Run that is to be executed.
     pub run_id: RunId,
     /// As in the [`Submission`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -450,11 +450,11 @@ impl Wake {
 /// One execution record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Identity.
+    /// Id under which the run is stored and its files are published.
     pub id: RunId,
     /// What was asked for.
     pub submission: Submission,
-    /// Where it is.
+    /// Where the run is on its way from queued to its end.
     pub state: RunState,
     /// Why it is there, where that is worth saying.
     pub status_reason: Option<Reason>,

@@ -28,12 +28,12 @@ impl YearMonth {
         NaiveDate::from_epoch_days(day).map(Self::of).filter(|month| month.has_text())
     }
 
-    /// Its first day.
+    /// First calendar day of the month.
     pub fn first_day(self) -> NaiveDate {
         self.0
     }
 
-    /// Its last day.
+    /// Last calendar day of the month.
     pub fn last_day(self) -> NaiveDate {
         self.next().0.pred_opt().unwrap_or(self.0)
     }
@@ -71,9 +71,9 @@ impl fmt::Display for YearMonth {
     }
 }
 
-/// A text that is no month.
+/// A text that is not a month.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no month; months are written YYYY-MM")]
+#[error("'{0}' is not a month; months are written YYYY-MM")]
 pub struct InvalidMonth(String);
 
 impl FromStr for YearMonth {
@@ -104,13 +104,14 @@ pub enum Weights {
 }
 
 /// Weights that cannot be used.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum InvalidWeights {
     /// No JSON object.
     #[error("must be a JSON object of weights by strategy, for example {{\"momentum_60d\": 1}}")]
     NoObject,
-    /// A weight that is no number.
-    #[error("the weight of '{0}' is no finite number")]
+    /// A weight that is not a number.
+    #[error("the weight of '{0}' is not a finite number")]
     NoNumber(String),
     /// Strategies without a weight.
     #[error("no weight for {}", .0.join(", "))]
@@ -118,7 +119,6 @@ pub enum InvalidWeights {
     /// The weights of the strategies that are there do not add up to more than 0.
     #[error("the weights of {} add up to {sum}; they must add up to more than 0", .strategies.join(", "))]
     NoSum {
-        /// The strategies.
         strategies: Vec<String>,
         /// Their sum.
         sum: f64,
@@ -299,7 +299,7 @@ impl fmt::Display for LeftOut {
      ranks that day; correct them, and this month is synced with the next tick"
 )]
 pub struct InvalidRanks {
-    /// How many.
+    /// How many rows are like that.
     pub count: usize,
     /// Some of them: day, strategy, symbol and rank.
     pub examples: String,

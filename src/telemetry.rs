@@ -1,6 +1,6 @@
 //! What a running service counts and measures: each by name, with its unit and what it means. `docs/metrics.md` shows the
 //! same list to people, and a test holds the two together. Recording is an addition to a number that was looked up once;
-//! where nobody keeps the numbers, as in the commands, it is nothing at all. Who keeps and tells them is `cli::exporter`.
+//! where the numbers are not kept, as in the commands, it is nothing at all. Who keeps and tells them is `cli::exporter`.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -154,7 +154,7 @@ macro_rules! measures {
             pub static $ident: $kind = measure!($kind, $name $(, $label)?);
         )*
 
-        /// All of them.
+        /// Every measure, in the order in which they are exported.
         pub const ALL: &[Described] = &[$(Described {
             name: $name,
             kind: Kind::$kind,
@@ -169,12 +169,12 @@ measures! {
     SUBMITS: Count = "submits", in "runs": "Runs that were stored";
     REPLAYS: Count = "idempotent_replays", in "requests": "Submits that were answered with the run of the same key and body";
     ANNOUNCED: Count = "announcements_sent", in "messages": "Wake-up messages that were handed to the host";
-    RECOVERED: Count = "announcements_recovered", in "runs": "Runs that reconcile announced, because nobody had or nothing came of it";
+    RECOVERED: Count = "announcements_recovered", in "runs": "Runs that reconcile announced, because they had not been, or nothing came of it";
     DROPPED: CountBy = "announcements_dropped" by "reason", in "messages": "Wake-up messages of which nothing came: the state that the run was in, `unknown`, or `malformed`";
     CLAIMS: Count = "claims", in "attempts": "Attempts that began";
     TAKEOVERS: Count = "takeovers", in "attempts": "Claims of a run whose executor was gone";
     BEATS: Count = "beats", in "renewals": "Renewals of a lease that the store confirmed";
-    FENCED_OUT: CountBy = "fenced_out" by "operation", in "attempts": "Attempts that stopped because somebody else holds the run: at a `beat`, an `upload` or the `finish`";
+    FENCED_OUT: CountBy = "fenced_out" by "operation", in "attempts": "Attempts that stopped because another executor holds the run: at a `beat`, an `upload` or the `finish`";
     RETRIES: CountBy = "retries" by "reason", in "attempts": "Attempts after which the run waits for another one";
     RUNS_ENDED: CountBy = "runs_ended" by "reason", in "runs": "Runs that reached a final state: `completed`, `canceled`, or why they failed";
     SWEPT: Count = "orphans_swept", in "attempts": "Attempts whose files were removed because no row names them";

@@ -1,23 +1,17 @@
-"""The tests speak to the real program: that of the checkout, unless BACKTESTS_PROGRAM names another."""
+"""The tests use the installed package and the program beside it, unless BACKTESTS_PROGRAM names another."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import backtests as bt
+
 ROOT = Path(__file__).resolve().parents[2]
 PRICES = ROOT / "examples/data/wiki5_ohlcv_daily.parquet"
-
-if "BACKTESTS_PROGRAM" not in os.environ:
-    built = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "backtests"
-    if built.is_file():
-        os.environ["BACKTESTS_PROGRAM"] = str(built)
-
-import backtests as bt  # noqa: E402 - after the program is named
 
 
 @pytest.fixture(scope="session")

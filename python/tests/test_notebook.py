@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import nbformat
-import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -17,8 +16,7 @@ PASSING = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z?|RUN\d{8}-[0-9a-f]+|lake-\w+")
 """What is another each time."""
 
 
-def test_the_notebook_of_the_repository_is_what_comes_of_running_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(notebook.ROOT / "python/src"))
+def test_the_notebook_of_the_repository_is_what_comes_of_running_it() -> None:
     made, kept = notebook.notebook(), nbformat.read(notebook.TARGET, as_version=4)
     assert [cell.source for cell in kept.cells] == [cell.source for cell in made.cells], "write it again"
     assert [_said(cell) for cell in kept.cells] == [_said(cell) for cell in made.cells], "write it again"

@@ -164,3 +164,28 @@ def test_signals_of_a_frame_are_what_a_run_decides_by(
     assert set(run.trades()["symbol"]) == {"IBM"}
     with pytest.raises(bt.ProgramFailed, match="mine"):
         bt.write_signals(signals.assign(mine="high"), lake, "platinum/signals/words")
+
+
+def test_a_study_is_its_trials_and_how_far_the_best_can_be_believed(service: bt.LocalService) -> None:
+    top, rebalance = "strategy.parameters.top_n", "strategy.parameters.rebalance"
+    study = service.study(
+        Path(__file__).parents[2] / "examples/momentum.yaml",
+        {top: [1, 2], rebalance: ["monthly", "quarterly"]},
+        name="four",
+    ).wait(timeout=120)
+    trials = study.trials()
+    assert len(trials) == 4
+    assert set(trials[top]) == {1, 2}
+    assert study.statistics["sentence"].startswith("The best of")
+    surface = study.surface(x=top, y=rebalance)
+    assert surface.loc["monthly", 1] == trials.query(f"`{top}` == 1 and `{rebalance}` == 'monthly'").sharpe_ratio.item()
+    run = study.run(0).wait(timeout=120)
+    assert run.summary["sharpe_ratio"] == trials.sharpe_ratio[0]
+
+
+def test_a_whole_study_has_its_own_options(service: bt.LocalService) -> None:
+    with pytest.raises(ValueError, match="no effect without parameters"):
+        service.study("study: {}", samples=3)
+    with pytest.raises(bt.ServiceError) as refused:
+        service.study({"study": {"parameters": {"no.such": [1]}}, "base": {}})
+    assert refused.value.faults

@@ -149,7 +149,7 @@ fn artifacts(settings: &Settings, account: Option<BlobAccount>) -> std::io::Resu
     Ok(Artifacts::new(LocalArtifacts::new(&settings.output_dir)?, azure))
 }
 
-/// Where prices and signals come from, for whoever may reach that far.
+/// Where prices and signals come from.
 pub fn market_data(settings: &Settings, reach: Reach, signals: Option<PostgresSignals>) -> MarketData {
     MarketData {
         lake: settings.lake.clone(),

@@ -517,7 +517,7 @@ pub(super) fn read_config(path: &Path) -> Result<Value, CliError> {
     };
     let text =
         text.map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
-    parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))
+    parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is not YAML or JSON: {error}")))
 }
 
 /// Columns that come first where not all of them fit.

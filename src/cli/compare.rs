@@ -39,7 +39,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         _ => {
             let other = args.runs.iter().find(|run| !is_folder(run)).map_or("", String::as_str);
             return Err(CliError::usage(format!(
-                "'{other}' is no folder of a completed run; compare folders with folders, runs of a service with runs of it"
+                "'{other}' is not a folder of a completed run; compare folders with folders, runs of a service with runs of it"
             )));
         }
     };

@@ -210,7 +210,7 @@ async fn drain(host: &Host) {
     }
 }
 
-/// Ctrl-C, a closed terminal, or whoever supervises this process: which of them. Listens from the call on.
+/// Ctrl-C, a closed terminal, or the supervisor of this process: which of them. Listens from the call on.
 fn told_to_stop() -> impl Future<Output = SignalKind> {
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| Some((kind, signal(kind).ok()?))).collect();

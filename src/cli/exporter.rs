@@ -60,7 +60,7 @@ impl Exporter {
             }
         });
         self.kept.visit_gauges(|key, gauge| {
-            // Told samples are gone until somebody looks again.
+            // Samples that were exported are gone before the next export.
             let now = match is_sample(key) {
                 true => gauge.swap(f64::NAN.to_bits(), Ordering::Relaxed),
                 false => gauge.load(Ordering::Relaxed),

@@ -38,7 +38,6 @@ enum Command {
     Import(Box<import::Args>),
     /// Make a synthetic market: random walks with a common factor, the same for the same arguments.
     Sample {
-        /// Number of symbols.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=20_000))]
         symbols: u32,
         /// Number of weekdays, from 2000-01-03.

@@ -70,7 +70,7 @@ struct RolesArgs {
     /// Only this login; may be repeated. Without it, the first slot of each.
     #[arg(long, value_name = "LOGIN", value_parser = LOGINS.map(|login| login.name))]
     only: Vec<String>,
-    /// Let nobody log in with this any more, and do nothing else; refused while somebody is connected with it. May be
+    /// Forbid this login, and do nothing else; refused while a connection uses it. May be
     /// repeated.
     #[arg(long, value_name = "LOGIN", value_parser = LOGINS.map(|login| login.name),
           conflicts_with_all = ["only", "member", "connection_limit", "emit_secrets", "secrets_file", "entra"])]
@@ -277,7 +277,7 @@ async fn retire(client: &tokio_postgres::Client, names: &[String]) -> Result<(),
             .await
             .map_err(|error| CliError::because(format!("retire {}", login.name), error))?;
         match retired {
-            Retired::Done => say(format_args!("{:<18} nobody can log in with it", login.name)),
+            Retired::Done => say(format_args!("{:<18} can no longer log in", login.name)),
             Retired::InUse(connections) => {
                 return Err(CliError::failed(format!(
                     "{} is in use by {connections} connections; move them to the other slot first",
@@ -331,7 +331,7 @@ fn connection_limit(text: &str) -> Result<(String, u32), String> {
     let name = known_login(name)?;
     match limit.parse() {
         Ok(limit) if (1..=10_000).contains(&limit) => Ok((name, limit)),
-        _ => Err(format!("'{limit}' is no number from 1 to 10000")),
+        _ => Err(format!("'{limit}' is not a number from 1 to 10000")),
     }
 }
 
@@ -341,7 +341,7 @@ fn principal(text: &str) -> Result<Principal, String> {
     let parts: Vec<usize> = object_id.split('-').map(str::len).collect();
     let hex = object_id.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
     if parts != [8, 4, 4, 4, 12] || !hex {
-        return Err(format!("'{object_id}' is no object id (00000000-0000-0000-0000-000000000000)"));
+        return Err(format!("'{object_id}' is not an object id (00000000-0000-0000-0000-000000000000)"));
     }
     if name.is_empty() || name.len() > 63 {
         return Err("the name of a role has 1 to 63 bytes".to_owned());

@@ -133,7 +133,6 @@ impl Command {
 /// `backtests completions zsh > "${fpath[1]}/_backtests"` or `backtests completions fish | source`.
 #[derive(Debug, clap::Args)]
 struct CompletionsArgs {
-    /// The shell.
     shell: clap_complete::Shell,
 }
 

@@ -128,10 +128,12 @@ fn tell(runs: &[Value], what: &str, output: Output) {
     }
 }
 
-/// Asks the person at the terminal. Where nobody sits, nothing is deleted without `--yes`.
+/// Asks the person at the terminal. Without a terminal nothing is deleted without `--yes`.
 fn agreed(ids: &[RunId]) -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
-        return Err(CliError::usage("nobody can be asked here: give --yes to delete without a question"));
+        return Err(CliError::usage(
+            "this is not a terminal, so there is no one to ask: give --yes to delete without a question",
+        ));
     }
     let names: Vec<&str> = ids.iter().map(RunId::as_str).collect();
     let question = format!("Delete {}, with all files? [y/N] ", names.join(", "));

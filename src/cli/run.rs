@@ -129,7 +129,7 @@ fn read(path: &Path) -> Result<Value, CliError> {
     let place = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| CliError::because(format!("read {place}"), error).with_exit(CliError::USAGE))?;
-    parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is no YAML or JSON: {error}")))
+    parse_yaml(&text).map_err(|error| CliError::usage(format!("{place} is not YAML or JSON: {error}")))
 }
 
 /// The grid as a study, or why it is none. `None` for runs that are no grid, or a single one.

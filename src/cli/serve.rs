@@ -44,7 +44,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         .map_err(|error| CliError::because(format!("listen on port {port}"), error))?;
     tracing::info!(port, instance = settings.instance, "listening on port {port}");
     tokio::spawn(exporter.clone().run(settings.instance.clone()));
-    // The host ends us with SIGKILL and no word. Whoever asks first, or leaves us behind, gets the runs back at once instead
+    // The host ends us with SIGKILL and no word. A host that asks first, or leaves us behind, gets the runs back at once instead
     // of when their leases are over.
     let why = tokio::select! {
         () = warp::serve(functions::routes(&app)).incoming(listener).run() => return Ok(()),
@@ -67,7 +67,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
 #[expect(clippy::print_stderr, reason = "stderr is an error line to the host, and there is none")]
 fn warn_without_host() {
     eprintln!(
-        "note: no Functions host started this handler, so nobody delivers messages and timers to it: what is submitted stays \
+        "note: no Functions host started this handler, so it receives no messages and timers: what is submitted stays \
          queued; `backtests dev` is a host"
     );
 }
@@ -80,7 +80,7 @@ async fn left_behind() {
     }
 }
 
-/// Returns when somebody sends SIGTERM.
+/// Returns at SIGTERM.
 async fn asked_to_stop() {
     #[cfg(unix)]
     if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {

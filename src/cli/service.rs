@@ -79,7 +79,7 @@ pub(super) struct Listed<'a> {
 }
 
 impl<'a> Listed<'a> {
-    /// Refuses a name that leads out of the folder of the run: whoever answers may be anybody.
+    /// Refuses a name that leads out of the folder of the run: the service is not trusted.
     pub(super) fn of(file: &'a Value) -> Result<Self, CliError> {
         let name = file["name"].as_str().unwrap_or_default();
         let plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
@@ -127,7 +127,7 @@ impl Client {
         let base = base(url).map_err(|why| CliError::usage(format!("{name}: {why}")))?;
         let key = settings.key.as_ref().map(|key| HeaderValue::from_str(key.reveal()));
         if key.is_some_and(|key| key.is_err()) {
-            return Err(CliError::usage("BACKTEST_FUNCTION_KEY: is no key: it holds other characters"));
+            return Err(CliError::usage("BACKTEST_FUNCTION_KEY: is not a key: it holds other characters"));
         }
         // Redirects are looked at one by one in `send`: reqwest would turn a POST into a GET, and take our key along.
         let http =
@@ -155,7 +155,7 @@ impl Client {
     }
 
     /// Sends a request. A redirect is an error that names the new address: to follow it would send a changed request, or
-    /// our headers, to an origin that nobody named.
+    /// our headers, to an origin that was not named.
     async fn send(&self, request: RequestBuilder) -> Result<Response, CliError> {
         let answer = request.send().await.map_err(|error| self.unreachable(error))?;
         match target(&answer) {
@@ -220,7 +220,7 @@ impl Client {
     /// What to say of a service that points elsewhere.
     fn moved(&self, target: &Url) -> CliError {
         let mut target = target.clone();
-        // A query may be a secret of whoever is redirected.
+        // A query may hold a secret of the redirected caller.
         target.set_query(None);
         target.set_fragment(None);
         let place = target.path().find(self.base.path()).map(|at| target.path()[..at].to_owned());

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub use read::{ClientSettings, InvalidSettings, Poison, RunStoreMode, Settings};
 pub(super) use show::{Args, run};
 
-/// One setting.
+/// A setting: its declaration and what is in force.
 #[derive(Debug)]
 pub struct Setting {
     /// Name of the variable.

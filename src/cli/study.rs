@@ -34,9 +34,7 @@ const ROWS: usize = 20;
 
 /// Where a study's result goes.
 pub(super) struct Place<'a> {
-    /// `--out`.
     pub(super) out: Option<&'a PathBuf>,
-    /// `--run-id`.
     pub(super) run_id: Option<&'a RunId>,
     /// How the answer is printed.
     pub(super) output: Output,
@@ -153,7 +151,7 @@ fn evaluate(
             evaluation = Some(Evaluation::new(study, window));
         }
         let Some(evaluation) = &mut evaluation else { continue };
-        // Nobody stops it but who stops the program.
+        // It stops only with the program.
         let _ = evaluation.run(market, trials, tell);
     }
     evaluation.map(Evaluation::finish).ok_or_else(|| CliError::failed("no trial makes a valid config"))

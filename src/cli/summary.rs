@@ -51,7 +51,7 @@ pub(super) fn print_summary(summary: &Value, report: Option<&str>) {
     }
 }
 
-/// Shows a page in the browser of whoever sits here.
+/// Shows a page in the browser of this desktop.
 pub(super) async fn show(page: &Path) -> Result<(), CliError> {
     let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let shown = tokio::process::Command::new(program).arg(page).output().await;

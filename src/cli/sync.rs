@@ -83,7 +83,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     }
 }
 
-/// What is said when there is nothing to do; also of months that nobody has.
+/// What is said when there is nothing to do; also of months that neither side has.
 const NOTHING_BEHIND: &str = "every month is up to date";
 
 async fn dry_run(signals: &SignalSync, request: &SyncRequest, output: Output) -> Result<(), CliError> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::say;
 
-/// Columns where nobody says how many there are.
+/// Columns of a terminal whose width is not known.
 const WIDTH: usize = 80;
 
 /// Blanks between two columns.

@@ -96,7 +96,7 @@ fn binaries() -> Option<PathBuf> {
     on_path.chain(debian).find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file())
 }
 
-/// A command of whoever runs servers, who is given the folder: Postgres refuses to run as root, so root hands it to somebody
+/// A command of the account that runs servers, which is given the folder: Postgres refuses to run as root, so root hands it to another
 /// else. Its arguments are a program and what that takes.
 ///
 /// # Errors

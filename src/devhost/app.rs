@@ -119,7 +119,7 @@ pub enum Trigger {
     },
     /// A moment.
     Timer {
-        /// When.
+        /// NCRONTAB times at which it is called, UTC.
         schedule: Schedule,
         /// The expression, for people.
         expression: String,
@@ -385,7 +385,7 @@ impl Reader {
                 None
             }
             Err(error) => {
-                self.fault(&file, "", format!("is no JSON: {error}"));
+                self.fault(&file, "", format!("is not JSON: {error}"));
                 None
             }
         }
@@ -443,7 +443,7 @@ impl Reader {
                     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                     local.port = text.parse().ok().filter(|port| *port > 0);
                     if local.port.is_none() {
-                        self.fault(file, &path, format!("`{text}` is no port from 1 to 65535"));
+                        self.fault(file, &path, format!("`{text}` is not a port from 1 to 65535"));
                     }
                 }
                 ("cors", Value::String(text)) => origins = text,
@@ -493,7 +493,11 @@ impl Reader {
         let port = port.and_then(|text| match text.parse::<u16>() {
             Ok(port) if port > 0 => Some(port),
             _ => {
-                self.fault("host.json", "customHandler.port", format!("`{text}` is no port from 1 to 65535"));
+                self.fault(
+                    "host.json",
+                    "customHandler.port",
+                    format!("`{text}` is not a port from 1 to 65535"),
+                );
                 None
             }
         });
@@ -641,7 +645,7 @@ impl Reader {
             self.fault(
                 &file,
                 "",
-                format!("`{name}` is no function name (letter, then letters, digits, `_`, `-`)"),
+                format!("`{name}` is not a function name (letter, then letters, digits, `_`, `-`)"),
             );
         }
         let bindings = match object.get("bindings") {
@@ -682,7 +686,7 @@ impl Reader {
     fn time_span(&mut self, host: &HostJson, path: &str, default: Duration) -> Duration {
         let Some(text) = host.text(path) else { return default };
         parse_time_span(text).unwrap_or_else(|| {
-            self.fault("host.json", path, format!("`{text}` is no time span like 00:00:30"));
+            self.fault("host.json", path, format!("`{text}` is not a time span like 00:00:30"));
             default
         })
     }
@@ -698,7 +702,7 @@ impl Reader {
         match text.parse() {
             Ok(number) if range.contains(&number) => number,
             _ => {
-                let message = format!("`{text}` is no number from {} to {}", range.start(), range.end());
+                let message = format!("`{text}` is not a number from {} to {}", range.start(), range.end());
                 self.fault("host.json", path, message);
                 default
             }
@@ -886,7 +890,7 @@ impl Binding<'_> {
         if !is_queue_name(&queue) {
             self.fault(
                 "queueName",
-                format!("`{queue}` is no queue name (3 to 63 of a-z, 0-9 and single `-`)"),
+                format!("`{queue}` is not a queue name (3 to 63 of a-z, 0-9 and single `-`)"),
             );
             return None;
         }

@@ -62,7 +62,7 @@ pub enum AnswerError {
         /// Content type of the answer; empty if there was none.
         content_type: String,
     },
-    /// The text is no answer object.
+    /// The text is not an answer object.
     #[error("the handler's answer is malformed ({why}): {text}")]
     Malformed {
         /// What the parser says.
@@ -87,7 +87,7 @@ pub struct HttpAnswer {
     pub status: u16,
     /// Headers, content type included.
     pub headers: Pairs,
-    /// Body.
+    /// Body as it goes to the caller, decoded.
     pub body: Vec<u8>,
 }
 
@@ -347,10 +347,10 @@ impl Answer {
             match (name.to_ascii_lowercase().as_str(), value) {
                 (_, Value::Null) => (),
                 ("outputs", Value::Object(outputs)) => answer.outputs = Some(outputs),
-                ("outputs", _) => return Err(malformed("`Outputs` is no object".to_owned())),
+                ("outputs", _) => return Err(malformed("`Outputs` is not an object".to_owned())),
                 ("returnvalue", value) => answer.return_value = value,
                 ("logs", Value::Array(lines)) => answer.logs = lines.iter().map(plain_text).collect(),
-                ("logs", _) => return Err(malformed("`Logs` is no list".to_owned())),
+                ("logs", _) => return Err(malformed("`Logs` is not a list".to_owned())),
                 _ => (),
             }
         }
@@ -411,7 +411,7 @@ impl Answer {
                     headers.push((name.clone(), text));
                 }
             }
-            Some(_) => return Err(fault("`headers` is no object")),
+            Some(_) => return Err(fault("`headers` is not an object")),
             None => (),
         }
         let body = match field("body") {

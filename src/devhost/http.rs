@@ -37,7 +37,7 @@ const PROXY_ATTEMPTS_MAX: u32 = 10;
 /// What the front door needs.
 #[derive(Debug)]
 pub struct Front {
-    /// Invocations.
+    /// Calls functions, over the one limit of the app.
     pub invoker: Arc<Invoker>,
     /// Access keys, when they are checked.
     pub keys: Option<Keys>,

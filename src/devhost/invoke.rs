@@ -22,6 +22,7 @@ const RECORD_LENGTH: usize = 50;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why an invocation failed.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum InvocationError {
     /// No connection, or one that broke.
@@ -40,7 +41,6 @@ pub enum InvocationError {
         name: String,
         /// Queue of the binding.
         queue: String,
-        /// Why.
         #[source]
         source: QueueError,
     },
@@ -60,11 +60,11 @@ pub enum InvocationError {
 pub struct Record {
     /// The id sent to the handler.
     pub id: Uuid,
-    /// Function.
+    /// Name of the function that was called.
     pub function: String,
     /// What started it: a path, a queue, a timer.
     pub cause: String,
-    /// When.
+    /// When the call began, UTC.
     pub started_at: DateTime<Utc>,
     /// `None` while it runs.
     pub outcome: Option<Outcome>,
@@ -82,11 +82,11 @@ pub struct Outcome {
 /// What invocations share.
 #[derive(Debug)]
 pub struct Invoker {
-    /// The app.
+    /// What host.json and the function.json files declare.
     pub app: Arc<App>,
     /// The child.
     pub handler: Handler,
-    /// The queues.
+    /// Where outputs with a queue binding go.
     pub queues: Arc<Queues>,
     /// Where news goes.
     pub events: broadcast::Sender<Event>,
@@ -304,7 +304,7 @@ impl Invoker {
         if records.len() > RECORD_LENGTH {
             records.pop_front();
         }
-        // No receiver is fine: news is for whoever listens.
+        // No receiver is fine: nothing depends on the news.
         let _ = self.events.send(event);
     }
 
@@ -315,7 +315,7 @@ impl Invoker {
         if let Some(record) = records.iter_mut().find(|record| record.id == id) {
             record.outcome = Some(outcome);
         }
-        // No receiver is fine: news is for whoever listens.
+        // No receiver is fine: nothing depends on the news.
         let _ = self.events.send(event);
     }
 }
@@ -331,10 +331,10 @@ struct Unfinished<'a> {
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         let name = self.function;
-        info!(function = name, invocation = %self.id, "gave up {name}: nobody waits for it any more");
+        info!(function = name, invocation = %self.id, "gave up {name}: its caller does not wait any more");
         let outcome = Outcome {
             elapsed: self.started.elapsed(),
-            failure: Some("nobody waited for the end".to_owned()),
+            failure: Some("the caller did not wait for the end".to_owned()),
         };
         self.invoker.finish(self.id, name, outcome);
     }

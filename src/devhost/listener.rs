@@ -152,7 +152,9 @@ impl Listener {
         };
         match outcome {
             Ok(true) => (),
-            Ok(false) => warn!(function = name, "message {} was taken over by somebody else", message.id),
+            Ok(false) => {
+                warn!(function = name, "message {} was taken over by another invocation", message.id)
+            }
             Err(error) => error!(function = name, "cannot settle message {}: {error}", message.id),
         }
     }
@@ -184,7 +186,7 @@ impl Listener {
         };
         match self.queues().move_to(message, receipt, &target) {
             Ok(true) => error!(function, "message {} was moved to `{target}`", message.id),
-            Ok(false) => warn!(function, "message {} was taken over by somebody else", message.id),
+            Ok(false) => warn!(function, "message {} was taken over by another invocation", message.id),
             Err(error) => error!(function, "cannot move message {} to `{target}`: {error}", message.id),
         }
     }

@@ -44,7 +44,7 @@ use queue::Queues;
 pub const HOST_VERSION: &str = "4.1052.300";
 
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
-/// Public port where nobody names one.
+/// Public port where none is named.
 const PORT: u16 = 7071;
 const EVENTS_KEPT: usize = 1024;
 
@@ -113,6 +113,7 @@ impl Options {
 }
 
 /// Why a host does not start.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// The app has faults; the text lists them all.
@@ -123,23 +124,19 @@ pub enum HostError {
     Root {
         /// Folder asked for.
         folder: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
     /// The state folder cannot be used.
     #[error("use the state folder {}", .folder.display())]
     State {
-        /// Folder.
         folder: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
     /// Two hosts on one state would fire every timer twice.
     #[error("another host is running on the state folder {}; {}", .folder.display(), at(.address.as_deref()))]
     InUse {
-        /// Folder.
         folder: PathBuf,
         /// Where that host listens, if it got that far.
         address: Option<String>,
@@ -152,7 +149,6 @@ pub enum HostError {
     PublicPort {
         /// Port asked for.
         port: u16,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
@@ -161,7 +157,6 @@ pub enum HostError {
     HandlerPort {
         /// Port asked for; 0 for any.
         port: u16,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
@@ -207,7 +202,7 @@ impl std::fmt::Display for ExitReason {
     }
 }
 
-/// News from a running host, for whoever wants to wait for something.
+/// News from a running host, to wait for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A child was launched.
@@ -231,14 +226,14 @@ pub enum Event {
     },
     /// An invocation began.
     InvocationStarted {
-        /// Function.
+        /// Name of the function.
         function: String,
         /// Id of the invocation.
         id: Uuid,
     },
     /// An invocation ended.
     InvocationFinished {
-        /// Function.
+        /// Name of the function.
         function: String,
         /// Id of the invocation.
         id: Uuid,
@@ -303,7 +298,7 @@ pub async fn start(mut options: Options) -> Result<Host, HostError> {
     let (socket, address) = listen
         .and_then(|socket| socket.local_addr().map(|address| (socket, address)))
         .map_err(|source| HostError::PublicPort { port, source })?;
-    // Whoever wants to start a second host is told where this one is.
+    // A second host that is started says where this one is.
     std::fs::write(options.state_dir.join("address"), format!("http://{address}")).map_err(state_fault)?;
 
     let events = broadcast::Sender::new(EVENTS_KEPT);

@@ -32,7 +32,7 @@ pub struct Cron {
     weekdays: u64,
 }
 
-/// Why a text is no schedule.
+/// Why a text is not a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ScheduleError(String);
@@ -89,7 +89,7 @@ impl Schedule {
             }
             [one] if one.contains(':') => match parse_time_span(one) {
                 Some(interval) if !interval.is_zero() => Ok(Schedule::Every(interval)),
-                _ => Err(ScheduleError(format!("`{one}` is no interval `hh:mm:ss` longer than zero"))),
+                _ => Err(ScheduleError(format!("`{one}` is not an interval `hh:mm:ss` longer than zero"))),
             },
             _ => Err(ScheduleError(format!(
                 "expected 6 fields (or 5, without seconds), found {}",
@@ -181,7 +181,7 @@ impl Field {
             None => (item, None),
             Some((range, step)) => match step.parse::<u32>() {
                 Ok(step) => (range, Some(step.max(1))),
-                Err(_) => return Err(self.fault(item, "the step is no number")),
+                Err(_) => return Err(self.fault(item, "the step is not a number")),
             },
         };
         let (low, high) = match range.split_once('-') {
@@ -208,7 +208,7 @@ impl Field {
         let names = if prefix.is_empty() { &[] } else { self.names };
         match (self.min..).zip(names).find(|(_, name)| name.starts_with(&prefix)) {
             Some((value, _)) => Ok(value),
-            None => Err(self.fault(item, &format!("`{text}` is no value of this field"))),
+            None => Err(self.fault(item, &format!("`{text}` is not a value of this field"))),
         }
     }
 

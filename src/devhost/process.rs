@@ -72,7 +72,7 @@ impl Handler {
 
     /// Kills the child and starts a new one; not counted as a crash.
     pub fn restart(&self, why: &str) {
-        // Nobody listens any more only when the host is stopping.
+        // There is no listener only when the host is stopping.
         let _ = self.restarts.send(why.to_owned());
     }
 }
@@ -325,7 +325,7 @@ impl Supervisor {
                         words.pop_front();
                     }
                 }
-                // No receiver is fine: news is for whoever listens.
+                // No receiver is fine: nothing depends on the news.
                 let _ = events.send(Event::Line { text, severity });
             }
         }
@@ -343,7 +343,7 @@ impl Supervisor {
     }
 
     fn tell(&self, event: Event) {
-        // No receiver is fine: news is for whoever listens.
+        // No receiver is fine: nothing depends on the news.
         let _ = self.events.send(event);
     }
 }

@@ -1,4 +1,4 @@
-//! Storage queues on the local disk: messages that outlive the host, hidden while somebody works on them. One SQLite
+//! Storage queues on the local disk: messages that outlive the host, hidden while they are worked on. One SQLite
 //! file; every verb is one statement or one transaction, so a kill at any moment loses nothing. What to do with a
 //! message is `listener`'s business.
 
@@ -17,7 +17,7 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 const MESSAGE_LIFE: TimeDelta = TimeDelta::days(7);
 const NAME_LENGTH_MAX: usize = 63;
 
-/// A message somebody has taken; only the holder of the newest `receipt` may touch it.
+/// A message that was taken; only the holder of the newest `receipt` may touch it.
 #[derive(Debug, Clone)]
 pub struct Message {
     /// The queue's own id of the message.

@@ -229,9 +229,10 @@ fn constraint(text: &str) -> Result<Constraint, String> {
         None => (text, None),
     };
     let number =
-        |text: &str| text.trim().parse::<i64>().map_err(|_| format!("`{text}` in `{name}` is no number"));
-    let count =
-        |text: &str| text.trim().parse::<usize>().map_err(|_| format!("`{text}` in `{name}` is no length"));
+        |text: &str| text.trim().parse::<i64>().map_err(|_| format!("`{text}` in `{name}` is not a number"));
+    let count = |text: &str| {
+        text.trim().parse::<usize>().map_err(|_| format!("`{text}` in `{name}` is not a length"))
+    };
     let parsed = match (name.to_ascii_lowercase().as_str(), argument) {
         ("int", None) => Constraint::Int,
         ("long", None) => Constraint::Long,
@@ -259,7 +260,7 @@ fn constraint(text: &str) -> Result<Constraint, String> {
             let pattern = regex::RegexBuilder::new(pattern).case_insensitive(true).build();
             Constraint::Regex(pattern.map_err(|error| error.to_string())?)
         }
-        _ => return Err(format!("`{text}` is no constraint")),
+        _ => return Err(format!("`{text}` is not a constraint")),
     };
     Ok(parsed)
 }

@@ -34,7 +34,7 @@ pub struct Status {
 /// Runs one timer function.
 #[derive(Debug)]
 pub struct Timer {
-    /// Invocations.
+    /// Calls functions, over the one limit of the app.
     pub invoker: Arc<Invoker>,
     /// Position of the function in the app.
     pub index: usize,

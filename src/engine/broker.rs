@@ -188,7 +188,7 @@ impl<'c> Broker<'c> {
             }
         }
         if let Some(rate) = rules.max_participation_rate {
-            // An unknown volume is no volume.
+            // An unknown volume is not a volume.
             let mut cap = rate * order.volume.unwrap_or(0.0).max(0.0);
             if quantity.abs() > cap + EQUAL {
                 if self.lots_bind {

@@ -23,12 +23,10 @@ impl Closes {
         Self { by_symbol: by_bar.transposed(), by_bar, bars, listed }
     }
 
-    /// Number of bars.
     pub(crate) fn bars(&self) -> usize {
         self.bars
     }
 
-    /// Number of symbols.
     pub(crate) fn symbols(&self) -> usize {
         self.listed.len()
     }

@@ -233,7 +233,7 @@ impl Serialize for Details {
 pub struct Delisting {
     /// Day on which the position was closed.
     pub date: NaiveDate,
-    /// The symbol.
+    /// Position of the symbol in the market.
     pub symbol: SymbolId,
     /// Shares closed; negative if the position was short.
     pub shares: f64,
@@ -263,7 +263,7 @@ pub struct BlendWeights {
     pub date: Vec<NaiveDate>,
     /// Which step.
     pub stage: Vec<BlendStage>,
-    /// The symbol.
+    /// Position of the symbol in the market.
     pub symbol: Vec<SymbolId>,
     /// Fraction of equity.
     pub weight: Vec<f64>,
@@ -321,7 +321,7 @@ pub struct DebugTable {
     pub date: Vec<NaiveDate>,
     /// What the row tells.
     pub kind: Vec<DebugKind>,
-    /// The symbol.
+    /// Position of the symbol in the market.
     pub symbol: Vec<SymbolId>,
     /// The value; `None` where the kind has none.
     pub value: Vec<Option<f64>>,

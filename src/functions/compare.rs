@@ -191,7 +191,7 @@ async fn completed(app: &App, named: &[Named]) -> Result<Vec<Run>, Refusal> {
         let run = run.ok_or_else(|| unknown_run(named.run.as_str()))?;
         if (run.submission.kind == Kind::Study) != named.trial.is_some() {
             let message = match named.trial {
-                Some(_) => format!("{} is no study, so it has no trials", named.run),
+                Some(_) => format!("{} is not a study, so it has no trials", named.run),
                 None => format!("{0} is a study; name one of its trials, as {0}:12", named.run),
             };
             let faults = [Fault { path: RUNS.name.to_owned(), message }];

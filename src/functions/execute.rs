@@ -1,4 +1,4 @@
-//! Queue trigger: a message wakes us. First the rows say which runs nobody will end any more, then the named run is
+//! Queue trigger: a message wakes us. First the rows say which runs have lost their executor, then the named run is
 //! executed if it can be claimed. A message that makes no sense is dropped, because it never will. Nothing is announced
 //! here: the host sends messages when an invocation has ended well, and this one may take long or fail.
 

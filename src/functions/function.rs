@@ -124,7 +124,6 @@ pub(super) struct Answer {
 
 /// A body of a media type.
 pub(super) struct Content {
-    /// Media type.
     pub(super) media_type: &'static str,
     /// What it looks like.
     pub(super) shape: Shape,
@@ -134,7 +133,6 @@ pub(super) struct Content {
 
 /// A described header of an answer.
 pub(super) struct AnswerHeader {
-    /// Name.
     pub(super) name: &'static str,
     /// What it says.
     pub(super) description: &'static str,

@@ -71,7 +71,6 @@ struct Parts {
     poison_queue: PoisonPart,
 }
 
-/// The run store.
 #[derive(Serialize, ToSchema)]
 struct RunStorePart {
     /// `ok` or `unavailable`.
@@ -90,7 +89,6 @@ struct RunStorePart {
     message: Option<String>,
 }
 
-/// The artifact store.
 #[derive(Serialize, ToSchema)]
 struct ArtifactStorePart {
     /// `ok` or `unavailable`.
@@ -138,7 +136,7 @@ async fn poison_queue(app: &App) -> PoisonPart {
     match queue.depth().await {
         Ok(0) => PoisonPart { state: "ok", messages: Some(0), message: None },
         Ok(depth) => {
-            let message = "look at these messages, which nobody could read, and clear the queue".to_owned();
+            let message = "look at these messages, which could not be read, and clear the queue".to_owned();
             PoisonPart { state: "poisoned", messages: Some(depth), message: Some(message) }
         }
         Err(error) => PoisonPart { state: "unavailable", messages: None, message: Some(chain(&error)) },

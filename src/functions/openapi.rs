@@ -27,7 +27,6 @@ const TAGS: [(&str, &str); 6] = [
 /// What every call may refuse with that needs a key.
 const ALWAYS: [Code; 2] = [Code::TooManyRequests, Code::InternalError];
 
-/// The document.
 pub(super) fn document() -> Value {
     let mut schemas = Schemas::default();
     let mut paths = BTreeMap::<String, Map<String, Value>>::new();

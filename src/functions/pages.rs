@@ -91,7 +91,7 @@ const GET_PAGES: Operation = Operation {
     path: "ui",
     tag: "service",
     summary: "Pages to look at runs in a browser",
-    description: "They hold no data: what they show they ask of the other calls, with the key or the sign-in of whoever \
+    description: "They hold no data: what they show they ask of the other calls, with the key or the sign-in of the person \
                   looks at them.",
     parameters: &[],
     bodies: &[],

@@ -16,15 +16,12 @@ use crate::engine::config::{Fault, parse_date};
 pub(super) enum Place {
     /// Behind the question mark.
     Query,
-    /// In the path.
     Path,
-    /// A header.
     Header,
 }
 
 /// A parameter of an operation.
 pub(super) trait Parameter: Sync {
-    /// Its name.
     fn name(&self) -> &'static str;
 
     /// What it means.
@@ -54,7 +51,6 @@ pub(super) struct Header {
     pub(super) length: Option<RangeInclusive<usize>>,
 }
 
-/// A whole number.
 pub(super) struct Whole {
     pub(super) name: &'static str,
     pub(super) description: &'static str,

@@ -24,7 +24,6 @@ pub(super) const RETRY_AFTER_POLL: AnswerHeader =
 /// One execution of a config. What is not known yet is null.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RunRecord<'a> {
-    /// Identity.
     run_id: &'a RunId,
     /// What kind of work it is.
     kind: Kind,
@@ -84,13 +83,12 @@ pub(super) struct RunRecord<'a> {
     pins: Option<&'a Value>,
     /// Words to find it by.
     tags: &'a [String],
-    /// What somebody noted on it.
+    /// A note on it.
     note: Option<&'a str>,
     /// When it was put away; lists leave it out unless asked.
     archived_at: Option<DateTime<Utc>>,
     /// When it was deleted: the record stays, the files go.
     deleted_at: Option<DateTime<Utc>>,
-    /// Who deleted it.
     deleted_by: Option<&'a str>,
     /// SHA-256 of the effective config.
     config_sha256: &'a str,

@@ -70,7 +70,7 @@ codes! {
     RunNotEnded = "run_not_ended", CONFLICT, "The run has not ended";
     RunFinished = "run_finished", CONFLICT, "The run has ended";
     PartOfStudy = "part_of_study", CONFLICT, "The run is a part of a study";
-    NotAStudy = "not_a_study", CONFLICT, "The run is no study";
+    NotAStudy = "not_a_study", CONFLICT, "The run is not a study";
     RunIdTaken = "run_id_taken", CONFLICT, "The run id is taken";
     RunDeleted = "run_deleted", GONE, "The run was deleted";
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "The run has moved on";

@@ -390,7 +390,6 @@ pub(super) struct Artifacts {
 struct ListedArtifact {
     /// Name below the run; `/` separates folders.
     name: String,
-    /// Size.
     size_bytes: u64,
     /// SHA-256 of its content, lower-case hex.
     sha256: String,

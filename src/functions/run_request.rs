@@ -294,7 +294,7 @@ impl RunRequest {
     }
 }
 
-/// The fields of a JSON body that is no config.
+/// The fields of a JSON body that is not a config.
 pub(super) fn json_object(call: &Call) -> Result<Map<String, Value>, Refusal> {
     if let Media::Yaml = Media::of(call)? {
         return Err(Reply::problem(Code::UnsupportedMediaType, "send application/json").into());

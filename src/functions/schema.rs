@@ -27,7 +27,6 @@ pub(super) struct Described {
 }
 
 impl Shape {
-    /// Text.
     pub(super) const TEXT: Self = Self::Plain(|| json!({ "type": "string" }));
     /// An object with any fields.
     pub(super) const OBJECT: Self = Self::Plain(|| json!({ "type": "object", "additionalProperties": true }));

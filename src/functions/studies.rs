@@ -196,7 +196,7 @@ async fn surface(app: App, call: Call) -> Result<Reply, Refusal> {
 /// The refusal that belongs to an error.
 pub(super) fn refused(error: StudyError) -> Refusal {
     match error {
-        StudyError::NoStudy => Reply::problem(Code::NotAStudy, "the run is no study").into(),
+        StudyError::NoStudy => Reply::problem(Code::NotAStudy, "the run is not a study").into(),
         StudyError::Unknown(detail) => Reply::problem(Code::InvalidParameter, detail).into(),
         StudyError::Store(error) => Reply::store(&error).into(),
         error @ (StudyError::Unreadable(_) | StudyError::Artifacts(_)) => {

@@ -42,7 +42,6 @@ const VALIDATE_STUDY: Operation = Operation {
 /// How much there is to do.
 #[derive(Serialize, ToSchema)]
 struct StudyPlan {
-    /// Trials.
     trials: usize,
     /// Trials that make no valid config; none unless `skip_invalid`.
     invalid: usize,

@@ -1,5 +1,5 @@
 //! Sums of daily returns by block of days: all that is needed to compare trials on any union of blocks, so that
-//! nobody has to see every day of every trial.
+//! the days of every trial need not be read again.
 
 use std::ops::Range;
 
@@ -150,7 +150,7 @@ impl BlockSums {
         self.sums = sums;
     }
 
-    /// Number of blocks.
+    /// How many blocks the days were cut into.
     pub fn blocks(&self) -> usize {
         self.edges.len().saturating_sub(1)
     }

@@ -83,7 +83,7 @@ impl Samples {
         self.rows
     }
 
-    /// Number of replications.
+    /// How many series are drawn.
     pub fn replications(&self) -> usize {
         self.ends.len()
     }

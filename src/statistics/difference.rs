@@ -125,7 +125,7 @@ impl Gradient {
 pub struct Blocks {
     /// Days of a block; 2 at least.
     pub length: usize,
-    /// Number of replications.
+    /// How many pairs of series were drawn.
     pub replications: usize,
     /// Of the random numbers.
     pub seed: u64,

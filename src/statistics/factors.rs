@@ -23,7 +23,7 @@ pub struct InformationCoefficient {
 /// Information coefficients over many days.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Predictiveness {
-    /// Days.
+    /// Days on which the coefficient is defined.
     pub days: usize,
     /// Mean rank correlation.
     pub mean_rank: f64,

@@ -45,9 +45,9 @@ pub struct Overfitting {
     pub probability: f64,
     /// Share of logits below 0.
     pub below_median: f64,
-    /// Mean logit.
+    /// Mean over the splits of ln(omega / (1 - omega)).
     pub mean_logit: f64,
-    /// Median logit.
+    /// Median over the splits of ln(omega / (1 - omega)).
     pub median_logit: f64,
     /// Mean of the ranks, 0.5 for a choice that means nothing.
     pub mean_rank: f64,

@@ -5,7 +5,7 @@ use super::Undefined;
 use super::series::{mean, spread};
 
 /// Sum over trials, day by day, of returns that were moved to mean 0 and deviation 1. Its variance tells the average
-/// correlation of the trials, which nobody could compute pair by pair.
+/// correlation of the trials, of which there are too many to compute it pair by pair.
 ///
 /// Sums are whole numbers of 2⁻³⁶: adding, joining and taking off again are exact, and no order of trials or parts shows in
 /// the last bit.

@@ -21,7 +21,7 @@ pub struct Choice {
 /// A chosen trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Winner {
-    /// Its number.
+    /// Number of the trial in its study.
     pub trial: u32,
     /// Its measure on the training days, per day.
     pub in_sample: f64,
@@ -162,15 +162,15 @@ impl Stability {
 /// A figure over several paths.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Distribution {
-    /// Mean.
+    /// Mean over the paths.
     pub mean: f64,
     /// Deviation (`ddof = 1`).
     pub deviation: f64,
-    /// Lowest.
+    /// Lowest of the paths.
     pub lowest: f64,
-    /// Median.
+    /// Median of the paths; of an even number the mean of the middle two.
     pub median: f64,
-    /// Highest.
+    /// Highest of the paths.
     pub highest: f64,
 }
 

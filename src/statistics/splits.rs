@@ -15,7 +15,7 @@ pub struct Split {
 /// Days of a test, and the path through all days that they are a piece of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Test {
-    /// The days.
+    /// Positions of the days, the end excluded.
     pub days: Range<usize>,
     /// Number of the path.
     pub path: usize,

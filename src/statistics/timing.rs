@@ -17,7 +17,7 @@ const REACH: isize = 5;
 
 /// Signals and prices by day and symbol; NaN where there is none. Rows of all tables name the same symbols.
 pub struct Panel<'a> {
-    /// Number of days.
+    /// Number of days, which is how many rows the panel has.
     pub days: usize,
     /// Number of symbols, the length of every row.
     pub symbols: usize,

@@ -54,7 +54,7 @@ const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_s
 pub struct Directory {
     /// Account of an `abfss://` address.
     pub account: Option<String>,
-    /// Container.
+    /// Name of the blob container.
     pub container: String,
     /// Prefix without slashes at its ends; empty for the container itself.
     pub prefix: String,
@@ -65,7 +65,7 @@ impl Directory {
     pub fn parse(text: &str) -> Result<Self, String> {
         let (account, container, prefix) = if text.contains("://") {
             let Location::Remote(url) = Location::parse(text)? else {
-                return Err("is no address".to_owned());
+                return Err("is not an address".to_owned());
             };
             let account = url.host_str().and_then(|host| host.split('.').next()).unwrap_or_default();
             let path = url.path().strip_prefix('/').unwrap_or_default();
@@ -82,12 +82,12 @@ impl Directory {
             && !container.contains("--");
         if !lawful {
             return Err(format!(
-                "'{container}' is no container name: 3 to 63 lower-case letters, digits and single hyphens"
+                "'{container}' is not a container name: 3 to 63 lower-case letters, digits and single hyphens"
             ));
         }
         let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '%', '?', '#']);
         if !prefix.is_empty() && !prefix.split('/').all(plain) {
-            return Err(format!("'{prefix}' is no prefix: names separated by single slashes"));
+            return Err(format!("'{prefix}' is not a prefix: names separated by single slashes"));
         }
         Ok(Self { account, container, prefix })
     }
@@ -109,7 +109,7 @@ pub(crate) fn join(prefix: &str, relative: &str) -> String {
 pub struct InvalidAccount(String);
 
 impl InvalidAccount {
-    /// Nobody gives tokens.
+    /// There is no source of tokens.
     pub(super) fn without_identity(error: &azure_core::Error) -> Self {
         Self(format!("no identity to use: {error}"))
     }
@@ -165,7 +165,7 @@ impl ConnectionString {
             |text: &str| Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
         let queues = queues.as_deref().and_then(address);
         let endpoint = address(&endpoint);
-        let endpoint = endpoint.ok_or_else(|| invalid("has a BlobEndpoint that is no http address"))?;
+        let endpoint = endpoint.ok_or_else(|| invalid("has a BlobEndpoint that is not an http address"))?;
         let of_host = || endpoint.host_str().and_then(|host| host.split('.').next()).unwrap_or_default();
         let name = name.unwrap_or_else(of_host).to_owned();
         let key = match (key, signature) {
@@ -240,7 +240,7 @@ impl BlobAccount {
     /// The account of that name on Azure.
     pub fn by_identity(name: &str, identity: &Identity) -> Result<Self, InvalidAccount> {
         let endpoint = Url::parse(&format!("https://{name}.blob.core.windows.net"))
-            .map_err(|_| InvalidAccount(format!("'{name}' is no account name")))?;
+            .map_err(|_| InvalidAccount(format!("'{name}' is not an account name")))?;
         let credential = identity.credential().map_err(|error| InvalidAccount::without_identity(&error))?;
         Self::by_credential(name, endpoint, credential)
     }
@@ -287,7 +287,7 @@ impl BlobAccount {
 /// What all clients of an account have in common.
 fn client_options(wire: &Arc<Wire>) -> ClientOptions {
     ClientOptions {
-        // A certificate that nobody vouches for is a lasting fault, and so is a wrong address.
+        // An untrusted certificate is a lasting fault, and so is a wrong address.
         retry: RetryOptions::exponential(ExponentialRetryOptions {
             initial_delay: SdkDuration::milliseconds(200),
             max_retries: 3,
@@ -536,7 +536,7 @@ impl fmt::Debug for Container {
 }
 
 impl Container {
-    /// Its name.
+    /// Name of the container, without the account.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -551,7 +551,7 @@ impl Container {
         }
     }
 
-    /// Makes the container; somebody else may have been faster.
+    /// Makes the container, unless another instance was faster.
     async fn create(&self) -> Result<(), BlobError> {
         match self.client.create(None).await {
             Ok(_) => Ok(()),
@@ -562,7 +562,7 @@ impl Container {
         }
     }
 
-    /// Whether one may write here, tried without a trace: whoever may not is told so before it is looked whether the blob is
+    /// Whether one may write here, tried without a trace: a caller who may not is told so before it is looked whether the blob is
     /// still as it never was.
     pub async fn try_writing(&self, name: &str) -> Result<(), BlobError> {
         let never = Condition::Unchanged(Etag::from("\"0x0\""));

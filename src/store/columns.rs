@@ -1,4 +1,4 @@
-//! The usual names of the columns of bars: what a header means, whoever wrote it.
+//! The usual names of the columns of bars: what a header means, whichever vendor wrote it.
 
 /// The adjusted close: the close as it would have been without the splits and dividends since.
 pub(super) const ADJUSTED_CLOSE: &str = "adj_close";

@@ -39,7 +39,7 @@ pub struct Contents {
     pub bytes: u64,
     /// Column names.
     pub columns: Vec<String>,
-    /// Jumps of closes that look like splits for which nobody adjusted the prices, of tables of bars that were looked
+    /// Jumps of closes that look like splits, in prices that were not adjusted for them, of tables of bars that were looked
     /// at for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_like: Option<SplitLikeJumps>,
@@ -48,7 +48,7 @@ pub struct Contents {
 /// Jumps that look like splits.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct SplitLikeJumps {
-    /// How many.
+    /// How many jumps there are.
     pub count: usize,
     /// The first ones: symbol, day, and the split that it would be.
     pub examples: Vec<String>,

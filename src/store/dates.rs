@@ -94,7 +94,7 @@ impl From<DateError> for ArrowError {
 enum Zone {
     /// Days as they stand: the timestamps have no zone.
     Local,
-    /// UTC, and nobody said more: only midnights are days.
+    /// UTC, and nothing more was said: only midnights are days.
     Midnights,
     Fixed(i64),
     Named(Tz),

@@ -50,12 +50,12 @@ impl Location {
     /// Reads a folder path or an `abfss://` address.
     ///
     /// # Errors
-    /// What is wrong with it. The address is not repeated, since somebody may have put a key into it.
+    /// What is wrong with it. The address is not repeated, since it may hold a key.
     pub fn parse(text: &str) -> Result<Self, String> {
         if !text.contains("://") {
             return Ok(Self::Local(PathBuf::from(text)));
         }
-        let url = Url::parse(text).map_err(|error| format!("is no address: {error}"))?;
+        let url = Url::parse(text).map_err(|error| format!("is not an address: {error}"))?;
         if url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
             return Err("must carry neither a password nor a query; keys belong into \
                         AZURE_STORAGE_CONNECTION_STRING"
@@ -154,6 +154,7 @@ impl std::fmt::Display for AsOf {
 }
 
 /// A table could not be used.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// The log or a commit failed.
@@ -170,7 +171,6 @@ pub enum TableError {
     /// The table uses something that this program does not read.
     #[error("{table} uses {feature}, which cannot be read here; rewrite the table without it")]
     Unsupported {
-        /// The table.
         table: String,
         /// What it uses.
         feature: String,
@@ -178,33 +178,25 @@ pub enum TableError {
     /// The table forbids what was to be written.
     #[error("{table} cannot be written here: {reason}")]
     Forbidden {
-        /// The table.
         table: String,
         /// Why, and what to do.
         reason: String,
     },
     /// There is a log without a single version: the rest of a copy, or of a table that was removed.
     #[error("{table} has a _delta_log without commits; restore its log, or remove the folder")]
-    NoCommits {
-        /// The table.
-        table: String,
-    },
+    NoCommits { table: String },
     /// The version that is asked for cannot be read any more.
     #[error("{table} does not have {asked} any more: {why}")]
     Gone {
-        /// The table.
         table: String,
         /// What is asked for.
         asked: AsOf,
         /// What there is instead.
         why: String,
     },
-    /// Somebody else committed after the version that was written upon.
-    #[error("{table} was changed by somebody else meanwhile")]
-    Conflict {
-        /// The table.
-        table: String,
-    },
+    /// Another writer committed after the version that was written upon.
+    #[error("{table} was changed by another writer meanwhile")]
+    Conflict { table: String },
 }
 
 impl TableError {
@@ -569,7 +561,7 @@ impl Table {
         }
     }
 
-    /// Adds rows as one commit. Nobody sees a part of it. Their columns are cast to the table's.
+    /// Adds rows as one commit. A part of it is never visible. Their columns are cast to the table's.
     pub async fn append(&mut self, batches: &[RecordBatch]) -> Result<(), TableError> {
         self.writable(Rows::Added)?;
         let batches = batches.iter().map(|batch| self.conform(batch)).collect::<Result<_, _>>()?;
@@ -577,7 +569,7 @@ impl Table {
         self.finish(actions, SaveMode::Append, None, CommitProperties::default()).await
     }
 
-    /// Makes another table of this one, rows, columns and all, as one commit. Nobody sees a part of it.
+    /// Makes another table of this one, rows, columns and all, as one commit. A part of it is never visible.
     pub async fn replace(&mut self, batches: Vec<RecordBatch>, layout: Layout<'_>) -> Result<(), TableError> {
         self.writable(Rows::TakenAway)?;
         let name = self.name.clone();
@@ -625,11 +617,11 @@ impl Table {
         Ok(files)
     }
 
-    /// Puts rows, without any nobody's, in the place of the files of one partition, as one commit. `stamp` is noted with
+    /// Puts rows, without any of no symbol, in the place of the files of one partition, as one commit. `stamp` is noted with
     /// the new files. The columns of `rows` are cast to the table's.
     ///
     /// # Errors
-    /// [`TableError::Conflict`] when anybody committed after this version, whatever it was: look again, then decide again.
+    /// [`TableError::Conflict`] when another commit came after this version, whatever it was: look again, then decide again.
     pub async fn overwrite(
         &mut self,
         partition: (&str, &str),
@@ -689,7 +681,7 @@ impl Table {
         self.table.update_state().await.map_err(|error| fault("open", &self.name, error))
     }
 
-    /// Refuses a write that the table forbids, before a file of it is written: nobody would ever know of such a file.
+    /// Refuses a write that the table forbids, before a file of it is written: such a file would never be found again.
     fn writable(&self, rows: Rows) -> Result<(), TableError> {
         let forbidden = |reason| Err(TableError::Forbidden { table: self.name.clone(), reason });
         let snapshot = self.snapshot("write")?;

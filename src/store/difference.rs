@@ -22,7 +22,7 @@ use super::parquet::{self, ParquetFile, ReadError, Selection};
 /// Columns that say which row is which; the last one only where a table has it.
 const KEYS: [&str; 3] = ["date", "symbol", "strategy"];
 
-/// What differs.
+/// Rows that two sets do not share, and values that differ in rows that both have.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Difference {
     /// Rows that only the later set has.
@@ -54,15 +54,15 @@ pub struct Difference {
 /// A value that changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
-    /// In which column.
+    /// Column that it stands in.
     pub column: String,
     /// On which day.
     pub date: Option<NaiveDate>,
-    /// Of which symbol.
+    /// Symbol whose row it is in.
     pub symbol: String,
-    /// What it was.
+    /// Value in the earlier set.
     pub before: f64,
-    /// What it is.
+    /// Value in the later set.
     pub after: f64,
 }
 

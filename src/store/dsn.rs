@@ -13,15 +13,16 @@ use tokio_postgres::config::{
 };
 
 /// A connection string that cannot be used. Neither its text nor a value of it is ever repeated.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDsn {
     /// It cannot be read.
-    #[error("is no Postgres connection string (postgres://user@host/database or key=value pairs)")]
+    #[error("is not a Postgres connection string (postgres://user@host/database or key=value pairs)")]
     Unreadable,
     /// No host or no database user.
     #[error("names no {0}")]
     Missing(&'static str),
-    /// A parameter that nobody knows. What stands there may be the rest of a password, so its place is told instead.
+    /// An unknown parameter. What stands there may be the rest of a password, so its place is told instead.
     #[error(
         "has a parameter that Postgres does not know, number {0} of them; a password with special characters is percent-encoded in a URL, and quoted between key=value pairs"
     )]
@@ -29,7 +30,6 @@ pub enum InvalidDsn {
     /// A parameter that this program does not honour.
     #[error("has {key}: {why}")]
     Refused {
-        /// Which.
         key: &'static str,
         /// Why, and what to do instead.
         why: &'static str,
@@ -37,7 +37,6 @@ pub enum InvalidDsn {
     /// A parameter with another value than those it may have.
     #[error("has {key}, which must be {must}")]
     Value {
-        /// Which.
         key: &'static str,
         /// What its value must be.
         must: &'static str,
@@ -45,7 +44,6 @@ pub enum InvalidDsn {
     /// Lists of different lengths.
     #[error("has {hosts} hosts and {others} of {key}; there must be one for each host{}", if *.key == "port" { ", or one for all" } else { "" })]
     Lists {
-        /// Which.
         key: &'static str,
         /// How many hosts there are.
         hosts: usize,
@@ -64,7 +62,7 @@ pub(super) struct Dsn {
     pub(super) config: Config,
     /// Who vouches for the server's certificate.
     pub(super) roots: Roots,
-    /// The other parameters as they were given, for whoever else connects.
+    /// The other parameters as they were given, for other programs that connect.
     others: Vec<(&'static str, String)>,
 }
 

@@ -16,7 +16,7 @@ use super::load_error::{LoadError, is_nothing};
 use super::parquet::ParquetFile;
 use super::text::{self, Text};
 
-/// Values of the columns that the folders of a file name, by column; `None` is no value.
+/// Values of the columns that the folders of a file name, by column; `None` is not a value.
 pub(super) type Keys = HashMap<String, Option<String>>;
 
 /// What a folder says of a date or symbol that is none, as Hive and Spark write it.
@@ -67,7 +67,7 @@ fn key_of(folder: &str) -> Option<(String, Option<String>)> {
     Some((key.to_owned(), Some(value).filter(|value| value != NO_VALUE)))
 }
 
-/// The files at a place that is no Delta table.
+/// The files at a place that is not a Delta table.
 pub(super) async fn at(location: &Location, options: &StorageOptions) -> Result<Vec<Found>, LoadError> {
     match location {
         Location::Local(path) => local(path),

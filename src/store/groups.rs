@@ -10,5 +10,5 @@ pub const EXECUTOR: &str = "backtest_executor";
 /// May write signals, and nothing else.
 pub const SIGNAL_SYNC: &str = "ranking_sync";
 
-/// All of them.
+/// Every group that migrations grant to.
 pub const ALL: [&str; 3] = [API, EXECUTOR, SIGNAL_SYNC];

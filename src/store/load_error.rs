@@ -10,6 +10,7 @@ use super::pg::PgError;
 use crate::engine::config::Fault;
 
 /// Data could not be loaded.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The config must not read this.
@@ -42,7 +43,6 @@ pub enum LoadError {
     NoColumn {
         /// Where it was looked for.
         place: String,
-        /// The column.
         column: String,
         /// The columns that are there.
         found: String,
@@ -60,7 +60,6 @@ pub enum LoadError {
     Dates {
         /// The table or file.
         place: String,
-        /// Why.
         #[source]
         source: DateError,
     },
@@ -71,7 +70,6 @@ pub enum LoadError {
         place: String,
         /// Rows that were looked at.
         rows: usize,
-        /// One of them.
         example: String,
     },
     /// A price that nothing can have traded at.
@@ -101,7 +99,6 @@ pub enum LoadError {
     Unreadable {
         /// The file.
         place: String,
-        /// Why.
         #[source]
         source: ArrowError,
     },
@@ -110,12 +107,11 @@ pub enum LoadError {
     Open {
         /// The file.
         place: String,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
     /// A file became another one while it was read.
-    #[error("{place} was changed while it was read; try again when nobody writes to it")]
+    #[error("{place} was changed while it was read; try again when it is not being written")]
     Changed {
         /// The file.
         place: String,
@@ -131,9 +127,7 @@ pub enum LoadError {
     /// Storage did not answer, or not with a file.
     #[error("look into {place}")]
     Storage {
-        /// The place.
         place: String,
-        /// Why.
         #[source]
         source: object_store::Error,
     },

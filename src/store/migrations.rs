@@ -12,7 +12,7 @@ use crate::digest::sha256_hex;
 /// One file.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
-    /// Its number.
+    /// Position in the one order of migrations, from 1.
     pub version: i32,
     /// File name without the ending.
     pub name: &'static str,
@@ -68,7 +68,7 @@ pub enum MigrateError {
     /// The ledger has a file that this version does not know.
     #[error("the database has migration {found}, of a later version of this program, which knows {NEEDED}")]
     Later {
-        /// Its number.
+        /// Position in the one order of migrations, from 1.
         found: i32,
     },
     /// A file failed; it left nothing behind.
@@ -148,7 +148,7 @@ pub async fn create_database(database: &Database, look_only: bool) -> Result<boo
         return Ok(true);
     }
     match client.batch_execute(&format!("CREATE DATABASE {}", escape_identifier(name))).await {
-        // Somebody was faster.
+        // Another process was faster.
         Err(error) if error.code() == Some(&SqlState::DUPLICATE_DATABASE) => Ok(false),
         made => Ok(made.map(|()| true)?),
     }

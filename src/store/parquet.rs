@@ -31,7 +31,7 @@ use super::dates::{self, Bound, DateReading};
 /// Rows of a decoded batch: large enough that the per-batch work vanishes, small enough to stay in cache.
 const BATCH_ROWS: usize = 32 * 1024;
 
-/// One Parquet file.
+/// A Parquet file that was opened: its schema and statistics are known, its rows are not read.
 #[derive(Debug, Clone)]
 pub struct ParquetFile {
     /// Where it lies.
@@ -96,7 +96,7 @@ impl Selection {
 pub struct ReadError {
     /// The file.
     pub path: String,
-    /// Why.
+    /// What the reader said.
     #[source]
     pub source: ParquetError,
 }
@@ -164,7 +164,7 @@ where
                 tokio::spawn(async move {
                     if let Err(source) = scan_file(&file, &selection, make, &results).await {
                         let error = ReadError { path: file.path.to_string(), source };
-                        // A closed channel means that nobody wants the rest.
+                        // A closed channel means that the rest is not wanted.
                         let _ = results.send(Err(error.into())).await;
                     }
                 });
@@ -324,7 +324,7 @@ pub(super) fn with_constants(
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
-/// A column with the same text in each of its rows; an empty one is no value.
+/// A column with the same text in each of its rows; an empty one is not a value.
 pub(super) fn constant(value: Option<&str>, rows: usize) -> Result<ArrayRef, ArrowError> {
     let value = value.filter(|value| !value.is_empty());
     let texts = Arc::new(StringArray::from_iter([Some(value.unwrap_or_default())]));

@@ -301,6 +301,7 @@ fn lock(text: &Mutex<String>) -> MutexGuard<'_, String> {
 }
 
 /// Why Postgres did not do what it was asked.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum PgError {
     /// The server refused, or the connection broke.
@@ -327,7 +328,7 @@ pub enum PgError {
     /// The server does not answer.
     #[error("no answer within {} s", ANSWER.as_secs())]
     Silent,
-    /// Nobody gave a password for a new connection.
+    /// There is no password for a new connection.
     #[error("get an access token for the database")]
     NoPassword(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// TLS cannot be set up.
@@ -336,7 +337,6 @@ pub enum PgError {
     /// A row that no version of this program wrote.
     #[error("column {column} holds '{value}'")]
     Unreadable {
-        /// Which column.
         column: &'static str,
         /// What is there.
         value: String,
@@ -443,7 +443,7 @@ pub async fn acquire(pool: &Pool) -> Result<Object, PgError> {
 
 /// A connection of `pool` for work that may take long, when it is its turn.
 pub async fn lend(pool: &Pool) -> Result<Lent, PgError> {
-    // Nobody closes the semaphore.
+    // The semaphore is never closed.
     let turn = Arc::clone(&pool.turns).acquire_owned().await.map_err(|_| PgError::Busy)?;
     let connection = acquire(pool).await?;
     let connection: ScopeGuard<Object, fn(Object)> =
@@ -468,7 +468,7 @@ pub async fn query(pool: &Pool, sql: &str, params: &[Param<'_>]) -> Result<Vec<R
 }
 
 /// The driver sends each of these when it is first asked, in this order, so that all of them travel at once: the limit
-/// costs no time on the way, and whoever stops waiting leaves no transaction open. After a failure the `COMMIT` is a
+/// costs no time on the way, and a caller who stops waiting leaves no transaction open. After a failure the `COMMIT` is a
 /// rollback.
 async fn alone(client: &Client, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, tokio_postgres::Error> {
     let (begun, rows, ended) = futures_util::join!(

@@ -98,7 +98,7 @@ pub struct Survey {
 /// What has become of what a run read.
 #[derive(Debug)]
 pub struct Changes {
-    /// Of the prices.
+    /// What became of the table of prices.
     pub prices: TableChange,
     /// Of the signals, where the run read any.
     pub signals: Option<TableChange>,
@@ -408,7 +408,7 @@ impl MarketData {
         if path.contains("://") {
             return match Location::parse(path)? {
                 Location::Remote(url) => Ok(url),
-                Location::Local(_) => Err("is no address".to_owned()),
+                Location::Local(_) => Err("is not an address".to_owned()),
             };
         }
         let account = self.account.as_deref().ok_or(
@@ -416,7 +416,7 @@ impl MarketData {
         )?;
         let (container, prefix) = path.trim_matches('/').split_once('/').unwrap_or((path, ""));
         url::Url::parse(&format!("abfss://{container}@{account}.dfs.core.windows.net/{prefix}"))
-            .map_err(|error| format!("is no container and prefix: {error}"))
+            .map_err(|error| format!("is not a container and prefix: {error}"))
     }
 
     /// Refuses containers that are not to be read, and accounts that are not the service's: its credentials would go
@@ -783,7 +783,7 @@ impl Opened {
         let (mut rows, mut rest, mut widest) = (0, 0, 0);
         for source in &self.sources {
             let SourceKind::Table(table) = &source.kind else {
-                // Nobody knows their rows before they are read; in a file they hardly fill less.
+                // Their rows are not known before they are read; in a file they hardly fill less.
                 rest += source.sizes(window).await?.iter().sum::<u64>();
                 continue;
             };
@@ -1066,7 +1066,7 @@ fn must_be_remote(lake: &Location, field: &str) -> Result<(), Fault> {
     }
 }
 
-/// A place, unless it has a file for each symbol and nobody says which.
+/// A place, unless it has a file for each symbol and it is not said which.
 fn listed(place: Place, config: &BacktestConfig) -> Result<Place, Fault> {
     if matches!(place, Place::PerSymbol { .. }) && config.universe.symbols == Symbols::All {
         let message = "must list the symbols of a path with {symbol}";

@@ -31,7 +31,7 @@ pub struct FileOrigin {
 /// What the logs of the tables of a run say, or why they say nothing.
 #[derive(Debug, Default)]
 pub struct Origins {
-    /// Of the prices.
+    /// Of the prices; `None` if they are not a Delta table.
     pub prices: Option<Result<Vec<FileOrigin>, String>>,
     /// Of the signals; `None` if the run reads no rows of them.
     pub signals: Option<Result<Vec<FileOrigin>, String>>,

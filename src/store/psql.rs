@@ -17,27 +17,25 @@ pub enum Psql {
     Local,
     /// The one of a container image, on the network of this machine.
     Docker {
-        /// The image.
+        /// Image of a container that has the program.
         image: String,
     },
 }
 
 /// What `psql` did not do.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum PsqlError {
     /// It could not be started or spoken to.
     #[error("run {program}")]
     Start {
-        /// Which program.
         program: &'static str,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// It failed; this is the end of what it said.
     #[error("{program} failed: {said}")]
     Failed {
-        /// Which program.
         program: &'static str,
         /// Its last words.
         said: String,

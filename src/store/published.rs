@@ -43,7 +43,7 @@ pub struct PublishedTable {
 pub struct ReadError {
     /// The file.
     pub name: String,
-    /// Why.
+    /// What the reader said.
     #[source]
     pub source: ParquetError,
 }

@@ -1,5 +1,5 @@
 //! How many messages lie in a queue of the host's storage account. The host puts and takes them; here they are only counted,
-//! for those that nobody can read and no function is called for.
+//! for those that cannot be read and reach no function.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::identity::Identity;
 const STORAGE: &str = "https://storage.azure.com/.default";
 /// Version of the service that is spoken to.
 const VERSION: &str = "2024-08-04";
-/// How long a count is as good as new: whoever asks for readiness may ask often.
+/// How long a count is as good as new: readiness may be asked for often.
 const FRESH: Duration = Duration::from_secs(15);
 
 /// A queue of a storage account. Nothing is connected before the first count.

@@ -44,7 +44,7 @@ pub enum First<T> {
     Same,
     /// These rows.
     Rows(T),
-    /// Nobody knows any more, and why.
+    /// It cannot be known any more, and why.
     Unknown(String),
 }
 

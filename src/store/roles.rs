@@ -13,7 +13,7 @@ use super::pg::PgError;
 /// A login that the service knows.
 #[derive(Debug, Clone, Copy)]
 pub struct Login {
-    /// Its name.
+    /// Name of the Postgres role.
     pub name: &'static str,
     /// The group it is a member of.
     pub group: &'static str,
@@ -39,16 +39,16 @@ const STATEMENT_TIMEOUT: &str = "10min";
 
 /// A login with the password it shall have. There is no `Debug` of it.
 pub struct Wanted {
-    /// Which login.
+    /// Login that the password is for.
     pub login: Login,
-    /// Its password.
+    /// Password in clear; it is never logged.
     pub password: String,
     /// What it shall be a member of.
     pub groups: Vec<String>,
 }
 
 /// Makes the logins, or gives those that are there these passwords; their limits are set anew too. All of it or
-/// nothing: a password that nobody was told would lock its service out.
+/// nothing: a password that was not handed over would lock its service out.
 pub async fn make(client: &mut Client, wanted: &[Wanted]) -> Result<(), PgError> {
     let transaction = client.transaction().await?;
     for Wanted { login, password, groups } in wanted {
@@ -58,7 +58,7 @@ pub async fn make(client: &mut Client, wanted: &[Wanted]) -> Result<(), PgError>
         if !transaction.query_typed_one(known, &[(&login.name, Type::NAME)]).await?.try_get::<_, bool>(0)? {
             transaction.batch_execute(&format!("CREATE ROLE {name}")).await?;
         }
-        // Not NOSUPERUSER: nobody but a superuser may say that, and the administrator of a hosted server is none.
+        // Not NOSUPERUSER: only a superuser may say that, and the administrator of a hosted server is none.
         let verifier = escape_literal(&verifier);
         let statement =
             format!("ALTER ROLE {name} LOGIN NOCREATEDB NOCREATEROLE INHERIT PASSWORD {verifier}");
@@ -89,13 +89,13 @@ pub async fn limit_principal(client: &Client, name: &str) -> Result<(), PgError>
 /// What became of a login that was to be retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retired {
-    /// Nobody can log in with it, and it has no password.
+    /// It cannot log in, and has no password.
     Done,
-    /// Nothing, because so many connections are open with it: whoever holds them has not moved to the other slot.
+    /// Nothing, because so many connections are open with it: their holders have not moved to the other slot.
     InUse(i64),
 }
 
-/// Lets nobody log in any more, unless somebody is connected. A login that does not exist is retired already.
+/// Forbids a login, unless a connection uses it. A login that does not exist is retired already.
 pub async fn retire(client: &Client, login: &Login) -> Result<Retired, PgError> {
     let known = "SELECT count(a.pid) FROM pg_catalog.pg_roles AS r LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.usesysid = r.oid
                  WHERE r.rolname = $1 GROUP BY r.oid";

@@ -61,7 +61,7 @@ impl Context {
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {
-        // A thread that panicked between two statements of `add` leaves a name too many, which nobody refers to.
+        // A thread that panicked between two statements of `add` leaves a name too many, which no row refers to.
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -321,7 +321,7 @@ impl Maker {
 }
 
 impl Maker {
-    /// The wanted rows of a numeric column; a missing value is NaN. A text that is no number is refused.
+    /// The wanted rows of a numeric column; a missing value is NaN. A text that is not a number is refused.
     fn doubles(
         &self,
         batch: &Batch,
@@ -502,7 +502,7 @@ pub(super) fn price_pieces(
     }
 }
 
-/// What is wrong with a bar, if nothing can have traded like that. NaN is no price, and no volume.
+/// What is wrong with a bar, if nothing can have traded like that. NaN is not a price, and no volume.
 pub(super) fn impossible(
     open: f64,
     high: f64,
@@ -555,7 +555,7 @@ impl Maker {
             if self.context.window.on_impossible_price == ImpossiblePrice::Refuse {
                 return Err(LoadError::Impossible { place: self.origin.place.clone(), bar });
             }
-            // A row without a close is no bar.
+            // A row without a close is not a bar.
             chunk.close[row] = f64::NAN;
             left_out.add(1, [bar]);
         }
@@ -690,7 +690,7 @@ pub(super) fn signal_pieces(
 }
 
 impl Maker {
-    /// Whether a column of a text file that nobody named holds numbers: its first filled cell tells.
+    /// Whether a column of a text file that was not named holds numbers: its first filled cell tells.
     fn holds_numbers(&mut self, name: &str, column: &ArrayRef) -> bool {
         if self.origin.first_line.is_none() || self.texts.iter().any(|known| known == name) {
             return false;

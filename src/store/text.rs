@@ -37,7 +37,6 @@ pub(super) fn is_text(name: &str) -> bool {
 /// What the header says of one column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
-    /// Its name.
     pub(super) name: String,
     /// Whose values it has, where a second line of the header says so.
     pub(super) symbol: Option<String>,

@@ -15,13 +15,13 @@ use super::load_error::LoadError;
 use super::parquet::ParquetFile;
 use crate::clock::Timestamp;
 
-/// Versions of the tables of a run, found once and held by every attempt. What is no table has none.
+/// Versions of the tables of a run, found once and held by every attempt. What is not a table has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pins {
-    /// Of the prices.
+    /// Version of the table of prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<Pin>,
-    /// Of the signals.
+    /// Version of the table of signals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signals: Option<Pin>,
     /// Whether what these tables said first of the days of the run is read beside, too.
@@ -33,7 +33,7 @@ pub struct Pins {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Pin {
-    /// Of its table.
+    /// A version of a Delta table.
     Table(TableVersion),
     /// Of the table of each symbol; one that is not named had none.
     PerSymbol {
@@ -228,7 +228,7 @@ fn hex(digest: Sha256) -> String {
     })
 }
 
-/// A file whose content is hashed beside, while somebody else reads it.
+/// A file whose content is hashed on the way, while it is read for another purpose.
 pub(super) struct Hashing {
     file: Found,
     before: FileState,
@@ -250,7 +250,7 @@ impl Hashing {
     /// The file as it was read.
     ///
     /// # Errors
-    /// [`LoadError::Changed`] if it was written to meanwhile: then nobody knows what was read.
+    /// [`LoadError::Changed`] if it was written to meanwhile: then it is not known what was read.
     pub(super) async fn finish(self) -> Result<SeenKind, LoadError> {
         let place = self.file.place.clone();
         let panicked = |error| LoadError::Open { place: place.clone(), source: std::io::Error::other(error) };

@@ -34,7 +34,7 @@ impl fmt::Debug for Webhook {
 /// What is told did not arrive. Nothing of the address is repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// Nobody answered.
+    /// There was no answer.
     #[error("it does not answer")]
     Unreachable(#[source] reqwest::Error),
     /// It answered otherwise than with success; it is not followed anywhere.

@@ -51,7 +51,7 @@ pub fn archive(artifacts: Arc<dyn ArtifactStore>, entries: Vec<Entry>) -> ByteSt
     tokio::task::spawn_blocking(move || {
         let out = Chunks { waiting: Vec::with_capacity(CHUNK), sender: sender.clone() };
         if let Err(error) = write(out, &runtime, artifacts.as_ref(), &entries) {
-            // Whoever has gone needs no reason.
+            // A caller who has gone needs no reason.
             let _ = sender.blocking_send(Err(error));
         }
     });

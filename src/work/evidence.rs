@@ -139,7 +139,7 @@ fn pretty(document: &impl Serialize) -> Result<Bytes, serde_json::Error> {
     Ok((serde_json::to_string_pretty(document)? + "\n").into())
 }
 
-/// What the files are, as an in-toto statement (v1). It is not signed; whoever wants signs it.
+/// What the files are, as an in-toto statement (v1). It is not signed; the reader may sign it.
 fn statement(run: &Run, published: &Publication, listed: &[Listing]) -> Value {
     let subject = |folder: &str, name: &str, sha256: &str| json!({ "name": format!("{folder}{name}"), "digest": { "sha256": sha256 } });
     let subjects = listed.iter().flat_map(|Listing { folder, original, .. }| {

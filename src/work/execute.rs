@@ -1,5 +1,5 @@
 //! Execute: claim a run, load its data, compute on a thread of its own while the lease is renewed, publish, finish.
-//! An attempt that loses the lease stops and leaves the row alone. Whoever ends the last part of a study joins it, too.
+//! An attempt that loses the lease stops and leaves the row alone. The attempt that ends the last part of a study joins it, too.
 
 mod study;
 
@@ -54,13 +54,13 @@ pub enum Executed {
 
 /// Executes the run if it can be claimed; `invocation` names the caller in the lease.
 ///
-/// A caller who hangs up does not take the attempt along: the run would stay claimed by nobody until its lease is over.
+/// A caller who hangs up does not take the attempt along: the run would stay claimed without an executor until its lease is over.
 pub async fn execute(app: &App, id: &RunId, invocation: &str) -> Result<Executed, StoreError> {
     let (app, id, invocation) = (app.clone(), id.clone(), invocation.to_owned());
     let attempt = async move { attempt(&app, &id, &invocation).await };
     match tokio::spawn(attempt.in_current_span()).await {
         Ok(executed) => executed,
-        // Nobody aborts the task, so it panicked; the door that called answers for that.
+        // The task is never aborted, so it panicked; the door that called answers for that.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
@@ -604,7 +604,7 @@ impl Attempt {
         telemetry::FINISH.of(app.runs.finish(&self.lease, ending)).await
     }
 
-    /// Removes what was put where no row names it. The storage may be what failed, so nobody waits for it: what stays is
+    /// Removes what was put where no row names it. The storage may be what failed, so this is not waited for: what stays is
     /// swept some day.
     fn leave_no_files(&self, app: &App) {
         let Some(place) = self.place.get().cloned() else { return };

@@ -13,7 +13,7 @@ use crate::store::kept::KeptError;
 /// What is known of a run beside its outcome.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    /// The run.
+    /// Run that the facts are of.
     pub run_id: &'a RunId,
     /// The config as it came.
     pub submitted: &'a Value,
@@ -51,6 +51,7 @@ impl Facts<'_> {
 }
 
 /// The files of a run could not be made.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
     /// A table as Parquet.
@@ -58,7 +59,6 @@ pub enum FilesError {
     Parquet {
         /// The file.
         name: String,
-        /// Why.
         source: ParquetError,
     },
     /// A table in memory.

@@ -24,7 +24,7 @@ static DEEP: Kept<Option<Both>> = Kept::new(64);
 /// What has become of what a run read.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Inputs {
-    /// Of the prices.
+    /// State of the table of prices.
     pub prices: Input,
     /// Of the signals; null if the run read no table of them.
     pub signals: Option<Input>,
@@ -200,5 +200,5 @@ async fn compare(app: &App, config: &BacktestConfig, used: &Pins) -> Result<Opti
     }
 }
 
-/// Of prices and signals; `None` of what is no table.
+/// Of prices and signals; `None` of what is not a table.
 type Both = [Option<Restated>; 2];

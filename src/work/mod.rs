@@ -71,13 +71,13 @@ pub struct App {
     pub trusts_principal: bool,
     /// Where endings of runs are told.
     pub webhook: Option<Arc<Webhook>>,
-    /// Address under which callers reach the service, without a path; empty where nobody says.
+    /// Address under which callers reach the service, without a path; empty where it is not known.
     pub address: String,
     /// Requests that may be answered at once; one too many is refused instead of waiting.
     pub admission: Arc<Semaphore>,
 }
 
-/// Terms of executions.
+/// What bounds an execution: its lease, its attempts, its time.
 #[derive(Debug, Clone)]
 pub struct ExecutionTerms {
     /// Name of this process among all instances.

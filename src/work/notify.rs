@@ -23,7 +23,7 @@ pub fn ended(app: &App, id: &RunId) {
             Ok(Some(run)) if run.state.status().is_final() => tell(&app, &run).await,
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(run.id = %id, error = chain(&error), "nobody was told of the end of run {id}");
+                tracing::warn!(run.id = %id, error = chain(&error), "no notice was sent of the end of run {id}");
             }
         }
     });

@@ -158,7 +158,7 @@ pub enum Ordered {
     MovedOn,
     /// It must end before it can be deleted.
     NotEnded(Status),
-    /// It was deleted.
+    /// The run was deleted; what is left of its record.
     Deleted(Box<Run>),
     /// No such run.
     Unknown,

@@ -13,7 +13,7 @@ use crate::store::signals::lake::{LakeError, Maker, RankedDays, SignalLake};
 /// Calendar days that hold more than the bars of a look-back.
 const LOOKBACK_DAYS: u64 = 600;
 
-/// What was ranked.
+/// What a ranking of prices added to the lake.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RankedPrices {
     /// Days that were added.

@@ -52,7 +52,7 @@ fn ended_as(reason: Reason) -> &'static str {
     if reason == Reason::CanceledByUser { Status::Canceled.as_str() } else { reason.as_str() }
 }
 
-/// Measures how many messages nobody could read or do anything about.
+/// Measures how many messages could not be read or acted on.
 pub async fn measure_poison(app: &App) -> Result<(), BlobError> {
     if let Some(queue) = &app.poison {
         let depth = queue.depth().await?;
@@ -60,7 +60,7 @@ pub async fn measure_poison(app: &App) -> Result<(), BlobError> {
         if depth > 0 {
             tracing::warn!(
                 depth,
-                "{depth} messages lie in the poison queue, which nobody could read; look at them, and clear them"
+                "{depth} messages lie in the poison queue, which could not be read; look at them, and clear them"
             );
         }
     }

@@ -33,7 +33,7 @@ const TOLERANCE: f64 = 1e-9;
 /// A published run as its manifest describes it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Original {
-    /// The run.
+    /// Run that was made again.
     pub run_id: RunId,
     /// The attempt that published it; `None` on a person's machine.
     pub fence: Option<Fence>,
@@ -137,7 +137,7 @@ pub struct FileCompared {
 /// Two numbers that should be the same.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct LargestDifference {
-    /// The file.
+    /// Name of the artifact.
     pub file: String,
     /// Column of a table, or path of a document.
     pub column: String,

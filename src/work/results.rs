@@ -27,6 +27,7 @@ use crate::store::numbers::doubles;
 use crate::store::published::{PublishedTable, ReadError};
 
 /// A result cannot be given.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum ResultError {
     /// The config of the run switched the table off.
@@ -63,7 +64,6 @@ pub enum ResultError {
     Unexpected {
         /// The file.
         name: &'static str,
-        /// Why.
         #[source]
         source: ArrowError,
     },
@@ -234,7 +234,7 @@ pub struct RollingPoint {
     pub rolling_max_drawdown: Option<f64>,
     /// Sum of daily turnover.
     pub turnover_sum: Option<f64>,
-    /// Sum of commissions.
+    /// Commissions paid in the window, in money.
     pub commission_sum: Option<f64>,
     /// Sum of slippage costs.
     pub slippage_cost_sum: Option<f64>,

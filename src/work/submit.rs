@@ -169,7 +169,7 @@ async fn pins(app: &App, config: &BacktestConfig, must: bool) -> Result<Option<V
 
 /// A completed run of the same config, data and engine.
 async fn equal(app: &App, config: &BacktestConfig) -> Result<Option<Run>, SubmitError> {
-    // What cannot be looked at has no equal; whoever executes it says why.
+    // What cannot be looked at has no equal; its execution says why.
     let Ok(found) = app.data.survey(config).await else { return Ok(None) };
     let config_sha256 = sha256_hex(document::canonical(&config.resolved()));
     let query = ListQuery {
@@ -246,7 +246,7 @@ pub async fn submit(app: &App, request: Request) -> Result<Submitted, SubmitErro
         Some(pins) => Some(pins.clone()),
         None => pins(app, &config, false).await?,
     };
-    // Where the lake does not answer, whoever executes the run will see.
+    // Where the lake does not answer, the execution will find out.
     if let Ok(Ok(Err(fault))) = tokio::time::timeout(PATIENCE, kept_bytes(app, &config)).await {
         return Err(SubmitError::Invalid(vec![fault]));
     }

@@ -34,7 +34,7 @@ pub struct SignalSync {
     pub lake: Option<SignalLake>,
     /// Where signals are served from; without it only the lake is written.
     pub postgres: Option<PostgresSignals>,
-    /// How.
+    /// How months are computed, written and checked.
     pub terms: SyncTerms,
 }
 
@@ -124,7 +124,7 @@ pub struct Inventory {
 /// A month that is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Due {
-    /// Which one.
+    /// Month that was synced.
     #[serde(rename = "year_month")]
     pub month: YearMonth,
     /// Why the lake must be written.
@@ -209,7 +209,7 @@ pub struct MonthReport {
 pub struct MonthSize {
     /// Ranking signals.
     pub signals: usize,
-    /// Composites.
+    /// Rows of composite signals that were written.
     pub composites: usize,
 }
 
@@ -237,7 +237,7 @@ pub struct Failure {
 pub enum Side {
     /// Rankings and signals of the lake.
     Delta,
-    /// Postgres.
+    /// The tables in Postgres.
     Postgres,
 }
 
@@ -306,7 +306,7 @@ pub async fn sync(
                 tracing::info!("ranked {} new days of prices", ranked.days);
                 view = lake.look().await?;
             }
-            // Somebody else is at it.
+            // Another invocation is at it.
             Err(RankError::Lake(error)) if error.is_conflict() => {}
             Err(error) => report.rankings = Some(chain(&error)),
         }
@@ -490,7 +490,7 @@ impl Month<'_> {
         if self.due.delta.is_some() {
             self.materialize().boxed().await.map_err(on(Side::Delta))?;
         }
-        // The lake may have been written meanwhile, here or by somebody else.
+        // The lake may have been written meanwhile, here or elsewhere.
         let held = self.view.signals_of(self.due.month);
         match writer {
             Some(writer) if postgres_due(held.as_ref(), self.state, self.force).is_some() => {
@@ -507,12 +507,12 @@ impl Month<'_> {
             let stamp = stamp(&self.view.rankings().remove(&month).unwrap_or_default(), &self.terms.signals);
             let held = self.view.signals_of(month);
             if !self.force && held.is_some_and(|held| held.stamp.as_ref() == Some(&stamp)) {
-                // Somebody else has made them meanwhile.
+                // Another invocation has made them meanwhile.
                 return Ok(());
             }
             let rankings = self.view.read_rankings(month).await?;
             let terms = self.terms.signals.clone();
-            // Sorting a month takes a while, and other invocations wait for nobody.
+            // Sorting a month takes a while, and other invocations do not wait.
             let make = move || {
                 let made = signal::materialize(month, &rankings, &terms)?;
                 signal::check_ranks(month, &rankings, &made.0)?;
@@ -529,7 +529,7 @@ impl Month<'_> {
                     return Ok(());
                 }
                 Err(error) if error.is_conflict() && look < CONFLICTS_MAX => {
-                    tracing::info!(year_month = %month, "somebody else writes signals; looking again");
+                    tracing::info!(year_month = %month, "another invocation writes signals; looking again");
                     tokio::time::sleep(back_off(look)).await;
                     *self.view = self.lake.look().await?;
                 }
@@ -550,12 +550,15 @@ impl Month<'_> {
                 Written::Superseded => {
                     let before = self.view.versions();
                     *self.view = self.lake.look().await.map_err(on::<LakeError>(Side::Delta))?;
-                    // Whoever wrote a later version had committed it before. If there is none, the table was made anew.
+                    // The writer of a later version had committed it before. If there is none, the table was made anew.
                     terms.any_version = self.view.versions() == before;
                 }
             }
         }
-        Err(Failure { side: Side::Postgres, message: "somebody else was faster again and again".to_owned() })
+        Err(Failure {
+            side: Side::Postgres,
+            message: "other invocations were faster again and again".to_owned(),
+        })
     }
 
     async fn read(&mut self) -> Result<MonthRows, MonthError> {

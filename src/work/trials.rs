@@ -21,7 +21,7 @@ use crate::store::runs::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum StudyError {
     /// The run is none.
-    #[error("the run is no study")]
+    #[error("the run is not a study")]
     NoStudy,
     /// A parameter or figure that the study does not have.
     #[error("{0}")]
@@ -84,15 +84,15 @@ pub fn study_of(run: &Run) -> Result<(Value, Study), StudyError> {
 /// Trials by page.
 ///
 /// # Errors
-/// If the run is no study, a figure is unknown, or a store does not answer.
+/// If the run is not a study, a figure is unknown, or a store does not answer.
 pub async fn trials(app: &App, run: &Run, query: TrialsQuery) -> Result<TrialsPage, StudyError> {
     let study = study_of(run)?.1;
     let known = |name: &String| FIGURES.iter().any(|(figure, _)| figure == name);
     if query.sort != "trial" && !known(&query.sort) {
-        return Err(StudyError::Unknown(format!("'{}' is no figure of a trial", query.sort)));
+        return Err(StudyError::Unknown(format!("'{}' is not a figure of a trial", query.sort)));
     }
     if let Some(unknown) = query.fields.iter().find(|name| !known(name)) {
-        return Err(StudyError::Unknown(format!("'{unknown}' is no figure of a trial")));
+        return Err(StudyError::Unknown(format!("'{unknown}' is not a figure of a trial")));
     }
     let read = all(app, run).await?;
     let evaluated = read.rows.len();
@@ -166,7 +166,7 @@ pub async fn statistics(app: &App, run: &Run, of: &Publication) -> Result<Value,
 /// A figure over two parameters, from the trials that are there.
 ///
 /// # Errors
-/// If the run is no study, the study does not have a parameter or figure, or a store does not answer.
+/// If the run is not a study, the study does not have a parameter or figure, or a store does not answer.
 pub async fn surface(
     app: &App,
     run: &Run,
@@ -177,11 +177,11 @@ pub async fn surface(
     let study = study_of(run)?.1;
     let place = |path: &str| {
         let found = study.grid.paths.iter().position(|known| known == path);
-        found.ok_or_else(|| StudyError::Unknown(format!("'{path}' is no parameter of the study")))
+        found.ok_or_else(|| StudyError::Unknown(format!("'{path}' is not a parameter of the study")))
     };
     let (x, y) = (place(x)?, place(y)?);
     if !FIGURES.iter().any(|(figure, _)| *figure == measure) {
-        return Err(StudyError::Unknown(format!("'{measure}' is no figure of a trial")));
+        return Err(StudyError::Unknown(format!("'{measure}' is not a figure of a trial")));
     }
     let read = all(app, run).await?;
     Ok(surface::of(&study, &read.rows, x, y, measure, over))

@@ -38,7 +38,7 @@ impl Rate {
         Self { name, per_second: took.len() as f64 / round.as_secs_f64(), p50: at(0.5), p99: at(0.99) }
     }
 
-    /// A count that is no rate.
+    /// A count that is not a rate.
     pub(crate) fn count(name: &str, count: i64) -> Self {
         Self { name: name.to_owned(), per_second: count as f64, p50: f64::NAN, p99: f64::NAN }
     }

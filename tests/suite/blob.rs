@@ -192,7 +192,7 @@ async fn a_backtest_reads_a_lake_in_storage() {
     assert!(summary["trades"].as_u64().unwrap() >= 3, "{summary}");
 }
 
-/// Storage that does not answer is no table that is broken: the run is tried again.
+/// Storage that does not answer is not a table that is broken: the run is tried again.
 #[tokio::test]
 async fn a_lake_whose_storage_does_not_answer_may_answer_later() {
     let nobody = "AccountName=acme;AccountKey=c2VjcmV0;BlobEndpoint=http://127.0.0.1:1/acme";
@@ -266,7 +266,7 @@ async fn a_name_is_written_once_whatever_its_size() {
     let typed = |part: &str| heads.iter().any(|head| head.contains(part) && head.contains("text/csv"));
     assert!(typed("small.csv") && typed("comp=blocklist"), "the media type is kept with the blob");
     for name in ["../r/f3/small.csv", "", "/x"] {
-        assert!(store.size(&at, name).await.is_err(), "{name} is no name");
+        assert!(store.size(&at, name).await.is_err(), "{name} is not a name");
     }
 }
 

@@ -57,7 +57,15 @@ fn a_new_folder_has_what_a_first_run_needs() {
     let home = Home::empty();
     let said = run_well(&["init", "work"], home.path());
     let folder = home.path().join("work");
-    assert!(folder.join("notebooks").is_dir());
+    // What its texts name is there.
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    assert!(text("momentum.yaml").starts_with("# yaml-language-server: $schema=config.schema.json\n"));
+    assert_eq!(
+        text("config.schema.json"),
+        std::fs::read_to_string(project("docs/config.schema.json")).unwrap()
+    );
+    assert!(text("notebook.ipynb").contains("\\\"prices/wiki5_ohlcv_daily.parquet\\\""));
+    assert!(folder.join("prices/wiki5_ohlcv_daily.parquet").is_file());
     // The commands that it names do.
     let (mut next, steps) = (0, said.lines().filter(|line| line.starts_with("  ")));
     for step in steps {
@@ -68,7 +76,7 @@ fn a_new_folder_has_what_a_first_run_needs() {
     assert_eq!(next, 2, "{said}");
     let again = run(&["init", "work"], home.path());
     let said = String::from_utf8_lossy(&again.stderr);
-    assert!(!again.status.success() && said.contains("has momentum.yaml, prices/"), "{said}");
+    assert!(!again.status.success() && said.contains("has momentum.yaml, notebook.ipynb"), "{said}");
 }
 
 /// A host that is gone leaves its handler behind, which gives its run back at once instead of holding it for the lease.

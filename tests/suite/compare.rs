@@ -182,7 +182,7 @@ fn what_cannot_be_tested_is_said() {
     for wrong in [["out/a", "other"], ["out", "out/a"]] {
         let refused = run(&["compare", wrong[0], wrong[1]], home.path());
         assert_eq!(refused.status.code(), Some(2), "{wrong:?}");
-        assert!(String::from_utf8_lossy(&refused.stderr).contains("no folder of a completed run"));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("not a folder of a completed run"));
     }
 }
 

@@ -366,7 +366,7 @@ fn other_names_and_links_are_real() {
             _ => continue,
         };
         for name in table.rows.iter().flat_map(|row| spans(row[place])) {
-            assert!(code.contains(&format!("\"{name}\"")), "{name} is no name in the code");
+            assert!(code.contains(&format!("\"{name}\"")), "{name} is not a name in the code");
         }
     }
     let heading = |line: &str| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");

@@ -55,7 +55,7 @@ fn judge(documents: &[Value]) -> Option<Vec<bool>> {
     let given = json!({ "schema": schema(), "documents": documents }).to_string();
     child.stdin.take().unwrap().write_all(given.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "the schema is no schema");
+    assert!(output.status.success(), "the schema is not a schema");
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 

@@ -136,7 +136,7 @@ fn float_noise_costs_no_lot() {
     }
 }
 
-/// Nine weights of one ninth sum to a hair more than 1, which is no breach.
+/// Nine weights of one ninth sum to a hair more than 1, which is not a breach.
 #[test]
 fn rounding_is_no_breach_of_leverage() {
     let names: Vec<String> = (0..9).map(|n| format!("S{n}")).collect();
@@ -305,7 +305,7 @@ fn ruin_is_named_with_its_day() {
     assert_eq!(b.annualized_return, None);
 }
 
-/// Nothing trades at a price that is not above 0, so that it is no value either.
+/// Nothing trades at a price that is not above 0, so that it is not a value either.
 #[test]
 fn an_impossible_price_moves_no_other_position() {
     let mut bars = vec![[10.0; 4]; 5];

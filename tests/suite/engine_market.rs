@@ -62,7 +62,7 @@ fn row(rows: &PriceChunk, at: usize) -> PriceChunk {
     }
 }
 
-/// A row without an open or without a close is no bar, and a day of such rows is no trading day.
+/// A row without an open or without a close is not a bar, and a day of such rows is not a trading day.
 #[test]
 fn incomplete_rows_are_no_bars() {
     let mut toy = Toy::flat(&[("A", &[1.0, 2.0, 3.0])]);

@@ -126,7 +126,7 @@ fn rolling_windows() {
     let toy = Toy::flat(&[("A", &[100.0, 100.0, 110.0, 99.0])])
         .with(json!({ "strategy": { "class": "BuyAndHoldStrategy" } }));
     let table = rolling::rolling(&toy.run().daily, &[1, 2], 252.0);
-    assert_eq!(table.window_days, [2; 4], "one day is no window");
+    assert_eq!(table.window_days, [2; 4], "one day is not a window");
     let expected = [None, Some(0.0), Some(0.1), Some(-0.01)];
     for (got, want) in table.rolling_return.iter().zip(expected) {
         assert!(got.is_some() == want.is_some() && near(got.unwrap_or(0.0), want.unwrap_or(0.0)));

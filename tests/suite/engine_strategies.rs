@@ -185,7 +185,7 @@ fn pipeline(parts: &Value) -> Value {
     json!({ "strategy": strategy, "sizing": { "class": "EqualWeightSizer" } })
 }
 
-/// Three times 0.1 is a little more than 0.3, so that their mean misses them by a last bit, which is no reason to sell.
+/// Three times 0.1 is a little more than 0.3, so that their mean misses them by a last bit, which is not a reason to sell.
 #[test]
 fn equal_scores_stand_out_in_no_direction() {
     for part in [

@@ -110,6 +110,8 @@ mod report_page;
 mod client;
 /// The commands, as a person gives them.
 mod commands;
+/// The commands of README and docs, as they stand there.
+mod docs_commands;
 /// Settings: one list, and every page that shows it.
 mod settings;
 

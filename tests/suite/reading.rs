@@ -492,7 +492,7 @@ fn closes_that_jump_as_splits_do_are_named_where_no_other_symbol_does() {
     let contents: Value = serde_json::from_str(&said).unwrap();
     let expected = json!({ "count": 2, "examples": ["A 2024-01-03: 2 for 1", "A 2024-01-05: 1 for 3"] });
     assert_eq!(contents["contents"]["split_like"], expected);
-    // A market that halves is no split.
+    // A market that halves is not a split.
     let home = with_file("bars.csv", &jumping(10.0));
     assert_eq!(jumps(&home).len(), 1);
     assert!(jumps(&home)[0].contains("1 jumps") && jumps(&home)[0].contains("A 2024-01-05: 1 for 3"));

@@ -19,7 +19,7 @@ use crate::support::postgres;
 use crate::support::service::{Home, eventually, momentum, program, run_well};
 
 /// Roles belong to the server that all tests share, so those that change logins take turns.
-static LOGINS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+pub(crate) static LOGINS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 async fn connect(dsn: &str) -> Client {
     Database::parse(dsn, "test").unwrap().connect().await.unwrap()
@@ -199,7 +199,7 @@ async fn logins_get_passwords_that_nobody_sees() {
         (&dsn, &["--emit-secrets"], &[], "neither a terminal nor a file for its owner alone"),
         (&dsn, &["--only", "somebody"], &[], "invalid value"),
         (&dsn, &["--member", "api_service=admins"], &[], "none of backtest_api"),
-        (&dsn, &["--connection-limit", "api_service=0"], &[], "no number from 1"),
+        (&dsn, &["--connection-limit", "api_service=0"], &[], "not a number from 1"),
     ] {
         let refused = migrate_roles(dsn, arguments, passwords);
         let said = text(&refused);
@@ -408,7 +408,7 @@ async fn entra_principals_become_members() {
     assert_eq!(row.get::<_, String>(3), format!("{id}servicefalsefalse"));
     for (wrong, expected) in [
         ("id-backtests", "NAME=OBJECT_ID"),
-        ("id-backtests=me", "no object id"),
+        ("id-backtests=me", "not an object id"),
         (&format!("id-backtests={id}:admins"), "none of backtest_api"),
     ] {
         let refused = migrate_roles(&dsn, &["--entra", wrong], &[]);

@@ -173,8 +173,8 @@ fn weights_must_fit() {
     for (text, expected) in [
         ("[1]", "must be a JSON object"),
         ("{LowVol: 1}", "must be a JSON object"),
-        (r#"{"a": "much"}"#, "'a' is no finite number"),
-        (r#"{"a": null}"#, "'a' is no finite number"),
+        (r#"{"a": "much"}"#, "'a' is not a finite number"),
+        (r#"{"a": null}"#, "'a' is not a finite number"),
         (r#"{"S1": 1, "S2": -1}"#, "must add up to more than 0"),
         ("{}", "must add up to more than 0"),
     ] {

@@ -237,7 +237,7 @@ fn a_fetched_folder_is_made_again_without_a_service() {
     assert_eq!((code, &found["verdict"]), (Some(1), &json!("different")), "{found}");
     assert!(found["largest_difference"]["relative"].as_f64().unwrap() > 1e-7);
 
-    // A file that is not what its manifest says is no evidence of anything.
+    // A file that is not what its manifest says is not evidence of anything.
     std::fs::write(folder.join("trades.csv"), "nothing").unwrap();
     let output = run(&["reproduce", "out/r", "--lake", lake], home.path());
     assert_eq!(output.status.code(), Some(1));

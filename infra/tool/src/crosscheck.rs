@@ -565,7 +565,7 @@ impl Cross<'_> {
             around.sources.iter().filter(|(path, _)| path.extension().is_some_and(|kind| kind == "bicep"));
         for (path, text) in bicep {
             for id in ids(text).into_iter().filter(|id| name(id).is_none()) {
-                self.report(path, format!("{id} is no built-in role that is known here"));
+                self.report(path, format!("{id} is not a built-in role that is known here"));
             }
         }
         let mut handed_out = BTreeSet::new();
@@ -574,7 +574,10 @@ impl Cross<'_> {
                 let role = shown(one.get("/properties/roleDefinitionId"));
                 let id = role.rsplit('/').next().unwrap_or_default().to_owned();
                 if name(&id).is_none() {
-                    self.report(&snapshot.path, format!("`{role}` is no built-in role that is known here"));
+                    self.report(
+                        &snapshot.path,
+                        format!("`{role}` is not a built-in role that is known here"),
+                    );
                 }
                 handed_out.insert(id);
             }

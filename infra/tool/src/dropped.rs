@@ -40,7 +40,7 @@ pub fn remove(
             }
             if administrators_named {
                 tools.delete(&format!("{path}/administrators/{id}"), POSTGRES_API)?;
-                say(format_args!("{id} is no administrator of the database any more: nothing names it"));
+                say(format_args!("{id} is not an administrator of the database any more: nothing names it"));
             } else {
                 say(format_args!(
                     "{id} is an administrator of the database too; POSTGRES_ADMIN_OBJECT_ID, _NAME and _TYPE make it end"
@@ -51,7 +51,7 @@ pub fn remove(
     Ok(())
 }
 
-/// A text of every object of a list; `None` if it is no list.
+/// A text of every object of a list; `None` if it is not a list.
 fn texts<'a>(list: &'a Value, key: &str) -> Option<Vec<&'a str>> {
     Some(list.as_array()?.iter().filter_map(|one| one[key].as_str()).collect())
 }

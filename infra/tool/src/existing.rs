@@ -111,7 +111,7 @@ fn read(server: &Value) -> Option<Existing> {
 }
 
 /// The day on which the budget of an environment begins; `None` without one. Azure refuses to change it. Some kinds of
-/// subscription have no budgets and say so in many ways, which is no reason not to deploy.
+/// subscription have no budgets and say so in many ways, which is not a reason not to deploy.
 pub fn budget_start(tools: &Tools, subscription: &str, environment: &str) -> Option<String> {
     let path = format!(
         "/subscriptions/{subscription}/resourceGroups/{}/providers/Microsoft.Consumption/budgets/budget-backtests-{environment}",

@@ -56,7 +56,7 @@ pub fn check_all(text: &str, azure: bool) -> Result<(), Failure> {
         }
         let address = |key: &str| {
             let text = rule[key].as_str().unwrap_or_default();
-            text.parse().map_err(|_| fault(&format!("{name}: {key} is no IPv4 address")))
+            text.parse().map_err(|_| fault(&format!("{name}: {key} is not an IPv4 address")))
         };
         check(address("startIpAddress")?, address("endIpAddress")?, azure)
             .map_err(|error| fault(&format!("{name}: {error}")))?;

@@ -9,7 +9,7 @@
 `local` starts a service on this machine, `Client` speaks to one elsewhere, `AsyncClient` does so without blocking.
 """
 
-from .client import AsyncClient, AsyncRun, Client, Run
+from .client import AsyncClient, AsyncRun, Client, Run, Study
 from .comparison import Comparison, compare
 from .errors import (
     BacktestsError,
@@ -37,6 +37,7 @@ __all__ = [
     "Run",
     "RunFailed",
     "ServiceError",
+    "Study",
     "Unauthorized",
     "Unreachable",
     "compare",

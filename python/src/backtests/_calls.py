@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,6 +66,27 @@ def submit(
 def validate(config: Config) -> Call:
     """`POST /api/backtests/validate`, which stores nothing and may be repeated."""
     return Call("POST", "/api/backtests/validate", json=config_body(config))
+
+
+def study(
+    base: Config,
+    parameters: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+    *,
+    idempotency_key: str | None = None,
+) -> Call:
+    """`POST /api/studies`: a base and what differs, or a whole study."""
+    if parameters is None and options:
+        raise ValueError(f"{', '.join(options)} have no effect without parameters: a whole study has its own")
+    body = config_body(base)
+    if parameters is not None:
+        # JSON is YAML, so what is a text stays one: nothing here needs to read YAML.
+        asked = json.dumps({"parameters": parameters, **options}, default=_plain)
+        text = body["config_yaml"] if "config_yaml" in body else json.dumps(body["config"])
+        text = textwrap.indent(text.removeprefix("---"), "  ")
+        body = {"config_yaml": f"study: {asked}\nbase:\n{text}\n"}
+    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+    return Call("POST", "/api/studies", json=body, headers=headers)
 
 
 def runs(cursor: str | None = None, **filters: Any) -> Call:

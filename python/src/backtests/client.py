@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any, Self
 
 import httpx
 
@@ -84,6 +85,23 @@ class Client(_Connection):
         """Stores a run, which starts by itself. `config` is a path, a mapping or YAML text."""
         call = _calls.submit(config, run_id=run_id, parent_run_id=parent_run_id, idempotency_key=idempotency_key)
         return Run(self, self.send(call).json())
+
+    def study(
+        self,
+        base: Config,
+        parameters: Mapping[str, Sequence[Any] | Mapping[str, Any]] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Study:
+        """Stores a study, which starts by itself: many trials of one config.
+
+        `base` is a config, `parameters` what differs by path, such as `{"strategy.parameters.top_n": [1, 2, 3]}`, and
+        `options` the others of a study (`search`, `samples`, `validation`, …). Without parameters `base` is a whole
+        study, with `study` and `base` in it.
+        """
+        call = _calls.study(base, parameters, options, idempotency_key=idempotency_key)
+        return Study(self, self.send(call).json())
 
     def validate(self, config: Config) -> Mapping[str, Any]:
         """What would be run; raises `ServiceError` with every fault. Stores nothing."""
@@ -232,19 +250,19 @@ class _Record:
         return f"{type(self).__name__}({self.id!r}, {self.status})"
 
 
-class Run(_Record):
-    """One execution of a config. Its tables are read from the files that it published."""
+class _Stored(_Record):
+    """What a service keeps, and what may be done with it."""
 
     def __init__(self, client: Client, record: Mapping[str, Any]) -> None:
         super().__init__(record)
         self.client = client
 
-    def refresh(self) -> Run:
+    def refresh(self) -> Self:
         """Reads the record again."""
         self.record = self.client.send(_calls.of_run(self.id)).json()
         return self
 
-    def wait(self, *, timeout: float | None = None, poll: float = 0.5, progress: bool = True) -> Run:
+    def wait(self, *, timeout: float | None = None, poll: float = 0.5, progress: bool = True) -> Self:
         """Waits for the end with a bar. Raises `RunFailed` unless the run completed, `TimeoutError` after `timeout`."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with Bar(self.id, shown=progress) as bar:
@@ -258,23 +276,46 @@ class Run(_Record):
         self._must_be_completed()
         return self
 
-    def cancel(self) -> Run:
+    def cancel(self) -> Self:
         """Asks the run to stop."""
         self.record = self.client.send(_calls.of_run(self.id, "cancel", method="POST")).json()
         return self
 
-    def amend(self, **changes: Any) -> Run:
+    def amend(self, **changes: Any) -> Self:
         """Notes `run_name`, `tags` (all of them), `note` or `archived` on the run; what was run never changes."""
         self.record = self.client.send(_calls.amend(self.id, changes)).json()
         return self
 
-    def tag(self, *tags: str) -> Run:
+    def tag(self, *tags: str) -> Self:
         """Adds tags to those that it has."""
         return self.amend(tags=sorted({*self.refresh().record.get("tags", ()), *tags}))
 
     def delete(self) -> None:
         """Deletes what an ended run left; its record stays, and its id is never used again."""
         self.record = self.client.send(_calls.of_run(self.id, method="DELETE")).json()
+
+    def events(self, as_: frames.Kind = "pandas") -> Any:
+        """The history of the run."""
+        return frames.from_records(self.client.send(_calls.of_run(self.id, "events")).json()["events"], as_)
+
+    def artifact(self, name: str) -> bytes:
+        """A file of the run."""
+        self._must_be_completed()
+        return self.client.send(_calls.of_run(self.id, "artifacts", name)).content
+
+    def artifacts(self, as_: frames.Kind = "pandas") -> Any:
+        """The files of the run with their sizes and digests."""
+        listed = self.client.send(_calls.of_run(self.id, "artifacts")).json()["artifacts"]
+        return frames.from_records(listed, as_, index="name")
+
+    def report(self) -> str:
+        """The page that the run left, as HTML."""
+        self._must_be_completed()
+        return self.client.send(_calls.of_run(self.id, "report")).text
+
+
+class Run(_Stored):
+    """One execution of a config. Its tables are read from the files that it published."""
 
     def metrics(self, as_: frames.Kind = "pandas") -> Any:
         """One row a trading day: value, return, drawdown, exposures, costs."""
@@ -297,31 +338,59 @@ class Run(_Record):
         points = self.client.send(call).json()["points"]
         return frames.from_records(points, as_, index="date", dates=("date",))
 
-    def events(self, as_: frames.Kind = "pandas") -> Any:
-        """The history of the run."""
-        return frames.from_records(self.client.send(_calls.of_run(self.id, "events")).json()["events"], as_)
-
-    def artifact(self, name: str) -> bytes:
-        """A file of the run."""
-        self._must_be_completed()
-        return self.client.send(_calls.of_run(self.id, "artifacts", name)).content
-
-    def artifacts(self, as_: frames.Kind = "pandas") -> Any:
-        """The files of the run with their sizes and digests."""
-        listed = self.client.send(_calls.of_run(self.id, "artifacts")).json()["artifacts"]
-        return frames.from_records(listed, as_, index="name")
-
-    def report(self) -> str:
-        """The page that the run left, as HTML."""
-        self._must_be_completed()
-        return self.client.send(_calls.of_run(self.id, "report")).text
-
     def _repr_html_(self) -> str:
         curve = None
         if self.status == "completed":
             points = self.client.send(_calls.of_run(self.id, "metrics", "timeseries", max_points=400)).json()["points"]
             curve = [point["portfolio_value"] for point in points]
         return _notebook.card(self.record, curve)
+
+
+class Study(_Stored):
+    """Many trials of one config, and how far the best of them can be believed."""
+
+    @property
+    def statistics(self) -> Mapping[str, Any]:
+        """What is known of the whole: `sentence`, and figures that are None with a reason under `undefined`."""
+        self._must_be_completed()
+        return _mapping(self.client.send(_calls.of_run(self.id, "statistics")))
+
+    def trials(self, as_: frames.Kind = "pandas") -> Any:
+        """One row a trial: its parameters by path, its figures, and `equal_to` where its returns are those of another.
+
+        While the study goes on, those of the parts that have ended.
+        """
+        if self.status == "completed":
+            return frames.from_parquet(self.artifact("trials.parquet"), as_, index="trial")
+        rows: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            page = self.client.send(_calls.of_run(self.id, "trials", limit=500, cursor=cursor)).json()
+            for trial in page["trials"]:
+                parameters = trial.pop("parameters")
+                rows.append({"trial": trial.pop("trial"), **parameters, **trial})
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return frames.from_records(rows, as_, index="trial")
+
+    def surface(self, x: str, y: str, measure: str = "sharpe_ratio", over: str = "best") -> Any:
+        """A frame of `measure` by two parameters; of trials that share both, the best or the mean."""
+        import pandas as pd  # noqa: PLC0415
+
+        call = _calls.of_run(self.id, "surface", x=x, y=y, measure=measure, over=over)
+        found = self.client.send(call).json()
+        index, columns = pd.Index(found["y_values"], name=y), pd.Index(found["x_values"], name=x)
+        return pd.DataFrame(found["cells"], index=index, columns=columns)
+
+    def run(self, trial: int) -> Run:
+        """The trial as a run of its own, on the data that the study read."""
+        call = _calls.of_run(self.id, "trials", str(trial), "run", method="POST")
+        return Run(self.client, self.client.send(call).json())
+
+    def _repr_html_(self) -> str:
+        if self.status != "completed":
+            return _notebook.card(self.record, None)
+        return f"<p>{escape(str(self.statistics['sentence']))}</p>{self.trials().head(20).to_html()}"
 
 
 class AsyncRun(_Record):

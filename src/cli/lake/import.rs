@@ -75,7 +75,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 fn zone(text: &str) -> Result<chrono_tz::Tz, String> {
-    text.parse().map_err(|_| "is no zone, as America/New_York".to_owned())
+    text.parse().map_err(|_| "is not a zone, as America/New_York".to_owned())
 }
 
 fn separator(text: &str) -> Result<u8, String> {

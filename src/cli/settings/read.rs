@@ -88,7 +88,7 @@ pub struct Settings {
     pub max_requests: usize,
     /// Where endings of runs are told, and the secret that signs it.
     pub notify: Option<(url::Url, Secret)>,
-    /// Address under which callers reach the service, without a path; empty where nobody says.
+    /// Address under which callers reach the service, without a path; empty where it is not known.
     pub address: String,
     /// The queue of messages that the host gave up, where its storage account is known.
     pub poison: Option<Poison>,
@@ -101,7 +101,7 @@ pub struct Settings {
 /// The queue of messages that the host gave up.
 #[derive(Debug, Clone)]
 pub struct Poison {
-    /// Its name.
+    /// Name of the environment variable.
     pub name: String,
     /// Its account, by key or signature, or the address of the account's queues, by identity.
     pub account: Result<ConnectionString, Url>,
@@ -410,7 +410,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where endings of runs are told. Neither without the other: an unsigned word could be anybody's. A fault repeats nothing.
+    /// Where endings of runs are told. Neither without the other: an unsigned word could come from anywhere. A fault repeats nothing.
     fn notify(&mut self) -> Option<(url::Url, Secret)> {
         let (address, secret) = (self.text(&NOTIFY_URL), self.secret(&NOTIFY_SECRET));
         match (address, secret) {

@@ -62,9 +62,9 @@ words! {
     DateFormat {
         /// The year; nothing else is read.
         Iso = "YYYY-MM-DD",
-        /// The month.
+        /// The month stands first, as in the United States.
         MonthFirst = "MM/DD/YYYY",
-        /// The day.
+        /// The day stands first, as in Europe.
         DayFirst = "DD/MM/YYYY",
     }
 }

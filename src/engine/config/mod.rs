@@ -390,7 +390,7 @@ struct Day;
 impl Scalar for Day {
     type Value = NaiveDate;
 
-    /// A fault reads as 1970-01-01, which nobody sees.
+    /// A fault reads as 1970-01-01, which is never shown.
     fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<NaiveDate> {
         let text = text().parse(f, key, value)?;
         let parsed = parse_date(&text).or_else(|| parse_midnight(&text));

@@ -9,9 +9,9 @@ use crate::engine::price_signals::LOOKBACK_BARS;
 pub struct PriceColumns {
     /// Highest and lowest prices.
     pub high_low: bool,
-    /// Volumes.
+    /// Whether volumes are read.
     pub volume: bool,
-    /// Exchanges.
+    /// Whether the exchange of each symbol is read.
     pub exchange: bool,
 }
 

@@ -952,7 +952,7 @@ macro_rules! options {
 }
 pub(super) use options;
 
-/// Declares a choice by word, each with a section of options. Where the options stand is said by whoever reads it.
+/// Declares a choice by word, each with a section of options. Where the options stand is up to the reader.
 macro_rules! kinds {
     (
         $(#[doc = $doc:literal])*

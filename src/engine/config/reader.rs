@@ -65,7 +65,7 @@ impl Faults {
 }
 
 /// Reads one object. A field that is left out, or null, takes its default. When the reader goes out of scope,
-/// keys that nobody asked for become faults.
+/// keys that were not asked for become faults.
 pub(crate) struct Fields<'a> {
     path: String,
     map: Cell<Option<&'a Map<String, Value>>>,

@@ -1,5 +1,5 @@
-//! Jumps of closes that look like splits for which nobody adjusted the prices. Nothing is done about them here: they
-//! are counted, so that somebody may look.
+//! Jumps of closes that look like splits, in prices that were not adjusted for them. Nothing is done about them here: they
+//! are counted, for a person to look at.
 
 use crate::engine::closes::Closes;
 use crate::engine::symbols::SymbolId;
@@ -16,7 +16,7 @@ const USUAL: (f64, f64) = (2.0 / 3.0 * (1.0 + NEAR), 3.0 / 2.0 * (1.0 - NEAR));
 /// A close that is a simple fraction or a multiple of the one before, on a day on which other symbols do no such thing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SplitLike {
-    /// Its bar.
+    /// Bar of the later of the two closes.
     pub bar: usize,
     /// Whose it is.
     pub symbol: SymbolId,

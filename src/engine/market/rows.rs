@@ -162,6 +162,7 @@ impl SignalRows {
 }
 
 /// Why rows do not make a market.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
     /// Nothing to trade.
@@ -178,9 +179,7 @@ pub enum DataError {
     /// A price, or a volume, is infinite.
     #[error("column {column}: infinite value for {symbol} on {date}")]
     Infinite {
-        /// The column.
         column: &'static str,
-        /// The symbol.
         symbol: String,
         /// The day.
         date: NaiveDate,

@@ -67,7 +67,7 @@ impl SignalTable {
             }
         }
         let mut present = vec![false; days * width];
-        // Rows of different days may come to be seen on the same one; that is no repeat.
+        // Rows of different days may come to be seen on the same one; that is not a repeat.
         let mut seen = if aligned { vec![i32::MIN; present.len()] } else { Vec::new() };
         let mut repeats = 0;
         for (cell, &row) in place.iter().zip(&order) {

@@ -6,7 +6,7 @@ use crate::engine::{Outcome, lookback};
 /// What one side of a symbol brought in over a run. Money in the account's currency.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Contribution {
-    /// The symbol.
+    /// Position of the symbol in the market.
     pub symbol: SymbolId,
     /// Which side.
     pub is_short: bool,

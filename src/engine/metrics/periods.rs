@@ -14,7 +14,7 @@ pub struct PeriodReturns {
 /// The returns of one calendar year.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct YearReturns {
-    /// The year.
+    /// Calendar year.
     pub year: i32,
     /// January to December.
     pub months: [Option<f64>; 12],

@@ -29,7 +29,7 @@ pub struct Rolling {
     pub rolling_max_drawdown: Vec<Option<f64>>,
     /// Sum of daily turnover.
     pub turnover_sum: Vec<Option<f64>>,
-    /// Sum of commissions.
+    /// Commissions paid in the window, in money.
     pub commission_sum: Vec<Option<f64>>,
     /// Sum of slippage costs.
     pub slippage_cost_sum: Vec<Option<f64>>,

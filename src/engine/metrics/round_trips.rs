@@ -1,5 +1,5 @@
 //! Round trips: what was bought and sold again, first in, first out, by symbol and side. A fill that closes parts of several
-//! earlier ones ends a trip for each of them; what is still held at the end is no trip yet.
+//! earlier ones ends a trip for each of them; what is still held at the end is not a trip yet.
 
 use std::collections::VecDeque;
 

@@ -48,7 +48,7 @@ impl Sizer {
     /// Fills the empty `weights`. Sizers that look back give no weights until there are two daily returns.
     ///
     /// # Errors
-    /// If an optimisation has no solution, too many symbols have a score, or a weight is no finite number.
+    /// If an optimisation has no solution, too many symbols have a score, or a weight is not a finite number.
     pub(crate) fn size(
         &mut self,
         view: &View<'_>,

@@ -1,4 +1,4 @@
-//! The best of the day's signals. A rebalance without signals selects nobody, so that everything is sold.
+//! The best of the day's signals. A rebalance without signals selects no symbol, so that everything is sold.
 
 use super::ranking::Ranker;
 use super::schedule::Schedule;

@@ -36,7 +36,7 @@ async function months(signal) {
   async function look() {
     const page = await get('signals/sync');
     const behind = page.months.filter((month) => month.behind);
-    lead.textContent = page.lake?.state === 'unavailable' ? 'The lake cannot be looked at now, so nobody knows what is behind.'
+    lead.textContent = page.lake?.state === 'unavailable' ? 'The lake cannot be looked at now, so it is not known what is behind.'
       : behind.length === 0 ? `All ${f.whole(page.months.length)} months are up to date.` : `${f.whole(behind.length)} of ${f.whole(page.months.length)} months are behind.`;
     if (page.months.length === 0) { lead.textContent = ''; put(holder, empty('The lake has no rankings yet: `backtests lake rank` makes some of prices.')); return behind.length > 0; }
     if (list.element.parentNode !== holder) put(holder, list.element);

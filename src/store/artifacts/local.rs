@@ -177,7 +177,7 @@ async fn write_new(path: &Path, content: &[u8]) -> std::io::Result<()> {
     file.sync_all().await
 }
 
-/// The path of a named file; a name that leads out of its folder is no name.
+/// The path of a named file; a name that leads out of its folder is not a name.
 fn path_of(at: &Location, name: &str) -> std::io::Result<PathBuf> {
     let Location::Local { dir } = at else {
         return Err(elsewhere());

@@ -1,4 +1,4 @@
-//! Files of finished attempts. A name is written once and never again; nobody finds a file but through the row
+//! Files of finished attempts. A name is written once and never again; a file is found only through the row
 //! that names its place, so what a lost executor wrote stays invisible until it is swept.
 
 mod azure;
@@ -45,7 +45,7 @@ pub trait ArtifactStore: Send + Sync {
         Ok(Some(chunks.map_err(|source| ArtifactError::new("read", name, source))?.concat().into()))
     }
 
-    /// An address that lets whoever has it read a file for `lifetime`; `None` where there is no such thing.
+    /// An address whose holder may read a file for `lifetime`; `None` where there is no such thing.
     async fn link(
         &self,
         _at: &Location,
@@ -82,11 +82,11 @@ pub struct NewFile<'a> {
 /// What an attempt left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// The run.
+    /// Run whose files these are.
     pub run: RunId,
     /// The fence of the attempt.
     pub fence: Fence,
-    /// Where it is.
+    /// Folder that the files of the attempt are in.
     pub location: Location,
     /// When its newest file was written.
     pub newest: Timestamp,
@@ -119,7 +119,7 @@ impl ArtifactError {
 pub struct Artifacts {
     local: LocalArtifacts,
     azure: Option<AzureArtifacts>,
-    /// When files could last be kept. Whoever asks meanwhile is answered without another try.
+    /// When files could last be kept. Meanwhile that is the answer, without another try.
     kept: Arc<Mutex<Option<Instant>>>,
 }
 

@@ -1,4 +1,4 @@
-//! Links to single blobs: addresses under which whoever holds them may read one blob, and nothing else, for a while. The
+//! Links to single blobs: addresses whose holder may read one blob, and nothing else, for a while. The
 //! account's key signs them where there is one, and otherwise a key that the account lends to our identity for the
 //! purpose. The SDK fetches that key but has no verb that signs; `object_store` has one, whose links begin at the very
 //! second of our clock and are refused by a server whose clock is behind.
@@ -21,7 +21,7 @@ const VERSION: &str = "2022-11-02";
 /// How far a lent key reaches back, for clocks that differ.
 const SKEW: SdkDuration = SdkDuration::minutes(15);
 
-/// An address that lets whoever has it read one blob. It is a secret.
+/// An address whose holder may read one blob. It is a secret.
 #[derive(Clone)]
 pub struct Link(Url);
 

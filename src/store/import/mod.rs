@@ -1,4 +1,4 @@
-//! Files of the wild into tables: bars or signals from files, folders and patterns, whoever wrote them. All or nothing,
+//! Files of the wild into tables: bars or signals from files, folders and patterns, of any vendor. All or nothing,
 //! after everything that cannot be was refused. `shape` reads headers, `read` cells, `keep` writes the table.
 
 mod keep;
@@ -140,6 +140,7 @@ impl Nonsense {
 }
 
 /// Rows could not be imported.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// Options that do not go together.
@@ -154,9 +155,7 @@ pub enum ImportError {
     /// A required column is missing.
     #[error("{file} has no column '{column}'; it has {found}{hint}")]
     NoColumn {
-        /// The file.
         file: String,
-        /// The column.
         column: &'static str,
         /// The columns that are there.
         found: String,
@@ -174,7 +173,6 @@ pub enum ImportError {
     /// A header does not say what it must.
     #[error("{file} {message}")]
     Unclear {
-        /// The file.
         file: String,
         /// What is not clear, and what would settle it.
         message: String,
@@ -185,9 +183,7 @@ pub enum ImportError {
         columns_of(.missing, .more, first, file)
     )]
     OtherFile {
-        /// The file.
         file: String,
-        /// The first one.
         first: String,
         /// Columns that it lacks.
         missing: Vec<String>,
@@ -205,22 +201,16 @@ pub enum ImportError {
         /// Columns that the table lacks.
         more: Vec<String>,
     },
-    /// Nobody says in which part of the table rows belong.
+    /// It is not said in which part of the table rows belong.
     #[error(
         "the table is partitioned by '{column}', which the file lacks; import with --replace, or into another table"
     )]
-    Partition {
-        /// The column.
-        column: String,
-    },
+    Partition { column: String },
     /// The table is not for imports.
     #[error(
         "{table} is kept by `backtests sync`; import into another table, and name it in data.signal_path"
     )]
-    KeptBySync {
-        /// Which one.
-        table: String,
-    },
+    KeptBySync { table: String },
     /// There are no rows.
     #[error("the file holds no rows")]
     Empty,
@@ -229,12 +219,7 @@ pub enum ImportError {
         "{count} of the rows are in the table already, for example {example}; import with --upsert (the later row \
          counts) or --replace, or only what is new"
     )]
-    Overlap {
-        /// How many.
-        count: usize,
-        /// One of them.
-        example: String,
-    },
+    Overlap { count: usize, example: String },
     /// A file restates a history of which it has only a part.
     #[error(
         "the file has prices on another basis than the table (adjusted for a split or a dividend since), but lacks \
@@ -242,7 +227,6 @@ pub enum ImportError {
          history, or --replace the table"
     )]
     Shorter {
-        /// How many symbols.
         symbols: usize,
         /// How many bars of them.
         bars: usize,
@@ -367,7 +351,7 @@ async fn files_at(places: &[String], options: &StorageOptions) -> Result<Vec<Fou
             && !path.exists()
         {
             let matches = glob::glob(place)
-                .map_err(|error| ImportError::Usage(format!("'{place}' is no pattern: {error}")))?;
+                .map_err(|error| ImportError::Usage(format!("'{place}' is not a pattern: {error}")))?;
             for path in matches.filter_map(Result::ok) {
                 of_place.extend(files::local(&path)?);
             }

@@ -363,7 +363,7 @@ impl<'a> Reading<'a> {
         Ok(Some(amount))
     }
 
-    /// `1.2M`; a dash is no volume.
+    /// `1.2M`; a dash is not a volume.
     fn volume(&self, text: &str, units: &Cell<usize>) -> Result<Option<f64>, NotANumber> {
         let text = text.trim();
         if matches!(text, "-" | "--") {
@@ -460,7 +460,7 @@ impl<'a> Reading<'a> {
 /// What is said of bars that nothing can have traded like.
 const IMPOSSIBLE: &str = "prices or volumes that cannot be (--on-impossible-price skip leaves them out)";
 
-/// What to say of a text that is no number.
+/// What to say of a text that is not a number.
 fn what_would_read(cell: &str, asked: &Asked) -> &'static str {
     let reads = |thousands: Option<char>, decimal: char| {
         let spelling = numbers::Spelling { thousands, decimal };

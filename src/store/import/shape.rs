@@ -1,5 +1,5 @@
 //! What the columns of a file mean: which one is the date, whose row it is, where the close stands. What the header
-//! tells is taken, and said where somebody might have meant something else; what it does not tell is refused with the
+//! tells is taken, and said where something else may have been meant; what it does not tell is refused with the
 //! option that would settle it.
 
 use super::{Asked, ImportError, Kind, SymbolFrom};

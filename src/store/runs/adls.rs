@@ -254,7 +254,7 @@ impl AdlsRuns {
                 if matches!(self.try_insert(&part).await?, Inserted::Created(_)) {
                     continue;
                 }
-                // The remains of the same submit that died, or somebody else's run.
+                // The remains of the same submit that died, or the run of another submit.
                 let before = self.read(&part.id).await?;
                 if before.is_none_or(|(document, _)| document.run.submission != part.submission) {
                     return Ok(Inserted::IdTaken);

@@ -96,7 +96,7 @@ pub trait RunStore: Send + Sync {
 /// A run to be stored.
 #[derive(Debug, Clone)]
 pub struct NewRun {
-    /// Its id.
+    /// Id of the run that is stored.
     pub id: RunId,
     /// What was asked for.
     pub submission: Submission,
@@ -109,11 +109,11 @@ pub struct NewRun {
 /// A part of a study to be stored.
 #[derive(Debug, Clone)]
 pub struct NewPart {
-    /// Its id.
+    /// Id of the part.
     pub id: RunId,
     /// Which trials it evaluates, as JSON.
     pub config_json: String,
-    /// How many.
+    /// How many trials the part evaluates.
     pub trials: u32,
 }
 
@@ -215,7 +215,7 @@ impl Claimed {
 /// Proof of a lease: every write of an executor names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldLease {
-    /// The run.
+    /// Run that is leased.
     pub run_id: RunId,
     /// The fence of this claim.
     pub fence: Fence,

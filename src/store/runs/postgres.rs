@@ -449,7 +449,7 @@ impl PostgresRuns {
                 Err(error) => {
                     let is_of_all = error.is_retryable() || error.is_broken() || error.is_of_set_up();
                     failure = Some(error);
-                    // Otherwise it is this row that cannot be repaired, and nobody waits for it.
+                    // Otherwise it is this row that cannot be repaired, and the others do not wait for it.
                     if is_of_all {
                         break;
                     }

@@ -221,7 +221,7 @@ impl RunStore for SqliteRuns {
                 return Ok(Inserted::refused(&study, owner));
             }
             let now = now(tx)?;
-            // Nobody is woken for the study before its parts are done.
+            // No message is sent for the study before its parts are done.
             let (run, step) = transition::submitted(&NewRun { announced: false, ..study.clone() }, now);
             write(tx, &run, Some(step), now)?;
             for (part, number) in parts.iter().zip(0..) {

@@ -36,7 +36,7 @@ pub struct EncodedDay {
     pub range: Range<usize>,
     /// SHA-256 of that part, in hex.
     pub digest: String,
-    /// Its rows.
+    /// Rows of the month.
     pub rows: i32,
 }
 

@@ -42,6 +42,7 @@ const NO_COMPOSITES: &str = " without composites";
 const PARTITION: &str = "year_month";
 
 /// Why the lake did not do what it was asked.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
     /// A log could not be read, or a commit failed.
@@ -50,7 +51,6 @@ pub enum LakeError {
     /// A data file could not be read.
     #[error("read {table}")]
     Read {
-        /// Which table.
         table: &'static str,
         /// Which file, and why.
         #[source]
@@ -72,7 +72,6 @@ pub enum LakeError {
     /// A column is missing, or holds something else.
     #[error("{table}: {what}")]
     Content {
-        /// Which table.
         table: &'static str,
         /// What is wrong.
         what: String,
@@ -80,7 +79,7 @@ pub enum LakeError {
 }
 
 impl LakeError {
-    /// Whether somebody else was faster.
+    /// Whether another writer was faster.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Table(TableError::Conflict { .. }))
     }
@@ -446,7 +445,7 @@ impl LakeView {
     /// already are not written again. Without rows the month's partition ends empty. Answers whether any were written.
     ///
     /// # Errors
-    /// A conflict when somebody else commits meanwhile; then this view is out of date.
+    /// A conflict when another writer commits meanwhile; then this view is out of date.
     pub async fn write(
         &mut self,
         month: YearMonth,

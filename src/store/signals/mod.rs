@@ -1,5 +1,5 @@
 //! Ranking signals where they are kept: Delta tables below the lake root, which are canonical, and the tables of
-//! Postgres from which they are served. Each side says what it holds of each month in digests, so that nobody needs
+//! Postgres from which they are served. Each side says what it holds of each month in digests, so that there is no need
 //! to read rows in order to know that nothing changed.
 
 pub mod copy;

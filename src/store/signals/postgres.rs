@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::store::groups;
 use crate::store::pg::{self, Param, PgError, Pool};
 
-/// Signals in Postgres.
+/// The tables `ranking.*` of a database.
 #[derive(Debug, Clone)]
 pub struct PostgresSignals {
     pool: Pool,
@@ -25,7 +25,7 @@ pub struct PostgresSignals {
 pub struct SyncState {
     /// `YYYY-MM`.
     pub year_month: String,
-    /// `ok`, `failed`, or `drift`: somebody changed rows by hand.
+    /// `ok`, `failed`, or `drift`: rows were changed by hand.
     pub status: String,
     /// Why not.
     pub error: Option<String>,
@@ -71,7 +71,7 @@ impl PostgresSignals {
         states(&self.pool).await
     }
 
-    /// The same for whoever brings months up to date.
+    /// The same for the sync that brings months up to date.
     pub async fn states_to_sync(&self) -> Result<Vec<SyncState>, PgError> {
         states(&self.pool.for_group(groups::SIGNAL_SYNC)).await
     }

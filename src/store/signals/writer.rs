@@ -1,5 +1,5 @@
 //! Writing a month to Postgres: one transaction, only the days that changed, copied in the binary form. Before the
-//! commit nobody sees anything of it; a failure leaves the month as it was.
+//! commit none of it is visible; a failure leaves the month as it was.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -47,7 +47,7 @@ impl Which {
 /// A month as it is in the lake.
 #[derive(Debug, Clone)]
 pub struct MonthRows {
-    /// Which month.
+    /// Month whose rows are replaced.
     pub month: YearMonth,
     /// Rows of ranking signals.
     pub ranking: Encoded,
@@ -89,7 +89,7 @@ pub enum Written {
         /// Days that were replaced or removed.
         days: i32,
     },
-    /// Somebody else wrote a later version.
+    /// Another writer wrote a later version.
     Superseded,
 }
 
@@ -109,7 +109,7 @@ pub enum Class {
     Shutdown,
     /// No connection, or it broke.
     ConnectionLost,
-    /// Somebody else was in the way.
+    /// Another writer was in the way.
     Busy,
     /// The login may not.
     NotAllowed,
@@ -160,7 +160,7 @@ impl fmt::Display for Class {
             Self::ReadOnly => "the server is read-only",
             Self::Shutdown => "the server was stopped",
             Self::ConnectionLost => "no connection",
-            Self::Busy => "somebody else was in the way",
+            Self::Busy => "another writer was in the way",
             Self::NotAllowed => "the login may not; make it a member of ranking_sync",
             Self::SchemaDrift => "the schema is not what this version knows; run `backtests migrate up`",
             Self::Constraint => "a rule of the schema was broken",
@@ -171,6 +171,7 @@ impl fmt::Display for Class {
 }
 
 /// A month was not written. What was there is still there.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The server refused, or the connection broke.
@@ -187,7 +188,6 @@ pub enum WriteError {
     /// Other rows would stand there than in the lake.
     #[error("count the rows: {table} would have {found} of the month, not {expected}")]
     Counts {
-        /// In which table.
         table: &'static str,
         /// How many there would be.
         found: i64,
@@ -280,7 +280,7 @@ impl Writer {
             let differ: Vec<NaiveDate> =
                 days.into_iter().filter(|day| known.get(day) != found.get(day)).collect();
             if mark && !differ.is_empty() {
-                // No digest is empty, so that these days are changed or vanished ones to whoever writes next.
+                // No digest is empty, so that these days are changed or vanished ones to the next writer.
                 let unknown = differ.iter().map(|&date| EncodedDay {
                     date,
                     range: 0..0,
@@ -357,7 +357,7 @@ impl Writer {
     }
 }
 
-/// Starts a transaction in which nobody else writes the month.
+/// Starts a transaction that locks the month against other writers.
 async fn begin(client: &mut Client, month: YearMonth) -> Result<Transaction<'_>, WriteError> {
     let transaction = client.transaction().await.map_err(refused("begin"))?;
     transaction.batch_execute(BEGIN_TERMS).await.map_err(refused("begin"))?;
@@ -366,7 +366,7 @@ async fn begin(client: &mut Client, month: YearMonth) -> Result<Transaction<'_>,
     Ok(transaction)
 }
 
-/// Whoever empties the tables may leave the digests of days, of which nobody speaks: without a state that a write left,
+/// Tables may be emptied by hand and the digests of days be left, which are not noticed: without a state that a write left,
 /// they say nothing of the rows.
 async fn forget_unfounded(transaction: &Transaction<'_>, month: YearMonth) -> Result<(), WriteError> {
     let year_month = month.to_string();
@@ -416,7 +416,7 @@ impl Step {
             days.iter().filter(|day| force || known.get(&day.date) != Some(&&day.digest)).cloned().collect();
         let present: BTreeSet<NaiveDate> = days.iter().map(|day| day.date).collect();
         let vanished: Vec<NaiveDate> = known.keys().filter(|date| !present.contains(date)).copied().collect();
-        // Rows of a month of which nothing is known may be anybody's.
+        // Rows of a month of which nothing is known may be of any origin.
         let delete = if force || known.is_empty() {
             month.first_day().iter_days().take_while(|date| *date <= month.last_day()).collect()
         } else {

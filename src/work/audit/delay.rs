@@ -10,7 +10,7 @@ use crate::engine::{self, BacktestConfig, Market, Outcome, RunError};
 /// Trading days by which the signals are late.
 pub(super) const DAYS: [usize; 3] = [1, 2, 5];
 
-/// Sharpe ratio below which nobody is accused: fast signals are honest, too.
+/// Sharpe ratio below which no signal is accused: fast signals are honest, too.
 const SHARPE_FLOOR: f64 = 2.0;
 
 /// Share of the Sharpe ratio that one day may take.

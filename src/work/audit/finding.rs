@@ -66,7 +66,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Whether anybody should look.
+    /// Whether it needs a look.
     pub fn has_findings(&self) -> bool {
         self.verdict >= Verdict::Suspicious
     }

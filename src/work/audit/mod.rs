@@ -33,7 +33,7 @@ pub const PAGE: &str = "audit.html";
 pub struct Sources<'a> {
     /// When the rows of its tables were committed.
     pub origins: &'a Origins,
-    /// The rows beside what the tables said first; `None` if nobody looked.
+    /// The rows beside what the tables said first; `None` if they were not compared.
     pub restated: Option<&'a Restated>,
 }
 

@@ -1,5 +1,5 @@
 //! Whether rows were written again: what the tables say now beside what they said first of each day. A signal that came to
-//! know more by being written again was not what anybody had. The rows are read in `store::restated`.
+//! know more by being written again was not known before. The rows are read in `store::restated`.
 
 use serde_json::{Value, json};
 
@@ -92,7 +92,7 @@ fn check(id: &'static str, what: &str, found: &Found) -> Check {
         return Check::new(id, Verdict::Clean, what, figures);
     }
     let what = format!(
-        "{what}: {} rows are not what was committed first, {} of these are gone; nobody could have known them as they are \
+        "{what}: {} rows are not what was committed first, {} of these are gone; they could not be known as they are \
          now",
         found.changed + found.removed,
         found.removed

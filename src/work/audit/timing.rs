@@ -92,7 +92,7 @@ pub(super) fn warnings(config: &BacktestConfig, market: &Market) -> Vec<String> 
         let profile = glance(name)?;
         match verdict_of(&profile) {
             Verdict::Leaking => Some(format!(
-                "signal {name} knows {}: nobody could have had it; `backtests audit` tells more",
+                "signal {name} knows {}, which could not be known; `backtests audit` tells more",
                 what_it_knows(&profile)
             )),
             Verdict::Suspicious => Some(format!(

@@ -20,9 +20,9 @@ use crate::work::trials::study_of;
 /// A completed run as it is compared.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Its id.
+    /// Id of the run, or the folder that it was read from.
     pub id: String,
-    /// Its name.
+    /// `run_name` of its config, where there is one.
     pub name: Option<String>,
     /// The config with all defaults.
     pub(super) config: Value,
@@ -41,21 +41,19 @@ pub struct Source {
 }
 
 /// A run cannot be compared.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A table of the run is not there or cannot be read.
     #[error("{run}")]
     Table {
-        /// The run.
         run: String,
-        /// Why.
         #[source]
         source: ResultError,
     },
     /// A file of the run is not there.
     #[error("{run} has no {name}; it is not a folder of a completed run")]
     Missing {
-        /// The run.
         run: String,
         /// The file.
         name: &'static str,
@@ -63,22 +61,18 @@ pub enum SourceError {
     /// A file of the run cannot be read.
     #[error("read {name} of {run}")]
     Read {
-        /// The run.
         run: String,
         /// The file.
         name: &'static str,
-        /// Why.
         #[source]
         source: ArtifactError,
     },
-    /// A file of the run is no document.
+    /// A file of the run is not a document.
     #[error("{name} of {run} cannot be read")]
     Document {
-        /// The run.
         run: String,
         /// The file.
         name: &'static str,
-        /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -114,7 +108,7 @@ impl Source {
     /// A trial of a completed study that kept its returns. Of its days only these are known, and no weights.
     ///
     /// # Errors
-    /// If the run is no study, or kept no returns of the trial.
+    /// If the run is not a study, or kept no returns of the trial.
     pub async fn of_trial(
         artifacts: &Arc<dyn ArtifactStore>,
         run: &Run,

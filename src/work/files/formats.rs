@@ -24,7 +24,7 @@ use crate::work::facts::FilesError;
 pub struct Artifact {
     /// Name below the run's folder; `/` separates folders.
     pub name: String,
-    /// Content.
+    /// Bytes of the file as they are published.
     pub content: Bytes,
 }
 

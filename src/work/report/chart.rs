@@ -175,7 +175,7 @@ impl Scale {
         let step = [1.0, 2.0, 5.0, 10.0].map(|part| part * magnitude);
         let step = step.into_iter().find(|&step| step >= rough * 0.999).unwrap_or(rough);
         let step = if unit == Unit::Count { step.max(1.0) } else { step };
-        // A value a hair beyond a label is no reason for another label.
+        // A value a hair beyond a label is not a reason for another label.
         let (first, last) = ((low / step + 0.05).floor(), (high / step - 0.05).ceil());
         let largest = (first * step).abs().max((last * step).abs());
         let ticks = (0..=(last - first).min(12.0) as u32).map(|tick| {

@@ -57,7 +57,7 @@ impl TrialStatus {
 /// A trial as the table has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrialRow {
-    /// Its number.
+    /// Number of the trial in its study.
     pub trial: u32,
     /// How it ended.
     pub status: TrialStatus,
@@ -232,7 +232,7 @@ struct Series {
 /// Hears of each trial when it has ended, on the thread that ran it: `None` of one that makes no config. May stop the others.
 pub type OnTrial<'a> = &'a (dyn Fn(u32, Option<Result<&mut Outcome, &RunError>>) -> ControlFlow<()> + Sync);
 
-/// Somebody asked to stop.
+/// A stop was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped;
 

@@ -38,6 +38,7 @@ pub struct Joined {
 }
 
 /// Why parts are not one study.
+#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// There are none.
@@ -56,12 +57,7 @@ pub enum JoinError {
     },
     /// A trial did not run again.
     #[error("run trial {trial} again: {message}")]
-    Again {
-        /// Which.
-        trial: u32,
-        /// Why.
-        message: String,
-    },
+    Again { trial: u32, message: String },
 }
 
 impl Joined {

@@ -13,7 +13,7 @@ use super::figures;
 pub enum Over {
     /// The highest.
     Best,
-    /// The mean.
+    /// The mean over the other parameters.
     Mean,
 }
 

@@ -21,7 +21,7 @@ use crate::statistics::splits::Split;
 /// A study's validation.
 #[derive(Debug)]
 pub struct Validated {
-    /// The splits.
+    /// Splits in their order, train before test.
     pub splits: Vec<Split>,
     /// What each chose.
     pub choices: Vec<Choice>,

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
     let asked = std::env::var("FUZZ_TARGET").unwrap_or_default();
     let known = targets::TARGETS.iter().find(|(name, _)| *name == asked);
-    let (name, target) = known.unwrap_or_else(|| panic!("FUZZ_TARGET is '{asked}', which is no target"));
+    let (name, target) = known.unwrap_or_else(|| panic!("FUZZ_TARGET is '{asked}', which is not a target"));
     if ["delta_log", "csv", "parquet", "envelope"].contains(name) {
         // A library that panics on a thread of its own is an error there, as in the service. What reaches us ends the process.
         std::panic::set_hook(Box::new(|_| {}));

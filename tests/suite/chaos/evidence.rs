@@ -158,7 +158,7 @@ impl Evidence {
         let exhausted = |row: &&Row| row.status_reason.as_deref() == Some("attempts_exhausted");
         [
             ("takeovers", events(&|one| one.event == "taken_over"), 30),
-            ("writes fenced out", lines(": somebody else holds it"), 15),
+            ("writes fenced out", lines(": another executor holds it"), 15),
             ("finishes that came too late to the database", self.too_late, 3),
             (
                 "runs announced again after a message was lost",

@@ -46,7 +46,7 @@ impl Size {
 }
 
 /// Longest time from the last fault to the end of the last run. On a machine of its own 20 s are enough; but what is stuck is
-/// stuck for ever, and what is only slow, because the machine does other things too, is no fault.
+/// stuck for ever, and what is only slow, because the machine does other things too, is not a fault.
 const SETTLE: Duration = Duration::from_secs(300);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,5 +97,5 @@ async fn runs_come_to_their_one_end_whatever_fails() {
 
 fn number(variable: &str) -> Option<f64> {
     let text = std::env::var(variable).ok().filter(|text| !text.is_empty())?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }

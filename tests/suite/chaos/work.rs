@@ -231,11 +231,15 @@ impl World {
     }
 }
 
+/// Clients wait longer each time, and each for its turn, as a service that is overloaded asks them to: a slow machine takes
+/// longer for it all, instead of drowning in what is repeated.
 async fn submit_until_accepted(world: &World, function: &str, body: &Value, key: Option<&str>) {
-    let mut again = false;
+    let (mut again, mut pause) = (false, Duration::from_millis(200));
     loop {
+        let turn = world.turns.acquire().await.unwrap();
         let sent = submission(body, key);
         let answer = world.anybody().envelope(function, &sent, Duration::from_secs(5)).await;
+        drop(turn);
         let outputs = answer.ok().filter(|answer| answer.status.is_success());
         if let Some(outputs) = outputs.map(|answer| answer.json()["Outputs"].clone()) {
             let reply = &outputs["res"];
@@ -257,7 +261,8 @@ async fn submit_until_accepted(world: &World, function: &str, body: &Value, key:
         }
         again = true;
         world.journal.note("submit repeated", body["run_id"].as_str().or(key).unwrap());
-        sleep(Duration::from_millis(200)).await;
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(3));
     }
 }
 

@@ -18,6 +18,7 @@ use backtest_functions::work::{App, ExecutionTerms};
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_postgres::Row;
@@ -66,6 +67,8 @@ pub(super) struct World {
     ledger: Mutex<Ledger>,
     dice: Mutex<ChaCha8Rng>,
     stormy: Arc<AtomicBool>,
+    /// Submits that are under way at once.
+    pub(super) turns: Semaphore,
     over: AtomicBool,
     idle: AtomicBool,
 }
@@ -75,13 +78,16 @@ impl World {
     pub(super) async fn start(seed: u64, size: Size) -> Option<Arc<Self>> {
         let server = Crashable::start().await?;
         let journal = Journal::open(seed);
-        let pool = Database::parse(&server.dsn(), "watch").unwrap().pool(4).unwrap();
+        let database = Database::parse(&server.dsn(), "watch").unwrap();
+        let pool = database.pool(4).unwrap();
+        let administrator = database.connect().await.unwrap();
         for sql in [
             "ALTER SYSTEM SET max_wal_size = '128MB'",
             "ALTER SYSTEM SET checkpoint_timeout = '30s'",
             "SELECT pg_reload_conf()",
         ] {
-            pg::query(&pool, sql, &[]).await.unwrap();
+            // Each alone: the server refuses them in a transaction.
+            administrator.batch_execute(sql).await.unwrap();
         }
         let home = Home::with_sample(MARKET.0, MARKET.1);
         let proxy = pg_proxy::Proxy::before(&server.dsn()).await;
@@ -124,6 +130,7 @@ impl World {
             ledger: Mutex::default(),
             dice: Mutex::new(ChaCha8Rng::seed_from_u64(seed ^ 2)),
             stormy,
+            turns: Semaphore::new(16),
             over: AtomicBool::new(false),
             idle: AtomicBool::new(false),
         }))

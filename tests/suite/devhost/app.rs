@@ -73,8 +73,8 @@ async fn lists_every_fault_of_an_app() {
     let text = app.refusal().await;
     for fault in [
         "host.json: version: must be \"2.0\"",
-        "host.json: extensions.queues.batchSize: `33` is no number from 1 to 32",
-        "functions/broken/function.json: is no JSON",
+        "host.json: extensions.queues.batchSize: `33` is not a number from 1 to 32",
+        "functions/broken/function.json: is not JSON",
         "functions/outer/inner/function.json: is nested too deep",
         "functions/name/function.json: bindings[0].name: `my_job`",
         "functions/name/function.json: bindings[0].queueName: `%NO_QUEUE%` is not set",

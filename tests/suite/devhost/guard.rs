@@ -152,6 +152,6 @@ async fn takes_or_names_everything_in_the_local_settings() {
 
     let wrong = json!({ "Host": { "LocalHttpPort": 70_000, "CORS": "localhost" } });
     let text = app.file("local.settings.json", &wrong.to_string()).refusal().await;
-    assert!(text.contains("local.settings.json: Host.LocalHttpPort: `70000` is no port"), "{text}");
+    assert!(text.contains("local.settings.json: Host.LocalHttpPort: `70000` is not a port"), "{text}");
     assert!(text.contains("local.settings.json: Host.CORS: `localhost` is not an origin"), "{text}");
 }

@@ -134,7 +134,7 @@ async fn hangs_on_an_empty_answer_when_strict() {
     host.host.stop().await;
 }
 
-/// 35: text that is no base64 is never shown to the handler.
+/// 35: text that is not base64 is never shown to the handler.
 #[tokio::test(flavor = "multi_thread")]
 async fn moves_undecodable_messages_to_poison_uninvoked() {
     let app = TestApp::new().queue("work", "jobs");
@@ -226,7 +226,7 @@ async fn runs_as_many_at_once_as_configured() {
     }
 }
 
-/// 38: a missing queue is no fault; failures in a poison function are not poisoned again.
+/// 38: a missing queue is not a fault; failures in a poison function are not poisoned again.
 #[tokio::test(flavor = "multi_thread")]
 async fn waits_for_queues_and_never_poisons_poison() {
     let app = TestApp::new()

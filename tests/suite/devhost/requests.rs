@@ -110,7 +110,7 @@ async fn gives_up_a_streamed_request_when_the_caller_hangs_up() {
     let request =
         host.request("GET", "/api/hello").header("x-do", "hang").timeout(Duration::from_millis(300));
     assert!(request.send().await.is_err());
-    assert_eq!(host.finished().await.as_deref(), Some("nobody waited for the end"));
+    assert_eq!(host.finished().await.as_deref(), Some("the caller did not wait for the end"));
     host.host.stop().await;
 }
 

@@ -14,7 +14,7 @@ use super::{agree, figures, list, stored, trials};
 use crate::support::studies::{committed, json};
 
 fn number(value: &Value) -> usize {
-    value.as_u64().unwrap_or_else(|| panic!("{value} is no number")) as usize
+    value.as_u64().unwrap_or_else(|| panic!("{value} is not a number")) as usize
 }
 
 fn range(value: &Value) -> Range<usize> {

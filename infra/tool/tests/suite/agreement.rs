@@ -132,7 +132,12 @@ const AROUND: [Case; 28] = [
         "infra/team.bicepparam: the file is for `dev`",
     ),
     ("infra/team.bicepparam", "'POSTGRES_SKU'", "'SKU'", "only here `postgresSku` is read from SKU"),
-    ("infra/modules/rbac.bicep", "ba92f5b4-2d11", "ba92f5b5-2d11", "is no built-in role that is known here"),
+    (
+        "infra/modules/rbac.bicep",
+        "ba92f5b4-2d11",
+        "ba92f5b5-2d11",
+        "is not a built-in role that is known here",
+    ),
     (
         "infra/bootstrap/identities.bicep",
         "  '4633458b-17de-408a-b874-0445c86b69e6'\n",

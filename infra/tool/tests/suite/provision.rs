@@ -150,7 +150,7 @@ fn what_cannot_work_is_refused_before_any_call() {
             "POSTGRES_FIREWALL_RULES: all: 0.0.0.0 to 255.255.255.255 admits",
         ),
         (rule("azure", "0.0.0.0", "0.0.0.0"), "say --allow-azure-services"),
-        (rule("office", "192.0.2.1", "2001:db8::1"), "office: endIpAddress is no IPv4 address"),
+        (rule("office", "192.0.2.1", "2001:db8::1"), "office: endIpAddress is not an IPv4 address"),
         (rule("the office", "192.0.2.1", "192.0.2.9"), "has no name of 1 to 80 letters"),
         (rule("tmp-17-office", "192.0.2.1", "192.0.2.9"), "the name tmp-17-office is ours"),
         ("{}".to_owned(), "not a JSON list"),

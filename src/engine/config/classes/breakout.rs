@@ -18,7 +18,7 @@ options! {
         short_from_breakout: bool = flag().or(false),
         /// Scores below this magnitude are left out.
         min_abs_score: f64 = number(Bounds::at_least(0.0)).or(0.0),
-        /// Exits.
+        /// When a position is left.
         #[serde(flatten)]
         exits: ExitConfig = Exits { trailing_ma_days: 10 },
         /// When names are added.

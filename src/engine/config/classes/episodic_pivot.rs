@@ -16,7 +16,7 @@ options! {
         enable_shorts: bool = flag().or(false),
         /// Whether the score may be put together from gap and volume columns if its own column is missing.
         allow_raw_fields: bool = flag().or(true),
-        /// Exits.
+        /// When a position is left.
         #[serde(flatten)]
         exits: ExitConfig = Exits { trailing_ma_days: 20 },
         /// When names are added.

@@ -36,7 +36,6 @@ options! {
 }
 
 impl LongShortTopNConfig {
-    /// Its exits.
     pub(crate) fn exits(&self) -> ExitConfig {
         ExitConfig {
             trailing_ma_days: self.trailing_ma_days,

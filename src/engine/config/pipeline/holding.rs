@@ -224,7 +224,7 @@ impl Policy {
             Self::Sticky(options) => {
                 if options.keep_if_rank_within_multiple == 0.0 {
                     found.push(format!(
-                        "{path}.sticky.keep_if_rank_within_multiple is 0, so that nobody is kept"
+                        "{path}.sticky.keep_if_rank_within_multiple is 0, so that no symbol is kept"
                     ));
                 }
             }

@@ -35,7 +35,7 @@ options! {
         signals: ProviderStage = section(),
         /// What a symbol is worth.
         scoring: Scoring = ScoringStage,
-        /// Who is selected.
+        /// Which symbols are selected, by their scores.
         selection: Selection = SelectionStage,
         /// Who stays.
         holding_policy: HoldingPolicy = HoldingStage,

@@ -26,7 +26,7 @@ variants! {
         checked by Self::check_range,
         /// Rescales scores.
         Normalize = "normalize" {
-            /// How.
+            /// How the scores of a day are brought to one scale.
             method: StepNormalize = word().or(StepNormalize::Zscore),
         },
         /// Mixes scores with those of the last decision.

@@ -179,7 +179,7 @@ words! {
     FillNa {
         /// The symbol has no score.
         Drop = "drop",
-        /// Zero.
+        /// Counts as a score of 0.
         Zero = "zero",
         /// The mean of the eligible symbols.
         Mean = "mean",

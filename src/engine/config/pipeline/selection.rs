@@ -9,7 +9,7 @@ use crate::engine::config::reader::Fields;
 use crate::engine::config::schema::{ObjectSchema, by_type};
 
 kinds! {
-    /// Who is selected.
+    /// Which symbols are selected, by their scores.
     Selection {
         /// The best.
         TopN(TopNSelection) = "topn",
@@ -94,13 +94,13 @@ pub(super) struct SelectionStage;
 impl Kind for SelectionStage {
     type Value = Selection;
 
-    /// A fault reads as nobody.
+    /// A fault reads as a selection of no symbol.
     fn read(&self, f: &Fields<'_>, key: &'static str) -> Selection {
         let f = f.section(key);
-        let nobody = ThresholdSelection { long_if_gte: None, short_if_lte: None, allow_short: false };
-        let Some(kind) = tag(&f, "type", Selection::WORDS, None) else { return Selection::Threshold(nobody) };
+        let none = ThresholdSelection { long_if_gte: None, short_if_lte: None, allow_short: false };
+        let Some(kind) = tag(&f, "type", Selection::WORDS, None) else { return Selection::Threshold(none) };
         let options = f.section(kind);
-        let selection = Selection::read_kind(kind, &options).unwrap_or(Selection::Threshold(nobody));
+        let selection = Selection::read_kind(kind, &options).unwrap_or(Selection::Threshold(none));
         if let Selection::Threshold(_) = selection
             && options.lacks("long_if_gte")
             && options.lacks("short_if_lte")
@@ -144,7 +144,7 @@ impl Selection {
                 }
                 if selection.side == Side::Short && selection.min_score.is_some_and(|least| least < 0.0) {
                     found.push(format!(
-                        "{path}.selection.topn.min_score has no effect: a short below 0 is no threshold"
+                        "{path}.selection.topn.min_score has no effect: a short below 0 is not a threshold"
                     ));
                 }
             }

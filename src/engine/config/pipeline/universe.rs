@@ -59,7 +59,7 @@ variants! {
             lookback: u32 = count_or_less(0).or(20_u32),
             /// The least.
             value: f64 = Least,
-            /// Which price.
+            /// Price column that is compared with the bounds.
             price_col: PriceColumn = word().or(PriceColumn::Close),
             /// What it is multiplied with.
             volume_col: PriceColumn = word().or(PriceColumn::Volume),
@@ -70,7 +70,7 @@ variants! {
             lookback: u32 = count_or_less(0).or(20_u32),
             /// The least.
             value: f64 = Least,
-            /// Which column.
+            /// Column whose mean is compared with the bound.
             volume_col: PriceColumn = word().or(PriceColumn::Volume),
         },
         /// A number today in each of these signal columns.
@@ -201,7 +201,7 @@ impl Filter {
     /// Why it lets everyone pass, if it does.
     pub(crate) fn is_off(&self) -> Option<&'static str> {
         match self {
-            Self::Blacklist { symbols } if symbols.is_empty() => Some("it names nobody"),
+            Self::Blacklist { symbols } if symbols.is_empty() => Some("it names no symbol"),
             Self::RequireSignalColumns { columns } if columns.is_empty() => Some("it names no column"),
             Self::MinDollarVolume { lookback: 0, .. } | Self::MinAdv { lookback: 0, .. } => {
                 Some("its lookback is 0")

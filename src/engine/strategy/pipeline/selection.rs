@@ -66,7 +66,7 @@ fn top_n(
     if let Some(least) = config.min_score {
         pool.retain(|symbol| {
             let score = scores[symbol.index()];
-            // A short below 0 is no threshold.
+            // A short below 0 is not a threshold.
             if is_long { score >= least } else { least < 0.0 || score <= -least }
         });
     }

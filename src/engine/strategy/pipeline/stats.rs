@@ -24,7 +24,7 @@ pub(super) fn deviation(row: &[f64], eligible: &[SymbolId]) -> f64 {
     if deviation <= EQUAL * largest { 0.0 } else { deviation }
 }
 
-/// A number as deviations from the mean. Where all are equal nobody stands out, nor does one that equals the mean on
+/// A number as deviations from the mean. Where all are equal no symbol stands out, nor does one that equals the mean on
 /// paper; no number stays none.
 pub(super) fn z_score(number: f64, mean: f64, deviation: f64) -> f64 {
     let z = if deviation == 0.0 { 0.0 * number } else { (number - mean) / deviation };

@@ -59,7 +59,7 @@ impl Universe {
         if config.source != UniverseSource::Prices && !market.has_signals() {
             warnings.push(format!(
                 "universe.source: {}: there is no signal table, so that a bar counts; the reference implementation \
-                 selects nobody",
+                 selects no symbol",
                 config.source.as_str()
             ));
         }
