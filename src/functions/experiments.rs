@@ -35,7 +35,7 @@ const GET_EXPERIMENT: Operation = Operation {
     path: "experiments/{name}",
     tag: "studies",
     summary: "One experiment",
-    description: "Every config that was tried under the name counts once, whoever tried it and however often.",
+    description: "Every config that was tried under the name counts once, however many people tried it and however often.",
     parameters: &[&NAME],
     bodies: &[],
     answers: &[Answer::document(200, "The experiment", &[Content::json(Shape::of::<Experiment>())])],

@@ -803,7 +803,7 @@ async fn others_of_a_poisoned_part_can_be_read_with_postgres() {
     }
 }
 
-/// Markets that differ in their history read other files of the same version; that is no change of the data.
+/// Markets that differ in their history read other files of the same version; that is not a change of the data.
 #[test]
 fn what_the_markets_of_a_study_read_is_one_description() {
     let read = |version: u32, files: u32| {

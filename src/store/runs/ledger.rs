@@ -1,4 +1,4 @@
-//! The ledger of experiments: every config that was tried under a name, once, whoever tried it and however often. What a
+//! The ledger of experiments: every config that was tried under a name, once, however many people tried it and however often. What a
 //! trial leaves there, and what is known of an experiment from it. The statements belong to the stores; what an
 //! experiment's best trial is worth is said in `work::experiments`.
 

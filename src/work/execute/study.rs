@@ -85,7 +85,7 @@ impl Attempt {
         self.stopped_instead()?;
         let (made, tried) = computed?;
         let publication = self.publish(app, run, location, made).await?;
-        // Before the part is done: whoever joins the study finds everything counted.
+        // Before the part is done: the join finds everything counted.
         let counted = self.or_stopped(app.runs.count(&self.lease, &tried)).await?;
         counted.map_err(|error| unavailable(&error))?;
         Ok(publication)
