@@ -11,7 +11,7 @@ use super::reply::{Refusal, Reply};
 use crate::run::{Kind, Location, Publication, Reason, Run, RunId, RunState, Status};
 use crate::store::versions::names_content;
 use crate::work::App;
-use crate::work::inputs::{Inputs, InputsError, inputs};
+use crate::work::inputs::{Inputs, InputsError, Look, inputs};
 use crate::work::summaries::{PartSummary, StudySummary, VerdictSummary};
 
 /// Seconds after which a watcher may look again.
@@ -117,7 +117,8 @@ pub(super) struct RunRecord<'a> {
 /// Parameter that asks for that.
 pub(super) const INPUTS: Flag = Flag {
     name: "inputs",
-    description: "Whether completed backtests say what has become of the data that they read, as `links.inputs` does",
+    description: "Whether completed backtests say what has become of the tables that they read, by their logs; of what has none \
+                  `links.inputs` tells",
 };
 
 /// A record with what has become of the data of its run.
@@ -126,7 +127,7 @@ pub(super) async fn record_with_inputs<'r>(app: &App, run: &'r Run) -> Result<Ru
     if let (RunState::Completed { publication, .. }, Kind::Backtest, None) =
         (&run.state, run.submission.kind, &run.labels.deleted)
     {
-        record.inputs = match inputs(app, run, publication, false).await {
+        record.inputs = match inputs(app, run, publication, Look::Logs).await {
             Ok(found) => Some(found),
             Err(InputsError::Data(error)) => return Err(Reply::data(&error).into()),
             // Nothing can be said of what is not understood any more; `links.inputs` says why.

@@ -26,7 +26,7 @@ use crate::work::archive::{self, archive};
 use crate::work::chain;
 use crate::work::evidence::{EvidenceError, evidence};
 use crate::work::files::{MANIFEST, content_type};
-use crate::work::inputs::{Inputs, InputsError, inputs};
+use crate::work::inputs::{Inputs, InputsError, Look, inputs};
 use crate::work::results::{self, DailyPoint, Positions, ResultError, RollingPoint, Series, TradesPage};
 use crate::work::{App, sha256_hex};
 
@@ -680,7 +680,8 @@ async fn inputs_of_run(app: App, call: Call) -> Result<Reply, Refusal> {
     let mut query = call.query();
     let deep = DEEP.read(&mut query);
     query.check()?;
-    match inputs(&app, &run, published, deep).await {
+    let look = if deep { Look::Rows } else { Look::Contents };
+    match inputs(&app, &run, published, look).await {
         Ok(found) => Ok(Reply::ok(&found)),
         Err(InputsError::Data(error)) => Err(Reply::data(&error).into()),
         Err(error @ InputsError::Config) => {

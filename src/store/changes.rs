@@ -27,7 +27,8 @@ pub enum InputState {
     Appended,
     /// What the run read was written again.
     Restated,
-    /// The log no longer goes back to what the run read, or the record does not name it exactly.
+    /// The log no longer goes back to what the run read, the record does not name it exactly, or it has no log and was not
+    /// read.
     Unknown,
     /// It is not there any more, or another table stands in its place.
     Gone,
@@ -45,6 +46,8 @@ pub struct TableChange {
 }
 
 impl TableChange {
+    pub(super) const UNKNOWN: Self =
+        Self { state: InputState::Unknown, newest: None, files_changed_in_window: 0 };
     pub(super) const GONE: Self = Self { state: InputState::Gone, newest: None, files_changed_in_window: 0 };
 
     /// Of what is named by its content: then and now.

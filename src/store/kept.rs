@@ -221,28 +221,18 @@ fn read(content: Bytes, push: &mut dyn FnMut(&Read) -> Result<(), KeptError>) ->
     let about = builder.metadata().file_metadata().key_value_metadata();
     let about = about.into_iter().flatten().find(|entry| entry.key == ABOUT);
     let about = about.and_then(|entry| entry.value.as_deref());
-    let unknown = |why: &str| KeptError::Unknown(why.to_owned());
-    let about = about.ok_or_else(|| unknown("the file was not written by this program"))?;
+    let foreign = || KeptError::Unknown("the file was not written by this program".to_owned());
+    let about = about.ok_or_else(foreign)?;
     let about = serde_json::from_str(about).map_err(|error| KeptError::Unknown(error.to_string()))?;
+    let schema = Arc::clone(builder.schema());
+    let mut none = true;
     for batch in builder.with_batch_size(BATCH_ROWS).build()? {
-        let batch = batch?;
-        let column = |name: &str| {
-            let found = batch.column_by_name(name);
-            found.ok_or_else(|| KeptError::Unknown(format!("there is no column {name}")))
-        };
-        let (date, symbol) =
-            (cast(column("date")?, &DataType::Date32)?, cast(column("symbol")?, &DataType::Utf8)?);
-        let mut columns = Vec::new();
-        let schema = batch.schema();
-        for (field, values) in schema.fields().iter().zip(batch.columns()).skip(2) {
-            let values = cast(values, &DataType::Float64)?;
-            columns.push((field.name().clone(), values.as_primitive::<Float64Type>().clone()));
-        }
-        let (date, symbol) = (date.as_primitive::<Date32Type>(), symbol.as_string::<i32>());
-        if date.null_count() + symbol.null_count() > 0 {
-            return Err(unknown("a row has no date or no symbol"));
-        }
-        push(&Read { date: date.clone(), symbol: symbol.clone(), columns })?;
+        none = false;
+        push(&Read::of(&batch?)?)?;
+    }
+    if none {
+        // For its columns.
+        push(&Read::of(&RecordBatch::new_empty(schema))?)?;
     }
     Ok(about)
 }
@@ -252,6 +242,26 @@ struct Read {
     date: Date32Array,
     symbol: StringArray,
     columns: Vec<(String, Float64Array)>,
+}
+
+impl Read {
+    fn of(batch: &RecordBatch) -> Result<Self, KeptError> {
+        let column = |name: &str| {
+            let found = batch.column_by_name(name);
+            found.ok_or_else(|| KeptError::Unknown(format!("there is no column {name}")))
+        };
+        let date = cast(column("date")?, &DataType::Date32)?.as_primitive::<Date32Type>().clone();
+        let symbol = cast(column("symbol")?, &DataType::Utf8)?.as_string::<i32>().clone();
+        if date.null_count() + symbol.null_count() > 0 {
+            return Err(KeptError::Unknown("a row has no date or no symbol".to_owned()));
+        }
+        let schema = batch.schema();
+        let columns = schema.fields().iter().zip(batch.columns()).skip(2).map(|(field, values)| {
+            let values = cast(values, &DataType::Float64)?;
+            Ok((field.name().clone(), values.as_primitive::<Float64Type>().clone()))
+        });
+        Ok(Self { date, symbol, columns: columns.collect::<Result<_, ArrowError>>()? })
+    }
 }
 
 /// Gives each distinct symbol an index.

@@ -199,16 +199,23 @@ impl MarketData {
         Ok(prices.saturating_add(signals))
     }
 
-    /// What has become of what a run read, by the logs of its tables; of plain files by their content.
-    pub async fn changes(&self, config: &BacktestConfig, used: &Value) -> Result<Changes, LoadError> {
+    /// What has become of what a run read, by the logs of its tables. What has no log is read if `contents` are asked for, and
+    /// unknown otherwise.
+    pub async fn changes(
+        &self,
+        config: &BacktestConfig,
+        used: &Value,
+        contents: bool,
+    ) -> Result<Changes, LoadError> {
         let config = config.of_newest_data();
         let window = Arc::new(Window::of(&config));
         let pins = Pins::of(used);
         let place = self.price_place(&config).map_err(LoadError::Refused)?;
         let asked = (place, "data.price_path", pins.prices.as_ref(), &used["prices"]);
-        let prices = self.change(asked, &window).await?;
+        let prices = self.change(asked, &window, contents).await?;
         let place = self.signal_place(&config).map_err(LoadError::Refused)?;
         let signals = match (place, signal_columns(&config)) {
+            (Some(SignalPlace::Served(_)), Some(_)) if !contents => Some(TableChange::UNKNOWN),
             (Some(SignalPlace::Served(signals)), Some(columns)) => {
                 let now = served(signals, &window, config.start_date, columns.as_deref()).await?.1;
                 Some(TableChange::of_content(&used["signals"], &now))
@@ -216,7 +223,7 @@ impl MarketData {
             // What was computed from prices is as they are.
             (Some(SignalPlace::Files { place, .. }), Some(_)) if used["signals"]["source"].is_null() => {
                 let asked = (place, "data.signal_path", pins.signals.as_ref(), &used["signals"]);
-                Some(self.change(asked, &window).await?)
+                Some(self.change(asked, &window, contents).await?)
             }
             _ => None,
         };
@@ -228,9 +235,13 @@ impl MarketData {
         &self,
         (place, field, pin, used): (Place, &'static str, Option<&Pin>, &Value),
         window: &Arc<Window>,
+        contents: bool,
     ) -> Result<TableChange, LoadError> {
         if let (Place::At(location), Some(Pin::Table(version))) = (&place, pin) {
             return Ok(changes::since(location, &self.options, version, window.dates()).await?);
+        }
+        if !contents {
+            return Ok(TableChange::UNKNOWN);
         }
         let opened = match self.open(place, field, &window.symbols, &Wanted::Newest).await {
             Err(LoadError::Missing { .. }) => return Ok(TableChange::GONE),

@@ -98,25 +98,36 @@ pub enum InputsError {
     Data(#[from] LoadError),
 }
 
-/// Looks at the inputs of a completed run, and with `deep` at their rows.
+/// How closely inputs are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// By the logs of tables alone: cheap enough for many runs.
+    Logs,
+    /// And at every byte of what has no log.
+    Contents,
+    /// And at the rows of both versions of a table.
+    Rows,
+}
+
+/// Looks at the inputs of a completed run.
 pub async fn inputs(
     app: &App,
     run: &Run,
     published: &Publication,
-    deep: bool,
+    look: Look,
 ) -> Result<Inputs, InputsError> {
     let submitted: Value =
         serde_json::from_str(&run.submission.config_json).map_err(|_| InputsError::Config)?;
     let config = BacktestConfig::from_value(&submitted).map_err(|_| InputsError::Config)?;
     let used = Pins::of(&published.data_versions);
-    let changes = app.data.changes(&config, &published.data_versions).await?;
+    let changes = app.data.changes(&config, &published.data_versions, look != Look::Logs).await?;
     let mut found = Inputs {
         prices: input(&published.data_versions["prices"], &changes.prices),
         signals: changes.signals.as_ref().map(|change| input(&published.data_versions["signals"], change)),
         line: None,
     };
     let restated = |input: &Input| input.state == InputState::Restated && input.used.is_some();
-    if deep && (restated(&found.prices) || found.signals.as_ref().is_some_and(restated)) {
+    if look == Look::Rows && (restated(&found.prices) || found.signals.as_ref().is_some_and(restated)) {
         let key = json!([
             run.submission.config_sha256,
             used,

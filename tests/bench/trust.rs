@@ -11,6 +11,7 @@ use std::path::Path;
 use backtest_functions::engine::market::{PriceChunk, PriceRows, SignalRows};
 use backtest_functions::engine::{BacktestConfig, run};
 use backtest_functions::statistics::random::Draws;
+use backtest_functions::store::changes::InputState;
 use backtest_functions::store::delta::{Location, StorageOptions, Table};
 use backtest_functions::store::prices::{Loaded, MarketData, PRICE_TABLE, Reach};
 use backtest_functions::store::provenance::Origins;
@@ -89,6 +90,8 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let version =
         runtime.block_on(Table::open(&table, &options)).expect("a table").expect("a table").version();
     lengthen(&folder.path().join(PRICE_TABLE), version);
+    let found = runtime.block_on(data.changes(&config, &used, false)).expect("an answer");
+    assert_eq!(found.prices.state, InputState::Appended, "the log was not read as it is meant");
     let mut days = 0;
     group.bench_function("superseded", |bencher| {
         bencher.iter(|| {
@@ -96,7 +99,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             days += 1;
             let mut other = config.clone();
             other.start_date = config.start_date + chrono::Days::new(days);
-            black_box(runtime.block_on(data.changes(&other, &used)).expect("an answer"))
+            black_box(runtime.block_on(data.changes(&other, &used, false)).expect("an answer"))
         });
     });
     group.finish();
@@ -136,7 +139,7 @@ fn lengthen(table: &Path, version: u64) {
             let stats = "{\\\"numRecords\\\":1,\\\"minValues\\\":{\\\"date\\\":\\\"2040-01-02\\\"},\\\"maxValues\\\":{\\\"date\\\":\\\"2040-01-02\\\"},\\\"nullCount\\\":{\\\"date\\\":0}}";
             let _ = writeln!(
                 actions,
-                "{{\"add\":{{\"path\":\"later-{commit}-{file}.parquet\",\"partitionValues\":{{}},\"size\":100,\
+                "{{\"add\":{{\"path\":\"later-{commit}-{file}.parquet\",\"partitionValues\":{{\"year\":\"2040\"}},\"size\":100,\
                  \"modificationTime\":1600000000000,\"dataChange\":true,\"stats\":\"{stats}\"}}}}"
             );
         }

@@ -184,7 +184,7 @@ function results(run, parameters, replace) {
 /** Whether what it read was written again. */
 function restated(run) {
   const line = h('div');
-  get(`${path('backtests', run.run_id)}/inputs`).then((now) => now.line && put(line, h('p', { class: 'warnings', role: 'status' }, `Inputs: ${now.line}.`)), () => {});
+  get(path('backtests', run.run_id), { inputs: 'true' }).then(({ inputs: now }) => now?.line && put(line, h('p', { class: 'warnings', role: 'status' }, `Inputs: ${now.line}.`)), () => {});
   return line;
 }
 

@@ -8,7 +8,7 @@ import { files, report } from './run.js';
 import { state } from './runs.js';
 import { table } from './table.js';
 
-const PAGE = 2000;
+const PAGE = 1000;
 const SHOWN = 20000;
 const MEASURES = ['sharpe_ratio', 'total_return', 'annualized_return', 'max_drawdown', 'sortino_ratio', 'calmar_ratio', 'annualized_volatility'];
 const measure = (name) => ({ sharpe_ratio: 'Sharpe ratio', total_return: 'Total return', annualized_return: 'Return a year', max_drawdown: 'Drawdown', sortino_ratio: 'Sortino ratio', calmar_ratio: 'Calmar ratio', annualized_volatility: 'Volatility' }[name] ?? name.replaceAll('_', ' '));
