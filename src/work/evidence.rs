@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::archive::{Content, Entry, archive};
+use super::experiments::experiment;
 use super::files::MANIFEST;
 use super::reproduce::Original;
 use super::{App, ENGINE_TARGET, ENGINE_VERSION, sha256_hex};
@@ -21,6 +22,10 @@ const SBOM: &str = include_str!(concat!(env!("OUT_DIR"), "/sbom.cdx.json"));
 
 /// Folder of the files of the run.
 pub const ARTIFACTS: &str = "artifacts/";
+
+/// Name of what the ledger counts under the experiment of the run. It grows with every new trial of anybody, so that this file
+/// alone is not the same in every bundle.
+const LEDGER: &str = "ledger.json";
 
 /// Folder of the files of the parts of a study, each in a folder of its own.
 const PARTS: &str = "parts/";
@@ -66,8 +71,14 @@ pub async fn evidence(
             listed.push(Listing::of(app, format!("{PARTS}{}/", part.id), publication).await?);
         }
     }
-    let documents = [("run.json", pretty(record)?), ("events.json", pretty(&json!({ "events": events }))?)];
-    let entries = entries(run, published, documents.into(), listed)?;
+    let mut documents =
+        vec![("run.json", pretty(record)?), ("events.json", pretty(&json!({ "events": events }))?)];
+    if let Some(name) = &run.submission.experiment
+        && let Some(counted) = experiment(app, name).await?
+    {
+        documents.push((LEDGER, pretty(&counted)?));
+    }
+    let entries = entries(run, published, documents, listed)?;
     Ok(archive(Arc::clone(&app.artifacts), entries))
 }
 
@@ -168,6 +179,10 @@ fn engine() -> String {
 
 fn readme(run: &Run) -> String {
     let id = &run.id;
+    let ledger = match &run.submission.experiment {
+        Some(_) => "ledger.json     what was tried under its experiment when this was packed, by anybody\n",
+        None => "",
+    };
     let (kind, parts, again) = match run.submission.kind {
         Kind::Study => (
             "study",
@@ -184,7 +199,7 @@ fn readme(run: &Run) -> String {
         ),
     };
     format!(
-        "Evidence of {kind} {id}.\n\nartifacts/      what the run published; artifacts/{MANIFEST} lists it\n{parts}\
+        "Evidence of {kind} {id}.\n\nartifacts/      what the run published; artifacts/{MANIFEST} lists it\n{parts}{ledger}\
          run.json        the record of the run, events.json its history\n\
          statement.json  digests of the artifacts, with config, data and engine, as an unsigned in-toto statement\n\
          sbom.cdx.json   the packages of the program that packed this, ENGINE.txt its version\n\n\

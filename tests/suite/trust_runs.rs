@@ -269,12 +269,17 @@ async fn evidence_is_the_same_bytes_and_shows_what_was_changed() {
     let home = Home::empty();
     import(&home, 0..420, 0.0, &[]);
     let handler = home.handler(&[]).await;
-    submitted(&handler, "r", &config()).await;
+    let mut named = config();
+    named["experiment"] = json!("packed");
+    submitted(&handler, "r", &named).await;
     let done = executed(&handler, "r").await;
     let bundle = handler.get("/api/backtests/r/evidence").await;
     assert_eq!((bundle.status.as_u16(), bundle.header("content-type")), (200, "application/zip"));
     assert_eq!(bundle.body, handler.get("/api/backtests/r/evidence").await.body);
     std::fs::write(home.path().join("r.zip"), &bundle.body).unwrap();
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(&bundle.body)).unwrap();
+    let ledger: Value = serde_json::from_reader(zip.by_name("ledger.json").unwrap()).unwrap();
+    assert_eq!((&ledger["experiment"], &ledger["trials"]), (&json!("packed"), &json!(1)), "{ledger}");
     let lake = home.lake();
     let verified = run_well(&["verify", "r.zip"], home.path());
     assert!(verified.contains("none was changed"), "{verified}");
