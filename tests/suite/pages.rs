@@ -519,7 +519,6 @@ async fn a_study_from_the_page_to_a_trial() {
     browser.run("document.querySelector('[role=grid]').focus()", json!([])).await;
     browser.types(keys::ENTER).await;
     browser.press("Run it as a backtest").await;
-    browser.sees("Backtest").await;
     browser.sees("it made").await;
     let kind = "return location.hash.startsWith('#/runs/')";
     assert_eq!(browser.run(kind, json!([])).await, true);
