@@ -77,7 +77,7 @@ print(compared.sentence)
 compared.figures().loc[["total_return", "sharpe_ratio", "max_drawdown"]]""",
     ),
     (
-        "Many configs are a study: each trial is a run of its own, and the whole says how far the best can be believed.",
+        "Many configs are a study: each trial is a run, and the whole says how far the best can be believed.",
         """study = service.study(
     config,
     {"strategy.parameters.top_n": [1, 2, 3], "strategy.parameters.rebalance": ["weekly", "monthly", "quarterly"]},
