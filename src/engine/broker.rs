@@ -3,8 +3,9 @@
 
 use chrono::NaiveDate;
 
-use super::config::{BrokerConfig, RoundingMode, Unfilled};
+use super::config::{BrokerConfig, DelistingReturn, RoundingMode, Unfilled};
 use super::ledger::{Booking, Ledger};
+use super::lookback;
 use super::market::{Market, SymbolId};
 use super::outcome::{Delisting, RejectReason, RejectedOrders, Trades};
 use super::rounding::{DUST, EQUAL};
@@ -65,6 +66,7 @@ pub(crate) struct Activity {
     pub(crate) traded: f64,
     pub(crate) commission: f64,
     pub(crate) slippage: f64,
+    pub(crate) impact: f64,
     pub(crate) fills: u32,
 }
 
@@ -79,6 +81,8 @@ pub(crate) struct Blotter {
     pub(crate) waiting: Vec<(SymbolId, f64, f64)>,
     /// Orders that found no bar when they first came to be filled.
     pub(crate) without_bar: usize,
+    /// Fills whose impact nothing could be estimated by.
+    pub(crate) without_impact: usize,
 }
 
 /// Moves accounts towards target weights.
@@ -86,8 +90,8 @@ pub(crate) struct Blotter {
 pub(crate) struct Broker<'c> {
     rules: &'c BrokerConfig,
     lots_bind: bool,
-    /// Distance of fill and market price over the market price.
-    impact: f64,
+    /// Distance of fill and market price over the market price, but for the order's own impact.
+    spread: f64,
     /// Scratch: the symbols of one execution.
     queue: Vec<SymbolId>,
 }
@@ -100,6 +104,15 @@ struct Order {
     volume: Option<f64>,
     /// Whether the whole holding goes.
     closes: bool,
+    /// By what the square root of its shares is multiplied for the order's own impact on its price; 0 without any, `None`
+    /// where nothing tells.
+    impact: Option<f64>,
+}
+
+/// What of a fill is neither its booking nor its commission.
+struct Costs {
+    slippage: f64,
+    impact: f64,
 }
 
 /// An order that found no price.
@@ -117,7 +130,7 @@ impl<'c> Broker<'c> {
         Self {
             rules,
             lots_bind: !rules.allow_fractional_shares || rules.lot_size != 1.0,
-            impact: (rules.spread_bps / 2.0 + rules.slippage_bps) / 10_000.0,
+            spread: (rules.spread_bps / 2.0 + rules.slippage_bps) / 10_000.0,
             queue: Vec::with_capacity(n_symbols),
         }
     }
@@ -159,6 +172,7 @@ impl<'c> Broker<'c> {
             let closes = weight == 0.0;
             let order = Order {
                 symbol,
+                impact: self.impact(market, bar, symbol),
                 quantity: if closes { -shares } else { (weight * equity - shares * price) / price },
                 price,
                 volume: volumes.map(|volumes| volumes[symbol.index()]),
@@ -171,6 +185,20 @@ impl<'c> Broker<'c> {
                 blotter.trades.cash_after.push(ledger.cash);
             }
         }
+    }
+
+    /// Coefficient times daily volatility over the square root of the mean daily volume, all up to the day before: times the
+    /// square root of an order's shares it is the part by which the order moves its price (Almgren et al. 2005; Toth et
+    /// al. 2011). 0 where nothing is asked for, `None` where there is no history to tell it by.
+    fn impact(&self, market: &Market, bar: usize, symbol: SymbolId) -> Option<f64> {
+        let Some(model) = &self.rules.impact else { return Some(0.0) };
+        let before = bar.checked_sub(1)?;
+        let volume = |b, symbol| market.volume(b, symbol);
+        let daily = lookback::mean_of_known(market, before, symbol, model.adv_days as usize, volume);
+        let daily = daily.filter(|&volume| volume > 0.0)?;
+        let volatility =
+            lookback::volatility_of_known(market, before, symbol, model.volatility_days as usize)?;
+        Some(model.coefficient * volatility / daily.sqrt())
     }
 
     /// Applies lots, participation and minimums, and writes down the fill or why there is none.
@@ -202,7 +230,12 @@ impl<'c> Broker<'c> {
                 quantity = filled;
             }
         }
-        let price = order.price * (1.0 + self.impact * quantity.signum());
+        let impact = order.impact.unwrap_or(0.0) * quantity.abs().sqrt();
+        if impact + self.spread >= 1.0 && quantity < 0.0 {
+            reject(quantity, RejectReason::MarketImpact);
+            return None;
+        }
+        let price = order.price * (1.0 + (self.spread + impact) * quantity.signum());
         let notional = quantity * price;
         if quantity.abs() < rules.min_trade_shares - EQUAL {
             reject(quantity, RejectReason::MinTradeShares);
@@ -212,9 +245,12 @@ impl<'c> Broker<'c> {
             reject(quantity, RejectReason::MinTradeNotional);
             return None;
         }
-        let commission = notional.abs() * rules.commission;
-        let slippage = quantity.abs() * (price - order.price).abs();
-        blotter.record(date, Booking { symbol, quantity, price, commission }, slippage);
+        let commission = notional.abs() * rules.commission + quantity.abs() * rules.commission_per_share;
+        let commission = commission.max(rules.min_commission);
+        blotter.without_impact += usize::from(order.impact.is_none());
+        let impact = quantity.abs() * order.price * impact;
+        let slippage = quantity.abs() * (price - order.price).abs() - impact;
+        blotter.record(date, Booking { symbol, quantity, price, commission }, Costs { slippage, impact });
         Some(Booking { symbol, quantity, price, commission })
     }
 
@@ -222,8 +258,7 @@ impl<'c> Broker<'c> {
     /// estimated at the last known close.
     fn miss(&self, market: &Market, bar: usize, ledger: &Ledger, blotter: &mut Blotter, missed: &Missed) {
         let symbol = missed.symbol;
-        let last_price =
-            super::lookback::bars_back(market, bar, symbol).next().map(|b| market.close(b, symbol));
+        let last_price = lookback::bars_back(market, bar, symbol).next().map(|b| market.close(b, symbol));
         let quantity = last_price.map(|price| missed.weight * missed.equity / price - ledger.shares(symbol));
         if quantity.is_some_and(|quantity| quantity.abs() < DUST) {
             return;
@@ -234,6 +269,20 @@ impl<'c> Broker<'c> {
             blotter.waiting.push((symbol, missed.weight, missed.waited + 1.0));
         } else {
             blotter.rejected.push(market.dates()[bar], symbol, quantity, RejectReason::MissingOpenPrice);
+        }
+    }
+
+    /// What a holding returns on its last price when its symbol is delisted; a loss is never more than all.
+    fn delisting_return(&self, market: &Market, bar: usize, symbol: SymbolId) -> f64 {
+        match &self.rules.delisting_return {
+            None => 0.0,
+            Some(DelistingReturn::Same(part)) => *part,
+            Some(DelistingReturn::Column(column)) => {
+                // That the column is there was seen to when the run began.
+                let Ok(field) = market.price_field(column) else { return 0.0 };
+                let known = (0..bar + 1).rev().map(|b| market.price(field, b, symbol));
+                known.into_iter().find(|part| !part.is_nan()).map_or(0.0, |part| part.max(-1.0))
+            }
         }
     }
 
@@ -254,13 +303,22 @@ impl<'c> Broker<'c> {
         let date = market.dates()[bar];
         for &symbol in &self.queue {
             let position = *ledger.position(symbol);
-            let (shares, price) = (position.shares, position.last_price);
+            let shares = position.shares;
+            let part = self.delisting_return(market, bar, symbol);
+            let price = position.last_price * (1.0 + part);
             let settled = Booking { symbol, quantity: -shares, price, commission: 0.0 };
-            blotter.record(date, settled, 0.0);
+            blotter.record(date, settled, Costs { slippage: 0.0, impact: 0.0 });
             ledger.book(market, bar, settled);
             blotter.trades.cash_after.push(ledger.cash);
             let last_bar = market.dates()[position.last_bar];
-            blotter.delisted.push(Delisting { date, symbol, shares, price, last_bar });
+            blotter.delisted.push(Delisting {
+                date,
+                symbol,
+                shares,
+                price,
+                last_bar,
+                delisting_return: part,
+            });
         }
     }
 }
@@ -285,13 +343,14 @@ fn round_to_lots(quantity: f64, lot_size: f64, mode: RoundingMode) -> f64 {
 impl Blotter {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        let Self { trades: t, rejected: r, delisted, today, waiting, without_bar } = self;
+        let Self { trades: t, rejected: r, delisted, today, waiting, without_bar, without_impact } = self;
         for column in [
             &mut t.quantity,
             &mut t.price,
             &mut t.notional,
             &mut t.commission,
             &mut t.slippage_cost,
+            &mut t.impact_cost,
             &mut t.cash_after,
         ] {
             column.clear();
@@ -305,15 +364,16 @@ impl Blotter {
         delisted.clear();
         *today = Activity::default();
         waiting.clear();
-        *without_bar = 0;
+        (*without_bar, *without_impact) = (0, 0);
     }
 
     /// Writes down a fill. The caller books it and then adds the cash that is left.
-    fn record(&mut self, date: NaiveDate, fill: Booking, slippage: f64) {
+    fn record(&mut self, date: NaiveDate, fill: Booking, costs: Costs) {
         let notional = fill.quantity * fill.price;
         self.today.traded += notional.abs();
         self.today.commission += fill.commission;
-        self.today.slippage += slippage;
+        self.today.slippage += costs.slippage;
+        self.today.impact += costs.impact;
         self.today.fills += 1;
         let trades = &mut self.trades;
         trades.execution_date.push(date);
@@ -322,7 +382,8 @@ impl Blotter {
         trades.price.push(fill.price);
         trades.notional.push(notional);
         trades.commission.push(fill.commission);
-        trades.slippage_cost.push(slippage);
+        trades.slippage_cost.push(costs.slippage);
+        trades.impact_cost.push(costs.impact);
     }
 }
 

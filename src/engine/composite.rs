@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::RunError;
 use super::broker::{Blotter, Broker, Orders, Scope};
+use super::carry::Carry;
 use super::config::{BacktestConfig, BlendConfig, CompositeConfig, LegConfig, Normalize};
 use super::ledger::{Ledger, Marks};
 use super::market::Market;
@@ -155,6 +156,13 @@ impl<'c> Composite<'c> {
             }
         }
         Ok(())
+    }
+
+    /// Books in each sleeve what holding cost and earned.
+    pub(crate) fn accrue(&mut self, market: &Market, bar: usize, carry: &Carry) {
+        for leg in &mut self.legs {
+            carry.accrue(market, bar, &mut leg.sleeve, |_, _| {});
+        }
     }
 
     /// Trades each sleeve to its own weights, cut as the account's weights were cut.

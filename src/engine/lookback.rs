@@ -58,6 +58,44 @@ pub(crate) fn volatility(market: &Market, bar: usize, symbol: SymbolId, n: usize
     Some((squares / n as f64).sqrt())
 }
 
+/// Population standard deviation of the symbol's last returns from close to close up to `bar`: of `n`, or of as many as
+/// there are. `None` with fewer than two.
+pub(crate) fn volatility_of_known(market: &Market, bar: usize, symbol: SymbolId, n: usize) -> Option<f64> {
+    let bars = bars_back(market, bar, symbol).take(n + 1).count();
+    volatility(market, bar, symbol, bars.checked_sub(1).filter(|&returns| returns >= 2)?)
+}
+
+/// Mean of those of the symbol's last `n` bars up to `bar` that have the number. `None` without any.
+pub(crate) fn mean_of_known(
+    market: &Market,
+    bar: usize,
+    symbol: SymbolId,
+    n: usize,
+    number: impl Fn(usize, SymbolId) -> f64,
+) -> Option<f64> {
+    let numbers = bars_back(market, bar, symbol).take(n).map(|b| number(b, symbol));
+    let (mut sum, mut found) = (0.0, 0_u32);
+    for one in numbers.filter(|one| !one.is_nan()) {
+        sum += one;
+        found += 1;
+    }
+    (found > 0).then(|| sum / f64::from(found))
+}
+
+/// Population standard deviation of a number of the symbol's last `n` bars up to `bar`. `None` if it has fewer, or one of
+/// them has no number.
+pub(crate) fn deviation(
+    market: &Market,
+    bar: usize,
+    symbol: SymbolId,
+    n: usize,
+    number: impl Fn(usize, SymbolId) -> f64 + Copy,
+) -> Option<f64> {
+    let mean = mean(market, bar, symbol, n, number)?;
+    let squares = bars_back(market, bar, symbol).take(n).map(|b| (number(b, symbol) - mean).powi(2));
+    Some((squares.sum::<f64>() / n as f64).sqrt()).filter(|deviation| !deviation.is_nan())
+}
+
 /// Highest and lowest of a price on the `n` bars before `bar`, and the price of `bar`. `None` without a bar today or with
 /// fewer before it.
 pub(crate) struct Range {

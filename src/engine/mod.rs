@@ -13,10 +13,12 @@
 //! | `sizing` | what scores weigh |
 //! | `constraints` | what we may hold |
 //! | `broker` | what we can get, and what it costs |
+//! | `carry` | what holding costs and earns |
 //! | `ledger` | what we do hold, and what it is worth |
 //! | `outcome`, [`metrics`] | what a run leaves behind, and what it is worth |
 
 mod broker;
+mod carry;
 pub mod closes;
 mod composite;
 pub mod config;
@@ -25,6 +27,7 @@ mod ledger;
 mod lookback;
 pub mod market;
 pub mod metrics;
+pub(crate) mod nearest;
 mod outcome;
 mod plan;
 pub mod price_signals;

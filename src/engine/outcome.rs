@@ -31,6 +31,8 @@ pub struct Outcome {
     pub blend: Option<BlendWeights>,
     /// Intermediate tables of a configured strategy. `None` unless `debug` asks for them.
     pub debug: Option<DebugTable>,
+    /// Fees for borrowed shares, by symbol; empty where holding costs and earns nothing.
+    pub borrow_costs: Vec<f64>,
     /// The figures of the whole run.
     pub summary: Summary,
 }
@@ -58,8 +60,14 @@ pub struct Daily {
     pub turnover: Vec<f64>,
     /// Commission paid on the day.
     pub commission: Vec<f64>,
-    /// Cost of spread and slippage on the day: quantity times the distance of fill and market price.
+    /// Cost of spread and slippage on the day: quantity times the distance of fill and market price, less the impact.
     pub slippage_cost: Vec<f64>,
+    /// Cost of the orders' own impact on their prices on the day.
+    pub impact_cost: Vec<f64>,
+    /// Fee for borrowed shares since the close before.
+    pub borrow_cost: Vec<f64>,
+    /// Interest earned on cash, less that paid on debt, since the close before.
+    pub interest: Vec<f64>,
     /// Number of fills on the day.
     pub n_trades: Vec<u32>,
 }
@@ -73,14 +81,16 @@ pub struct Trades {
     pub symbol: Vec<SymbolId>,
     /// Shares bought (positive) or sold (negative).
     pub quantity: Vec<f64>,
-    /// Fill price, spread and slippage included.
+    /// Fill price, spread, slippage and impact included.
     pub price: Vec<f64>,
     /// Signed quantity times price.
     pub notional: Vec<f64>,
     /// Commission of the fill.
     pub commission: Vec<f64>,
-    /// Absolute quantity times the distance of fill and market price.
+    /// Absolute quantity times the distance of fill and market price, less the impact.
     pub slippage_cost: Vec<f64>,
+    /// Absolute quantity times what the order itself moved the price by.
+    pub impact_cost: Vec<f64>,
     /// Cash once the fill and its commission are booked.
     pub cash_after: Vec<f64>,
 }
@@ -99,6 +109,8 @@ pub enum RejectReason {
     MinTradeShares,
     /// Less money than `min_trade_notional`.
     MinTradeNotional,
+    /// A sale so large that its own impact would leave no price.
+    MarketImpact,
 }
 
 impl RejectReason {
@@ -110,6 +122,7 @@ impl RejectReason {
             Self::ParticipationCap => "participation_cap",
             Self::MinTradeShares => "min_trade_shares",
             Self::MinTradeNotional => "min_trade_notional",
+            Self::MarketImpact => "market_impact",
         }
     }
 }
@@ -237,8 +250,10 @@ pub struct Delisting {
     pub symbol: SymbolId,
     /// Shares closed; negative if the position was short.
     pub shares: f64,
-    /// The last known close.
+    /// What it was closed at: the last known close and the delisting return.
     pub price: f64,
+    /// Of the last known close (`broker.delisting_return`).
+    pub delisting_return: f64,
     /// Day of the last bar.
     pub last_bar: NaiveDate,
 }

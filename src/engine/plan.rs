@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::RunError;
 use super::broker::{Broker, Orders};
+use super::carry::Carry;
 use super::composite::Composite;
 use super::config::{BacktestConfig, StrategyConfig};
 use super::market::Market;
@@ -62,6 +63,13 @@ impl<'c> Plan<'c> {
     pub(crate) fn constrained(&mut self, view: &View<'_>, weights: &SymbolMap) {
         if let Self::Composite(composite) = self {
             composite.constrained(view, weights);
+        }
+    }
+
+    /// Books what holding cost and earned, where strategies have accounts of their own.
+    pub(crate) fn accrue(&mut self, market: &Market, bar: usize, carry: &Carry) {
+        if let Self::Composite(composite) = self {
+            composite.accrue(market, bar, carry);
         }
     }
 

@@ -6,7 +6,8 @@ use std::iter::repeat_n;
 use std::ops::Range;
 
 use super::broker::{Blotter, Broker, Orders, Scope};
-use super::config::{BacktestConfig, OnRuin};
+use super::carry::{Accrued, Carry};
+use super::config::{BacktestConfig, DelistingReturn, OnRuin};
 use super::constraints::{Constraints, SHORTS_DISALLOWED};
 use super::ledger::{Ledger, Marks};
 use super::market::Market;
@@ -37,6 +38,12 @@ pub(crate) struct Simulation<'a> {
     ended: bool,
     /// Value of the account at the last close.
     equity: f64,
+    /// What holding costs and earns; `None`: nothing.
+    carry: Option<Carry>,
+    /// What accrued since the last close.
+    accrued: Accrued,
+    /// Fees for borrowed shares so far, by symbol; empty without carry.
+    borrow_costs: Vec<f64>,
     /// Scratch: what the account is worth on the days that are recorded.
     marks: Marks,
 }
@@ -44,10 +51,20 @@ pub(crate) struct Simulation<'a> {
 impl<'a> Simulation<'a> {
     pub(crate) fn new(config: &'a BacktestConfig, market: &'a Market) -> Result<Self, RunError> {
         let (cash, n_symbols) = (config.initial_cash, market.symbols().len());
-        if config.broker.max_participation_rate.is_some() && !market.has_price_column("volume") {
-            let lack = "broker.max_participation_rate: the price table has no column volume";
-            return Err(RunError::Data(lack.to_owned()));
+        let rules = &config.broker;
+        for (key, needs) in [
+            ("max_participation_rate", rules.max_participation_rate.is_some()),
+            ("impact", rules.impact.is_some()),
+        ] {
+            if needs && !market.has_price_column("volume") {
+                return Err(RunError::Data(format!("broker.{key}: the price table has no column volume")));
+            }
         }
+        if let Some(DelistingReturn::Column(column)) = &rules.delisting_return {
+            let lack = |lack: String| RunError::Data(format!("broker.delisting_return: {lack}"));
+            market.price_table(column).map_err(lack)?;
+        }
+        let carry = Carry::new(config, market)?;
         Ok(Self {
             config,
             market,
@@ -63,12 +80,22 @@ impl<'a> Simulation<'a> {
             daily: Daily::with_capacity(market.trading_days()),
             holdings: Holdings::default(),
             equity: cash,
+            accrued: Accrued::default(),
+            borrow_costs: if carry.is_some() { vec![0.0; n_symbols] } else { Vec::new() },
+            carry,
             marks: Marks::default(),
         })
     }
 
-    /// Trades what is pending, at the open or the close of `bar`.
+    /// Books what holding cost and earned since the close before, then trades what is pending, at the open or the close of
+    /// `bar`.
     pub(crate) fn fill(&mut self, bar: usize) {
+        if let Some(carry) = &self.carry {
+            let costs = &mut self.borrow_costs;
+            let each = |symbol: SymbolId, cost| costs[symbol.index()] += cost;
+            self.accrued = carry.accrue(self.market, bar, &mut self.ledger, each);
+            self.plan.accrue(self.market, bar, carry);
+        }
         if self.pending.scope != Scope::Nothing {
             let at_close = self.config.fills_at_close();
             let prices = if at_close { self.market.closes(bar) } else { self.market.opens(bar) };
@@ -82,9 +109,10 @@ impl<'a> Simulation<'a> {
 
     /// The first bar from `bar` on at whose close anything may be decided; it need not be one of the market.
     pub(crate) fn next_decision(&self, bar: usize) -> usize {
-        // Losses and missing bars are looked at on every day.
-        let watches =
-            self.config.constraints.stop_loss.is_some() || self.config.broker.max_stale_days.is_some();
+        // Losses and missing bars are looked at on every day, and cash moves on every day that costs or earns.
+        let watches = self.config.constraints.stop_loss.is_some()
+            || self.config.broker.max_stale_days.is_some()
+            || self.carry.is_some();
         // Waiting orders may be filled at any bar.
         let waits = !self.blotter.waiting.is_empty();
         if watches || waits { bar } else { self.plan.next_decision(self.market, bar) }
@@ -114,10 +142,14 @@ impl<'a> Simulation<'a> {
         daily.gross_exposure.extend(sides().map(|((long, short), &equity)| over(long - short, equity)));
         daily.net_exposure.extend(sides().map(|((long, short), &equity)| over(long + short, equity)));
         let activity = std::mem::take(&mut self.blotter.today);
+        let accrued = std::mem::take(&mut self.accrued);
         for (column, first) in [
             (&mut daily.turnover, over(activity.traded, self.equity)),
             (&mut daily.commission, activity.commission),
             (&mut daily.slippage_cost, activity.slippage),
+            (&mut daily.impact_cost, activity.impact),
+            (&mut daily.borrow_cost, accrued.borrow_cost),
+            (&mut daily.interest, accrued.interest),
         ] {
             column.push(first);
             column.resize(days, 0.0);
@@ -193,14 +225,22 @@ impl<'a> Simulation<'a> {
         warnings.extend(self.plan.warnings());
         for gone in &self.blotter.delisted {
             let name = self.market.name(gone.symbol);
+            let price = match gone.delisting_return {
+                0.0 => format!("its last price {}", gone.price),
+                part => format!("{}, its last price and {part} of it", gone.price),
+            };
+            let (last_bar, date) = (gone.last_bar, gone.date);
+            warnings.push(format!("{name}: delisted; no bar since {last_bar}, closed on {date} at {price}"));
+        }
+        if self.blotter.without_impact > 0 {
             warnings.push(format!(
-                "{name}: delisted; no bar since {}, closed on {} at its last price {}",
-                gone.last_bar, gone.date, gone.price
+                "broker.impact: {} orders moved no price, as there is no volume and no two returns before them",
+                self.blotter.without_impact
             ));
         }
         let holding_days = self.ledger.holding_days();
-        let curve = benchmark.as_deref();
-        let summary = Summary::of(self.config, &self.daily, holding_days, curve, account_of, warnings);
+        let days = (benchmark.as_deref(), self.market.risk_free());
+        let summary = Summary::of(self.config, &self.daily, holding_days, days, account_of, warnings);
         let (blend, debug) = self.plan.into_records();
         Outcome {
             symbols: self.market.symbols().to_vec(),
@@ -210,6 +250,7 @@ impl<'a> Simulation<'a> {
             holdings: self.holdings,
             constraint_hits: self.constraints.hits,
             delisted: self.blotter.delisted,
+            borrow_costs: self.borrow_costs,
             benchmark,
             blend,
             debug,
@@ -238,6 +279,9 @@ impl Daily {
             turnover: Vec::with_capacity(days),
             commission: Vec::with_capacity(days),
             slippage_cost: Vec::with_capacity(days),
+            impact_cost: Vec::with_capacity(days),
+            borrow_cost: Vec::with_capacity(days),
+            interest: Vec::with_capacity(days),
             n_trades: Vec::with_capacity(days),
         }
     }

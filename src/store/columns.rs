@@ -16,9 +16,17 @@ fn plain(name: &str) -> String {
 /// Other names of a column, as they are compared.
 fn aliases(column: &str) -> &'static [&'static str] {
     match column {
-        "date" => {
-            &["date", "tradedate", "traddt", "tradingdate", "tradingday", "datetime", "timestamp", "obsdate"]
-        }
+        "date" => &[
+            "date",
+            "tradedate",
+            "traddt",
+            "tradingdate",
+            "tradingday",
+            "datetime",
+            "timestamp",
+            "obsdate",
+            "observationdate",
+        ],
         "symbol" => &["symbol", "ticker", "tickersymbol", "tckrsymb", "tic", "sym"],
         "open" => &["open", "openprice", "opnpric"],
         "high" => &["high", "highprice", "hghpric"],

@@ -21,7 +21,7 @@ use deltalake::parquet::file::properties::WriterProperties;
 use deltalake::parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::market::{PriceChunk, PriceRows, SignalRows};
+use crate::engine::market::{DayNumbers, PriceChunk, PriceRows, SignalRows};
 
 /// Rows of a batch: the same whatever pieces the rows came in, so that equal rows give equal bytes.
 const BATCH_ROWS: usize = 64 * 1024;
@@ -64,7 +64,25 @@ struct About {
     /// What the reader of the results should know about the rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    /// Names of the columns that any reader may name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<String>,
+    /// Such columns that are not there, and what is to be said of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lacks: Vec<(String, String)>,
+    /// Names of the table that nobody asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<String>,
+    /// The benchmark, where it has a table of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    benchmark: Option<DayNumbers>,
+    /// The risk-free rate, where it has a table of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    risk_free: Option<DayNumbers>,
 }
+
+/// What stands before the names of columns that any reader may name, so that none is taken for one of the five.
+const OTHER: &str = "other:";
 
 /// Rows, on their way into batches.
 #[derive(Default)]
@@ -94,31 +112,35 @@ impl Rows {
     }
 }
 
+/// The columns of prices that every reader knows.
+const KNOWN: [&str; 5] = ["open", "high", "low", "close", "volume"];
+
+/// A column of a chunk by its place among [`KNOWN`], and behind these among the others.
+fn column_of(chunk: &PriceChunk, at: usize) -> &[f64] {
+    let known = [&chunk.open, &chunk.high, &chunk.low, &chunk.close, &chunk.volume];
+    let other = || chunk.others.get(at - known.len());
+    known.get(at).copied().or_else(other).map_or(&[], Vec::as_slice)
+}
+
 /// The rows of prices as they came: `date`, `symbol`, and the columns that any of them has.
 pub(super) fn price_batches(prices: &PriceRows, push: Push<'_>) -> Result<(), KeptError> {
-    type Column = (&'static str, fn(&PriceChunk) -> &Vec<f64>);
-    const COLUMNS: [Column; 5] = [
-        ("open", |chunk| &chunk.open),
-        ("high", |chunk| &chunk.high),
-        ("low", |chunk| &chunk.low),
-        ("close", |chunk| &chunk.close),
-        ("volume", |chunk| &chunk.volume),
-    ];
-    let is_there = |column: &&Column| {
-        let required = matches!(column.0, "open" | "close");
-        required || prices.chunks.iter().any(|chunk| !column.1(chunk.columns()).is_empty())
+    let others = prices.others.iter().map(|name| format!("{OTHER}{name}"));
+    let names = KNOWN.iter().map(|name| (*name).to_owned()).chain(others).enumerate();
+    let is_there = |(at, name): &(usize, String)| {
+        let required = matches!(name.as_str(), "open" | "close");
+        required || prices.chunks.iter().any(|chunk| !column_of(chunk.columns(), *at).is_empty())
     };
-    let columns: Vec<&Column> = COLUMNS.iter().filter(is_there).collect();
+    let columns: Vec<(usize, String)> = names.filter(is_there).collect();
     let mut rows = Rows {
-        columns: columns.iter().map(|(name, _)| ((*name).to_owned(), Vec::new())).collect(),
+        columns: columns.iter().map(|(_, name)| (name.clone(), Vec::new())).collect(),
         ..Rows::default()
     };
     for chunk in &prices.chunks {
         for (row, (day, symbol)) in chunk.keys().enumerate() {
             rows.date.push(day);
             rows.symbol.push(symbol);
-            for ((_, values), (_, of)) in rows.columns.iter_mut().zip(&columns) {
-                values.push(of(chunk.columns()).get(row).copied());
+            for ((_, values), (at, _)) in rows.columns.iter_mut().zip(&columns) {
+                values.push(column_of(chunk.columns(), *at).get(row).copied());
             }
             if rows.date.len() == BATCH_ROWS {
                 push(rows.batch(&prices.symbols)?)?;
@@ -168,6 +190,11 @@ pub fn write_prices(prices: &PriceRows, bytes_max: u64) -> Result<Bytes, KeptErr
             exchange.filter_map(|(name, exchange)| Some((name.clone(), exchange.clone()?))).collect()
         }),
         warnings: prices.warnings.clone(),
+        others: prices.others.clone(),
+        lacks: prices.lacks.clone(),
+        left_out: prices.left_out.clone(),
+        benchmark: prices.benchmark.clone(),
+        risk_free: prices.risk_free.clone(),
     };
     write(&about, bytes_max, |push| price_batches(prices, push))
 }
@@ -216,23 +243,26 @@ fn write(
 }
 
 /// A file that was kept, batch by batch, and what it says beside its rows.
-fn read(content: Bytes, push: &mut dyn FnMut(&Read) -> Result<(), KeptError>) -> Result<About, KeptError> {
+fn read(
+    content: Bytes,
+    push: &mut dyn FnMut(&About, &Read) -> Result<(), KeptError>,
+) -> Result<About, KeptError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(content)?;
     let about = builder.metadata().file_metadata().key_value_metadata();
     let about = about.into_iter().flatten().find(|entry| entry.key == ABOUT);
     let about = about.and_then(|entry| entry.value.as_deref());
     let foreign = || KeptError::Unknown("the file was not written by this program".to_owned());
     let about = about.ok_or_else(foreign)?;
-    let about = serde_json::from_str(about).map_err(|error| KeptError::Unknown(error.to_string()))?;
+    let about: About = serde_json::from_str(about).map_err(|error| KeptError::Unknown(error.to_string()))?;
     let schema = Arc::clone(builder.schema());
     let mut none = true;
     for batch in builder.with_batch_size(BATCH_ROWS).build()? {
         none = false;
-        push(&Read::of(&batch?)?)?;
+        push(&about, &Read::of(&batch?)?)?;
     }
     if none {
         // For its columns.
-        push(&Read::of(&RecordBatch::new_empty(schema))?)?;
+        push(&about, &Read::of(&RecordBatch::new_empty(schema))?)?;
     }
     Ok(about)
 }
@@ -287,7 +317,8 @@ impl Names {
 pub fn read_prices(content: Bytes) -> Result<PriceRows, KeptError> {
     let mut names = Names::default();
     let mut chunks = Vec::new();
-    let about = read(content, &mut |batch| {
+    let about = read(content, &mut |about, batch| {
+        let others: Vec<String> = about.others.iter().map(|name| format!("{OTHER}{name}")).collect();
         let count = batch.date.len();
         // Rows that lack the same columns came in one piece.
         let lacks = |row: usize| batch.columns.iter().map(move |(_, values)| values.is_null(row));
@@ -307,6 +338,7 @@ pub fn read_prices(content: Bytes) -> Result<PriceRows, KeptError> {
                 low: column("low"),
                 close: column("close"),
                 volume: column("volume"),
+                others: others.iter().map(|name| column(name)).collect(),
             };
             chunks.push(chunk.into());
             first = end;
@@ -324,6 +356,11 @@ pub fn read_prices(content: Bytes) -> Result<PriceRows, KeptError> {
         exchange: exchange.unwrap_or_default(),
         chunks,
         warnings: about.warnings,
+        others: about.others,
+        lacks: about.lacks,
+        left_out: about.left_out,
+        benchmark: about.benchmark,
+        risk_free: about.risk_free,
     })
 }
 
@@ -331,7 +368,7 @@ pub fn read_prices(content: Bytes) -> Result<PriceRows, KeptError> {
 pub fn read_signals(content: Bytes) -> Result<SignalRows, KeptError> {
     let mut names = Names::default();
     let mut rows = SignalRows::default();
-    read(content, &mut |batch| {
+    read(content, &mut |_, batch| {
         rows.date.extend(batch.date.values());
         rows.symbol.extend((0..batch.symbol.len()).map(|row| names.id(batch.symbol.value(row))));
         if rows.columns.is_empty() {

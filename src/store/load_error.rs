@@ -64,7 +64,9 @@ pub enum LoadError {
         source: DateError,
     },
     /// None of the rows has a date.
-    #[error("{place}: no date of its {rows} rows can be read ({example})")]
+    #[error(
+        "{place}: no date of its {rows} rows can be read ({example}); data.date_format says whether the month or the day comes first"
+    )]
     NoDate {
         /// The table or file.
         place: String,

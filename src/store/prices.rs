@@ -1,31 +1,27 @@
 //! From the data section of a config to the rows it asks for: which table or file is meant, and whether it may be
 //! read. What becomes of a batch is told in `rows`; making a market of the rows is the engine's business.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{Datelike as _, NaiveDate, Weekday};
-use deltalake::arrow::array::RecordBatch;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::blob::Directory;
 use super::changes::{self, TableChange};
-use super::columns::{self, ADJUSTED_CLOSE};
-use super::dates::{DateReading, Order};
 use super::delta::{self, AsOf, Location, StorageOptions, Table};
-use super::files::{self, Found};
+use super::files;
 use super::load_error::{LoadError, is_nothing};
-use super::parquet::{self, DateRange, ParquetFile, Selection};
-use super::provenance::{FileOrigin, Origins};
-use super::rows::{self, Context, Origin, PriceCollector, SignalCollector, Window};
+use super::provenance::Origins;
+use super::rows::{Context, Origin, Window};
+use super::series::{self, SeriesInput};
 use super::signals::postgres::{self, PostgresSignals, Served};
-use super::versions::{self, Hashing, Pin, Pins, Seen, SeenKind};
-use crate::clock::Timestamp;
+use super::sources::{Opened, Place, Source, SourceKind, Wanted, row_bytes, source_of};
+use super::versions::{self, Pin, Pins};
 use crate::engine::config::{
-    BacktestConfig, DataConfig, Fault, ImpossiblePrice, PriceColumns, PriceSource, SignalColumns,
-    SignalSource, Symbols,
+    BacktestConfig, Fault, PriceColumns, PriceSource, SignalColumns, SignalSource, Symbols,
 };
 use crate::engine::market::{PriceRows, SignalRows};
 
@@ -93,6 +89,8 @@ pub struct Survey {
     pub files: usize,
     /// Bytes of these files.
     pub bytes: u64,
+    /// What the reader of the results should know and is known already.
+    pub warnings: Vec<String>,
 }
 
 /// What has become of what a run read.
@@ -102,6 +100,10 @@ pub struct Changes {
     pub prices: TableChange,
     /// Of the signals, where the run read any.
     pub signals: Option<TableChange>,
+    /// Of the table of the benchmark, where it has one.
+    pub benchmark: Option<TableChange>,
+    /// Of the table of the risk-free rate, where it has one.
+    pub risk_free: Option<TableChange>,
 }
 
 impl MarketData {
@@ -111,6 +113,11 @@ impl MarketData {
         let prices = self.price_place(config).err();
         let signals = self.signal_place(config).err();
         faults.extend(prices.into_iter().chain(signals));
+        faults.extend(
+            series::asked(config)
+                .into_iter()
+                .filter_map(|(field, series)| self.series_place(field, series.path?, config).err()),
+        );
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
@@ -123,7 +130,10 @@ impl MarketData {
             SignalInput::Computed => Some(Pin::Without { source: versions::COMPUTED.to_owned() }),
             SignalInput::Served { .. } => None,
         };
-        Ok(Pins { prices: inputs.prices.pin()?, signals, first_rows: false })
+        let pin =
+            |series: &Option<SeriesInput>| series.as_ref().map_or(Ok(None), |series| series.opened.pin());
+        let (benchmark, risk_free) = (pin(&inputs.benchmark)?, pin(&inputs.risk_free)?);
+        Ok(Pins { prices: inputs.prices.pin()?, signals, benchmark, risk_free, first_rows: false })
     }
 
     /// Loads what `config` asks for: of each table the version that is pinned, or the one that the config names, or the
@@ -134,7 +144,7 @@ impl MarketData {
     pub async fn load(&self, config: &BacktestConfig, pins: &Pins) -> Result<Loaded, LoadError> {
         let inputs = self.inputs(config, pins).await?;
         let window = &inputs.window;
-        let (mut prices, price_version) = inputs.prices.bars(window, config.price_columns()).await?;
+        let (mut prices, price_version) = inputs.prices.bars(window, &config.price_columns()).await?;
         let (signals, signal_version) = match &inputs.signals {
             SignalInput::Computed => (None, versions::computed()),
             SignalInput::Opened { opened, columns } => {
@@ -147,7 +157,19 @@ impl MarketData {
                 (Some(rows), version)
             }
         };
-        let data_versions = json!({ "prices": price_version, "signals": signal_version });
+        let mut data_versions = json!({ "prices": price_version, "signals": signal_version });
+        if let Some(series) = &inputs.benchmark {
+            let (numbers, warnings, version) = series.read().await?;
+            prices.benchmark = Some(numbers);
+            prices.warnings.extend(warnings);
+            data_versions["benchmark"] = version;
+        }
+        if let Some(series) = &inputs.risk_free {
+            let (numbers, warnings, version) = series.read().await?;
+            prices.risk_free = Some(numbers);
+            prices.warnings.extend(warnings);
+            data_versions["risk_free"] = version;
+        }
         Ok(Loaded { prices, signals, data_versions })
     }
 
@@ -166,13 +188,26 @@ impl MarketData {
                 served(signals, window, config.start_date, columns.as_deref()).await?.1
             }
         };
-        let adjusted = inputs.prices.is_adjusted().await?;
+        let (adjusted, mut warnings) = inputs.prices.adjustment(&config.price_columns()).await?;
+        warnings.extend(inputs.prices.absences());
+        if let SignalInput::Opened { opened, .. } = &inputs.signals {
+            warnings.extend(opened.absences());
+        }
         let price_version = inputs.prices.describe(&inputs.prices.seen(window).await?, adjusted);
+        let mut data_versions = json!({ "prices": price_version, "signals": signal_version });
+        for (name, series) in [("benchmark", &inputs.benchmark), ("risk_free", &inputs.risk_free)] {
+            if let Some(series) = series {
+                sizes.extend(series.opened.sizes(&series.window).await?);
+                data_versions[name] =
+                    series.opened.describe(&series.opened.seen(&series.window).await?, false);
+            }
+        }
         Ok(Survey {
-            data_versions: json!({ "prices": price_version, "signals": signal_version }),
+            data_versions,
             weekdays: weekdays(window.first, window.last),
             files: sizes.len(),
             bytes: sizes.iter().sum(),
+            warnings,
         })
     }
 
@@ -184,8 +219,8 @@ impl MarketData {
         let most = (!window.symbols.is_empty()).then(|| {
             (window.symbols.len() as u64).saturating_mul(weekdays(window.first, window.last) as u64)
         });
-        let PriceColumns { high_low, volume, .. } = config.price_columns();
-        let numbers = 2 + 2 * u64::from(high_low) + u64::from(volume);
+        let PriceColumns { high_low, volume, others, .. } = config.price_columns();
+        let numbers = 2 + 2 * u64::from(high_low) + u64::from(volume) + others.len() as u64;
         let prices = inputs.prices.rows_bytes(window, Some(numbers), most).await?;
         let signals = match &inputs.signals {
             SignalInput::Computed => 0,
@@ -227,7 +262,18 @@ impl MarketData {
             }
             _ => None,
         };
-        Ok(Changes { prices, signals })
+        let (mut benchmark, mut risk_free) = (None, None);
+        for (field, series) in series::asked(&config) {
+            let Some(path) = series.path else { continue };
+            let place = self.series_place(field, path, &config).map_err(LoadError::Refused)?;
+            let window = Arc::new(series::window(&config, series));
+            let (pin, name, found) = match field {
+                series::BENCHMARK => (pins.benchmark.as_ref(), "benchmark", &mut benchmark),
+                _ => (pins.risk_free.as_ref(), "risk_free", &mut risk_free),
+            };
+            *found = Some(self.change((place, field, pin, &used[name]), &window, contents).await?);
+        }
+        Ok(Changes { prices, signals, benchmark, risk_free })
     }
 
     /// What has become of one source.
@@ -274,7 +320,7 @@ impl MarketData {
         let window = Arc::new(Window::since(first));
         let opened = self.open(place, "data.price_path", &[], &Wanted::Newest).await?;
         opened.check_columns(&BAR_COLUMNS)?;
-        Ok(opened.bars(&window, PriceColumns::default()).await?.0)
+        Ok(opened.bars(&window, &PriceColumns::default()).await?.0)
     }
 
     /// Everything that a config reads, opened and not yet read.
@@ -306,7 +352,29 @@ impl MarketData {
             }
             _ => SignalInput::Computed,
         };
-        Ok(Inputs { window, prices, signals })
+        let (mut benchmark, mut risk_free) = (None, None);
+        for (field, series) in series::asked(config) {
+            let Some(path) = series.path else { continue };
+            let (pin, input) = match field {
+                series::BENCHMARK => (pins.benchmark.as_ref(), &mut benchmark),
+                _ => (pins.risk_free.as_ref(), &mut risk_free),
+            };
+            let place = self.series_place(field, path, config).map_err(LoadError::Refused)?;
+            let opened = self.open(place, field, &[], &Wanted::of(pin, None, field, config)).await?;
+            *input = Some(SeriesInput::of(opened, field, series, config));
+        }
+        Ok(Inputs { window, prices, signals, benchmark, risk_free })
+    }
+
+    /// The place of the table of a series.
+    fn series_place(&self, field: &'static str, path: &str, config: &BacktestConfig) -> Result<Place, Fault> {
+        let place = self.place(path, config.data.price_source == PriceSource::Adls, field)?;
+        if matches!(place, Place::PerSymbol { .. }) {
+            let message =
+                "must be one table or file: the rows of one symbol of it are named by symbol".to_owned();
+            return Err(Fault { path: field.into(), message });
+        }
+        Ok(place)
     }
 
     fn price_place(&self, config: &BacktestConfig) -> Result<Place, Fault> {
@@ -589,84 +657,13 @@ fn is_plain(path: &Path) -> bool {
     path.components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-#[derive(Debug, Clone)]
-enum Place {
-    At(Location),
-    /// A place for each symbol.
-    PerSymbol {
-        pattern: String,
-        adls: bool,
-    },
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::At(location) => location.fmt(f),
-            Self::PerSymbol { pattern, .. } => f.write_str(pattern),
-        }
-    }
-}
-
-/// Which version of its tables a source is read at.
-enum Wanted<'a> {
-    Newest,
-    /// As another attempt or run had it.
-    Pinned(&'a Pin),
-    /// As the field of the config says.
-    Version {
-        field: &'static str,
-        version: u64,
-    },
-    /// As `data.as_of` says.
-    Moment(Timestamp),
-}
-
-impl<'a> Wanted<'a> {
-    fn of(pin: Option<&'a Pin>, version: Option<u32>, field: &'static str, config: &BacktestConfig) -> Self {
-        match (pin, version, config.data.as_of) {
-            (Some(pin), _, _) => Self::Pinned(pin),
-            (None, Some(version), _) => Self::Version { field, version: version.into() },
-            (None, None, Some(moment)) => Self::Moment(moment),
-            (None, None, None) => Self::Newest,
-        }
-    }
-
-    /// `None` where no table may be.
-    fn as_of(&self, symbol: Option<&str>) -> Option<AsOf> {
-        Some(match self {
-            Self::Newest => AsOf::Newest,
-            Self::Pinned(pin) => AsOf::Pinned(pin.version_of(symbol)?.clone()),
-            Self::Version { version, .. } => AsOf::Version(*version),
-            Self::Moment(moment) => AsOf::Moment(*moment),
-        })
-    }
-
-    /// Refuses plain files, or nothing, where the version of a table is asked for.
-    fn check_files(&self, location: &Location, as_of: Option<&AsOf>, found: bool) -> Result<(), LoadError> {
-        let refused = |path: &str| {
-            let message = format!("has no effect on {location}: only Delta tables have versions");
-            Err(LoadError::Refused(Fault { path: path.into(), message }))
-        };
-        match self {
-            Self::Version { field, .. } if found => refused(field),
-            Self::Moment(_) if found => refused("data.as_of"),
-            Self::Pinned(_) => as_of.map_or(Ok(()), |as_of| {
-                Err(LoadError::Gone {
-                    place: location.to_string(),
-                    why: format!("{as_of} of a table was read, and there is no table"),
-                })
-            }),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// Everything that a config reads, opened: it is surveyed or read.
 pub(super) struct Inputs<'a> {
     pub(super) window: Arc<Window>,
     pub(super) prices: Opened,
     pub(super) signals: SignalInput<'a>,
+    benchmark: Option<SeriesInput>,
+    risk_free: Option<SeriesInput>,
 }
 
 pub(super) enum SignalInput<'a> {
@@ -682,382 +679,12 @@ pub(super) enum SignalInput<'a> {
     },
 }
 
-/// The tables and files of one place.
-pub(super) struct Opened {
-    place: Place,
-    /// What it is called in records.
-    pub(super) name: String,
-    field: &'static str,
-    pub(super) sources: Vec<Source>,
-    /// Symbols of a place for each symbol of which there is nothing.
-    absent: Vec<String>,
-}
-
-impl Opened {
-    /// The same place with these files of its tables alone, a list for each.
-    pub(super) fn with_files(&self, files: Vec<Vec<ParquetFile>>) -> Self {
-        let source = |(source, files): (&Source, Vec<ParquetFile>)| {
-            let SourceKind::Table(table) = &source.kind else { return None };
-            let kind = SourceKind::Table(table.clone());
-            Some(Source { origin: Arc::clone(&source.origin), kind, only: Some(files) })
-        };
-        Self {
-            place: self.place.clone(),
-            name: self.name.clone(),
-            field: self.field,
-            sources: self.sources.iter().zip(files).filter_map(source).collect(),
-            absent: Vec::new(),
-        }
-    }
-
-    /// The bars of a window, and what was read.
-    pub(super) async fn bars(
-        &self,
-        window: &Arc<Window>,
-        wanted: PriceColumns,
-    ) -> Result<(PriceRows, Value), LoadError> {
-        let context = Context::new(window);
-        let (mut bars, mut seen) = (PriceCollector::default(), Vec::with_capacity(self.sources.len()));
-        for source in &self.sources {
-            let (context, origin) = (context.clone(), Arc::clone(&source.origin));
-            let pieces = move || rows::price_pieces(context.clone(), Arc::clone(&origin), wanted);
-            let columns = Some(rows::price_columns(wanted));
-            seen.push(source.read(columns, window, pieces, &mut |piece| bars.push(piece)).await?);
-        }
-        let version = self.describe(&seen, bars.adjusted);
-        let mut rows = bars.finish(context, &self.place.to_string())?;
-        rows.warnings.extend(self.absences());
-        Ok((rows, version))
-    }
-
-    /// The signals of a window, what is to be said of them, and what was read.
-    pub(super) async fn signals(
-        &self,
-        window: &Arc<Window>,
-        wanted: Option<&[String]>,
-    ) -> Result<(SignalRows, Vec<String>, Value), LoadError> {
-        let context = Context::new(window);
-        let (mut rows, mut seen) = (SignalCollector::default(), Vec::with_capacity(self.sources.len()));
-        for source in &self.sources {
-            let (context, origin) = (context.clone(), Arc::clone(&source.origin));
-            let columns = wanted.map(<[String]>::to_vec);
-            let pieces = move || rows::signal_pieces(context.clone(), Arc::clone(&origin), columns.clone());
-            let selected = wanted.map(|named| {
-                ["date", "symbol"].into_iter().map(str::to_owned).chain(named.iter().cloned()).collect()
-            });
-            seen.push(source.read(selected, window, pieces, &mut |piece| rows.push(piece)).await?);
-        }
-        let (rows, mut warnings) = rows.finish(context, &self.place.to_string())?;
-        warnings.extend(self.absences());
-        Ok((rows, warnings, self.describe(&seen, false)))
-    }
-
-    fn absences(&self) -> Option<String> {
-        let (names, count) = (self.absent.iter().take(5), self.absent.len());
-        let names = rows::names_of(names.map(String::as_str));
-        let more = if count > 5 { ", …" } else { "" };
-        (count > 0).then(|| {
-            format!("{}: there is nothing at {} for {count} symbols ({names}{more})", self.field, self.place)
-        })
-    }
-
-    /// Refuses a table without the columns that every row must have, before anything is read. Files tell when they
-    /// are read.
-    fn check_columns(&self, needed: &[&str]) -> Result<(), LoadError> {
-        self.sources.iter().try_for_each(|source| source.check_columns(needed))
-    }
-
-    async fn is_adjusted(&self) -> Result<bool, LoadError> {
-        let mut adjusted = false;
-        for source in &self.sources {
-            adjusted |= source.has_column(ADJUSTED_CLOSE).await?;
-        }
-        Ok(adjusted)
-    }
-
-    /// Sizes of the files that may hold rows of the window, in bytes.
-    async fn sizes(&self, window: &Window) -> Result<Vec<u64>, LoadError> {
-        let mut sizes = Vec::new();
-        for source in &self.sources {
-            sizes.extend(source.sizes(window).await?);
-        }
-        Ok(sizes)
-    }
-
-    /// Bytes of the rows of a window with so many numbers each (`None`: all there are), at `most` so many of them.
-    async fn rows_bytes(
-        &self,
-        window: &Window,
-        numbers: Option<u64>,
-        most: Option<u64>,
-    ) -> Result<u64, LoadError> {
-        let (mut rows, mut rest, mut widest) = (0, 0, 0);
-        for source in &self.sources {
-            let SourceKind::Table(table) = &source.kind else {
-                // Their rows are not known before they are read; in a file they hardly fill less.
-                rest += source.sizes(window).await?.iter().sum::<u64>();
-                continue;
-            };
-            let all = table.schema()?.fields().len() as u64;
-            widest = widest.max(numbers.unwrap_or(all.saturating_sub(2)));
-            for file in table.files(Some(window.dates())).await? {
-                match file.table.as_ref().and_then(|table| table.rows) {
-                    Some(count) => rows += count,
-                    None => rest += file.size,
-                }
-            }
-        }
-        let rows = most.map_or(rows, |most| most.min(rows));
-        let most =
-            most.zip(numbers).map_or(u64::MAX, |(most, numbers)| most.saturating_mul(row_bytes(numbers)));
-        Ok(rows.saturating_mul(row_bytes(widest)).saturating_add(rest).min(most))
-    }
-
-    /// What there is of a window, by name.
-    async fn seen(&self, window: &Window) -> Result<Vec<Seen>, LoadError> {
-        let mut seen = Vec::with_capacity(self.sources.len());
-        for some in self.sources.chunks(16) {
-            for found in join_all(some.iter().map(|source| source.seen(window))).await {
-                seen.push(found?);
-            }
-        }
-        Ok(seen)
-    }
-
-    /// What is read, for the record: equal descriptions mean equal data.
-    fn describe(&self, seen: &[Seen], adjusted: bool) -> Value {
-        versions::describe(&self.name, seen, adjusted)
-    }
-
-    /// When the rows of its tables were committed, or why that cannot be told.
-    async fn origins(&self) -> Result<Vec<FileOrigin>, String> {
-        let mut found = Vec::new();
-        for source in &self.sources {
-            let SourceKind::Table(table) = &source.kind else {
-                return Err("plain files have no history".to_owned());
-            };
-            found.extend(table.origins().await.map_err(|error| error.to_string())?);
-        }
-        Ok(found)
-    }
-
-    /// The versions of its tables; `None` without any.
-    fn pin(&self) -> Result<Option<Pin>, LoadError> {
-        let mut tables = BTreeMap::new();
-        for source in &self.sources {
-            let SourceKind::Table(table) = &source.kind else { continue };
-            let version = table.table_version()?;
-            match &source.origin.symbol {
-                None => return Ok(Some(Pin::Table(version))),
-                Some(symbol) => tables.insert(symbol.clone(), version),
-            };
-        }
-        Ok((!tables.is_empty()).then_some(Pin::PerSymbol { tables }))
-    }
-}
-
 #[derive(Debug)]
 enum SignalPlace<'a> {
     /// A table or files; computed from prices where there are none and none need to be.
     Files { place: Place, optional: bool },
     /// What Postgres serves.
     Served(&'a PostgresSignals),
-}
-
-impl Window {
-    fn of(config: &BacktestConfig) -> Self {
-        // A bar is a trading day: 252 of them take 365 calendar days, and holidays cluster.
-        let warmup = u64::try_from(config.warmup_bars()).unwrap_or(u64::MAX);
-        let days = if warmup == 0 { 0 } else { warmup.saturating_mul(365).div_ceil(250).saturating_add(10) };
-        let first = config.start_date.checked_sub_days(chrono::Days::new(days)).unwrap_or(NaiveDate::MIN);
-        let symbols = config.price_symbols().unwrap_or_default();
-        let on_impossible_price = config.data.on_impossible_price;
-        Self { first, last: config.end_date, symbols, reading: reading_of(&config.data), on_impossible_price }
-    }
-
-    /// Every symbol from a day on, or from the first to the last day that a text of a date can name.
-    fn since(first: Option<NaiveDate>) -> Self {
-        let [beginning, end] = [(1, 1, 1), (9999, 12, 31)].map(|(y, m, d)| NaiveDate::from_ymd_opt(y, m, d));
-        Self {
-            first: first.or(beginning).unwrap_or(NaiveDate::MIN),
-            last: end.unwrap_or(NaiveDate::MAX),
-            symbols: Vec::new(),
-            reading: DateReading::default(),
-            on_impossible_price: ImpossiblePrice::Refuse,
-        }
-    }
-
-    pub(super) fn dates(&self) -> DateRange {
-        DateRange { first: self.first, last: self.last, reading: self.reading }
-    }
-}
-
-/// How a config has its dates read.
-fn reading_of(data: &DataConfig) -> DateReading {
-    DateReading {
-        // The config knows the zones.
-        time_zone: data.time_zone.as_deref().and_then(|name| name.parse().ok()),
-        order: Order::of(data.date_format),
-    }
-}
-
-/// One thing to read.
-pub(super) struct Source {
-    pub(super) origin: Arc<Origin>,
-    pub(super) kind: SourceKind,
-    /// The files of its table that are read; `None` reads all that may hold rows of the window.
-    only: Option<Vec<ParquetFile>>,
-}
-
-pub(super) enum SourceKind {
-    Table(Box<Table>),
-    Parquet { found: Found, file: ParquetFile },
-    Text(Found),
-}
-
-/// What will be known of a source once it is read.
-enum Reading {
-    File(Hashing),
-    Table(SeenKind),
-}
-
-/// What the log says of a table and those of its files that are read.
-async fn table_seen(table: &Table, files: &[ParquetFile]) -> Result<SeenKind, LoadError> {
-    Ok(SeenKind::Table {
-        version: table.table_version()?,
-        committed_at: table.committed_at().await?,
-        files: versions::file_lines(files),
-    })
-}
-
-impl Source {
-    /// Makes pieces of the batches that may hold rows of the window, and hands them to `push` in the order of the
-    /// rows. `columns` are in lower case; `None` takes all. Answers what was read.
-    async fn read<T, F>(
-        &self,
-        columns: Option<Vec<String>>,
-        window: &Window,
-        each_file: impl Fn() -> F + Send + 'static,
-        push: &mut (dyn FnMut(T) + Send),
-    ) -> Result<Seen, LoadError>
-    where
-        T: Send + 'static,
-        F: FnMut(RecordBatch) -> Result<T, LoadError> + Send + 'static,
-    {
-        let (files, reading) = match &self.kind {
-            SourceKind::Text(file) => {
-                let hashing = Hashing::start(file).await?;
-                let mut make = each_file();
-                let place = &self.origin.place;
-                let unreadable = |source| LoadError::Unreadable { place: place.clone(), source };
-                for batch in file.text(None).await?.batches(None)? {
-                    let all = parquet::with_constants(batch?, &file.keys, &Selection::default(), None);
-                    push(make(all.map_err(unreadable)?)?);
-                }
-                (Vec::new(), Reading::File(hashing))
-            }
-            SourceKind::Parquet { found, file } => {
-                (vec![file.clone()], Reading::File(Hashing::start(found).await?))
-            }
-            SourceKind::Table(table) => {
-                let files = match &self.only {
-                    Some(files) => files.clone(),
-                    None => table.files(Some(window.dates())).await?,
-                };
-                let seen = table_seen(table, &files).await?;
-                (files, Reading::Table(seen))
-            }
-        };
-        let selection = Selection { columns, dates: Some(window.dates()) };
-        let mut pieces = parquet::scan_with(files, selection, each_file);
-        while let Some(piece) = pieces.recv().await {
-            push(piece?);
-        }
-        let kind = match reading {
-            Reading::File(hashing) => hashing.finish().await?,
-            Reading::Table(seen) => seen,
-        };
-        Ok(Seen { symbol: self.origin.symbol.clone(), kind })
-    }
-
-    /// What there is of a window, by name: the log of a table is read, and every byte of a file.
-    async fn seen(&self, window: &Window) -> Result<Seen, LoadError> {
-        let kind = match &self.kind {
-            SourceKind::Table(table) => table_seen(table, &table.files(Some(window.dates())).await?).await?,
-            SourceKind::Parquet { found: file, .. } | SourceKind::Text(file) => {
-                Hashing::start(file).await?.finish().await?
-            }
-        };
-        Ok(Seen { symbol: self.origin.symbol.clone(), kind })
-    }
-
-    /// Whether there is a column that means this one.
-    async fn has_column(&self, column: &str) -> Result<bool, LoadError> {
-        let columns: Vec<String> = match &self.kind {
-            SourceKind::Table(table) => {
-                table.schema()?.fields().iter().map(|field| field.name().clone()).collect()
-            }
-            SourceKind::Parquet { file, .. } => parquet::columns(file).await?,
-            SourceKind::Text(file) => file.header().await?.heads.into_iter().map(|head| head.name).collect(),
-        };
-        Ok(columns.iter().any(|known| columns::means(known, column)))
-    }
-
-    /// Sizes of the files that may hold rows of the window, in bytes.
-    async fn sizes(&self, window: &Window) -> Result<Vec<u64>, LoadError> {
-        Ok(match &self.kind {
-            SourceKind::Table(table) => {
-                let files = table.files(Some(window.dates())).await?;
-                files.iter().map(|file| file.size).collect()
-            }
-            SourceKind::Parquet { file, .. } => vec![file.size],
-            SourceKind::Text(file) => vec![file.size()?],
-        })
-    }
-
-    /// Refuses a table without the columns that every row must have, before anything is read. Files tell when they
-    /// are read.
-    fn check_columns(&self, needed: &[&str]) -> Result<(), LoadError> {
-        let SourceKind::Table(table) = &self.kind else { return Ok(()) };
-        let schema = table.schema()?;
-        for column in needed {
-            // A table of one symbol need not say which.
-            let told = *column == "symbol" && self.origin.symbol.is_some();
-            if !told && !schema.fields().iter().any(|field| columns::means(field.name(), column)) {
-                return Err(LoadError::NoColumn {
-                    place: self.origin.place.clone(),
-                    column: (*column).to_owned(),
-                    found: rows::names_of(schema.fields().iter().map(|field| field.name().as_str())),
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A file as it is read; the header of a text file is looked at.
-async fn source_of(file: Found, symbol: Option<&str>) -> Result<Source, LoadError> {
-    let (place, mut symbol) = (file.place.clone(), symbol.map(str::to_owned));
-    let (kind, first_line) = if file.is_text() {
-        let text = file.header().await?;
-        let mut named = text.heads.iter().filter_map(|head| head.symbol.as_ref());
-        if let Some(first) = named.next() {
-            if named.any(|other| other != first) {
-                return Err(LoadError::SymbolsInHeader { place });
-            }
-            symbol.get_or_insert_with(|| first.clone());
-        }
-        (SourceKind::Text(file), Some(text.header_lines + 1))
-    } else {
-        let parquet = file.parquet()?;
-        (SourceKind::Parquet { found: file, file: parquet }, None)
-    };
-    Ok(Source { origin: Arc::new(Origin { place, symbol, first_line }), kind, only: None })
-}
-
-/// Bytes of a row that is kept: its numbers, and day and symbol as places in dictionaries.
-fn row_bytes(numbers: u64) -> u64 {
-    8 * numbers + 4
 }
 
 /// Weekdays of an inclusive range of days, which may be very long.
@@ -1163,7 +790,7 @@ async fn served(
     if rows.date.last().is_none_or(|&last| last < start.to_epoch_days()) {
         return Err(LoadError::NoSignals { place: SERVED_TABLE, first: start, last: window.last });
     }
-    rows.symbols = context.into_names();
+    rows.symbols = context.into_names().0;
     rows.columns.retain(|(name, _)| wanted.is_none_or(|all| all.contains(name)));
     Ok((rows, json!({ "table": SERVED_TABLE, "rows_sha256": digest })))
 }

@@ -12,9 +12,10 @@ use super::difference::{Difference, Keyed};
 use super::kept::{self, KeptError};
 use super::load_error::LoadError;
 use super::parquet::ParquetFile;
-use super::prices::{Inputs, MarketData, Opened, SignalInput, Source, SourceKind};
+use super::prices::{Inputs, MarketData, SignalInput};
 use super::provenance::FirstFiles;
 use super::rows::Window;
+use super::sources::{Opened, Source, SourceKind};
 use super::versions::Pins;
 use crate::engine::config::BacktestConfig;
 use crate::engine::market::{PriceRows, SignalRows};
@@ -67,8 +68,8 @@ impl MarketData {
             None => None,
             Some([before, after]) => {
                 let wanted = config.price_columns();
-                let before = before.bars(window, wanted).await?.0;
-                let after = after.bars(window, wanted).await?.0;
+                let before = before.bars(window, &wanted).await?.0;
+                let after = after.bars(window, &wanted).await?.0;
                 Some(blocking(&then.prices, move || of_prices(&before, &after)).await?)
             }
         };
@@ -101,11 +102,11 @@ impl MarketData {
                 };
             }
         };
-        let Inputs { window, prices, signals } = &inputs;
+        let Inputs { window, prices, signals, .. } = &inputs;
         let first_prices = match first(prices, window).await {
             First::Same => First::Same,
             First::Unknown(why) => First::Unknown(why),
-            First::Rows(first) => match first.bars(window, config.price_columns()).await {
+            First::Rows(first) => match first.bars(window, &config.price_columns()).await {
                 Ok((rows, _)) => First::Rows(rows),
                 Err(error) => First::Unknown(lost(&error)),
             },

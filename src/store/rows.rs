@@ -2,7 +2,7 @@
 //! the same threads, piece by piece; a column of which every row is wanted is handed on without being copied. Which
 //! files are read is decided in `prices`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::NaiveDate;
@@ -12,11 +12,11 @@ use deltalake::arrow::datatypes::{DataType, Int32Type};
 use deltalake::arrow::error::ArrowError;
 
 use super::columns::{self, ADJUSTED_CLOSE};
-use super::dates::{self, DateReading};
+use super::dates::{self, DateReading, Order};
 use super::load_error::LoadError;
 use super::numbers;
-use super::parquet;
-use crate::engine::config::{ImpossiblePrice, PriceColumns};
+use super::parquet::{self, DateRange};
+use crate::engine::config::{BacktestConfig, DataConfig, ImpossiblePrice, PriceColumns};
 use crate::engine::market::{PriceChunk, PriceDays, PriceRows, SignalRows};
 
 /// Examples of a fault that are shown.
@@ -31,6 +31,44 @@ pub(super) struct Window {
     pub(super) symbols: Vec<String>,
     pub(super) reading: DateReading,
     pub(super) on_impossible_price: ImpossiblePrice,
+}
+
+impl Window {
+    /// The rows of the universe and the benchmark, from the warm-up on.
+    pub(super) fn of(config: &BacktestConfig) -> Self {
+        // A bar is a trading day: 252 of them take 365 calendar days, and holidays cluster.
+        let warmup = u64::try_from(config.warmup_bars()).unwrap_or(u64::MAX);
+        let days = if warmup == 0 { 0 } else { warmup.saturating_mul(365).div_ceil(250).saturating_add(10) };
+        let first = config.start_date.checked_sub_days(chrono::Days::new(days)).unwrap_or(NaiveDate::MIN);
+        let symbols = config.price_symbols().unwrap_or_default();
+        let on_impossible_price = config.data.on_impossible_price;
+        Self { first, last: config.end_date, symbols, reading: reading_of(&config.data), on_impossible_price }
+    }
+
+    /// Every symbol from a day on, or from the first to the last day that a text of a date can name.
+    pub(super) fn since(first: Option<NaiveDate>) -> Self {
+        let [beginning, end] = [(1, 1, 1), (9999, 12, 31)].map(|(y, m, d)| NaiveDate::from_ymd_opt(y, m, d));
+        Self {
+            first: first.or(beginning).unwrap_or(NaiveDate::MIN),
+            last: end.unwrap_or(NaiveDate::MAX),
+            symbols: Vec::new(),
+            reading: DateReading::default(),
+            on_impossible_price: ImpossiblePrice::Refuse,
+        }
+    }
+
+    pub(super) fn dates(&self) -> DateRange {
+        DateRange { first: self.first, last: self.last, reading: self.reading }
+    }
+}
+
+/// How a config has its dates read.
+fn reading_of(data: &DataConfig) -> DateReading {
+    DateReading {
+        // The config knows the zones.
+        time_zone: data.time_zone.as_deref().and_then(|name| name.parse().ok()),
+        order: Order::of(data.date_format),
+    }
 }
 
 /// Where rows come from.
@@ -70,9 +108,12 @@ impl Context {
         Some(self.names().id(Some(name))).filter(|&id| id < NAMELESS)
     }
 
-    /// Names by index, once all rows are made.
-    pub(super) fn into_names(self) -> Vec<String> {
-        std::mem::take(&mut self.names().names)
+    /// Names by index, once all rows are made, and those that were left out.
+    pub(super) fn into_names(self) -> (Vec<String>, Vec<String>) {
+        let mut names = self.names();
+        let mut left_out: Vec<String> = std::mem::take(&mut names.left_out).into_iter().collect();
+        left_out.sort_unstable();
+        (std::mem::take(&mut names.names), left_out)
     }
 }
 
@@ -83,6 +124,8 @@ struct Names {
     ids: HashMap<String, u32>,
     /// Whether names outside `ids` are left out.
     closed: bool,
+    /// The names that were.
+    left_out: HashSet<String>,
 }
 
 /// Id of names that are left out.
@@ -102,7 +145,12 @@ impl Names {
         let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else { return NAMELESS };
         match self.ids.get(name) {
             Some(&id) => id,
-            None if self.closed => LEFT_OUT,
+            None if self.closed => {
+                if !self.left_out.contains(name) {
+                    self.left_out.insert(name.to_owned());
+                }
+                LEFT_OUT
+            }
             None => self.add(name),
         }
     }
@@ -391,6 +439,12 @@ impl Batch {
         Self { origin: Arc::clone(origin), rows, columns }
     }
 
+    /// A column by its own name in any case; it stays where it is.
+    fn find(&self, name: &str) -> Option<ArrayRef> {
+        let mut columns = self.columns.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        columns.next()?.1.clone()
+    }
+
     /// A column by its name, or by another usual one.
     fn take(&mut self, name: &str) -> Option<ArrayRef> {
         let at = columns::position(self.columns.iter().map(|(known, _)| known.as_str()), name)?;
@@ -416,7 +470,7 @@ pub(super) fn names_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The columns of a price table that are read.
-pub(super) fn price_columns(wanted: PriceColumns) -> Vec<String> {
+pub(super) fn price_columns(wanted: &PriceColumns) -> Vec<String> {
     let mut columns = vec!["date", "symbol", "open", "close", ADJUSTED_CLOSE];
     if wanted.high_low {
         columns.extend(["high", "low"]);
@@ -427,7 +481,7 @@ pub(super) fn price_columns(wanted: PriceColumns) -> Vec<String> {
     if wanted.exchange {
         columns.push("exchange");
     }
-    columns.into_iter().map(str::to_owned).collect()
+    columns.into_iter().chain(wanted.others.iter().map(String::as_str)).map(str::to_owned).collect()
 }
 
 /// Price rows of one batch.
@@ -459,6 +513,8 @@ pub(super) fn price_pieces(
     move |batch| {
         let mut batch = Batch::new(batch, &maker.origin);
         let mut keys = maker.keys(&mut batch)?;
+        // Before any is taken: one may be named by both names.
+        let others: Vec<Option<ArrayRef>> = wanted.others.iter().map(|name| batch.find(name)).collect();
         let mut chunk = PriceChunk {
             open: maker.required(&mut batch, "open", &keys)?,
             close: maker.required(&mut batch, "close", &keys)?,
@@ -471,6 +527,10 @@ pub(super) fn price_pieces(
         if wanted.volume {
             chunk.volume = maker.optional(&mut batch, "volume", &keys)?;
         }
+        for (name, column) in wanted.others.iter().zip(others) {
+            let values = column.map(|column| maker.doubles(&batch, name, column, &keys)).transpose()?;
+            chunk.others.push(values.unwrap_or_default());
+        }
         let adjusted = batch.take(ADJUSTED_CLOSE);
         let adjusted =
             adjusted.map(|column| maker.doubles(&batch, ADJUSTED_CLOSE, column, &keys)).transpose()?;
@@ -482,10 +542,8 @@ pub(super) fn price_pieces(
             None => chunk.close.iter().filter(|close| !close.is_nan()).count(),
         };
         let exchange = batch.take("exchange").map(|column| exchanges(&batch, &column, &keys)).transpose()?;
-        let unused = batch
-            .columns
-            .iter()
-            .filter(|(name, column)| column.is_some() && columns::resembles_adjusted_close(name));
+        let unused =
+            batch.columns.iter().filter(|(name, column)| column.is_some() && is_unused(name, &wanted));
         let unused = unused.map(|(name, _)| name.clone()).collect();
         (chunk.date, chunk.symbol) = (keys.date, keys.symbol);
         Ok(PricePiece {
@@ -500,6 +558,17 @@ pub(super) fn price_pieces(
             lacks: std::mem::take(&mut maker.lacks),
         })
     }
+}
+
+/// Whether a column that is not the adjusted close looks like one and is not asked for by its name.
+pub(super) fn is_unused(name: &str, wanted: &PriceColumns) -> bool {
+    columns::resembles_adjusted_close(name)
+        && !wanted.others.iter().any(|used| used.eq_ignore_ascii_case(name))
+}
+
+/// What is said of such a column.
+pub(super) fn unused_warning(name: &str) -> String {
+    format!("the column '{name}' of the prices looks like an adjusted close and is not used")
 }
 
 /// What is wrong with a bar, if nothing can have traded like that. NaN is not a price, and no volume.
@@ -632,7 +701,7 @@ impl PriceCollector {
     pub(super) fn finish(self, context: Context, place: &str) -> Result<PriceRows, LoadError> {
         self.lacks.check(place)?;
         self.keys.check(place)?;
-        let symbols = context.into_names();
+        let (symbols, left_out) = context.into_names();
         let exchange =
             self.exchange.map(|mut known| (0..symbols.len() as u32).map(|id| known.remove(&id)).collect());
         let mut warnings = self.keys.warnings("price rows");
@@ -644,11 +713,9 @@ impl PriceCollector {
         let unadjusted = Tally { count: unadjusted, examples: Vec::new() };
         let stay = "their prices stay as they are";
         warnings.extend(unadjusted.warning("price rows", "have no adjusted close", stay));
-        let unused = self.unused.iter().map(|name| {
-            format!("the column '{name}' of the prices looks like an adjusted close and is not used")
-        });
-        warnings.extend(unused);
-        Ok(PriceRows { symbols, exchange: exchange.unwrap_or_default(), warnings, ..self.rows })
+        warnings.extend(self.unused.iter().map(|name| unused_warning(name)));
+        let (exchange, left_out) = (exchange.unwrap_or_default(), left_out);
+        Ok(PriceRows { symbols, exchange, left_out, warnings, ..self.rows })
     }
 }
 
@@ -736,15 +803,16 @@ impl SignalCollector {
         }
     }
 
-    /// All rows, and what is to be said of them.
+    /// All rows, the names of those that were left out, and what is to be said of them.
     pub(super) fn finish(
         self,
         context: Context,
         place: &str,
-    ) -> Result<(SignalRows, Vec<String>), LoadError> {
+    ) -> Result<(SignalRows, Vec<String>, Vec<String>), LoadError> {
         self.lacks.check(place)?;
         self.keys.check(place)?;
         let warnings = self.keys.warnings("signal rows");
-        Ok((SignalRows { symbols: context.into_names(), ..self.rows }, warnings))
+        let (symbols, left_out) = context.into_names();
+        Ok((SignalRows { symbols, ..self.rows }, left_out, warnings))
     }
 }

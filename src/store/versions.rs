@@ -15,6 +15,9 @@ use super::load_error::LoadError;
 use super::parquet::ParquetFile;
 use crate::clock::Timestamp;
 
+/// What a run may read, as its record names it.
+pub const INPUTS: [&str; 4] = ["prices", "signals", "benchmark", "risk_free"];
+
 /// Versions of the tables of a run, found once and held by every attempt. What is not a table has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pins {
@@ -24,6 +27,12 @@ pub struct Pins {
     /// Version of the table of signals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signals: Option<Pin>,
+    /// Of the table of the benchmark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub benchmark: Option<Pin>,
+    /// Of the table of the risk-free rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk_free: Option<Pin>,
     /// Whether what these tables said first of the days of the run is read beside, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub first_rows: bool,
@@ -59,7 +68,8 @@ impl Pins {
     /// What a published run read, so that another can read it again. Runs of before tables had ids pin nothing.
     pub fn of(data_versions: &Value) -> Self {
         let pin = |source: &str| serde_json::from_value(data_versions[source].clone()).ok();
-        Self { prices: pin("prices"), signals: pin("signals"), first_rows: false }
+        let [prices, signals, benchmark, risk_free] = INPUTS.map(pin);
+        Self { prices, signals, benchmark, risk_free, first_rows: false }
     }
 
     /// Whether nothing is pinned.
@@ -83,7 +93,7 @@ impl Pin {
 /// earlier versions of this program named tables by their number and files by their path alone.
 pub fn names_content(data_versions: &Value) -> bool {
     let exact = |source: &Value| source.is_null() || is_exact(source);
-    data_versions["prices"].is_object() && exact(&data_versions["prices"]) && exact(&data_versions["signals"])
+    data_versions["prices"].is_object() && INPUTS.iter().all(|input| exact(&data_versions[*input]))
 }
 
 /// The same of one source: it has a digest, or is [`computed`] from one that has.

@@ -28,7 +28,7 @@ pub fn tried(config: &BacktestConfig, outcome: &Outcome) -> Option<Tried> {
     config.experiment.as_ref()?;
     let summary = &outcome.summary;
     let (returns, own) = series(outcome, outcome.daily.date.len().saturating_sub(1));
-    let daily_risk_free = returns::daily_rate(config.risk_free_rate, summary.periods_per_year);
+    let daily_risk_free = returns::daily_rate(summary.risk_free_rate, summary.periods_per_year);
     Some(Tried {
         config_sha256: ledger_sha256(config.resolved()),
         trial: None,

@@ -28,6 +28,10 @@ pub struct Inputs {
     pub prices: Input,
     /// Of the signals; null if the run read no table of them.
     pub signals: Option<Input>,
+    /// Of the table of the benchmark; null if it has none of its own.
+    pub benchmark: Option<Input>,
+    /// Of the table of the risk-free rate; null if it has none of its own.
+    pub risk_free: Option<Input>,
     /// That something which the run read was written again or is gone, in a line; null otherwise.
     pub line: Option<String>,
 }
@@ -49,9 +53,15 @@ impl Inputs {
             InputState::Gone => Some(format!("{name} gone: another table, or none, is in its place")),
             InputState::Current | InputState::Appended | InputState::Unknown => None,
         };
-        let signals = self.signals.as_ref().and_then(|signals| told("signals", signals));
-        let both: Vec<String> = told("prices", &self.prices).into_iter().chain(signals).collect();
-        (!both.is_empty()).then(|| both.join("; "))
+        let of = |name: &str, input: &Option<Input>| input.as_ref().and_then(|input| told(name, input));
+        let others = [
+            of("signals", &self.signals),
+            of("benchmark", &self.benchmark),
+            of("risk-free rate", &self.risk_free),
+        ];
+        let all: Vec<String> =
+            told("prices", &self.prices).into_iter().chain(others.into_iter().flatten()).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 }
 
@@ -121,9 +131,12 @@ pub async fn inputs(
     let config = BacktestConfig::from_value(&submitted).map_err(|_| InputsError::Config)?;
     let used = Pins::of(&published.data_versions);
     let changes = app.data.changes(&config, &published.data_versions, look != Look::Logs).await?;
+    let of = |name: &str, change: &TableChange| input(&published.data_versions[name], change);
     let mut found = Inputs {
-        prices: input(&published.data_versions["prices"], &changes.prices),
-        signals: changes.signals.as_ref().map(|change| input(&published.data_versions["signals"], change)),
+        prices: of("prices", &changes.prices),
+        signals: changes.signals.as_ref().map(|change| of("signals", change)),
+        benchmark: changes.benchmark.as_ref().map(|change| of("benchmark", change)),
+        risk_free: changes.risk_free.as_ref().map(|change| of("risk_free", change)),
         line: None,
     };
     let restated = |input: &Input| input.state == InputState::Restated && input.used.is_some();

@@ -180,6 +180,12 @@ rows! {
         slippage_cost: Option<f64>,
         /// Number of fills on the day.
         n_trades: u32,
+        /// Cost of the orders' own impact on their prices on the day; null in runs of before it was known.
+        impact_cost: Option<f64>,
+        /// Fee for borrowed shares since the close before; null likewise.
+        borrow_cost: Option<f64>,
+        /// Interest on cash since the close before, less that on debt; null likewise.
+        interest: Option<f64>,
     }
     /// One fill.
     Trade {
@@ -189,7 +195,7 @@ rows! {
         symbol: String,
         /// Shares bought (positive) or sold (negative).
         quantity: Option<f64>,
-        /// Fill price, spread and slippage included.
+        /// Fill price, spread, slippage and impact included.
         price: Option<f64>,
         /// Signed quantity times price.
         notional: Option<f64>,
@@ -199,6 +205,8 @@ rows! {
         slippage_cost: Option<f64>,
         /// Cash after the fill.
         cash_after: Option<f64>,
+        /// Cost of the order's own impact on its price; null in runs of before it was known.
+        impact_cost: Option<f64>,
     }
     /// One holding at a close.
     Position {
@@ -442,7 +450,10 @@ pub async fn kept_days(
         net_exposure: unknown.clone(),
         turnover: unknown.clone(),
         commission: unknown.clone(),
-        slippage_cost: unknown,
+        slippage_cost: unknown.clone(),
+        impact_cost: unknown.clone(),
+        borrow_cost: unknown.clone(),
+        interest: unknown,
         n_trades: vec![0; date.len()],
         date,
     })
@@ -494,6 +505,10 @@ fn daily(days: &[DailyPoint]) -> Daily {
     let column = |cell: fn(&DailyPoint) -> Option<f64>| -> Vec<f64> {
         days.iter().map(|day| cell(day).unwrap_or(f64::NAN)).collect()
     };
+    // What a run of before lacks it did not have.
+    let later = |cell: fn(&DailyPoint) -> Option<f64>| -> Vec<f64> {
+        days.iter().map(|day| cell(day).unwrap_or(0.0)).collect()
+    };
     Daily {
         date: days.iter().map(|day| day.date).collect(),
         portfolio_value: column(|day| day.portfolio_value),
@@ -506,6 +521,9 @@ fn daily(days: &[DailyPoint]) -> Daily {
         turnover: column(|day| day.turnover),
         commission: column(|day| day.commission),
         slippage_cost: column(|day| day.slippage_cost),
+        impact_cost: later(|day| day.impact_cost),
+        borrow_cost: later(|day| day.borrow_cost),
+        interest: later(|day| day.interest),
         n_trades: days.iter().map(|day| day.n_trades).collect(),
     }
 }
@@ -536,10 +554,16 @@ impl Cell for NaiveDate {
     }
 }
 
+/// Columns that the tables of earlier runs do not have.
+const LATER: [&str; 3] = ["impact_cost", "borrow_cost", "interest"];
+
 impl Cell for Option<f64> {
     type Column = Float64Array;
 
     fn column(batch: &RecordBatch, name: &str) -> Result<Self::Column, ArrowError> {
+        if LATER.contains(&name) && batch.column_by_name(name).is_none() {
+            return Ok(Float64Array::new_null(batch.num_rows()));
+        }
         doubles(named(batch, name)?)
     }
 

@@ -20,6 +20,8 @@ pub struct Validated {
     pub data_versions: Value,
     /// That of a run now; a completed run with the same one has the same artifacts.
     pub fingerprint: String,
+    /// What the summary of a run would warn of, as far as it is known without computing.
+    pub warnings: Vec<String>,
     /// How much there would be to do.
     pub estimate: Estimate,
 }
@@ -74,6 +76,7 @@ pub async fn validate(app: &App, config: &Value) -> Result<Validated, ValidateEr
     };
     Ok(Validated {
         fingerprint: fingerprint(&sha256_hex(document::canonical(&effective_config)), &found.data_versions),
+        warnings: config.warnings().into_iter().chain(found.warnings).collect(),
         effective_config,
         data_versions: found.data_versions,
         estimate: Estimate {

@@ -2,6 +2,7 @@
 
 mod engine;
 mod handler;
+mod import;
 mod load;
 mod panels;
 mod peers;
@@ -24,6 +25,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     engine::bench(&mut criterion);
     load::bench(&mut criterion);
+    import::bench(&mut criterion);
     statistics::bench(&mut criterion);
     studies::bench(&mut criterion);
     trust::bench(&mut criterion);

@@ -264,6 +264,7 @@ async fn validate_finds_what_submit_and_execute_would_and_stores_nothing() {
     let validated = validated.json();
     assert_eq!(validated["effective_config"]["initial_cash"], 1_000_000.0);
     assert_eq!(validated["estimate"]["symbols"], 4);
+    assert_eq!(validated["warnings"], json!([]));
     assert!(
         validated["estimate"]["bytes"].as_u64().unwrap() > 0
             && validated["estimate"]["files"].as_u64().unwrap() > 0

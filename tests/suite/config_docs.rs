@@ -129,6 +129,8 @@ pub(crate) fn configs() -> Vec<Value> {
         pipeline(json!({})),
         json!({ "data": { "price_version": 1, "signal_version": 1 } }),
         json!({ "data": { "as_of": "2026-01-01T00:00:00Z" } }),
+        json!({ "broker": { "impact": {} } }),
+        json!({ "benchmark": { "path": "x.csv" }, "risk_free_rate": { "column": "x" } }),
         pipeline(json!({ "rebalance": { "freq": "every_n_days", "every_n_days": 5 } })),
         pipeline(json!({ "rebalance": { "freq": "weekly", "weekday": "mon" } })),
         pipeline(json!({ "rebalance": { "freq": "monthly", "day_of_month": 10 } })),

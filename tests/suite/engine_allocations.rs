@@ -54,7 +54,12 @@ fn bars_do_not_allocate() {
         },
         "sizing": { "class": "LongShortScoreSizer", "parameters": {} },
     });
-    for (name, parts) in [("top n", top_n), ("long short", long_short), ("configured", configured)] {
+    let mut costly = long_short.clone();
+    costly["broker"] = json!({
+        "impact": {}, "borrow_rate": 0.01, "debit_rate": "risk_free + 0.01", "credit_rate": 0.01, "min_commission": 1,
+    });
+    let all = [("top n", top_n), ("long short", long_short), ("configured", configured), ("costs", costly)];
+    for (name, parts) in all {
         let (short, long) = (allocations(&toy(500).with(parts.clone())), allocations(&toy(4000).with(parts)));
         // 3500 bars more: about 25 growing columns that double three times.
         assert!(long <= short + 100, "{name}: {short} allocations for 500 bars, {long} for 4000");

@@ -59,6 +59,7 @@ fn row(rows: &PriceChunk, at: usize) -> PriceChunk {
         low: vec![rows.low[at]],
         close: vec![rows.close[at]],
         volume: vec![rows.volume[at]],
+        ..PriceChunk::default()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Measures of a run, with the arithmetic written out.
 
+use backtest_functions::engine::config::RiskFree;
 use backtest_functions::engine::metrics::contributions::{Contribution, contributions};
 use backtest_functions::engine::metrics::periods::PeriodReturns;
+use backtest_functions::engine::metrics::risk_free::RiskFreeDays;
 use backtest_functions::engine::metrics::round_trips::round_trips;
 use backtest_functions::engine::metrics::{
     benchmark::BenchmarkSummary, calendar, drawdown, returns, rolling,
@@ -83,6 +85,11 @@ fn dates(count: usize) -> Vec<NaiveDate> {
     weekdays().take(count).collect()
 }
 
+/// Cash that earns nothing.
+fn no_rate() -> RiskFreeDays {
+    RiskFreeDays::of(&RiskFree::Rate(0.0), None, 252.0)
+}
+
 /// A portfolio that moves twice as much as its benchmark has beta 2, alpha 0 and correlation 1.
 #[test]
 fn twice_the_benchmark() {
@@ -92,7 +99,7 @@ fn twice_the_benchmark() {
         curve.push(curve[curve.len() - 1] * (1.0 + r));
     }
     let ours = theirs.map(|r| 2.0 * r);
-    let summary = BenchmarkSummary::of("SPX".to_owned(), &dates(5), &ours, &curve, 0.0, 252.0);
+    let summary = BenchmarkSummary::of("SPX".to_owned(), &dates(5), &ours, &curve, &no_rate(), 252.0);
     assert!(near(summary.beta.unwrap(), 2.0) && near(summary.correlation.unwrap(), 1.0));
     assert!(summary.alpha.unwrap().abs() < 1e-12);
     // The differences are the benchmark's own returns.
@@ -103,7 +110,8 @@ fn twice_the_benchmark() {
 
 #[test]
 fn a_flat_benchmark_has_no_beta() {
-    let summary = BenchmarkSummary::of("CASH".to_owned(), &dates(3), &[0.01, 0.02], &[1.0; 3], 0.0, 252.0);
+    let summary =
+        BenchmarkSummary::of("CASH".to_owned(), &dates(3), &[0.01, 0.02], &[1.0; 3], &no_rate(), 252.0);
     assert_eq!((summary.beta, summary.alpha, summary.correlation), (None, None, None));
     assert_eq!((summary.up_capture, summary.down_capture), (None, None));
 }
@@ -260,6 +268,7 @@ fn round_trips_are_first_in_first_out() {
         symbol: vec![SymbolId(0); 5],
         commission: notional.iter().map(|notional| notional.abs() / 100.0).collect(),
         slippage_cost: vec![0.0; 5],
+        impact_cost: vec![0.0; 5],
         cash_after: vec![0.0; 5],
         quantity,
         price,

@@ -171,6 +171,7 @@ proptest! {
             low: sevens.clone(),
             close: sevens.clone(),
             volume: sevens,
+            ..PriceChunk::default()
         });
         let alone = toy.clone().with(json!({ "universe": { "symbols": NAMES } }));
         let company: Vec<&str> = NAMES.into_iter().chain(["AA"]).collect();

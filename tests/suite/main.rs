@@ -14,6 +14,8 @@ mod config_schema;
 mod engine_account;
 /// A running engine does not allocate.
 mod engine_allocations;
+/// What holding costs and earns, and what orders move prices by.
+mod engine_carry;
 /// Orders, fills and costs.
 mod engine_fills;
 /// From rows to dense tables.
@@ -121,6 +123,9 @@ mod trust;
 mod trust_runs;
 /// The thresholds of the timing check on real prices.
 mod trust_signals;
+
+/// Columns of prices by any name; benchmarks and risk-free rates as columns and files.
+mod series;
 
 /// What a linter cannot see.
 mod tidy;

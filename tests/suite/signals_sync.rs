@@ -7,12 +7,12 @@ use std::process::Output;
 use std::time::Duration;
 
 use backtest_functions::signal::{SignalTerms, Weights};
-use backtest_functions::store::delta::{Location, StorageOptions, Table, TableError};
+use backtest_functions::store::delta::{Layout, Location, StorageOptions, Table, TableError};
 use backtest_functions::store::parquet::{Selection, scan};
 use backtest_functions::store::signals::lake::{COMPOSITES, Held, RANKING_SIGNALS, RANKINGS, SignalLake};
 use backtest_functions::store::signals::postgres::{SyncState, Window};
 use backtest_functions::work::sync::{Inventory, Side, SyncRequest, SyncTerms, Why, audited, due, look};
-use deltalake::arrow::array::UInt32Array;
+use deltalake::arrow::array::{RecordBatch, UInt32Array};
 use deltalake::arrow::compute::take_record_batch;
 use serde_json::{Value, json};
 
@@ -408,6 +408,50 @@ async fn a_lake_without_its_tables_takes_nothing_away() {
     assert!(sync(&other.root().join("lost")).contains("there is no folder"));
     assert!(sync(other.root()).contains("but Postgres serves 1 months; is this the right lake?"));
     assert_eq!(everything(&client).await, before);
+}
+
+/// A writer that forgot `partition_by`: a month cannot be overwritten alone, and a table that seems to lack it says nothing.
+#[tokio::test]
+async fn signals_that_are_not_kept_by_month_are_refused_and_nothing_is_taken_away() {
+    let Some(dsn) = database() else { return };
+    let lake = Lake::with(&["2020-01"]).await;
+    Synced::new(&lake, Some(&dsn)).well().await;
+    let client = connect(&dsn).await;
+    let before = everything(&client).await;
+    for name in [RANKING_SIGNALS, COMPOSITES] {
+        let kept = lake.root().join("kept");
+        std::fs::rename(lake.root().join(name), &kept).unwrap();
+        let whole =
+            Table::open(&Location::Local(kept.clone()), &StorageOptions::default()).await.unwrap().unwrap();
+        let rows = rows_of(&whole).await;
+        let schema = rows[0].schema();
+        let layout = Layout { schema: &schema, partition_columns: &[], comment: "signals" };
+        let place = Location::Local(lake.root().join(name));
+        Table::create(&place, &StorageOptions::default(), layout).await.unwrap().append(&rows).await.unwrap();
+        let files = lake.data_files(name);
+        let output = program()
+            .args(["sync", "--lake", lake.root().to_str().unwrap()])
+            .env("POSTGRES_DSN", &dsn)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("it is partitioned by nothing and must be by year_month alone"), "{said}");
+        assert_eq!((lake.data_files(name), everything(&client).await), (files, before.clone()));
+        std::fs::remove_dir_all(lake.root().join(name)).unwrap();
+        std::fs::rename(kept, lake.root().join(name)).unwrap();
+    }
+    assert_eq!(Synced::new(&lake, Some(&dsn)).well().await, Vec::<String>::new());
+}
+
+/// All rows of a table.
+async fn rows_of(table: &Table) -> Vec<RecordBatch> {
+    let mut batches = scan(table.files(None).await.unwrap(), Selection { columns: None, dates: None });
+    let mut rows = Vec::new();
+    while let Some(batch) = batches.recv().await {
+        rows.push(batch.unwrap());
+    }
+    rows
 }
 
 /// Postgres is filled again from the lake, whatever of its tables was emptied along with the state.

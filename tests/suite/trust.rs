@@ -335,6 +335,7 @@ fn kept_rows_are_read_back_as_they_were_whatever_pieces_they_came_in() {
         exchange: vec![Some("XNYS".to_owned()), None, Some("XPAR".to_owned())],
         chunks: chunks.into_iter().map(PriceDays::from).collect(),
         warnings: vec!["one row is odd".to_owned()],
+        ..PriceRows::default()
     };
     let whole = rows(vec![with.clone(), without.clone()]);
     let bytes = kept::write_prices(&whole, kept::BYTES_MAX).unwrap();
@@ -358,6 +359,7 @@ fn kept_rows_are_read_back_as_they_were_whatever_pieces_they_came_in() {
         date: vec![3, 3, 4],
         symbol: vec![0, 1, 0],
         columns: vec![("Score".to_owned(), vec![f64::NAN, -0.0, 1e-300])],
+        ..SignalRows::default()
     };
     let bytes = kept::write_signals(&signals, kept::BYTES_MAX).unwrap();
     assert_eq!(format!("{:?}", kept::read_signals(bytes).unwrap()), format!("{signals:?}"));

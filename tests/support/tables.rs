@@ -71,6 +71,7 @@ pub(crate) fn price_rows(path: &Path) -> PriceRows {
         low: optional("low"),
         close: numbers(&batch, "close").unwrap(),
         volume: optional("volume"),
+        ..PriceChunk::default()
     };
     PriceRows { symbols, chunks: vec![rows.into()], ..PriceRows::default() }
 }
@@ -84,7 +85,13 @@ pub(crate) fn signal_rows(path: &Path) -> SignalRows {
     let is_key = |name: &str| ["date", "symbol"].iter().any(|key| name.eq_ignore_ascii_case(key));
     let columns =
         names.filter(|name| !is_key(name)).map(|name| (name.clone(), numbers(&batch, name).unwrap()));
-    SignalRows { symbols, date: days(&batch, "date").unwrap(), symbol, columns: columns.collect() }
+    SignalRows {
+        symbols,
+        date: days(&batch, "date").unwrap(),
+        symbol,
+        columns: columns.collect(),
+        ..SignalRows::default()
+    }
 }
 
 /// Rows of numbers by key. A missing number is NaN.

@@ -30,6 +30,8 @@ pub(crate) struct Toy {
     /// Exchange by symbol; empty means that the table has no such column.
     pub(crate) exchange: Vec<Option<String>>,
     pub(crate) chunks: Vec<PriceChunk>,
+    /// Names of the other columns of the prices.
+    pub(crate) others: Vec<String>,
     pub(crate) signals: Option<SignalRows>,
 }
 
@@ -62,7 +64,7 @@ impl Toy {
             "universe": { "symbols": symbols },
             "strategy": { "class": "StaticUniverseStrategy" },
         });
-        Self { config, symbols, exchange: Vec::new(), chunks: vec![rows], signals: None }
+        Self { config, symbols, exchange: Vec::new(), chunks: vec![rows], others: Vec::new(), signals: None }
     }
 
     /// Replaces parts of the config; objects are merged, but a strategy of another type takes the place of the
@@ -72,6 +74,13 @@ impl Toy {
             self.config["strategy"] = Value::Null;
         }
         merge(&mut self.config, parts);
+        self
+    }
+
+    /// Adds a column to the prices: the numbers of the first symbol day by day, then those of the next.
+    pub(crate) fn column(mut self, name: &str, values: &[f64]) -> Self {
+        self.others.push(name.to_owned());
+        self.chunks[0].others.push(values.to_vec());
         self
     }
 
@@ -107,6 +116,7 @@ impl Toy {
             symbols: self.symbols.clone(),
             exchange: self.exchange.clone(),
             chunks,
+            others: self.others.clone(),
             ..PriceRows::default()
         };
         Market::assemble(&self.config(), prices, self.signals.clone())

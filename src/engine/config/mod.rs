@@ -7,6 +7,7 @@
 //! puts the declarations together, `needs` the needs.
 
 mod broker;
+mod cash_rate;
 mod classes;
 mod composite;
 mod constraints;
@@ -16,8 +17,10 @@ mod needs;
 mod options;
 mod output;
 mod pipeline;
+mod price_column;
 mod reader;
 mod schema;
+mod series;
 mod single;
 mod sizing;
 mod strategy;
@@ -29,6 +32,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 pub use self::broker::*;
+pub use self::cash_rate::{CashRate, DelistingReturn};
 pub use self::classes::*;
 pub use self::composite::*;
 pub use self::constraints::*;
@@ -37,8 +41,10 @@ pub use self::metrics::*;
 pub use self::needs::{PriceColumns, SignalColumns};
 pub use self::output::*;
 pub use self::pipeline::*;
+pub use self::price_column::PriceColumn;
 pub use self::reader::Fault;
 pub(crate) use self::reader::{Faults, Fields};
+pub use self::series::*;
 pub use self::single::SingleConfig;
 pub use self::sizing::*;
 pub use self::strategy::*;
@@ -74,10 +80,10 @@ options! {
         broker: BrokerConfig = section(),
         /// Which files are written.
         output: OutputConfig = Output,
-        /// What the result is compared with: a symbol, or `equal_weight`. `None`: nothing.
-        benchmark: Option<Benchmark> = BenchmarkName.off(),
-        /// Annual risk-free rate, as a fraction.
-        risk_free_rate: f64 = number(Bounds::between(-0.99, 10.0)).or(0.0),
+        /// What the result is compared with: a symbol, `equal_weight`, or a series. `None`: nothing.
+        benchmark: Option<Benchmark> = series::BenchmarkChoice,
+        /// Annual risk-free rate, as a fraction, or a series of rates.
+        risk_free_rate: RiskFree = series::RiskFreeChoice,
         /// How figures are computed.
         metrics: MetricsConfig = section(),
         /// What was found while it was read.
@@ -119,19 +125,8 @@ impl PartialEq for Notes {
     }
 }
 
-/// What a result is compared with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Benchmark {
-    /// The closes of a symbol of the price table; it need not be in the universe.
-    Symbol(String),
-    /// The mean daily return of the universe.
-    EqualWeight,
-}
-
 /// The word for [`Symbols::All`].
 const EVERY_SYMBOL: &str = "*";
-/// The word for [`Benchmark::EqualWeight`].
-pub(crate) const EQUAL_WEIGHT: &str = "equal_weight";
 /// Characters that a name may have; lists show it.
 const NAME_MAX: usize = 200;
 
@@ -154,9 +149,12 @@ impl BacktestConfig {
     }
 
     fn check(&self, f: &Fields<'_>) {
-        if self.end_date < self.start_date {
-            let start = self.start_date;
-            f.fault("end_date", format!("must not be before start_date ({start}), got {}", self.end_date));
+        // A day that is missing, or none, is a fault of its own.
+        let given = |key| f.value(key).and_then(Value::as_str).and_then(|text| parse_day(text.trim()));
+        if let (Some(start), Some(end)) = (given("start_date"), given("end_date"))
+            && end < start
+        {
+            f.fault("end_date", format!("must not be before start_date ({start}), got {end}"));
         }
         self.data.check(f);
         if let Symbols::Listed(universe) = &self.universe.symbols {
@@ -303,22 +301,6 @@ pub fn check_experiment(name: &str) -> Result<(), String> {
     Err(format!("must be 1 to 64 of a-z, 0-9 and '-', got {name:?}"))
 }
 
-/// The name of a benchmark.
-struct BenchmarkName;
-
-impl Scalar for BenchmarkName {
-    type Value = Benchmark;
-
-    fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<Benchmark> {
-        let text = text().parse(f, key, value)?;
-        Some(if text == EQUAL_WEIGHT { Benchmark::EqualWeight } else { Benchmark::Symbol(text) })
-    }
-
-    fn schema(&self, definitions: &mut Definitions) -> Value {
-        text().schema(definitions)
-    }
-}
-
 /// The JSON Schema of a whole config.
 pub fn schema() -> Value {
     let mut definitions = Definitions::default();
@@ -378,12 +360,6 @@ impl Serialize for Symbols {
     }
 }
 
-impl Serialize for Benchmark {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
 /// A day as `YYYY-MM-DD`.
 struct Day;
 
@@ -393,7 +369,7 @@ impl Scalar for Day {
     /// A fault reads as 1970-01-01, which is never shown.
     fn parse(&self, f: &Fields<'_>, key: &'static str, value: &Value) -> Option<NaiveDate> {
         let text = text().parse(f, key, value)?;
-        let parsed = parse_date(&text).or_else(|| parse_midnight(&text));
+        let parsed = parse_day(&text);
         if parsed.is_none() {
             f.fault(key, format!("must be a date as YYYY-MM-DD, got {text:?}"));
         }
@@ -403,6 +379,11 @@ impl Scalar for Day {
     fn schema(&self, _: &mut Definitions) -> Value {
         json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]00:00(:00(\\.0+)?)?(Z|[+]00:00)?)?$" })
     }
+}
+
+/// A day as a date, or as a timestamp at its midnight.
+fn parse_day(text: &str) -> Option<NaiveDate> {
+    parse_date(text).or_else(|| parse_midnight(text))
 }
 
 /// A day as a timestamp at its midnight, of no time zone or UTC.

@@ -5,7 +5,7 @@ use super::{BacktestConfig, Benchmark, FillPolicy, Symbols};
 use crate::engine::price_signals::LOOKBACK_BARS;
 
 /// Price columns that a run reads beside open and close.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PriceColumns {
     /// Highest and lowest prices.
     pub high_low: bool,
@@ -13,6 +13,10 @@ pub struct PriceColumns {
     pub volume: bool,
     /// Whether the exchange of each symbol is read.
     pub exchange: bool,
+    /// Other columns of numbers, in lower case, each once: first those of which a number is asked for each symbol.
+    pub others: Vec<String>,
+    /// How many of them these are; the rest has one number for all symbols of a day.
+    pub by_symbol: usize,
 }
 
 /// Signal columns that a run reads.
@@ -48,6 +52,13 @@ impl Needs {
         self.bars((bars as usize).saturating_sub(1));
     }
 
+    /// A column of the price table by its name, in lower case.
+    pub(super) fn price_table(&mut self, column: &str) {
+        if !self.prices.others.iter().any(|known| known == column) {
+            self.prices.others.push(column.to_owned());
+        }
+    }
+
     /// A signal column.
     pub(super) fn signal(&mut self, column: &str) {
         self.signals.push(column.to_owned());
@@ -77,7 +88,16 @@ impl BacktestConfig {
 
     /// The price columns that the run reads beside open and close.
     pub fn price_columns(&self) -> PriceColumns {
-        self.needs().prices
+        let mut columns = self.needs().prices;
+        columns.by_symbol = columns.others.len();
+        for series in [self.benchmark.as_ref().and_then(Benchmark::series), self.risk_free_rate.series()] {
+            let of_prices = series.filter(|series| series.path.is_none()).and_then(|series| series.column);
+            let Some(column) = of_prices.map(str::to_ascii_lowercase) else { continue };
+            if !columns.others.contains(&column) {
+                columns.others.push(column);
+            }
+        }
+        columns
     }
 
     /// The signal columns that the run reads.

@@ -13,8 +13,9 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::reader::{Faults, Fields, nearest};
+use super::reader::{Faults, Fields};
 use super::schema::{Definitions, ObjectSchema, nullable, prose};
+use crate::engine::nearest::nearest;
 
 /// A section of the config: an object with options.
 pub(super) trait Section: Sized {
@@ -889,7 +890,7 @@ pub(super) fn tag(
 
 /// The message for a class that does not exist.
 pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    match nearest(name, known) {
+    match nearest(name, known.iter().copied()) {
         Some(near) => format!("unknown {what} {name:?}; did you mean {near}?"),
         None => format!("unknown {what} {name:?}; known: {}", known.join(", ")),
     }

@@ -7,6 +7,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::engine::nearest::nearest;
+
 /// One thing that is wrong with a config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fault {
@@ -206,7 +208,7 @@ impl Drop for Fields<'_> {
             if known.iter().any(|k| k == key) {
                 continue;
             }
-            let message = match nearest(key, &known) {
+            let message = match nearest(key, known.iter().copied()) {
                 Some(near) => format!("unknown field; did you mean {near:?}?"),
                 None => "unknown field".to_owned(),
             };
@@ -224,27 +226,4 @@ fn kind(value: &Value) -> String {
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
     }
-}
-
-/// The candidate closest to `word`, if it is close enough to be a slip of the pen.
-pub(super) fn nearest<'w>(word: &str, candidates: &[&'w str]) -> Option<&'w str> {
-    let limit = (word.chars().count() / 3).max(1);
-    let near = candidates.iter().map(|candidate| (edits(word, candidate), *candidate));
-    near.filter(|(distance, _)| *distance <= limit).min().map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance in characters.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }

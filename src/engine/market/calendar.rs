@@ -62,7 +62,7 @@ impl Calendar {
         chunks: &[PriceDays],
         ids: &[Option<SymbolId>],
     ) -> Result<Self, DataError> {
-        let nothing = || DataError::NoPrices { start, end };
+        let nothing = || DataError::NoPrices { hint: String::new(), start, end };
         let (first_day, last_day) = (start.to_epoch_days(), end.to_epoch_days());
         let days =
             || chunks.iter().flat_map(|chunk| &chunk.runs).map(|run| run.day).filter(|&day| day <= last_day);

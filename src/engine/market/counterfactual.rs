@@ -29,6 +29,7 @@ impl Market {
             high: head(&self.high),
             low: head(&self.low),
             volume: head(&self.volume),
+            others: self.others.iter().map(|(name, table)| (name.clone(), head_of(table, bars))).collect(),
             signals: self.signals.as_ref().map(|signals| SignalTable {
                 rows: signals.rows[..days * self.symbols.len()].to_vec(),
                 columns: signals
@@ -37,8 +38,10 @@ impl Market {
                     .map(|(name, table)| (name.clone(), head_of(table, days)))
                     .collect(),
                 days_without_trading: signals.days_without_trading,
+                lacks: signals.lacks.clone(),
             }),
             benchmark: self.benchmark.as_ref().map(|closes| closes[..days].to_vec()),
+            risk_free: self.risk_free.as_ref().map(|rates| rates[..days].to_vec()),
             ..self.without_tables()
         }
     }
@@ -78,8 +81,10 @@ impl Market {
             high: all(&self.high),
             low: all(&self.low),
             volume: all(&self.volume),
+            others: self.others.iter().map(|(name, table)| (name.clone(), changed(table))).collect(),
             signals,
             benchmark,
+            risk_free: self.risk_free.clone(),
             ..self.without_tables()
         }
     }
@@ -136,10 +141,13 @@ impl Market {
             high: None,
             low: None,
             volume: None,
+            others: Vec::new(),
+            lacks: self.lacks.clone(),
             exchange: self.exchange.clone(),
             signals: None,
             computes_signals: self.computes_signals,
             benchmark: None,
+            risk_free: None,
             warnings: self.warnings.clone(),
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::calendar::{Calendar, Names};
-use super::rows::{DataError, PriceChunk, PriceDays};
+use super::rows::{DataError, PriceChunk, PriceDays, PriceRows};
 use crate::engine::config::PriceColumns;
 use crate::engine::symbols::SymbolId;
 use crate::engine::table::Table;
@@ -18,6 +18,8 @@ pub(super) struct PriceTables {
     pub(super) high: Option<Table>,
     pub(super) low: Option<Table>,
     pub(super) volume: Option<Table>,
+    /// Parallel to the first of [`PriceColumns::others`].
+    pub(super) others: Vec<Option<Table>>,
 }
 
 /// Where rows go.
@@ -32,22 +34,27 @@ impl Shape<'_> {
     pub(super) fn fill(
         &self,
         ids: &[Option<SymbolId>],
-        chunks: &[PriceDays],
-        needed: PriceColumns,
+        rows: &PriceRows,
+        needed: &PriceColumns,
     ) -> Result<(PriceTables, usize), DataError> {
+        let chunks = &rows.chunks;
         let (bars, width) = (self.calendar.dates.len(), self.names.sorted.len());
         // Zeros cost nothing until they are touched, which the threads do side by side.
         let table = || Table::zeros(bars, width);
-        let optional = |wanted: bool, column: &Column| {
-            let known = chunks.iter().any(|chunk| !(column.of)(&chunk.columns).is_empty());
+        let optional = |wanted: bool, column: Column<'_>| {
+            let known = chunks.iter().any(|chunk| !column.of(&chunk.columns).is_empty());
             (wanted && known).then(table)
         };
+        let place = |name: &String| rows.others.iter().position(|known| known == name).unwrap_or(usize::MAX);
+        let named = needed.others.iter().take(needed.by_symbol);
+        let others = named.map(|name| Column::Other(place(name), name));
         let mut tables = PriceTables {
             close: table(),
             open: table(),
-            high: optional(needed.high_low, &HIGH),
-            low: optional(needed.high_low, &LOW),
-            volume: optional(needed.volume, &VOLUME),
+            high: optional(needed.high_low, Column::High),
+            low: optional(needed.high_low, Column::Low),
+            volume: optional(needed.volume, Column::Volume),
+            others: others.clone().map(|column| optional(true, column)).collect(),
         };
 
         // A thread fills some bars of every table.
@@ -56,10 +63,15 @@ impl Shape<'_> {
             .step_by(share)
             .map(|first| Share { bars: first..bars.min(first + share), columns: Vec::new() })
             .collect();
-        let required = [(&CLOSE, Some(&mut tables.close)), (&OPEN, Some(&mut tables.open))];
-        let optional =
-            [(&HIGH, tables.high.as_mut()), (&LOW, tables.low.as_mut()), (&VOLUME, tables.volume.as_mut())];
-        for (column, table) in required.into_iter().chain(optional) {
+        let known = [
+            (Column::Close, Some(&mut tables.close)),
+            (Column::Open, Some(&mut tables.open)),
+            (Column::High, tables.high.as_mut()),
+            (Column::Low, tables.low.as_mut()),
+            (Column::Volume, tables.volume.as_mut()),
+        ];
+        let others = others.zip(tables.others.iter_mut().map(Option::as_mut));
+        for (column, table) in known.into_iter().chain(others) {
             let cells = table.into_iter().flat_map(|table| table.cells.chunks_mut(share * width));
             for (share, cells) in shares.iter_mut().zip(cells) {
                 share.columns.push((column, cells));
@@ -99,10 +111,10 @@ impl Shape<'_> {
                         cells.fill(f64::NAN);
                     }
                     // A chunk may lack a column that others have.
-                    let values = (column.of)(&chunk.columns).get(rows.clone()).unwrap_or_default();
+                    let values = column.of(&chunk.columns).get(rows.clone()).unwrap_or_default();
                     let repeated = place(&symbols, values, cells)
-                        .map_err(|symbol| self.infinite(column.name, bar, symbol))?;
-                    if column.name == CLOSE.name {
+                        .map_err(|symbol| self.infinite(column.name(), bar, symbol))?;
+                    if matches!(column, Column::Close) {
                         repeats += repeated;
                     }
                 }
@@ -111,7 +123,8 @@ impl Shape<'_> {
         Ok(repeats)
     }
 
-    fn infinite(&self, column: &'static str, bar: usize, symbol: SymbolId) -> DataError {
+    fn infinite(&self, column: &str, bar: usize, symbol: SymbolId) -> DataError {
+        let column = column.to_owned();
         let symbol = self.names.sorted[symbol.index()].clone();
         DataError::Infinite { column, symbol, date: self.calendar.dates[bar] }
     }
@@ -134,19 +147,43 @@ fn place(symbols: &[Option<SymbolId>], values: &[f64], cells: &mut [f64]) -> Res
 }
 
 /// A column of price rows.
-struct Column {
-    name: &'static str,
-    of: fn(&PriceChunk) -> &[f64],
+#[derive(Debug, Clone, Copy)]
+enum Column<'c> {
+    Close,
+    Open,
+    High,
+    Low,
+    Volume,
+    /// By its place among the others, and its name.
+    Other(usize, &'c str),
 }
 
-const CLOSE: Column = Column { name: "close", of: |chunk| &chunk.close };
-const OPEN: Column = Column { name: "open", of: |chunk| &chunk.open };
-const HIGH: Column = Column { name: "high", of: |chunk| &chunk.high };
-const LOW: Column = Column { name: "low", of: |chunk| &chunk.low };
-const VOLUME: Column = Column { name: "volume", of: |chunk| &chunk.volume };
+impl<'c> Column<'c> {
+    fn name(self) -> &'c str {
+        match self {
+            Self::Close => "close",
+            Self::Open => "open",
+            Self::High => "high",
+            Self::Low => "low",
+            Self::Volume => "volume",
+            Self::Other(_, name) => name,
+        }
+    }
+
+    fn of(self, chunk: &PriceChunk) -> &[f64] {
+        match self {
+            Self::Close => &chunk.close,
+            Self::Open => &chunk.open,
+            Self::High => &chunk.high,
+            Self::Low => &chunk.low,
+            Self::Volume => &chunk.volume,
+            Self::Other(at, _) => chunk.others.get(at).map_or(&[], Vec::as_slice),
+        }
+    }
+}
 
 /// Some bars of every price table, the closes first.
 struct Share<'a> {
     bars: Range<usize>,
-    columns: Vec<(&'static Column, &'a mut [f64])>,
+    columns: Vec<(Column<'a>, &'a mut [f64])>,
 }

@@ -11,30 +11,45 @@
 //! `panel` is the same for closes alone, without a config. How rows are found in files is not known here; what is
 //! computed from bars lives in `lookback` and `price_signals`.
 
-mod benchmark;
 mod calendar;
 pub mod counterfactual;
 mod fill;
 mod jumps;
 mod panel;
 mod rows;
+mod series;
 mod signals;
 
 use std::ops::Range;
 
 use chrono::NaiveDate;
 
-use self::benchmark::benchmark_closes;
 use self::calendar::{Calendar, Names};
 use self::fill::{PriceTables, Shape};
 pub use self::jumps::{SplitLike, split_like};
 pub use self::panel::PricePanel;
-pub use self::rows::{DataError, PriceChunk, PriceDays, PriceRows, SignalRows};
+pub use self::rows::{DataError, DayNumbers, PriceChunk, PriceDays, PriceRows, SignalRows};
 use self::signals::SignalTable;
 use super::closes::Closes;
-use super::config::{BacktestConfig, Benchmark, PriceColumn};
+use super::config::{BacktestConfig, PriceColumn};
+use super::nearest::did_you_mean;
 pub use super::symbols::SymbolId;
 use super::table::Table;
+
+/// Symbols without prices for which it is said what may have been meant.
+const HINTS: usize = 20;
+
+/// Where the numbers of a column of the price table are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PriceField {
+    Open,
+    High,
+    Low,
+    Close,
+    Volume,
+    /// By its place among the others.
+    Other(usize),
+}
 
 /// What is to be said of closes that jump as splits do.
 fn jumps_warning(closes: &Closes, symbols: &[String], dates: &[NaiveDate]) -> Option<String> {
@@ -65,10 +80,15 @@ pub struct Market {
     high: Option<Table>,
     low: Option<Table>,
     volume: Option<Table>,
+    /// Other columns of the price table that the config names and the table has, by lower-case name.
+    others: Vec<(String, Table)>,
+    /// Those that the table lacks, and what is to be said of each.
+    lacks: Vec<(String, String)>,
     exchange: Option<Vec<Option<String>>>,
     signals: Option<SignalTable>,
     computes_signals: bool,
     benchmark: Option<Vec<f64>>,
+    risk_free: Option<Vec<f64>>,
     warnings: Vec<String>,
 }
 
@@ -93,14 +113,14 @@ impl Market {
         let window = (config.start_date, config.end_date);
         let names = Names::of(&config.universe.symbols, &prices.symbols);
         let ids = names.ids_of(&prices.symbols);
-        let calendar = Calendar::of(window, config.warmup_bars(), &prices.chunks, &ids)?;
+        let calendar = Calendar::of(window, config.warmup_bars(), &prices.chunks, &ids)
+            .map_err(|error| error.or_meant(&names.sorted, &prices.left_out))?;
         let needed = config.price_columns();
         let mut warnings = prices.warnings.clone();
 
-        let benchmark = match &config.benchmark {
-            Some(Benchmark::Symbol(symbol)) => Some(benchmark_closes(config, &calendar, &prices, symbol)?),
-            Some(Benchmark::EqualWeight) | None => None,
-        };
+        let benchmark = series::benchmark(config, &calendar, &prices, &mut warnings)?;
+        let risk_free = series::risk_free(config, &calendar, &prices, &mut warnings)?;
+        let (lacks, left_out_names) = (prices.lacks.clone(), prices.left_out.clone());
         let exchange = (needed.exchange && !prices.exchange.is_empty()).then(|| {
             let mut by_symbol = vec![None; names.sorted.len()];
             for (id, exchange) in ids.iter().zip(&prices.exchange) {
@@ -111,19 +131,25 @@ impl Market {
             by_symbol
         });
         let shape = Shape { names: &names, calendar: &calendar };
-        let (tables, repeats) = shape.fill(&ids, &prices.chunks, needed)?;
+        let (tables, repeats) = shape.fill(&ids, &prices, &needed)?;
         // Their numbers are in place; the memory is wanted for the closes by symbol.
         drop(prices);
         if repeats > 0 {
             warnings.push(format!("{repeats} price rows repeat a date and symbol; the last of each counts"));
         }
         let signals = signals.and_then(|rows| SignalTable::of(config, &shape, rows, &mut warnings));
-        let PriceTables { close, open, high, low, volume } = tables;
+        let PriceTables { close, open, high, low, volume, others } = tables;
+        let others = needed.others.into_iter().zip(others);
+        let others = others.filter_map(|(name, table)| Some((name, table?))).collect();
         let closes = Closes::new(close);
         warnings.extend(jumps_warning(&closes, &names.sorted, &calendar.dates));
+        let left_out = || left_out_names.iter().map(String::as_str);
+        let mut unpriced = 0;
         for (index, symbol) in names.sorted.iter().enumerate() {
             if closes.listed(SymbolId::of_index(index)) == closes.bars() {
-                warnings.push(format!("{symbol}: no price row in the window, so it never trades"));
+                let hint = if unpriced < HINTS { did_you_mean(symbol, left_out()) } else { String::new() };
+                unpriced += 1;
+                warnings.push(format!("{symbol}: no price row in the window, so it never trades{hint}"));
             }
         }
         Ok(Self {
@@ -136,11 +162,14 @@ impl Market {
             high,
             low,
             volume,
+            others,
+            lacks,
             exchange,
             signals,
             // Signals of its own a config names with all that it reads.
             computes_signals: config.data.signal_path.is_none(),
             benchmark,
+            risk_free,
             warnings,
         })
     }
@@ -216,14 +245,54 @@ impl Market {
     }
 
     /// A number of a bar; NaN without one.
-    pub(crate) fn price(&self, column: PriceColumn, bar: usize, symbol: SymbolId) -> f64 {
-        match column {
-            PriceColumn::Open => self.open(bar, symbol),
-            PriceColumn::High => self.high(bar, symbol),
-            PriceColumn::Low => self.low(bar, symbol),
-            PriceColumn::Close => self.close(bar, symbol),
-            PriceColumn::Volume => self.volume(bar, symbol),
+    pub(crate) fn price(&self, field: PriceField, bar: usize, symbol: SymbolId) -> f64 {
+        match field {
+            PriceField::Open => self.open(bar, symbol),
+            PriceField::High => self.high(bar, symbol),
+            PriceField::Low => self.low(bar, symbol),
+            PriceField::Close => self.close(bar, symbol),
+            PriceField::Volume => self.volume(bar, symbol),
+            PriceField::Other(at) => self.others[at].1.get(bar, symbol.index()),
         }
+    }
+
+    /// The numbers of another column of the price table, one row per bar.
+    ///
+    /// # Errors
+    /// As [`Self::price_field`].
+    pub(crate) fn price_table(&self, column: &PriceColumn) -> Result<&Table, String> {
+        let lack = || format!("the price table has no column {} of that kind", column.as_str());
+        match self.price_field(column)? {
+            PriceField::Other(at) => Ok(&self.others[at].1),
+            PriceField::Open
+            | PriceField::High
+            | PriceField::Low
+            | PriceField::Close
+            | PriceField::Volume => Err(lack()),
+        }
+    }
+
+    /// Where the numbers of a column are.
+    ///
+    /// # Errors
+    /// What is to be said of a column that the price table lacks: `the price table has no column x`.
+    pub(crate) fn price_field(&self, column: &PriceColumn) -> Result<PriceField, String> {
+        Ok(match column {
+            PriceColumn::Open => PriceField::Open,
+            PriceColumn::Close => PriceField::Close,
+            PriceColumn::High if self.high.is_some() => PriceField::High,
+            PriceColumn::Low if self.low.is_some() => PriceField::Low,
+            PriceColumn::Volume if self.volume.is_some() => PriceField::Volume,
+            PriceColumn::High | PriceColumn::Low | PriceColumn::Volume | PriceColumn::Other(_) => {
+                let name = column.as_str();
+                let at = self.others.iter().position(|(known, _)| known == name);
+                return at.map(PriceField::Other).ok_or_else(|| {
+                    let lack = self.lacks.iter().find(|(known, _)| known == name);
+                    let lack = lack.map_or_else(|| format!("no column {name}"), |(_, lack)| lack.clone());
+                    format!("the price table has {lack}")
+                });
+            }
+        })
     }
 
     /// Shares traded; NaN where unknown.
@@ -238,7 +307,7 @@ impl Market {
             "high" => self.high.is_some(),
             "low" => self.low.is_some(),
             "volume" => self.volume.is_some(),
-            _ => false,
+            name => self.others.iter().any(|(known, _)| known == name),
         }
     }
 
@@ -288,6 +357,13 @@ impl Market {
         columns.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 
+    /// What may have been meant by a signal column that the table lacks: `; did you mean x?`, or nothing.
+    pub(crate) fn signal_hint(&self, name: &str) -> &str {
+        let lacks = self.signals.iter().flat_map(|signals| &signals.lacks);
+        let mut lacks = lacks.filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        lacks.next().map_or("", |(_, hint)| hint)
+    }
+
     /// A signal column on a trading bar, one cell per symbol. Empty without a signal table.
     pub(crate) fn signals(&self, column: usize, bar: usize) -> &[f64] {
         let Some(signals) = &self.signals else { return &[] };
@@ -303,6 +379,12 @@ impl Market {
     /// Closes of the benchmark symbol by trading day, NaN where it has none. `None` without such a benchmark.
     pub(crate) fn benchmark(&self) -> Option<&[f64]> {
         self.benchmark.as_deref()
+    }
+
+    /// The risk-free rate of each trading day, as a fraction, for the period that the config says. `None` if it is the same
+    /// on all days.
+    pub fn risk_free(&self) -> Option<&[f64]> {
+        self.risk_free.as_deref()
     }
 
     /// What the reader of the results should know about the data.

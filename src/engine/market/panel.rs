@@ -34,7 +34,7 @@ impl PricePanel {
             Err(error) => return Err(error),
         };
         let shape = Shape { names: &names, calendar: &calendar };
-        let (tables, _) = shape.fill(&ids, &prices.chunks, PriceColumns::default())?;
+        let (tables, _) = shape.fill(&ids, prices, &PriceColumns::default())?;
         Ok(Some(Self { symbols: names.sorted, dates: calendar.dates, closes: Closes::new(tables.close) }))
     }
 

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use chrono::NaiveDate;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
+use crate::engine::nearest::did_you_mean;
 use crate::engine::symbols::SymbolId;
 
 /// Price rows as a loader finds them, in any order. Rows of symbols outside the universe and of dates outside the
@@ -17,6 +19,16 @@ pub struct PriceRows {
     /// Exchange by symbol (parallel to `symbols`), the last one if it changed. Empty if the table has no
     /// `exchange` column.
     pub exchange: Vec<Option<String>>,
+    /// Names of the other columns of the chunks, in lower case.
+    pub others: Vec<String>,
+    /// Names of the table that the universe does not list: one may have been meant.
+    pub left_out: Vec<String>,
+    /// Columns that the config names and the table lacks, and what is to be said of each: `no column 'x'; did you mean y?`
+    pub lacks: Vec<(String, String)>,
+    /// The benchmark, where it has a table of its own.
+    pub benchmark: Option<DayNumbers>,
+    /// The risk-free rate, where it has a table of its own.
+    pub risk_free: Option<DayNumbers>,
     /// The rows. They stay in the pieces that they were decoded in: joining them would copy every number once more.
     pub chunks: Vec<PriceDays>,
     /// What the reader of the results should know about them.
@@ -40,6 +52,19 @@ pub struct PriceChunk {
     pub close: Vec<f64>,
     /// Shares traded; NaN if missing. Empty if there is no such column.
     pub volume: Vec<f64>,
+    /// Other columns, by [`PriceRows::others`]; NaN if missing. One is empty if there is no such column.
+    pub others: Vec<Vec<f64>>,
+}
+
+/// A number for some days.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DayNumbers {
+    /// What it is called in messages.
+    pub name: String,
+    /// Days since 1970-01-01, ascending, each once.
+    pub day: Vec<i32>,
+    /// The number of each.
+    pub value: Vec<f64>,
 }
 
 /// Signal rows as a loader finds them; parallel columns. Of several rows with the same date and symbol the last
@@ -54,13 +79,27 @@ pub struct SignalRows {
     pub symbol: Vec<u32>,
     /// Numeric columns by name (matched without regard to case); NaN if missing.
     pub columns: Vec<(String, Vec<f64>)>,
+    /// Columns that the config names and the table lacks, and what may have been meant by each: `; did you mean x?`
+    pub lacks: Vec<(String, String)>,
 }
 
 impl PriceRows {
+    /// Names of the other columns that no chunk has.
+    pub(crate) fn absent_columns(&self) -> Vec<String> {
+        let has = |at: usize, chunk: &PriceDays| {
+            chunk.columns.others.get(at).is_some_and(|column| !column.is_empty())
+        };
+        let absent =
+            self.others.iter().enumerate().filter(|(at, _)| !self.chunks.iter().any(|chunk| has(*at, chunk)));
+        absent.map(|(_, name)| name.clone()).collect()
+    }
+
     pub(super) fn fit_together(&self) -> bool {
         (self.exchange.is_empty() || self.exchange.len() == self.symbols.len())
             && self.chunks.par_iter().all(|chunk| {
-                chunk.fits && chunk.symbols.iter().all(|&symbol| (symbol as usize) < self.symbols.len())
+                chunk.fits
+                    && chunk.columns.others.len() <= self.others.len()
+                    && chunk.symbols.iter().all(|&symbol| (symbol as usize) < self.symbols.len())
             })
     }
 }
@@ -97,7 +136,10 @@ impl From<PriceChunk> for PriceDays {
         let fits = u32::try_from(date.len()).is_ok()
             && symbol.len() == date.len()
             && [&columns.open, &columns.close].into_iter().all(is_parallel)
-            && [&columns.high, &columns.low, &columns.volume].into_iter().all(is_optional);
+            && [&columns.high, &columns.low, &columns.volume]
+                .into_iter()
+                .chain(&columns.others)
+                .all(is_optional);
         let (mut runs, mut symbols, mut known, mut end) = (Vec::new(), Vec::new(), 0, 0);
         for day in date.chunk_by(|a, b| a == b).filter(|_| fits) {
             let of_day = &symbol[end..end + day.len()];
@@ -161,13 +203,33 @@ impl SignalRows {
     }
 }
 
+impl DataError {
+    /// With what may have been meant, where no symbol of a universe has prices and the table has others.
+    pub(super) fn or_meant(mut self, universe: &[String], others: &[String]) -> Self {
+        if let Self::NoPrices { hint, .. } = &mut self {
+            let mut meant = universe.iter().take(SHOWN).map(|symbol| {
+                let found = did_you_mean(symbol, others.iter().map(String::as_str));
+                if found.is_empty() { found } else { format!("; {symbol}{found}") }
+            });
+            *hint = meant.find(|found| !found.is_empty()).unwrap_or_default();
+        }
+        self
+    }
+}
+
+/// Symbols for which it is looked what may have been meant.
+const SHOWN: usize = 20;
+
 /// Why rows do not make a market.
-#[expect(missing_docs, reason = "the text of an error says what its fields are")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
     /// Nothing to trade.
-    #[error("no price row for the universe between {start} and {end}; check universe, dates and price_path")]
+    #[error(
+        "no price row for the universe between {start} and {end}; check universe, dates and price_path{hint}"
+    )]
     NoPrices {
+        /// Symbols that may have been meant.
+        hint: String,
         /// First day asked for.
         start: NaiveDate,
         /// Last day asked for.
@@ -179,16 +241,66 @@ pub enum DataError {
     /// A price, or a volume, is infinite.
     #[error("column {column}: infinite value for {symbol} on {date}")]
     Infinite {
-        column: &'static str,
+        /// The column.
+        column: String,
+        /// The symbol.
         symbol: String,
         /// The day.
         date: NaiveDate,
     },
+    /// A column with a number for each day has two on one.
+    #[error(
+        "{what}: the column {column} says {one} and {other} on {date}; all rows of a day must say the same"
+    )]
+    Differs {
+        /// Path of the config field.
+        what: &'static str,
+        /// The column.
+        column: String,
+        /// The day.
+        date: NaiveDate,
+        /// A number of that day, as text.
+        one: String,
+        /// Another one.
+        other: String,
+    },
+    /// A column that the config names is not there.
+    #[error("{what}: the price table has {lack}")]
+    Lacks {
+        /// Path of the config field.
+        what: &'static str,
+        /// `no column 'x'`.
+        lack: String,
+    },
+    /// A risk-free rate that no rate can be.
+    #[error(
+        "risk_free_rate: {name} says {rate} on {date}, which is no rate as a fraction; `unit: percent` reads 5 as 5 %"
+    )]
+    NoRate {
+        /// The column.
+        name: String,
+        /// The rate, as text.
+        rate: String,
+        /// The day.
+        date: NaiveDate,
+    },
+    /// The risk-free rate begins after the run.
+    #[error("risk_free_rate: {name} has no rate on {start} or before; its first is of {first}")]
+    LateRate {
+        /// The column.
+        name: String,
+        /// First trading day.
+        start: NaiveDate,
+        /// Its first day.
+        first: String,
+    },
     /// The benchmark has no price in the window.
-    #[error("benchmark {symbol}: no price row between {start} and {end}")]
+    #[error("benchmark {symbol}: no price between {start} and {end}{hint}")]
     NoBenchmark {
         /// The benchmark.
         symbol: String,
+        /// Symbols that may have been meant.
+        hint: String,
         /// First day asked for.
         start: NaiveDate,
         /// Last day asked for.

@@ -16,6 +16,8 @@ pub(super) struct SignalTable {
     pub(super) columns: Vec<(String, Table)>,
     /// Days between the first and the last trading day that have rows of the universe and no trading.
     pub(super) days_without_trading: usize,
+    /// Columns that the table lacks, and what may have been meant by each.
+    pub(super) lacks: Vec<(String, String)>,
 }
 
 impl SignalTable {
@@ -87,7 +89,7 @@ impl SignalTable {
         if !present.contains(&true) {
             warnings.push("the signal table has no row for the universe in the window".to_owned());
         }
-        let mut columns = Vec::new();
+        let (mut columns, lacks) = (Vec::new(), rows.lacks);
         for (name, values) in rows.columns.into_iter().filter(|(name, _)| is_wanted(name)) {
             let mut table = Table::missing(days, width);
             for (cell, &row) in place.iter().zip(&order) {
@@ -100,6 +102,6 @@ impl SignalTable {
             }
             columns.push((name.to_ascii_lowercase(), table));
         }
-        Some(Self { rows: present, columns, days_without_trading: without_trading.len() })
+        Some(Self { rows: present, columns, days_without_trading: without_trading.len(), lacks })
     }
 }

@@ -5,6 +5,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::returns::{deviation, mean};
+use super::risk_free::RiskFreeDays;
 use crate::engine::config::Benchmark;
 use crate::engine::market::Market;
 
@@ -12,7 +13,7 @@ use crate::engine::market::Market;
 /// Undefined is `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct BenchmarkSummary {
-    /// Symbol, or `equal_weight`.
+    /// Symbol, `equal_weight`, or what the series is called.
     pub name: String,
     /// The benchmark's first day with a price. `None` if it has none within the run.
     pub first_day: Option<NaiveDate>,
@@ -40,12 +41,12 @@ pub struct BenchmarkSummary {
 /// Later a day without a price repeats the value before.
 pub fn curve(benchmark: &Benchmark, market: &Market) -> Vec<f64> {
     match benchmark {
-        Benchmark::Symbol(_) => symbol_curve(market.benchmark().unwrap_or_default()),
+        Benchmark::Symbol(_) | Benchmark::Series(_) => level_curve(market.benchmark().unwrap_or_default()),
         Benchmark::EqualWeight => equal_weight_curve(market),
     }
 }
 
-fn symbol_curve(closes: &[f64]) -> Vec<f64> {
+fn level_curve(closes: &[f64]) -> Vec<f64> {
     let (mut value, mut last) = (f64::NAN, f64::NAN);
     let step = |&close: &f64| {
         if !close.is_nan() {
@@ -90,7 +91,7 @@ impl BenchmarkSummary {
         dates: &[NaiveDate],
         returns: &[f64],
         curve: &[f64],
-        daily_risk_free: f64,
+        risk_free: &RiskFreeDays,
         periods_per_year: f64,
     ) -> Self {
         let first = curve.iter().position(|value| !value.is_nan());
@@ -103,9 +104,9 @@ impl BenchmarkSummary {
         let year = periods_per_year.sqrt();
         let tracking_error = deviation(&active).map(|d| d * year);
         let alpha = beta.and_then(|beta| {
-            let pairs = returns.iter().zip(&theirs);
-            let rest: Vec<f64> =
-                pairs.map(|(r, b)| (r - daily_risk_free) - beta * (b - daily_risk_free)).collect();
+            let days = first.unwrap_or_default() + 1..;
+            let pairs = days.map(|day| risk_free.at(day)).zip(returns.iter().zip(&theirs));
+            let rest: Vec<f64> = pairs.map(|(f, (r, b))| (r - f) - beta * (b - f)).collect();
             mean(&rest).map(|mean| (1.0 + mean).powf(periods_per_year) - 1.0)
         });
         let spread = deviation(returns).zip(deviation(&theirs)).map(|(a, b)| a * b).filter(|&v| v > 0.0);

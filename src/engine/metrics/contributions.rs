@@ -1,4 +1,4 @@
-//! What each symbol and side brought in. Their profits add up to what the account won or lost: cash earns nothing.
+//! What each symbol and side brought in. Their profits, and the interest of the account, add up to what it won or lost.
 
 use crate::engine::market::{Market, SymbolId};
 use crate::engine::{Outcome, lookback};
@@ -14,11 +14,15 @@ pub struct Contribution {
     pub gross_profit: f64,
     /// Spread and slippage paid.
     pub slippage_cost: f64,
+    /// What its orders moved their own prices by.
+    pub impact_cost: f64,
     /// Commission paid.
     pub commission: f64,
+    /// Fee paid for borrowed shares.
+    pub borrow_cost: f64,
     /// What is left of the profit.
     pub profit: f64,
-    /// Profit over the initial cash: these sum to the total return.
+    /// Profit over the initial cash: these, and interest over it, sum to the total return.
     pub contribution: f64,
 }
 
@@ -36,6 +40,7 @@ struct Side {
     /// Money received less money paid, at fill prices.
     flow: f64,
     slippage: f64,
+    impact: f64,
     commission: f64,
 }
 
@@ -57,6 +62,7 @@ pub fn contributions(outcome: &Outcome, market: &Market) -> Vec<Contribution> {
                 side.traded = true;
                 side.flow -= part * trades.notional[row];
                 side.slippage += part * trades.slippage_cost[row];
+                side.impact += part * trades.impact_cost[row];
                 side.commission += part * trades.commission[row];
             }
         }
@@ -75,13 +81,17 @@ pub fn contributions(outcome: &Outcome, market: &Market) -> Vec<Contribution> {
     let mut found: Vec<Contribution> = Vec::new();
     for (index, symbol) in all.iter().enumerate() {
         for (side, of) in symbol.sides.iter().enumerate().filter(|(_, side)| side.traded) {
-            let profit = of.flow - of.commission;
+            let fees = outcome.borrow_costs.get(index).filter(|_| side == 1);
+            let borrow_cost = fees.copied().unwrap_or(0.0);
+            let profit = of.flow - of.commission - borrow_cost;
             found.push(Contribution {
                 symbol: SymbolId::of_index(index),
                 is_short: side == 1,
-                gross_profit: of.flow + of.slippage,
+                gross_profit: of.flow + of.slippage + of.impact,
                 slippage_cost: of.slippage,
+                impact_cost: of.impact,
                 commission: of.commission,
+                borrow_cost,
                 profit,
                 contribution: profit / cash,
             });

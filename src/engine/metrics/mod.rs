@@ -7,6 +7,7 @@ pub mod contributions;
 pub mod drawdown;
 pub mod periods;
 pub mod returns;
+pub mod risk_free;
 pub mod rolling;
 pub mod round_trips;
 
@@ -18,8 +19,9 @@ use self::account_of::Size;
 pub use self::benchmark::BenchmarkSummary;
 use self::periods::PeriodReturns;
 use self::returns::{Tail, highest, lowest, mean, sum_of};
+use self::risk_free::RiskFreeDays;
 use super::Daily;
-use super::config::{BacktestConfig, Benchmark, OnRuin, SignalAlignment};
+use super::config::{BacktestConfig, OnRuin, SignalAlignment};
 use super::ledger::HoldingDays;
 
 /// The figures of a whole run. Ratios and returns are fractions; money is in the account's currency. Measures of
@@ -86,7 +88,13 @@ pub struct Summary {
     pub total_commission: f64,
     /// Sum of slippage costs.
     pub total_slippage_cost: f64,
-    /// Commissions and slippage costs.
+    /// Sum of what orders moved their own prices by.
+    pub total_impact_cost: f64,
+    /// Sum of fees for borrowed shares.
+    pub total_borrow_cost: f64,
+    /// Interest earned on cash, less that paid on debt.
+    pub total_interest: f64,
+    /// Commissions, slippage and impact costs, and fees for borrowed shares.
     pub total_costs: f64,
     /// Mean daily turnover.
     pub average_turnover: Option<f64>,
@@ -96,7 +104,7 @@ pub struct Summary {
     pub average_net_exposure: Option<f64>,
     /// Longest time below a peak, in calendar days.
     pub longest_drawdown_days: i64,
-    /// Annual risk-free rate that the ratios were computed with.
+    /// Annual risk-free rate that the ratios were computed with; of a rate for each day the mean.
     pub risk_free_rate: f64,
     /// The comparison with the benchmark. `None` without one.
     pub benchmark: Option<BenchmarkSummary>,
@@ -107,12 +115,12 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Sums up a run of at least one day.
+    /// Sums up a run of at least one day. The benchmark's curve and the risk-free rates are by day, where there are any.
     pub(crate) fn of(
         config: &BacktestConfig,
         daily: &Daily,
         holding_days: HoldingDays,
-        benchmark: Option<&[f64]>,
+        (benchmark, risk_free): (Option<&[f64]>, Option<&[f64]>),
         mut account_of: AccountOf,
         mut warnings: Vec<String>,
     ) -> Self {
@@ -129,7 +137,8 @@ impl Summary {
         warnings.extend(account_of.warning());
         let final_equity = daily.portfolio_value.last().copied().unwrap_or(config.initial_cash);
         let total_return = final_equity / config.initial_cash - 1.0;
-        let risk_free = returns::daily_rate(config.risk_free_rate, periods_per_year);
+        let risk_free = RiskFreeDays::of(&config.risk_free_rate, risk_free, periods_per_year);
+        let (excess, rate) = risk_free.excess(returns);
         let annualized_return = returns::annualized_return(total_return, returns.len(), periods_per_year)
             .filter(|_| ruin.is_none());
         let max_drawdown = lowest(daily.drawdown.iter().copied()).unwrap_or(0.0);
@@ -137,6 +146,8 @@ impl Summary {
         let months = PeriodReturns::of(&daily.date, &daily.portfolio_value, config.initial_cash);
         let total_commission = sum_of(&daily.commission, |cost| cost);
         let total_slippage_cost = sum_of(&daily.slippage_cost, |cost| cost);
+        let total_impact_cost = sum_of(&daily.impact_cost, |cost| cost);
+        let total_borrow_cost = sum_of(&daily.borrow_cost, |cost| cost);
         let closed = holding_days.positions;
         Self {
             run_name: config.run_name.clone(),
@@ -153,9 +164,9 @@ impl Summary {
             trades,
             annualized_return,
             annualized_volatility: returns::annualized_volatility(returns, periods_per_year),
-            sharpe_ratio: returns::sharpe_ratio(returns, risk_free, periods_per_year),
+            sharpe_ratio: returns::sharpe_ratio(&excess, rate, periods_per_year),
             max_drawdown,
-            sortino_ratio: returns::sortino_ratio(returns, risk_free, periods_per_year),
+            sortino_ratio: returns::sortino_ratio(&excess, rate, periods_per_year),
             calmar_ratio: drawdown::calmar_ratio(annualized_return, max_drawdown),
             var_95: tail.map(|tail| tail.value_at_risk),
             cvar_95: tail.map(|tail| tail.conditional),
@@ -169,16 +180,19 @@ impl Summary {
             average_holding_days: (closed > 0).then(|| holding_days.days as f64 / closed as f64),
             total_commission,
             total_slippage_cost,
-            total_costs: total_commission + total_slippage_cost,
+            total_impact_cost,
+            total_borrow_cost,
+            total_interest: sum_of(&daily.interest, |interest| interest),
+            total_costs: total_commission + total_slippage_cost + total_impact_cost + total_borrow_cost,
             average_turnover: mean(&daily.turnover[..end]),
             average_gross_exposure: mean(&daily.gross_exposure[..end]),
             average_net_exposure: mean(&daily.net_exposure[..end]),
             longest_drawdown_days: drawdown::longest_days(&daily.date, &daily.drawdown),
-            risk_free_rate: config.risk_free_rate,
+            risk_free_rate: risk_free.annual,
             benchmark: benchmark.zip(config.benchmark.as_ref()).map(|(curve, benchmark)| {
                 let name = benchmark.name().to_owned();
                 let (dates, curve) = (&daily.date[..end], &curve[..end]);
-                BenchmarkSummary::of(name, dates, returns, curve, risk_free, periods_per_year)
+                BenchmarkSummary::of(name, dates, returns, curve, &risk_free, periods_per_year)
             }),
             account_of,
             warnings,
@@ -227,14 +241,4 @@ fn period_warnings(config: &BacktestConfig, daily: &Daily, ruin: Option<usize>) 
             .push(format!("only {days} trading days: figures for a year say little about so short a time"));
     }
     warnings
-}
-
-impl Benchmark {
-    /// The symbol, or `equal_weight`.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Symbol(symbol) => symbol,
-            Self::EqualWeight => super::config::EQUAL_WEIGHT,
-        }
-    }
 }

@@ -5,6 +5,7 @@ use super::View;
 use super::ranking::Ranker;
 use crate::engine::RunError;
 use crate::engine::market::{Market, SymbolId};
+use crate::engine::nearest::did_you_mean;
 use crate::engine::price_signals::PriceSignal;
 
 /// A signal column, ready to be read bar by bar.
@@ -32,7 +33,11 @@ impl SignalReader {
                 (true, true) => "the signal table has no such column, and none is computed from prices",
                 (false, _) => "there is no signal table, and no such column is computed from prices",
             };
-            RunError::Data(format!("signal column {column:?}: {reason}"))
+            let hint = match (market.signal_hint(column), market.computes_signals()) {
+                ("", true) => did_you_mean(column, PriceSignal::ALL.iter().map(|signal| signal.name())),
+                (hint, _) => hint.to_owned(),
+            };
+            RunError::Data(format!("signal column {column:?}: {reason}{hint}"))
         })
     }
 

@@ -252,7 +252,8 @@ function figures(run) {
       ['5 % quantile of days', f.percent(m.var_95, 2)], ['Mean of days below it', f.percent(m.cvar_95, 2)], ['Skewness of days', f.number(m.skew)], ['Excess kurtosis of days', f.number(m.excess_kurtosis)]])),
     section('Trading', facts('Trading', [
       ['Fills', f.whole(m.trades)], ['Mean turnover a day', f.percent(m.average_turnover, 2)], ['Mean holding', days(f.number(m.average_holding_days, 0))], ['Mean gross exposure', f.percent(m.average_gross_exposure)], ['Mean net exposure', f.percent(m.average_net_exposure)],
-      ['Commissions', f.whole(m.total_commission)], ['Slippage', f.whole(m.total_slippage_cost)], ['Costs in all', f.whole(m.total_costs)]])),
+      ['Commissions', f.whole(m.total_commission)], ['Slippage', f.whole(m.total_slippage_cost)],
+      ...(m.total_impact_cost ? [['Market impact', f.whole(m.total_impact_cost)]] : []), ...(m.total_borrow_cost ? [['Borrowed shares', f.whole(m.total_borrow_cost)]] : []), ...(m.total_interest ? [['Interest on cash', f.whole(m.total_interest)]] : []), ['Costs in all', f.whole(m.total_costs)]])),
     b ? section(`Against ${f.benchmarkName(b.name)}`, facts('Against the benchmark', [
       ['Its total return', f.percent(b.total_return)], ['Alpha a year', f.percent(b.alpha)], ['Beta', f.number(b.beta)], ['Correlation of days', f.number(b.correlation)], ['Tracking error a year', f.percent(b.tracking_error)], ['Information ratio a year', f.number(b.information_ratio)],
       ['Up capture', f.percent(b.up_capture)], ['Down capture', f.percent(b.down_capture)], ['Days compared', f.whole(b.days)]])) : null,
@@ -295,6 +296,7 @@ async function trades(run) {
   let asking = false;
   const count = h('span', { class: 'count', role: 'status' });
   const symbol = h('input', { type: 'search', class: 'text', oninput: show });
+  const costs = (row) => row.commission + row.slippage_cost + (row.impact_cost || 0);
   const list = table({
     label: 'Fills in the order of execution', key: (row) => row.n, more: () => more(), columns: [
       { id: 'date', label: 'Day', value: (row) => row.n, cell: (row) => row.execution_date },
@@ -303,7 +305,7 @@ async function trades(run) {
       { id: 'quantity', label: 'Shares', num: true, value: (row) => Math.abs(row.quantity), cell: (row) => f.number(Math.abs(row.quantity), 2) },
       { id: 'price', label: 'Price', num: true, value: (row) => row.price, cell: (row) => f.number(row.price, 2) },
       { id: 'notional', label: 'Notional', num: true, minor: true, value: (row) => Math.abs(row.notional), cell: (row) => f.whole(row.notional) },
-      { id: 'costs', label: 'Costs', num: true, minor: true, value: (row) => row.commission + row.slippage_cost, cell: (row) => f.number(row.commission + row.slippage_cost, 2) },
+      { id: 'costs', label: 'Costs', num: true, minor: true, value: costs, cell: (row) => f.number(costs(row), 2) },
       { id: 'cash_after', label: 'Cash after', num: true, minor: true, as: f.whole },
     ],
   });

@@ -144,6 +144,9 @@ fn difference(full: &Outcome, other: &Outcome, day: usize) -> Option<Difference>
         (&a.turnover, &b.turnover),
         (&a.commission, &b.commission),
         (&a.slippage_cost, &b.slippage_cost),
+        (&a.impact_cost, &b.impact_cost),
+        (&a.borrow_cost, &b.borrow_cost),
+        (&a.interest, &b.interest),
     ];
     let same_day = |at: usize| {
         b.date.get(at) == a.date.get(at)

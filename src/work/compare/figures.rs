@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Compared, Frame, letter};
+use crate::engine::Daily;
 use crate::engine::metrics::drawdown;
 use crate::engine::metrics::periods::PeriodReturns;
 use crate::engine::metrics::returns::{self, Tail, highest, lowest, mean};
@@ -35,8 +36,11 @@ fn of(run: &Compared<'_>, frame: &Frame<'_>) -> Vec<(&'static str, Option<f64>)>
     let months =
         PeriodReturns::of(frame.days.get(1..).unwrap_or_default(), values.get(1..).unwrap_or_default(), 1.0);
     let below = drawdown::from_peak(values, f64::NEG_INFINITY);
-    let costs: f64 = run.column(|daily| &daily.commission).iter().sum::<f64>()
-        + run.column(|daily| &daily.slippage_cost).iter().sum::<f64>();
+    let sum = |of: fn(&Daily) -> &[f64]| run.column(of).iter().sum::<f64>();
+    let costs = sum(|daily| &daily.commission)
+        + sum(|daily| &daily.slippage_cost)
+        + sum(|daily| &daily.impact_cost)
+        + sum(|daily| &daily.borrow_cost);
     let equity = mean(&run.column(|daily| &daily.portfolio_value));
     let years = daily.len() as f64 / periods;
     vec![

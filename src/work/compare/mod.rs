@@ -20,6 +20,7 @@ use crate::engine::Daily;
 use crate::engine::metrics::{calendar, returns};
 use crate::statistics::discovery::holm;
 use crate::statistics::series::correlation;
+use crate::store::versions::INPUTS;
 
 /// Runs that can be compared at once.
 pub const RUNS_MAX: usize = 10;
@@ -317,9 +318,6 @@ fn data(sources: &[Source]) -> Data {
         Data::VersionsDiffer
     }
 }
-
-/// What a run reads.
-const INPUTS: [&str; 2] = ["prices", "signals"];
 
 /// Fields of what was read that say which table or file it was; the others say in which state.
 const PLACE: [&str; 5] = ["table", "path", "table_id", "source", "adjusted"];

@@ -16,7 +16,7 @@ fn names(outcome: &Outcome, symbols: &[SymbolId]) -> Column {
     Column::Names(symbols.iter().map(|symbol| symbol.0).collect(), outcome.symbols.clone())
 }
 
-pub(super) fn trades(outcome: &Outcome) -> [Named<'static>; 8] {
+pub(super) fn trades(outcome: &Outcome) -> [Named<'static>; 9] {
     let trades = &outcome.trades;
     [
         ("execution_date", Column::Dates(trades.execution_date.clone())),
@@ -27,6 +27,7 @@ pub(super) fn trades(outcome: &Outcome) -> [Named<'static>; 8] {
         ("commission", Column::numbers(&trades.commission)),
         ("slippage_cost", Column::numbers(&trades.slippage_cost)),
         ("cash_after", Column::numbers(&trades.cash_after)),
+        ("impact_cost", Column::numbers(&trades.impact_cost)),
     ]
 }
 
@@ -41,7 +42,7 @@ pub(super) fn rejected_orders(outcome: &Outcome) -> [Named<'static>; 4] {
     ]
 }
 
-pub(super) fn daily(outcome: &Outcome) -> [Named<'static>; 12] {
+pub(super) fn daily(outcome: &Outcome) -> [Named<'static>; 15] {
     let daily = &outcome.daily;
     [
         ("date", Column::Dates(daily.date.clone())),
@@ -56,6 +57,9 @@ pub(super) fn daily(outcome: &Outcome) -> [Named<'static>; 12] {
         ("commission", Column::numbers(&daily.commission)),
         ("slippage_cost", Column::numbers(&daily.slippage_cost)),
         ("n_trades", Column::Integers(daily.n_trades.iter().map(|&count| Some(i64::from(count))).collect())),
+        ("impact_cost", Column::numbers(&daily.impact_cost)),
+        ("borrow_cost", Column::numbers(&daily.borrow_cost)),
+        ("interest", Column::numbers(&daily.interest)),
     ]
 }
 
@@ -193,7 +197,7 @@ pub(super) fn trips(outcome: &Outcome) -> [Named<'static>; 11] {
     ]
 }
 
-pub(super) fn contributed(market: &Market, outcome: &Outcome) -> [Named<'static>; 7] {
+pub(super) fn contributed(market: &Market, outcome: &Outcome) -> [Named<'static>; 9] {
     let parts = contributions(outcome, market);
     let symbols: Vec<SymbolId> = parts.iter().map(|part| part.symbol).collect();
     let number =
@@ -206,6 +210,8 @@ pub(super) fn contributed(market: &Market, outcome: &Outcome) -> [Named<'static>
         ("commission", number(|part| part.commission)),
         ("profit", number(|part| part.profit)),
         ("contribution", number(|part| part.contribution)),
+        ("impact_cost", number(|part| part.impact_cost)),
+        ("borrow_cost", number(|part| part.borrow_cost)),
     ]
 }
 
@@ -214,7 +220,7 @@ pub(super) fn benchmark(outcome: &Outcome, curve: &[f64]) -> [Named<'static>; 2]
     [("date", Column::Dates(outcome.daily.date.clone())), ("value", Column::numbers(curve))]
 }
 
-pub(super) fn delistings(outcome: &Outcome) -> [Named<'static>; 5] {
+pub(super) fn delistings(outcome: &Outcome) -> [Named<'static>; 6] {
     let gone = &outcome.delisted;
     let symbols: Vec<SymbolId> = gone.iter().map(|one| one.symbol).collect();
     [
@@ -223,6 +229,7 @@ pub(super) fn delistings(outcome: &Outcome) -> [Named<'static>; 5] {
         ("shares", Column::Numbers(gone.iter().map(|one| Some(one.shares)).collect())),
         ("price", Column::Numbers(gone.iter().map(|one| Some(one.price)).collect())),
         ("last_bar", Column::Dates(gone.iter().map(|one| one.last_bar).collect())),
+        ("delisting_return", Column::Numbers(gone.iter().map(|one| Some(one.delisting_return)).collect())),
     ]
 }
 

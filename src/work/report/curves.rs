@@ -230,8 +230,15 @@ fn costs(facts: &Facts<'_>, outcome: &Outcome) -> Chart {
     }
     let daily = &outcome.daily;
     let commission = running(daily.commission.iter().copied());
-    let total = running(daily.commission.iter().zip(&daily.slippage_cost).map(|(a, b)| a + b));
-    let share = outcome.summary.total_costs / facts.config.initial_cash;
+    let others = daily.impact_cost.iter().zip(&daily.borrow_cost).map(|(impact, borrow)| impact + borrow);
+    let trading = daily.commission.iter().zip(&daily.slippage_cost).map(|(a, b)| a + b);
+    let total = running(trading.zip(others).map(|(a, b)| a + b));
+    let summary = &outcome.summary;
+    let all = match summary.total_impact_cost + summary.total_borrow_cost {
+        0.0 => "With spread and slippage",
+        _ => "With spread, slippage, impact and borrowing",
+    };
+    let share = summary.total_costs / facts.config.initial_cash;
     Chart {
         name: "costs",
         title: "Costs".into(),
@@ -243,7 +250,7 @@ fn costs(facts: &Facts<'_>, outcome: &Outcome) -> Chart {
         unit: Unit::Money,
         logarithmic: false,
         series: vec![
-            Series { name: "With spread and slippage".into(), class: "own", shape: total },
+            Series { name: all.into(), class: "own", shape: total },
             Series { name: "Commission".into(), class: "other", shape: commission },
         ],
         hints: Vec::new(),

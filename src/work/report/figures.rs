@@ -54,8 +54,9 @@ pub(super) fn headline(facts: &Facts<'_>, outcome: &Outcome) -> Markup {
             @if let Some(benchmark) = benchmark {
                 p.note { "In small figures: the benchmark, " (benchmark_name(&benchmark.versus.name)) "." }
             }
-            @if facts.config.risk_free_rate != 0.0 {
-                p.note { "Ratios are over a risk-free rate of " (percent(facts.config.risk_free_rate, 2)) " a year." }
+            @if outcome.summary.risk_free_rate != 0.0 {
+                p.note { "Ratios are over a risk-free rate of " (percent(outcome.summary.risk_free_rate, 2)) " a year"
+                    @if facts.config.risk_free_rate.series().is_some() { ", the mean of the rates of its days" } "." }
             }
         }
     }
@@ -168,7 +169,7 @@ fn risked(own: &Summary, benchmark: Option<&BenchmarkFigures<'_>>) -> [Figure; 1
 }
 
 /// A benchmark is in the market from its first bar on and pays nothing; it has no fills that could be counted.
-fn traded(outcome: &Outcome, benchmark: Option<&BenchmarkFigures<'_>>) -> [Figure; 11] {
+fn traded(outcome: &Outcome, benchmark: Option<&BenchmarkFigures<'_>>) -> [Figure; 14] {
     let own = &outcome.summary;
     let holding = own.average_holding_days.map_or_else(|| UNDEFINED.to_owned(), |d| grouped(d, 1));
     let yearly = own.average_turnover.map(|daily| daily * own.periods_per_year);
@@ -186,7 +187,10 @@ fn traded(outcome: &Outcome, benchmark: Option<&BenchmarkFigures<'_>>) -> [Figur
         ("Net exposure, average", "average_net_exposure", share(own.average_net_exposure), all()),
         ("Commission", "total_commission", money(own.total_commission), nothing()),
         ("Spread and slippage", "total_slippage_cost", money(own.total_slippage_cost), nothing()),
+        ("Market impact", "total_impact_cost", money(own.total_impact_cost), nothing()),
+        ("Borrowed shares", "total_borrow_cost", money(own.total_borrow_cost), nothing()),
         ("All costs", "total_costs", money(own.total_costs), nothing()),
+        ("Interest on cash", "total_interest", money(own.total_interest), None),
         (
             "Costs a year, bps of average equity",
             "costs a year",

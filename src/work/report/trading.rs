@@ -98,7 +98,7 @@ pub(super) fn contributed(market: &Market, outcome: &Outcome) -> Markup {
         html! { tr {
             th scope="row" { (name) } td { (side) }
             td { (money(sum(|part| part.gross_profit))) }
-            td { (money(-sum(|part| part.slippage_cost + part.commission))) }
+            td { (money(-sum(|part| part.slippage_cost + part.impact_cost + part.commission + part.borrow_cost))) }
             td { (money(sum(|part| part.profit))) }
             td { (percent(sum(|part| part.contribution), 2)) }
         } }

@@ -257,6 +257,12 @@ fn read(root: &Fields<'_>) -> Study {
     if select_by == SelectBy::InformationRatio && !benchmark {
         f.fault("select_by", "information_ratio needs base.benchmark");
     }
+    if base.get("risk_free_rate").is_some_and(Value::is_object) {
+        root.fault(
+            "base.risk_free_rate",
+            "must be a number: the statistics of a study take one rate for all days",
+        );
+    }
     let statistics = terms(&f.section("statistics"), benchmark);
     Study {
         name: text(&f, "name"),

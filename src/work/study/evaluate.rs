@@ -12,7 +12,8 @@ use super::config::{SelectBy, Study, Validation};
 use super::figures::{self, FIGURES};
 use crate::digest::hex;
 use crate::engine::config::{BacktestConfig, Benchmark};
-use crate::engine::metrics::{benchmark, calendar, returns};
+use crate::engine::metrics::risk_free::RiskFreeDays;
+use crate::engine::metrics::{benchmark, calendar};
 use crate::engine::{self, Market, Outcome, RunError};
 use crate::statistics::block_length::BlockLength;
 use crate::statistics::blocks::{BlockSums, Measure, Sums};
@@ -109,7 +110,8 @@ impl Window {
         Self {
             days: dates.get(1..).unwrap_or_default().to_vec(),
             periods_per_year,
-            daily_risk_free: returns::daily_rate(config.risk_free_rate, periods_per_year),
+            daily_risk_free: RiskFreeDays::of(&config.risk_free_rate, market.risk_free(), periods_per_year)
+                .daily,
             benchmark: config.benchmark.as_ref().map(|chosen| daily(benchmark::curve(chosen, market))),
             mean_block: study.statistics.mean_block.unwrap_or_else(automatic),
         }

@@ -51,7 +51,12 @@ pub fn set(config: &mut Value, path: &str, value: &Value) -> Result<(), String> 
 /// Everything of a config that decides which rows are read and how they are laid out.
 pub fn market_key(config: &BacktestConfig) -> String {
     let resolved = config.resolved();
-    let fixed = json!([resolved["data"], resolved["universe"], resolved["benchmark"]]);
+    let fixed = json!([
+        resolved["data"],
+        resolved["universe"],
+        resolved["benchmark"],
+        config.risk_free_rate.series().map(|_| &resolved["risk_free_rate"])
+    ]);
     format!("{fixed} {} {} {}", config.start_date, config.end_date, layout(config))
 }
 

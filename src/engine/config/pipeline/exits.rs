@@ -1,10 +1,10 @@
 //! Who leaves a configured strategy, or is cut.
 
-use super::PriceColumn;
 use crate::engine::config::needs::Needs;
 use crate::engine::config::options::{
     Bounds, Scalar as _, choices, count_or_less, flag, number, options, text, variants, word, words,
 };
+use crate::engine::config::price_column::{PriceColumn, price_column};
 
 options! {
     /// Who leaves, or is cut.
@@ -36,7 +36,7 @@ variants! {
             /// Bars in the mean; 0: off.
             days: u32 = count_or_less(0).required(),
             /// Which price the mean is of.
-            price_col: PriceColumn = word().or(PriceColumn::Close),
+            price_col: PriceColumn = price_column().or(PriceColumn::Close),
             /// Whether shorts leave above the mean; otherwise every holding leaves below it.
             side_aware: bool = flag().or(true),
         },

@@ -21,7 +21,7 @@ pub use self::signals::*;
 pub use self::universe::*;
 
 use super::needs::Needs;
-use super::options::{Scalar as _, flag, options, section, words};
+use super::options::{Scalar as _, flag, options, section};
 
 options! {
     /// A strategy put together from stages.
@@ -55,32 +55,6 @@ options! {
         record_intermediates: bool = flag().or(false),
         /// Which exit rule fired.
         record_reasons: bool = flag().or(false),
-    }
-}
-
-words! {
-    /// A column of the price table.
-    PriceColumn {
-        /// The opening price.
-        Open = "open",
-        /// The highest price.
-        High = "high",
-        /// The lowest price.
-        Low = "low",
-        /// The closing price.
-        Close = "close",
-        /// Shares traded.
-        Volume = "volume",
-    }
-}
-
-impl PriceColumn {
-    fn needs(self, needs: &mut Needs) {
-        match self {
-            Self::Open | Self::Close => {}
-            Self::High | Self::Low => needs.prices.high_low = true,
-            Self::Volume => needs.prices.volume = true,
-        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! What a symbol is worth to a configured strategy.
 
-use super::PriceColumn;
 use crate::engine::config::needs::Needs;
 use crate::engine::config::options::{
     Bounds, Choice, Kind, Scalar as _, Section as _, choices, count_or_less, flag, number, options, section,
     sections, text, variants, word, words,
 };
+use crate::engine::config::price_column::{PriceColumn, price_column};
 use crate::engine::config::reader::Fields;
 use crate::engine::config::schema::ObjectSchema;
 use crate::engine::config::{GAP_COLUMNS, VOLUME_RATIO_COLUMNS};
@@ -54,7 +54,7 @@ variants! {
             /// Beyond the highest or the lowest.
             mode: BreakoutMode = word().or(BreakoutMode::Breakout),
             /// The price that is compared with its own past.
-            price_col: PriceColumn = word().or(PriceColumn::Close),
+            price_col: PriceColumn = price_column().or(PriceColumn::Close),
             /// As a fraction of that price, or in money.
             scale: BreakoutScale = word().or(BreakoutScale::Pct),
         },

@@ -1,11 +1,11 @@
 //! Who may be selected by a configured strategy.
 
-use super::PriceColumn;
 use crate::engine::config::needs::Needs;
 use crate::engine::config::options::{
     Bounds, Kind, Scalar as _, choices, count_or_less, number, options, some_texts, text, texts, variants,
     word, words,
 };
+use crate::engine::config::price_column::{PriceColumn, price_column};
 use crate::engine::config::reader::Fields;
 use crate::engine::config::schema::ObjectSchema;
 
@@ -49,7 +49,7 @@ variants! {
         /// A least price today.
         MinPrice = "min_price" {
             /// Which price.
-            column: PriceColumn = word().or(PriceColumn::Close),
+            column: PriceColumn = price_column().or(PriceColumn::Close),
             /// The least.
             value: f64 = number(Bounds::ANY).required(),
         },
@@ -60,9 +60,9 @@ variants! {
             /// The least.
             value: f64 = Least,
             /// Price column that is compared with the bounds.
-            price_col: PriceColumn = word().or(PriceColumn::Close),
+            price_col: PriceColumn = price_column().or(PriceColumn::Close),
             /// What it is multiplied with.
-            volume_col: PriceColumn = word().or(PriceColumn::Volume),
+            volume_col: PriceColumn = price_column().or(PriceColumn::Volume),
         },
         /// A least mean volume.
         MinAdv = "min_adv" {
@@ -71,7 +71,7 @@ variants! {
             /// The least.
             value: f64 = Least,
             /// Column whose mean is compared with the bound.
-            volume_col: PriceColumn = word().or(PriceColumn::Volume),
+            volume_col: PriceColumn = price_column().or(PriceColumn::Volume),
         },
         /// A number today in each of these signal columns.
         RequireSignalColumns = "require_signal_columns" {
@@ -85,8 +85,8 @@ variants! {
         },
         /// A largest standard deviation of daily returns, not annualised.
         MaxVolatility = "max_volatility" {
-            /// Column of returns; where the price table has none of that name, returns from close to close.
-            returns_col: String = Returns,
+            /// Column of returns. Where it is left out and the price table has no `returns_1d`, returns from close to close.
+            returns_col: PriceColumn = Returns,
             /// Number of returns. With 1 every symbol with a return passes, with 0 none does.
             lookback: u32 = count_or_less(0).or(20_u32),
             /// The largest; nothing passes one below 0.
@@ -122,9 +122,9 @@ impl Kind for Least {
 struct Returns;
 
 impl Kind for Returns {
-    type Value = String;
+    type Value = PriceColumn;
 
-    fn read(&self, f: &Fields<'_>, key: &'static str) -> String {
+    fn read(&self, f: &Fields<'_>, key: &'static str) -> PriceColumn {
         let older = text().off().read(f, "column");
         let given = text().off().read(f, key);
         if given.is_some() && older.is_some() {
@@ -132,7 +132,7 @@ impl Kind for Returns {
         }
         // The older name knew the closes by their own name.
         let older = older.filter(|column| !column.eq_ignore_ascii_case("close"));
-        given.or(older).unwrap_or_else(|| RETURNS.to_owned())
+        PriceColumn::named(given.or(older).as_deref().unwrap_or(RETURNS))
     }
 
     fn describe(&self, key: &'static str, doc: &str, object: &mut ObjectSchema<'_>) {
@@ -141,8 +141,8 @@ impl Kind for Returns {
     }
 }
 
-/// The column of returns that a price table may have.
-const RETURNS: &str = "returns_1d";
+/// The column of returns that a price table may have, and need not.
+pub(crate) const RETURNS: &str = "returns_1d";
 
 impl UniverseStage {
     pub(super) fn needs(&self, needs: &mut Needs) {
@@ -155,7 +155,11 @@ impl UniverseStage {
                 "high" | "low" => needs.prices.high_low = true,
                 "volume" => needs.prices.volume = true,
                 "date" | "symbol" | "open" | "close" => {}
-                _ => needs.signal(column),
+                // Of the price table if that has it, of the signals otherwise.
+                name => {
+                    needs.price_table(name);
+                    needs.signal(column);
+                }
             }
         }
         for filter in &self.filters {
@@ -181,7 +185,10 @@ impl Filter {
             }
             Self::RequireSignalColumns { columns } => columns.iter().for_each(|column| needs.signal(column)),
             Self::NoMissingPrices { window } => needs.bars_to_today(*window),
-            Self::MaxVolatility { lookback, .. } => needs.bars(*lookback as usize),
+            Self::MaxVolatility { lookback, returns_col, .. } => {
+                needs.bars(*lookback as usize);
+                returns_col.needs(needs);
+            }
             Self::ExchangeIn { .. } => needs.prices.exchange = true,
         }
     }

@@ -4,10 +4,10 @@ use super::super::View;
 use super::super::signal::SignalReader;
 use crate::engine::RunError;
 use crate::engine::config::{
-    BreakoutMode, BreakoutScale, COMPUTED_BREAKOUT_LOOKBACK, PriceColumn, Provider, ProviderStage,
+    BreakoutMode, BreakoutScale, COMPUTED_BREAKOUT_LOOKBACK, Provider, ProviderStage,
 };
 use crate::engine::lookback::Range;
-use crate::engine::market::{Market, SymbolId};
+use crate::engine::market::{Market, PriceField, SymbolId};
 
 /// A column, ready to be read bar by bar.
 #[derive(Debug)]
@@ -61,12 +61,12 @@ impl Column {
 /// A price of the last bars.
 #[derive(Debug)]
 pub(super) struct PastPrices {
-    pub(super) price: PriceColumn,
+    pub(super) price: PriceField,
     pub(super) bars: u32,
 }
 
 /// The closes of the breakout columns that a pipeline computes itself.
-const RANGE: PastPrices = PastPrices { price: PriceColumn::Close, bars: COMPUTED_BREAKOUT_LOOKBACK };
+const RANGE: PastPrices = PastPrices { price: PriceField::Close, bars: COMPUTED_BREAKOUT_LOOKBACK };
 
 /// How far today's price is beyond those before it: positive above their highest, negative below their lowest. NaN if it
 /// is not beyond, or there are not enough.

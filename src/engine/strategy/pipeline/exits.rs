@@ -4,7 +4,7 @@ use super::super::View;
 use super::super::holding_tracker::HoldingTracker;
 use crate::engine::config::{ExitRule, ExitStage, Precedence};
 use crate::engine::lookback;
-use crate::engine::market::{Market, SymbolId};
+use crate::engine::market::{Market, PriceField, SymbolId};
 
 /// What a rule does to a holding.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +21,8 @@ pub(super) struct Exits {
     config: ExitStage,
     /// Whether a rule has cut a holding: `cut[rule][symbol]` is the entry bar of that holding.
     cut: Vec<Vec<Option<usize>>>,
+    /// What the mean of a rule is of, by rule; of no meaning for those without one.
+    means: Vec<PriceField>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -28,12 +30,11 @@ pub(super) struct Exits {
 fn has_column(rule: &ExitRule, market: &Market, warnings: &mut Vec<String>) -> bool {
     match rule {
         ExitRule::TrailingMa { price_col, .. } => {
-            let found = market.has_price_column(price_col.as_str());
-            if !found {
-                let column = price_col.as_str();
-                warnings.push(format!("trailing_ma had no effect: the price table has no column {column}"));
+            let found = market.price_field(price_col);
+            if let Err(lack) = &found {
+                warnings.push(format!("trailing_ma had no effect: {lack}"));
             }
-            found
+            found.is_ok()
         }
         ExitRule::StopLoss { .. }
         | ExitRule::TakeProfit { .. }
@@ -52,7 +53,13 @@ impl Exits {
             ExitRule::PartialExitAfterDays { .. } => vec![None; market.symbols().len()],
             _ => Vec::new(),
         });
-        Self { cut: cut.collect(), config, warnings }
+        let means = config.rules.iter().map(|rule| match rule {
+            ExitRule::TrailingMa { price_col, .. } => {
+                market.price_field(price_col).unwrap_or(PriceField::Close)
+            }
+            _ => PriceField::Close,
+        });
+        Self { cut: cut.collect(), means: means.collect(), config, warnings }
     }
 
     /// What happens to a holding today, and the position of the rule that says so. Nothing without a bar.
@@ -92,8 +99,9 @@ impl Exits {
         let (market, bar) = (view.market, view.bar);
         let holding = holdings.holding(symbol);
         let exits = match self.config.rules[rule] {
-            ExitRule::TrailingMa { days, price_col, side_aware } => {
-                let price = |b, s| market.price(price_col, b, s);
+            ExitRule::TrailingMa { days, side_aware, .. } => {
+                let price_field = self.means[rule];
+                let price = |b, s| market.price(price_field, b, s);
                 let mean = lookback::mean(market, bar, symbol, days as usize, price)?;
                 let above = side_aware && !holding.is_long;
                 lookback::is_beyond(market.close(bar, symbol), mean, above)

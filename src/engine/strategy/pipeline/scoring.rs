@@ -92,7 +92,12 @@ impl Scorer {
                 ascending: *ascending,
             },
             Scoring::PriceBreakout { lookback, mode, price_col, scale } => Self::Breakout {
-                past: PastPrices { price: *price_col, bars: *lookback },
+                past: PastPrices {
+                    price: market
+                        .price_field(price_col)
+                        .map_err(|lack| RunError::Data(format!("price_breakout: {lack}")))?,
+                    bars: *lookback,
+                },
                 mode: *mode,
                 scale: *scale,
             },

@@ -3,9 +3,9 @@
 use super::super::View;
 use super::super::signal::SignalReader;
 use crate::engine::RunError;
-use crate::engine::config::{Filter, PriceColumn, UniverseSource, UniverseStage};
+use crate::engine::config::{Filter, PriceColumn, RETURNS, UniverseSource, UniverseStage};
 use crate::engine::lookback;
-use crate::engine::market::{Market, SymbolId};
+use crate::engine::market::{Market, PriceField, SymbolId};
 
 #[derive(Debug)]
 pub(super) struct Universe {
@@ -20,19 +20,19 @@ enum Test {
     /// Whether a symbol may be selected at all, by symbol.
     Allowed(Vec<bool>),
     MinPrice {
-        column: PriceColumn,
+        column: PriceField,
         value: f64,
     },
     MinDollarVolume {
         lookback: usize,
         value: f64,
-        price: PriceColumn,
-        volume: PriceColumn,
+        price: PriceField,
+        volume: PriceField,
     },
     MinVolume {
         lookback: usize,
         value: f64,
-        volume: PriceColumn,
+        volume: PriceField,
     },
     SignalColumns(Vec<SignalReader>),
     NoMissingPrices {
@@ -43,6 +43,8 @@ enum Test {
     MaxVolatility {
         lookback: usize,
         value: f64,
+        /// The column of returns; `None`: those from close to close.
+        returns: Option<PriceField>,
     },
 }
 
@@ -104,12 +106,8 @@ impl Test {
         let named = |names: &[String]| -> Vec<bool> {
             market.symbols().iter().map(|symbol| names.contains(symbol)).collect()
         };
-        let needs = |filter: &str, column: PriceColumn| match market.has_price_column(column.as_str()) {
-            true => Ok(column),
-            false => {
-                let column = column.as_str();
-                Err(RunError::Data(format!("filter {filter}: the price table has no column {column}")))
-            }
+        let needs = |filter: &str, column: &PriceColumn| {
+            market.price_field(column).map_err(|lack| RunError::Data(format!("filter {filter}: {lack}")))
         };
         let test = match filter {
             Filter::Whitelist { symbols } => Self::Allowed(named(symbols)),
@@ -117,27 +115,32 @@ impl Test {
                 Self::Allowed(named(symbols).iter().map(|named| !named).collect())
             }
             Filter::MinPrice { column, value } => {
-                Self::MinPrice { column: needs("min_price", *column)?, value: *value }
+                Self::MinPrice { column: needs("min_price", column)?, value: *value }
             }
             Filter::MinDollarVolume { lookback, value, price_col, volume_col } => Self::MinDollarVolume {
                 lookback: *lookback as usize,
                 value: *value,
-                price: needs("min_dollar_volume", *price_col)?,
-                volume: needs("min_dollar_volume", *volume_col)?,
+                price: needs("min_dollar_volume", price_col)?,
+                volume: needs("min_dollar_volume", volume_col)?,
             },
             Filter::MinAdv { lookback, value, volume_col } => Self::MinVolume {
                 lookback: *lookback as usize,
                 value: *value,
-                volume: needs("min_adv", *volume_col)?,
+                volume: needs("min_adv", volume_col)?,
             },
             Filter::RequireSignalColumns { columns } => {
                 let readers = columns.iter().map(|column| SignalReader::new(column, market));
                 Self::SignalColumns(readers.collect::<Result<_, _>>()?)
             }
             Filter::NoMissingPrices { window } => Self::NoMissingPrices { window: *window as usize, gaps: 0 },
-            Filter::MaxVolatility { lookback, value, .. } => {
-                Self::MaxVolatility { lookback: *lookback as usize, value: *value }
-            }
+            Filter::MaxVolatility { lookback, value, returns_col } => Self::MaxVolatility {
+                lookback: *lookback as usize,
+                value: *value,
+                returns: match needs("max_volatility", returns_col) {
+                    Err(_) if returns_col.as_str() == RETURNS => None,
+                    found => Some(found?),
+                },
+            },
             Filter::ExchangeIn { values } => match market.exchanges() {
                 Some(exchanges) => Self::Allowed(
                     exchanges.iter().map(|e| e.as_ref().is_some_and(|e| values.contains(e))).collect(),
@@ -185,9 +188,14 @@ impl Test {
                     complete
                 });
             }
-            Self::MaxVolatility { lookback, value } => eligible.retain(|&symbol| {
-                lookback::volatility(market, bar, symbol, *lookback)
-                    .is_some_and(|deviation| deviation <= *value)
+            Self::MaxVolatility { lookback, value, returns } => eligible.retain(|&symbol| {
+                let deviation = match returns {
+                    None => lookback::volatility(market, bar, symbol, *lookback),
+                    Some(column) => lookback::deviation(market, bar, symbol, *lookback, |b, s| {
+                        market.price(*column, b, s)
+                    }),
+                };
+                deviation.is_some_and(|deviation| deviation <= *value)
             }),
         }
     }

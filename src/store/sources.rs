@@ -1,0 +1,498 @@
+//! The tables and files of one place, at the version that is asked for: what they are, which columns they have, and how
+//! their rows are read. Which place a config means, and whether it may be read, is told in `prices`.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use deltalake::arrow::array::RecordBatch;
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use super::columns::{self, ADJUSTED_CLOSE};
+use super::delta::{AsOf, Location, Table};
+use super::files::Found;
+use super::load_error::LoadError;
+use super::parquet::{self, ParquetFile, Selection};
+use super::provenance::FileOrigin;
+use super::rows::{self, Context, Origin, PriceCollector, SignalCollector, Window};
+use super::versions::{self, Hashing, Pin, Seen, SeenKind};
+use crate::clock::Timestamp;
+use crate::engine::config::{BacktestConfig, Fault, PriceColumns};
+use crate::engine::market::{PriceRows, SignalRows};
+use crate::engine::nearest::did_you_mean;
+
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    At(Location),
+    /// A place for each symbol.
+    PerSymbol {
+        pattern: String,
+        adls: bool,
+    },
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::At(location) => location.fmt(f),
+            Self::PerSymbol { pattern, .. } => f.write_str(pattern),
+        }
+    }
+}
+
+/// Which version of its tables a source is read at.
+pub(super) enum Wanted<'a> {
+    Newest,
+    /// As another attempt or run had it.
+    Pinned(&'a Pin),
+    /// As the field of the config says.
+    Version {
+        field: &'static str,
+        version: u64,
+    },
+    /// As `data.as_of` says.
+    Moment(Timestamp),
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn of(
+        pin: Option<&'a Pin>,
+        version: Option<u32>,
+        field: &'static str,
+        config: &BacktestConfig,
+    ) -> Self {
+        match (pin, version, config.data.as_of) {
+            (Some(pin), _, _) => Self::Pinned(pin),
+            (None, Some(version), _) => Self::Version { field, version: version.into() },
+            (None, None, Some(moment)) => Self::Moment(moment),
+            (None, None, None) => Self::Newest,
+        }
+    }
+
+    /// `None` where no table may be.
+    pub(super) fn as_of(&self, symbol: Option<&str>) -> Option<AsOf> {
+        Some(match self {
+            Self::Newest => AsOf::Newest,
+            Self::Pinned(pin) => AsOf::Pinned(pin.version_of(symbol)?.clone()),
+            Self::Version { version, .. } => AsOf::Version(*version),
+            Self::Moment(moment) => AsOf::Moment(*moment),
+        })
+    }
+
+    /// Refuses plain files, or nothing, where the version of a table is asked for.
+    pub(super) fn check_files(
+        &self,
+        location: &Location,
+        as_of: Option<&AsOf>,
+        found: bool,
+    ) -> Result<(), LoadError> {
+        let refused = |path: &str| {
+            let message = format!("has no effect on {location}: only Delta tables have versions");
+            Err(LoadError::Refused(Fault { path: path.into(), message }))
+        };
+        match self {
+            Self::Version { field, .. } if found => refused(field),
+            Self::Moment(_) if found => refused("data.as_of"),
+            Self::Pinned(_) => as_of.map_or(Ok(()), |as_of| {
+                Err(LoadError::Gone {
+                    place: location.to_string(),
+                    why: format!("{as_of} of a table was read, and there is no table"),
+                })
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Rows that are left out.
+pub(super) struct LeftOut {
+    /// Whose they are, of those that nobody asked for.
+    pub(super) symbols: Vec<String>,
+    /// What is to be said of the others.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The tables and files of one place.
+pub(super) struct Opened {
+    pub(super) place: Place,
+    /// What it is called in records.
+    pub(super) name: String,
+    pub(super) field: &'static str,
+    pub(super) sources: Vec<Source>,
+    /// Symbols of a place for each symbol of which there is nothing.
+    pub(super) absent: Vec<String>,
+}
+
+impl Opened {
+    /// The same place with these files of its tables alone, a list for each.
+    pub(super) fn with_files(&self, files: Vec<Vec<ParquetFile>>) -> Self {
+        let source = |(source, files): (&Source, Vec<ParquetFile>)| {
+            let SourceKind::Table(table) = &source.kind else { return None };
+            let kind = SourceKind::Table(table.clone());
+            Some(Source { origin: Arc::clone(&source.origin), kind, only: Some(files) })
+        };
+        Self {
+            place: self.place.clone(),
+            name: self.name.clone(),
+            field: self.field,
+            sources: self.sources.iter().zip(files).filter_map(source).collect(),
+            absent: Vec::new(),
+        }
+    }
+
+    /// The bars of a window, and what was read.
+    pub(super) async fn bars(
+        &self,
+        window: &Arc<Window>,
+        wanted: &PriceColumns,
+    ) -> Result<(PriceRows, Value), LoadError> {
+        let context = Context::new(window);
+        let (mut bars, mut seen) = (PriceCollector::default(), Vec::with_capacity(self.sources.len()));
+        for source in &self.sources {
+            let (context, origin) = (context.clone(), Arc::clone(&source.origin));
+            let (pieces_of, columns) = (wanted.clone(), Some(rows::price_columns(wanted)));
+            let pieces = move || rows::price_pieces(context.clone(), Arc::clone(&origin), pieces_of.clone());
+            seen.push(source.read(columns, window, pieces, &mut |piece| bars.push(piece)).await?);
+        }
+        let version = self.describe(&seen, bars.adjusted);
+        let mut rows = bars.finish(context, &self.place.to_string())?;
+        rows.others.clone_from(&wanted.others);
+        rows.warnings.extend(self.absences());
+        for name in rows.absent_columns() {
+            let hint = did_you_mean(&name, self.columns().await?.iter().map(String::as_str));
+            rows.lacks.push((name.clone(), format!("no column '{name}'{hint}")));
+        }
+        Ok((rows, version))
+    }
+
+    /// The signals of a window, what is to be said of them, and what was read.
+    pub(super) async fn signals(
+        &self,
+        window: &Arc<Window>,
+        wanted: Option<&[String]>,
+    ) -> Result<(SignalRows, Vec<String>, Value), LoadError> {
+        let context = Context::new(window);
+        let (mut rows, mut seen) = (SignalCollector::default(), Vec::with_capacity(self.sources.len()));
+        for source in &self.sources {
+            let (context, origin) = (context.clone(), Arc::clone(&source.origin));
+            let columns = wanted.map(<[String]>::to_vec);
+            let pieces = move || rows::signal_pieces(context.clone(), Arc::clone(&origin), columns.clone());
+            let selected = wanted.map(|named| {
+                ["date", "symbol"].into_iter().map(str::to_owned).chain(named.iter().cloned()).collect()
+            });
+            seen.push(source.read(selected, window, pieces, &mut |piece| rows.push(piece)).await?);
+        }
+        let (mut rows, _, mut warnings) = rows.finish(context, &self.place.to_string())?;
+        for name in wanted.unwrap_or_default() {
+            if !rows.columns.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                let hint = did_you_mean(name, self.columns().await?.iter().map(String::as_str));
+                rows.lacks.push((name.clone(), hint));
+            }
+        }
+        warnings.extend(self.absences());
+        Ok((rows, warnings, self.describe(&seen, false)))
+    }
+
+    /// The rows of some columns in a window, also of tables without symbols: those are of `symbol`.
+    pub(super) async fn named_rows(
+        &self,
+        window: &Arc<Window>,
+        symbol: Option<&str>,
+        columns: &[String],
+    ) -> Result<(SignalRows, LeftOut, Value), LoadError> {
+        let context = Context::new(window);
+        let (mut rows, mut seen) = (SignalCollector::default(), Vec::with_capacity(self.sources.len()));
+        for source in &self.sources {
+            let mut origin = (*source.origin).clone();
+            origin.symbol.get_or_insert_with(|| symbol.unwrap_or("-").to_owned());
+            let (context, origin, named) = (context.clone(), Arc::new(origin), columns.to_vec());
+            let pieces =
+                move || rows::signal_pieces(context.clone(), Arc::clone(&origin), Some(named.clone()));
+            let selected = ["date", "symbol"].into_iter().map(str::to_owned).chain(columns.iter().cloned());
+            seen.push(
+                source.read(Some(selected.collect()), window, pieces, &mut |piece| rows.push(piece)).await?,
+            );
+        }
+        let (rows, left_out, warnings) = rows.finish(context, &self.place.to_string())?;
+        Ok((rows, LeftOut { symbols: left_out, warnings }, self.describe(&seen, false)))
+    }
+
+    pub(super) fn absences(&self) -> Option<String> {
+        let (names, count) = (self.absent.iter().take(5), self.absent.len());
+        let names = rows::names_of(names.map(String::as_str));
+        let more = if count > 5 { ", …" } else { "" };
+        (count > 0).then(|| {
+            format!("{}: there is nothing at {} for {count} symbols ({names}{more})", self.field, self.place)
+        })
+    }
+
+    /// Refuses a table without the columns that every row must have, before anything is read. Files tell when they
+    /// are read.
+    pub(super) fn check_columns(&self, needed: &[&str]) -> Result<(), LoadError> {
+        self.sources.iter().try_for_each(|source| source.check_columns(needed))
+    }
+
+    /// Names of the columns of its tables and files, each once.
+    pub(super) async fn columns(&self) -> Result<Vec<String>, LoadError> {
+        let mut names: Vec<String> = Vec::new();
+        for source in &self.sources {
+            let known: HashSet<&str> = names.iter().map(String::as_str).collect();
+            let new: Vec<String> =
+                source.columns().await?.into_iter().filter(|name| !known.contains(name.as_str())).collect();
+            names.extend(new);
+        }
+        Ok(names)
+    }
+
+    /// Whether there is an adjusted close, and what is to be said of columns that look like another one.
+    pub(super) async fn adjustment(&self, wanted: &PriceColumns) -> Result<(bool, Vec<String>), LoadError> {
+        let (mut adjusted, mut unused) = (false, BTreeSet::new());
+        for source in &self.sources {
+            let columns = source.columns().await?;
+            let own = columns::position(columns.iter().map(String::as_str), ADJUSTED_CLOSE);
+            adjusted |= own.is_some();
+            let others =
+                columns.into_iter().enumerate().filter(|(at, _)| Some(*at) != own).map(|(_, name)| name);
+            unused.extend(others.filter(|name| rows::is_unused(name, wanted)));
+        }
+        Ok((adjusted, unused.iter().map(|name| rows::unused_warning(name)).collect()))
+    }
+
+    /// Sizes of the files that may hold rows of the window, in bytes.
+    pub(super) async fn sizes(&self, window: &Window) -> Result<Vec<u64>, LoadError> {
+        let mut sizes = Vec::new();
+        for source in &self.sources {
+            sizes.extend(source.sizes(window).await?);
+        }
+        Ok(sizes)
+    }
+
+    /// Bytes of the rows of a window with so many numbers each (`None`: all there are), at `most` so many of them.
+    pub(super) async fn rows_bytes(
+        &self,
+        window: &Window,
+        numbers: Option<u64>,
+        most: Option<u64>,
+    ) -> Result<u64, LoadError> {
+        let (mut rows, mut rest, mut widest) = (0, 0, 0);
+        for source in &self.sources {
+            let SourceKind::Table(table) = &source.kind else {
+                // Nobody knows their rows before they are read; in a file they hardly fill less.
+                rest += source.sizes(window).await?.iter().sum::<u64>();
+                continue;
+            };
+            let all = table.schema()?.fields().len() as u64;
+            widest = widest.max(numbers.unwrap_or(all.saturating_sub(2)));
+            for file in table.files(Some(window.dates())).await? {
+                match file.table.as_ref().and_then(|table| table.rows) {
+                    Some(count) => rows += count,
+                    None => rest += file.size,
+                }
+            }
+        }
+        let rows = most.map_or(rows, |most| most.min(rows));
+        let most =
+            most.zip(numbers).map_or(u64::MAX, |(most, numbers)| most.saturating_mul(row_bytes(numbers)));
+        Ok(rows.saturating_mul(row_bytes(widest)).saturating_add(rest).min(most))
+    }
+
+    /// What there is of a window, by name.
+    pub(super) async fn seen(&self, window: &Window) -> Result<Vec<Seen>, LoadError> {
+        let mut seen = Vec::with_capacity(self.sources.len());
+        for some in self.sources.chunks(16) {
+            for found in join_all(some.iter().map(|source| source.seen(window))).await {
+                seen.push(found?);
+            }
+        }
+        Ok(seen)
+    }
+
+    /// What is read, for the record: equal descriptions mean equal data.
+    pub(super) fn describe(&self, seen: &[Seen], adjusted: bool) -> Value {
+        versions::describe(&self.name, seen, adjusted)
+    }
+
+    /// When the rows of its tables were committed, or why that cannot be told.
+    pub(super) async fn origins(&self) -> Result<Vec<FileOrigin>, String> {
+        let mut found = Vec::new();
+        for source in &self.sources {
+            let SourceKind::Table(table) = &source.kind else {
+                return Err("plain files have no history".to_owned());
+            };
+            found.extend(table.origins().await.map_err(|error| error.to_string())?);
+        }
+        Ok(found)
+    }
+
+    /// The versions of its tables; `None` without any.
+    pub(super) fn pin(&self) -> Result<Option<Pin>, LoadError> {
+        let mut tables = BTreeMap::new();
+        for source in &self.sources {
+            let SourceKind::Table(table) = &source.kind else { continue };
+            let version = table.table_version()?;
+            match &source.origin.symbol {
+                None => return Ok(Some(Pin::Table(version))),
+                Some(symbol) => tables.insert(symbol.clone(), version),
+            };
+        }
+        Ok((!tables.is_empty()).then_some(Pin::PerSymbol { tables }))
+    }
+}
+
+/// One thing to read.
+pub(super) struct Source {
+    pub(super) origin: Arc<Origin>,
+    pub(super) kind: SourceKind,
+    /// The files of its table that are read; `None` reads all that may hold rows of the window.
+    pub(super) only: Option<Vec<ParquetFile>>,
+}
+
+pub(super) enum SourceKind {
+    Table(Box<Table>),
+    Parquet { found: Found, file: ParquetFile },
+    Text(Found),
+}
+
+/// What will be known of a source once it is read.
+enum Reading {
+    File(Hashing),
+    Table(SeenKind),
+}
+
+/// What the log says of a table and those of its files that are read.
+async fn table_seen(table: &Table, files: &[ParquetFile]) -> Result<SeenKind, LoadError> {
+    Ok(SeenKind::Table {
+        version: table.table_version()?,
+        committed_at: table.committed_at().await?,
+        files: versions::file_lines(files),
+    })
+}
+
+impl Source {
+    /// Makes pieces of the batches that may hold rows of the window, and hands them to `push` in the order of the
+    /// rows. `columns` are in lower case; `None` takes all. Answers what was read.
+    async fn read<T, F>(
+        &self,
+        columns: Option<Vec<String>>,
+        window: &Window,
+        each_file: impl Fn() -> F + Send + 'static,
+        push: &mut (dyn FnMut(T) + Send),
+    ) -> Result<Seen, LoadError>
+    where
+        T: Send + 'static,
+        F: FnMut(RecordBatch) -> Result<T, LoadError> + Send + 'static,
+    {
+        let (files, reading) = match &self.kind {
+            SourceKind::Text(file) => {
+                let hashing = Hashing::start(file).await?;
+                let mut make = each_file();
+                let place = &self.origin.place;
+                let unreadable = |source| LoadError::Unreadable { place: place.clone(), source };
+                for batch in file.text(None).await?.batches(None)? {
+                    let all = parquet::with_constants(batch?, &file.keys, &Selection::default(), None);
+                    push(make(all.map_err(unreadable)?)?);
+                }
+                (Vec::new(), Reading::File(hashing))
+            }
+            SourceKind::Parquet { found, file } => {
+                (vec![file.clone()], Reading::File(Hashing::start(found).await?))
+            }
+            SourceKind::Table(table) => {
+                let files = match &self.only {
+                    Some(files) => files.clone(),
+                    None => table.files(Some(window.dates())).await?,
+                };
+                let seen = table_seen(table, &files).await?;
+                (files, Reading::Table(seen))
+            }
+        };
+        let selection = Selection { columns, dates: Some(window.dates()) };
+        let mut pieces = parquet::scan_with(files, selection, each_file);
+        while let Some(piece) = pieces.recv().await {
+            push(piece?);
+        }
+        let kind = match reading {
+            Reading::File(hashing) => hashing.finish().await?,
+            Reading::Table(seen) => seen,
+        };
+        Ok(Seen { symbol: self.origin.symbol.clone(), kind })
+    }
+
+    /// What there is of a window, by name: the log of a table is read, and every byte of a file.
+    async fn seen(&self, window: &Window) -> Result<Seen, LoadError> {
+        let kind = match &self.kind {
+            SourceKind::Table(table) => table_seen(table, &table.files(Some(window.dates())).await?).await?,
+            SourceKind::Parquet { found: file, .. } | SourceKind::Text(file) => {
+                Hashing::start(file).await?.finish().await?
+            }
+        };
+        Ok(Seen { symbol: self.origin.symbol.clone(), kind })
+    }
+
+    /// Names of its columns.
+    async fn columns(&self) -> Result<Vec<String>, LoadError> {
+        Ok(match &self.kind {
+            SourceKind::Table(table) => {
+                table.schema()?.fields().iter().map(|field| field.name().clone()).collect()
+            }
+            SourceKind::Parquet { file, .. } => parquet::columns(file).await?,
+            SourceKind::Text(file) => file.header().await?.heads.into_iter().map(|head| head.name).collect(),
+        })
+    }
+
+    /// Sizes of the files that may hold rows of the window, in bytes.
+    async fn sizes(&self, window: &Window) -> Result<Vec<u64>, LoadError> {
+        Ok(match &self.kind {
+            SourceKind::Table(table) => {
+                let files = table.files(Some(window.dates())).await?;
+                files.iter().map(|file| file.size).collect()
+            }
+            SourceKind::Parquet { file, .. } => vec![file.size],
+            SourceKind::Text(file) => vec![file.size()?],
+        })
+    }
+
+    /// Refuses a table without the columns that every row must have, before anything is read. Files tell when they
+    /// are read.
+    fn check_columns(&self, needed: &[&str]) -> Result<(), LoadError> {
+        let SourceKind::Table(table) = &self.kind else { return Ok(()) };
+        let schema = table.schema()?;
+        for column in needed {
+            // A table of one symbol need not say which.
+            let told = *column == "symbol" && self.origin.symbol.is_some();
+            if !told && !schema.fields().iter().any(|field| columns::means(field.name(), column)) {
+                return Err(LoadError::NoColumn {
+                    place: self.origin.place.clone(),
+                    column: (*column).to_owned(),
+                    found: rows::names_of(schema.fields().iter().map(|field| field.name().as_str())),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file as it is read; the header of a text file is looked at.
+pub(super) async fn source_of(file: Found, symbol: Option<&str>) -> Result<Source, LoadError> {
+    let (place, mut symbol) = (file.place.clone(), symbol.map(str::to_owned));
+    let (kind, first_line) = if file.is_text() {
+        let text = file.header().await?;
+        let mut named = text.heads.iter().filter_map(|head| head.symbol.as_ref());
+        if let Some(first) = named.next() {
+            if named.any(|other| other != first) {
+                return Err(LoadError::SymbolsInHeader { place });
+            }
+            symbol.get_or_insert_with(|| first.clone());
+        }
+        (SourceKind::Text(file), Some(text.header_lines + 1))
+    } else {
+        let parquet = file.parquet()?;
+        (SourceKind::Parquet { found: file, file: parquet }, None)
+    };
+    Ok(Source { origin: Arc::new(Origin { place, symbol, first_line }), kind, only: None })
+}
+
+/// Bytes of a row that is kept: its numbers, and day and symbol as places in dictionaries.
+pub(super) fn row_bytes(numbers: u64) -> u64 {
+    8 * numbers + 4
+}
