@@ -153,7 +153,7 @@ impl Listener {
         match outcome {
             Ok(true) => (),
             Ok(false) => {
-                warn!(function = name, "message {} was taken over by another invocation", message.id)
+                warn!(function = name, "message {} was taken over by another invocation", message.id);
             }
             Err(error) => error!(function = name, "cannot settle message {}: {error}", message.id),
         }

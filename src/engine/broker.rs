@@ -110,6 +110,7 @@ struct Order {
 }
 
 /// What of a fill is neither its booking nor its commission.
+#[derive(Clone, Copy)]
 struct Costs {
     slippage: f64,
     impact: f64,

@@ -274,7 +274,7 @@ pub enum DataError {
     },
     /// A risk-free rate that no rate can be.
     #[error(
-        "risk_free_rate: {name} says {rate} on {date}, which is no rate as a fraction; `unit: percent` reads 5 as 5 %"
+        "risk_free_rate: {name} says {rate} on {date}, which is not a rate as a fraction; `unit: percent` reads 5 as 5 %"
     )]
     NoRate {
         /// The column.

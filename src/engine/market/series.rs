@@ -31,7 +31,10 @@ pub(super) fn benchmark(
         Benchmark::Series(series) => {
             let found = numbers("benchmark", series.source(), prices.benchmark.as_ref(), prices)?;
             let mut levels = by_day(calendar, &found);
-            levels.iter_mut().filter(|level| !(**level > 0.0)).for_each(|level| *level = f64::NAN);
+            levels
+                .iter_mut()
+                .filter(|level| level.is_nan() || **level <= 0.0)
+                .for_each(|level| *level = f64::NAN);
             levels
         }
     };
@@ -73,7 +76,7 @@ fn closes_of(symbol: &str, calendar: &Calendar, prices: &PriceRows) -> Vec<f64> 
 /// all days.
 ///
 /// # Errors
-/// If the first trading day has none, one is no rate, or a day has two.
+/// If the first trading day has none, one is not a rate, or a day has two.
 pub(super) fn risk_free(
     config: &BacktestConfig,
     calendar: &Calendar,
@@ -85,7 +88,7 @@ pub(super) fn risk_free(
     if series.unit == RateUnit::Percent {
         found.value.iter_mut().for_each(|rate| *rate /= 100.0);
     }
-    if let Some(at) = found.value.iter().position(|rate| !(rate.abs() <= LARGEST_RATE)) {
+    if let Some(at) = found.value.iter().position(|rate| rate.is_nan() || rate.abs() > LARGEST_RATE) {
         let (name, rate) = (found.name, found.value[at].to_string());
         return Err(DataError::NoRate { name, rate, date: date_of(found.day[at]) });
     }

@@ -149,7 +149,7 @@ fn ratios_are_over_the_rate_of_each_day() {
     let constant = toy(json!({ "column": "rf" }), 0.0).run().summary;
     assert!(close(constant.sharpe_ratio, toy(json!(0), 1.0).run().summary.sharpe_ratio));
     let wrong = toy(json!({ "column": "rf" }), 2000.0).try_market().unwrap_err();
-    assert!(wrong.to_string().contains("rf says 2 on 2024-01-03, which is no rate"), "{wrong}");
+    assert!(wrong.to_string().contains("rf says 2 on 2024-01-03, which is not a rate"), "{wrong}");
     let late = toy(json!({ "column": "rf" }), NONE).try_market().unwrap_err();
     assert!(late.to_string().contains("rf has no rate on 2024-01-01 or before"), "{late}");
 }
@@ -229,7 +229,7 @@ fn benchmarks_and_rates_are_read_from_files_of_their_own() {
         ("benchmark: {path: 'x/{symbol}.csv'}", "benchmark.path: must be one table or file"),
         (
             "risk_free_rate: {path: rates.csv, column: DGS3MO}",
-            "DGS3MO says 5.2 on 2023-12-01, which is no rate",
+            "DGS3MO says 5.2 on 2023-12-01, which is not a rate",
         ),
     ] {
         let (code, _, said) = backtest(&home, more);

@@ -940,7 +940,7 @@ async fn a_file_of_an_older_version_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("runs.sqlite3");
     let older = rusqlite::Connection::open(&path).unwrap();
-    older.execute_batch(include_str!("../golden/runs_schema_1.sql")).unwrap();
+    older.execute_batch(include_str!("../../golden/runs_schema_1.sql")).unwrap();
     drop(older);
     let store: Store = Arc::new(SqliteRuns::new(&path));
 

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use backtest_functions::engine::config::schema;
 use serde_json::{Value, json};
 
-use super::config_docs::{configs, examples_of_the_page};
-use super::config_faults::{with, wrong_values};
+use super::docs::{configs, examples_of_the_page};
+use super::faults::{with, wrong_values};
 use crate::support::service::project;
 
 const FILE: &str = "docs/config.schema.json";
@@ -24,7 +24,7 @@ fn the_file_is_the_schema_of_the_code() {
     assert!(
         written == ours,
         "{FILE} is not the schema of the code; look at the difference after\n  \
-         RENEW=1 cargo test --locked --test suite -- config_schema::the_file_is_the_schema_of_the_code"
+         RENEW=1 cargo test --locked --test suite -- configs::schema::the_file_is_the_schema_of_the_code"
     );
 }
 

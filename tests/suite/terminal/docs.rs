@@ -13,7 +13,7 @@ use chrono::{Datelike as _, NaiveDate};
 use deltalake::arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use deltalake::parquet::arrow::ArrowWriter;
 
-use crate::roles::LOGINS;
+use crate::database::roles::LOGINS;
 use crate::support::postgres::empty_database;
 use crate::support::service::{Home, program, project, run_well};
 

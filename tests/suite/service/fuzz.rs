@@ -1,6 +1,6 @@
 //! What strangers send us: the bytes that `make fuzz` kept, those that once broke something among them, are tried again.
 
-#[path = "../fuzz/src/targets.rs"]
+#[path = "../../fuzz/src/targets.rs"]
 mod targets;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,8 @@
+//! Ranking signals: arithmetic, and the way from Delta to Postgres.
+
+/// Ranking signals as arithmetic, against stored answers.
+mod arithmetic;
+/// Tables shared with Python, and the stored answers compared from outside.
+mod python;
+/// Signals in Delta and Postgres: what is behind, what it costs, what fails.
+mod sync;
