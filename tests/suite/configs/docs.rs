@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::support::service::project;
 
 /// Options that a resolved config leaves out while they are off, where it writes null for others.
-const LEFT_OUT: [&str; 9] = [
+const LEFT_OUT: [&str; 10] = [
+    "experiment",
     "warmup_days",
     "price_version",
     "signal_version",
@@ -130,6 +131,7 @@ pub(crate) fn configs() -> Vec<Value> {
         json!({ "data": { "price_version": 1, "signal_version": 1 } }),
         json!({ "data": { "as_of": "2026-01-01T00:00:00Z" } }),
         json!({ "broker": { "impact": {} } }),
+        json!({ "experiment": "momentum" }),
         json!({ "benchmark": { "path": "x.csv" }, "risk_free_rate": { "column": "x" } }),
         pipeline(json!({ "rebalance": { "freq": "every_n_days", "every_n_days": 5 } })),
         pipeline(json!({ "rebalance": { "freq": "weekly", "weekday": "mon" } })),
