@@ -108,7 +108,6 @@ pub(super) struct RunRecord<'a> {
     #[schema(value_type = Option<AnySummary>)]
     summary: Option<&'a Value>,
     /// What has become of the data that it read; only where `inputs=true` asks for it, of completed backtests.
-    #[serde(skip_serializing_if = "Option::is_none")]
     inputs: Option<Inputs>,
     /// Addresses below the service.
     links: Links,

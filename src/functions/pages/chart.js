@@ -1,4 +1,4 @@
-// Drawings by hand: lines over time with a cursor that reads values, a histogram, a scatter, a heat map. Each is redrawn to the width it has.
+// Drawings: lines over time with a cursor, a histogram, a scatter, a heat map, each redrawn to its width.
 
 import { h, s } from './dom.js';
 import * as f from './format.js';

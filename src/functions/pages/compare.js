@@ -1,4 +1,4 @@
-// Two to ten runs over the days that all have: figures and tests of `GET /api/compare`, the rest drawn from their daily values.
+// Two to ten runs over the days that all have, by `GET /api/compare` and their daily values.
 
 import { download, get, offers, path } from './api.js';
 import { heat, lines } from './chart.js';

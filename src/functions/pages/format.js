@@ -1,4 +1,4 @@
-// Numbers, dates and times as a reader sees them. What is undefined is a dash. A unit stands with its number or in the head of its column.
+// Numbers, dates and times as a reader sees them. What is undefined is a dash.
 
 export const DASH = '–';
 const known = (value) => typeof value === 'number' && Number.isFinite(value);

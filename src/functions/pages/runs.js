@@ -1,4 +1,4 @@
-// The runs of the service, newest first, whatever their number: a page of them at a time, and only the rows that are seen in the page.
+// The runs of the service, newest first: a page of them at a time, drawn as they come into view.
 
 import { get, watch } from './api.js';
 import { empty, failed, h, loading, put, say } from './dom.js';

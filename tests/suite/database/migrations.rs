@@ -242,7 +242,7 @@ fn a_connection_string_is_strict_and_secret() {
             "does not know, number 1 of them; a password with special characters",
         ),
         ("host=db.example user=u password=pw and=pw sslmode=require", "does not know, number 4 of them"),
-        ("pw", "no Postgres connection string"),
+        ("pw", "not a Postgres connection string"),
         ("postgres:///x", "names no"),
     ] {
         let refused = Database::parse(dsn, "i").unwrap_err().to_string();

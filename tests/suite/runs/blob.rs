@@ -140,7 +140,7 @@ fn connection_strings_and_directories_are_read_strictly() {
         ("AccountName=acme", "neither AccountKey nor"),
         ("AccountKey=c2VjcmV0", "neither AccountName nor"),
         ("AccountName=acme;AccountKey=not base64", "not base64"),
-        ("AccountName=acme;AccountKey=c2VjcmV0;BlobEndpoint=ftp://x", "no http address"),
+        ("AccountName=acme;AccountKey=c2VjcmV0;BlobEndpoint=ftp://x", "not an http address"),
         ("nonsense", "without a '='"),
     ] {
         let error = account(text).unwrap_err().to_string();
@@ -653,7 +653,7 @@ fn an_identity_is_lent_a_key_for_links() {
     let Some(emulator) = with_tokens() else { return };
     // Whom a process trusts is in its environment, so another one asks.
     let asked = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["blob::with_an_identity", "--exact", "--ignored", "--nocapture"])
+        .args(["runs::blob::with_an_identity", "--exact", "--ignored", "--nocapture"])
         .env("SSL_CERT_FILE", &emulator.certificate)
         .env("EMULATOR", &emulator.endpoint)
         .output()

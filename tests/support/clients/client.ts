@@ -33,7 +33,8 @@ export async function follow(run_id: string): Promise<number | null> {
   const run: RunRecord | undefined = data;
   const parent: string | null | undefined = run?.parent_run_id;
   if (parent) await follow(parent);
-  return run?.summary?.sharpe_ratio ?? null;
+  const summary = run?.summary;
+  return summary && "sharpe_ratio" in summary ? summary.sharpe_ratio : null;
 }
 
 export async function fetchFile(run_id: string, name: string): Promise<Blob> {
