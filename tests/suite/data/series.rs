@@ -11,7 +11,7 @@ use crate::support::service::{Home, run};
 use crate::support::toy::{NONE, Toy, day, fills, near, said};
 
 /// A pipeline that holds the best by a signal that all have, of those that a filter lets pass.
-fn filtered(filter: Value) -> Value {
+fn filtered(filter: &Value) -> Value {
     json!({ "strategy": {
         "type": "configured",
         "universe": { "source": "prices", "filters": [filter] },
@@ -20,7 +20,7 @@ fn filtered(filter: Value) -> Value {
     } })
 }
 
-fn two(filter: Value) -> Toy {
+fn two(filter: &Value) -> Toy {
     Toy::flat(&[("A", &[10.0; 4]), ("B", &[10.0; 4])])
         .signal("s", &[("A", &[1.0; 4]), ("B", &[1.0; 4])])
         .column("vwap", &[9.0, 9.0, 9.0, 9.0, 11.0, 11.0, 11.0, 11.0])
@@ -38,18 +38,19 @@ fn held(outcome: &Outcome) -> Vec<String> {
 
 #[test]
 fn filters_look_at_the_column_of_the_prices_that_they_name() {
-    let price = two(json!({ "type": "min_price", "column": "VWAP", "value": 10 }));
+    let price = two(&json!({ "type": "min_price", "column": "VWAP", "value": 10 }));
     assert_eq!(held(&price.run()), ["B"]);
     // Shares at vwap: 9 and 11 million a day.
     let traded = two(
-        json!({ "type": "min_dollar_volume", "lookback": 1, "value": 10e6, "price_col": "vwap", "volume_col": "volume" }),
+        &json!({ "type": "min_dollar_volume", "lookback": 1, "value": 10e6, "price_col": "vwap", "volume_col": "volume" }),
     );
     assert_eq!(held(&traded.run()), ["B"]);
-    let calm = two(json!({ "type": "max_volatility", "lookback": 2, "value": 0.02 }));
+    let calm = two(&json!({ "type": "max_volatility", "lookback": 2, "value": 0.02 }));
     assert_eq!(held(&calm.run()), ["A"], "the column of returns goes before returns of closes");
-    let named = two(json!({ "type": "max_volatility", "lookback": 2, "value": 0.02, "returns_col": "vwap" }));
+    let named =
+        two(&json!({ "type": "max_volatility", "lookback": 2, "value": 0.02, "returns_col": "vwap" }));
     assert_eq!(held(&named.run()), ["A", "B"], "neither vwap moves");
-    let mut none = two(json!({ "type": "max_volatility", "lookback": 2, "value": 0.02 }));
+    let mut none = two(&json!({ "type": "max_volatility", "lookback": 2, "value": 0.02 }));
     none.others.clear();
     none.chunks[0].others.clear();
     assert_eq!(held(&none.run()), ["A", "B"], "without the column closes count");
@@ -71,7 +72,7 @@ fn a_column_that_the_prices_lack_is_refused_by_name() {
             "filter min_adv: the price table has no column shares",
         ),
     ] {
-        assert_eq!(two(filter).try_run().unwrap_err(), RunError::Data(lack.to_owned()));
+        assert_eq!(two(&filter).try_run().unwrap_err(), RunError::Data(lack.to_owned()));
     }
 }
 

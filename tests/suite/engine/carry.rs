@@ -25,7 +25,7 @@ fn number(value: &Value, key: &str) -> f64 {
 }
 
 /// Bought on day 3 with all the cash, at an open of 50, after returns of 2 % and -2 %.
-fn bought(cash: f64, impact: Value) -> Outcome {
+fn bought(cash: f64, impact: &Value) -> Outcome {
     let bars = [50.0, 51.0, 51.0 * 0.98, 50.0, 50.0].map(|price| [price; 4]).to_vec();
     Toy::new(&[("A", bars)])
         .with(json!({
@@ -43,7 +43,7 @@ fn an_order_moves_its_price_by_the_square_root_of_its_share_of_the_volume() {
         let (shares, price) = (number(case, "shares"), number(case, "price"));
         assert_eq!((price, number(case, "adv_shares"), number(case, "daily_volatility")), (50.0, 1e6, 0.02));
         let model = json!({ "coefficient": case["coefficient"], "volatility_days": 2, "adv_days": 2 });
-        let got = bought(shares * price, model);
+        let got = bought(shares * price, &model);
         assert!(near(got.trades.quantity[0], shares), "{case}");
         assert!(near(got.trades.price[0], price * (1.0 + number(case, "impact_fraction"))), "{case}");
         assert!(near(got.trades.impact_cost[0], number(case, "cost")), "{case}");
@@ -90,7 +90,7 @@ fn a_sale_that_would_leave_no_price_is_rejected() {
 }
 
 /// Sold short on Tuesday and held: over the weekend the fee is that of three days.
-fn short(broker: Value, columns: &[(&str, &[f64])]) -> Outcome {
+fn short(broker: &Value, columns: &[(&str, &[f64])]) -> Outcome {
     let toy = Toy::flat(&[("A", &[10.0; 7])]).signal("s", &[("A", &[-1.0; 7])]).with(json!({
         "initial_cash": 200_000,
         "strategy": {
@@ -108,7 +108,7 @@ fn short(broker: Value, columns: &[(&str, &[f64])]) -> Outcome {
 fn borrowed_shares_cost_for_each_calendar_day() {
     let case = carried("borrow fee");
     let rate = number(&case, "annual_rate");
-    let got = short(json!({ "borrow_rate": rate }), &[]);
+    let got = short(&json!({ "borrow_rate": rate }), &[]);
     assert_eq!((day(4) + chrono::Days::new(3), number(&case, "short_value")), (day(5), -200_000.0));
     assert!(near(got.daily.borrow_cost[5], -number(&case, "amount")), "{:?}", got.daily.borrow_cost);
     // Nothing is short at the close of the first day.
@@ -117,14 +117,14 @@ fn borrowed_shares_cost_for_each_calendar_day() {
     assert!(near(got.summary.total_borrow_cost, 200_000.0 * rate * 7.0 / 360.0));
     assert!(near(got.summary.final_equity, 200_000.0 - got.summary.total_borrow_cost));
     assert!(near(got.summary.total_costs, got.summary.total_borrow_cost));
-    let year = short(json!({ "borrow_rate": rate, "day_count": 365 }), &[]);
+    let year = short(&json!({ "borrow_rate": rate, "day_count": 365 }), &[]);
     assert!(near(year.summary.total_borrow_cost, 200_000.0 * rate * 7.0 / 365.0));
 }
 
 #[test]
 fn a_column_says_what_borrowing_costs_until_the_next_number() {
     let fees: &[f64] = &[NONE, NONE, 0.36, NONE, NONE, 0.72, NONE];
-    let got = short(json!({ "borrow_rate": 0.036, "borrow_rate_column": "Fee" }), &[("fee", fees)]);
+    let got = short(&json!({ "borrow_rate": 0.036, "borrow_rate_column": "Fee" }), &[("fee", fees)]);
     // A day at 0.036, then one, one and three at 0.36, then one at 0.72.
     let expected = [0.0, 0.0, 20.0, 200.0, 200.0, 600.0, 400.0];
     for (day, (got, want)) in got.daily.borrow_cost.iter().zip(expected).enumerate() {
