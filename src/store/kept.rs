@@ -21,6 +21,7 @@ use deltalake::parquet::file::properties::WriterProperties;
 use deltalake::parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 
+use super::names::Names;
 use crate::engine::market::{DayNumbers, PriceChunk, PriceRows, SignalRows};
 
 /// Rows of a batch: the same whatever pieces the rows came in, so that equal rows give equal bytes.
@@ -291,25 +292,6 @@ impl Read {
             Ok((field.name().clone(), values.as_primitive::<Float64Type>().clone()))
         });
         Ok(Self { date, symbol, columns: columns.collect::<Result<_, ArrowError>>()? })
-    }
-}
-
-/// Gives each distinct symbol an index.
-#[derive(Default)]
-struct Names {
-    names: Vec<String>,
-    ids: BTreeMap<String, u32>,
-}
-
-impl Names {
-    fn id(&mut self, name: &str) -> u32 {
-        if let Some(&id) = self.ids.get(name) {
-            return id;
-        }
-        let id = self.names.len() as u32;
-        self.names.push(name.to_owned());
-        self.ids.insert(name.to_owned(), id);
-        id
     }
 }
 

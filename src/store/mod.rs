@@ -18,6 +18,7 @@ pub mod kept;
 pub mod kept_for_minutes;
 pub mod load_error;
 pub mod migrations;
+mod names;
 pub mod numbers;
 pub mod parquet;
 pub mod pg;

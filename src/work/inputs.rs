@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::App;
+use super::report::numbers::count;
 use crate::engine::BacktestConfig;
 use crate::run::{Publication, Run};
 use crate::store::changes::{InputState, TableChange};
@@ -41,12 +42,12 @@ impl Inputs {
         let told = |name: &str, input: &Input| match input.state {
             InputState::Restated => Some(match (input.rows_restated, input.first_date) {
                 (Some(rows), Some(first)) => {
-                    format!("{name} restated since: {} rows, first {first}", grouped(rows))
+                    format!("{name} restated since: {} rows, first {first}", count(rows))
                 }
-                (Some(rows), None) => format!("{name} restated since: {} rows", grouped(rows)),
+                (Some(rows), None) => format!("{name} restated since: {} rows", count(rows)),
                 (None, _) => match input.files_changed_in_window {
                     Some(1) => format!("{name} restated since: 1 file"),
-                    Some(files) => format!("{name} restated since: {} files", grouped(files)),
+                    Some(files) => format!("{name} restated since: {} files", count(files)),
                     None => format!("{name} restated since"),
                 },
             }),
@@ -63,15 +64,6 @@ impl Inputs {
             told("prices", &self.prices).into_iter().chain(others.into_iter().flatten()).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
-}
-
-/// A count with commas between its thousands.
-fn grouped(count: usize) -> String {
-    let digits = count.to_string();
-    let head = digits.len() % 3;
-    let groups = [&digits[..head]].into_iter().filter(|group| !group.is_empty()).map(str::to_owned);
-    let rest = digits.as_bytes()[head..].chunks(3).map(|group| String::from_utf8_lossy(group).into_owned());
-    groups.chain(rest).collect::<Vec<_>>().join(",")
 }
 
 /// What has become of one input.

@@ -12,18 +12,27 @@ use backtest_functions::store::sample::sample;
 use backtest_functions::store::versions::Pins;
 use criterion::{Criterion, Throughput};
 use serde_json::json;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 const SYMBOLS: usize = 3000;
 const DAYS: usize = 5040;
 
-/// `load/market`: open the table, read open and close of every symbol, make the market. `load/rows`: the same without
-/// making the market. `load/decode`: read the same columns and drop them.
-pub(crate) fn bench(criterion: &mut Criterion) {
+/// A lake in a folder of its own, and a config that reads all of its prices.
+pub(crate) struct Lake {
+    pub(crate) folder: TempDir,
+    pub(crate) table: Location,
+    pub(crate) options: StorageOptions,
+    pub(crate) data: MarketData,
+    pub(crate) config: BacktestConfig,
+}
+
+/// A lake with a synthetic market.
+pub(crate) fn lake(runtime: &Runtime, symbols: usize, days: usize) -> Lake {
     let folder = tempfile::tempdir().expect("a folder");
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let root = Location::Local(folder.path().to_owned());
     let (table, options) = (root.join(PRICE_TABLE), StorageOptions::default());
-    runtime.block_on(sample(SYMBOLS, DAYS, 1, &table, &options)).expect("a synthetic market");
+    runtime.block_on(sample(symbols, days, 1, &table, &options)).expect("a synthetic market");
     let data = MarketData {
         lake: Some(root),
         options: options.clone(),
@@ -36,6 +45,14 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         "strategy": { "class": "StaticUniverseStrategy" },
     }))
     .expect("a valid config");
+    Lake { folder, table, options, data, config }
+}
+
+/// `load/market`: open the table, read open and close of every symbol, make the market. `load/rows`: the same without
+/// making the market. `load/decode`: read the same columns and drop them.
+pub(crate) fn bench(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let Lake { folder: _folder, table, options, data, config } = lake(&runtime, SYMBOLS, DAYS);
 
     let mut group = criterion.benchmark_group("load");
     group.sample_size(10).throughput(Throughput::Elements((SYMBOLS * DAYS) as u64));

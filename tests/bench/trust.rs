@@ -12,15 +12,16 @@ use backtest_functions::engine::market::{PriceChunk, PriceRows, SignalRows};
 use backtest_functions::engine::{BacktestConfig, run};
 use backtest_functions::statistics::random::Draws;
 use backtest_functions::store::changes::InputState;
-use backtest_functions::store::delta::{Location, StorageOptions, Table};
-use backtest_functions::store::prices::{Loaded, MarketData, PRICE_TABLE, Reach};
+use backtest_functions::store::delta::Table;
+use backtest_functions::store::prices::{Loaded, PRICE_TABLE};
 use backtest_functions::store::provenance::Origins;
-use backtest_functions::store::sample::sample;
 use backtest_functions::work::audit::{self, Sources};
 use backtest_functions::work::compute::{Prepared, compute};
 use backtest_functions::work::facts::Facts;
 use criterion::Criterion;
 use serde_json::json;
+
+use crate::load::{Lake, lake};
 
 const SYMBOLS: u32 = 500;
 const DAYS: i32 = 2520;
@@ -69,23 +70,8 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         });
     });
 
-    let folder = tempfile::tempdir().expect("a folder");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let root = Location::Local(folder.path().to_owned());
-    let (table, options) = (root.join(PRICE_TABLE), StorageOptions::default());
-    runtime.block_on(sample(20, 500, 1, &table, &options)).expect("a synthetic market");
-    let data = MarketData {
-        lake: Some(root),
-        options: options.clone(),
-        account: None,
-        reach: Reach::default(),
-        signals: None,
-    };
-    let config = BacktestConfig::from_value(&json!({
-        "start_date": "2000-01-03", "end_date": "2030-12-31", "universe": { "symbols": ["*"] },
-        "strategy": { "class": "StaticUniverseStrategy" },
-    }))
-    .expect("a valid config");
+    let Lake { folder, table, options, data, config } = lake(&runtime, 20, 500);
     let used = runtime.block_on(data.survey(&config)).expect("a table").data_versions;
     let version =
         runtime.block_on(Table::open(&table, &options)).expect("a table").expect("a table").version();

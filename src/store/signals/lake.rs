@@ -1,7 +1,7 @@
 //! The lake's half: rankings as they are found, and the two tables of signals, written month by month. The source of
 //! a month's rows is noted with its files, so that the log alone tells which months are behind.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::digest::sha256_hex;
@@ -18,6 +18,7 @@ use futures_util::future::BoxFuture;
 use crate::signal::{CompositeSignal, Ranked, RankingSignal, Rankings, Signals, YearMonth, in_order};
 use crate::store::dates::{self, DateReading};
 use crate::store::delta::{DataFile, Layout, Location, StorageOptions, Table, TableError};
+use crate::store::names::Names;
 use crate::store::numbers;
 use crate::store::parquet::{self, DateRange, ParquetFile, ReadError, Selection};
 
@@ -736,39 +737,6 @@ impl Cells<'_> {
         let ids = known.of(self.column(name)?).map_err(content(self.table))?;
         let ids: Option<Vec<u32>> = ids.into_iter().collect();
         ids.ok_or_else(|| self.wrong(format_args!("a {name} is missing")))
-    }
-}
-
-/// Gives each distinct name an index.
-#[derive(Default)]
-struct Names {
-    names: Vec<String>,
-    ids: HashMap<String, u32>,
-}
-
-impl Names {
-    fn id(&mut self, name: &str) -> u32 {
-        match self.ids.get(name) {
-            Some(&id) => id,
-            None => {
-                let id = self.names.len() as u32;
-                self.names.push(name.to_owned());
-                self.ids.insert(name.to_owned(), id);
-                id
-            }
-        }
-    }
-
-    /// Indices of a column of texts; a dictionary is looked up once per distinct name.
-    fn of(&mut self, column: &ArrayRef) -> Result<Vec<Option<u32>>, ArrowError> {
-        if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() {
-            let texts = cast(dictionary.values(), &DataType::Utf8)?;
-            let ids: Vec<Option<u32>> =
-                texts.as_string::<i32>().iter().map(|name| name.map(|name| self.id(name))).collect();
-            return Ok(dictionary.keys_iter().map(|key| key.and_then(|key| *ids.get(key)?)).collect());
-        }
-        let texts = cast(column, &DataType::Utf8)?;
-        Ok(texts.as_string::<i32>().iter().map(|name| name.map(|name| self.id(name))).collect())
     }
 }
 

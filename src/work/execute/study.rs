@@ -127,10 +127,9 @@ impl Attempt {
             let (run, data_versions) = (run.clone(), data_versions.clone());
             blocking(move || {
                 let mut markets = Markets::default();
-                for ((config, _), loaded) in groups.iter().filter(|group| group.0.is_some()).zip(loaded) {
-                    if let Some(config) = config {
-                        markets.add(config, assemble(config, loaded)?);
-                    }
+                let configs = groups.iter().filter_map(|(config, _)| config.as_ref());
+                for (config, loaded) in configs.zip(loaded) {
+                    markets.add(config, assemble(config, loaded)?);
                 }
                 let done = complete(&study, &document, &run.id, &data_versions, results, &markets);
                 let Completed { files, judged, .. } = done.map_err(|error| Stopped::Failed {

@@ -1,11 +1,12 @@
 //! Runs side by side on one self-contained page: what 1 became in each, how far apart two of them moved and how far
 //! chance alone would take them, where their configs differ, and every figure over the common days.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 
-use super::chart::{Chart, Days, STYLE, Series, Shape, Unit};
+use super::chart::{Chart, Days, Series, Shape, Unit};
 use super::definitions::{defined, definitions};
+use super::head;
 use super::numbers::{UNDEFINED, count, grouped, percent};
 use crate::engine::metrics::drawdown;
 use crate::engine::metrics::returns::deviation;
@@ -22,13 +23,7 @@ pub fn comparison_page(of: &Comparison) -> String {
     let html = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
-                title { (of.runs.join(", ")) " – compared" }
-                style { (PreEscaped(STYLE)) (PreEscaped(include_str!("report.css"))) (PreEscaped(include_str!("comparison.css"))) }
-            }
+            (head(&format!("{} – compared", of.runs.join(", ")), include_str!("comparison.css")))
             body {
                 (header(of))
                 main {

@@ -19,7 +19,7 @@ mod trading;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
-pub(in crate::work) use self::chart::STYLE;
+use self::chart::STYLE;
 use self::chart::{Chart, Days};
 pub use self::comparison::comparison_page;
 use self::curves::{beta, charts};
@@ -40,6 +40,19 @@ use crate::store::sample::is_synthetic;
 /// Warnings that are shown before the list is cut short.
 const WARNINGS_MAX: usize = 30;
 
+/// The head of a page that needs nothing beside itself; `style` goes behind that of reports.
+pub(in crate::work) fn head(title: &str, style: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
+            title { (title) }
+            style { (PreEscaped(STYLE)) (PreEscaped(include_str!("report.css"))) (PreEscaped(style)) }
+        }
+    }
+}
+
 /// The page of a run, as HTML. The same outcome gives the same bytes; its size hardly grows with days or symbols.
 pub fn page(
     facts: &Facts<'_>,
@@ -53,13 +66,7 @@ pub fn page(
     let html = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
-                title { (name) " – backtest" }
-                style { (PreEscaped(STYLE)) (PreEscaped(include_str!("report.css"))) }
-            }
+            (head(&format!("{name} – backtest"), ""))
             body {
                 (header(facts, outcome, name))
                 main {

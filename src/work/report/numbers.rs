@@ -46,6 +46,6 @@ pub(super) fn ratio(value: Option<f64>) -> String {
 }
 
 /// A number of things.
-pub(super) fn count(value: usize) -> String {
+pub(in crate::work) fn count(value: usize) -> String {
     grouped(value as f64, 0)
 }

@@ -1,7 +1,7 @@
 //! The report of a study on one self-contained page: the sentence first, then what chance alone would give, where the
 //! measure depends on the parameters, how choosing does out of sample, and the trials. Nothing on it asks anyone.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 
 use super::config::Study;
@@ -10,7 +10,7 @@ use super::join::Joined;
 use super::judge::Judgement;
 use super::validate::Validated;
 use super::values::{annual, measure_name};
-use crate::work::report::{STYLE, numbers::UNDEFINED};
+use crate::work::report::{head, numbers::UNDEFINED};
 
 /// Trials of the table; the others are in `trials.csv`.
 const ROWS: usize = 200;
@@ -33,13 +33,7 @@ pub fn page(study: &Study, joined: &Joined, judged: &Judgement) -> String {
     let html = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
-                title { (name) " – study" }
-                style { (PreEscaped(STYLE)) (PreEscaped(include_str!("../report/report.css"))) (PreEscaped(include_str!("study.css"))) }
-            }
+            (head(&format!("{name} – study"), include_str!("study.css")))
             body {
                 header {
                     p.kind { "Study" }

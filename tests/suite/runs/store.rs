@@ -23,6 +23,7 @@ use backtest_functions::store::runs::{
 use serde_json::json;
 
 use crate::support::azurite::Storage;
+use crate::support::submission::submission;
 
 type Store = Arc<dyn RunStore>;
 
@@ -105,22 +106,9 @@ fn new_run(name: &str) -> NewRun {
         id: id(name),
         submission: Submission {
             run_name: Some(format!("name of {name}")),
-            start_date: "2020-01-01".into(),
-            end_date: "2020-12-31".into(),
-            config_json: "{}".into(),
-            effective_config_json: "{}".into(),
-            config_sha256: "c".into(),
             request_sha256: format!("request {name}"),
-            idempotency_key: None,
             submitted_by: Some("ada".into()),
-            parent_run_id: None,
-            traceparent: None,
-            kind: Default::default(),
-            part_of: None,
-            parts: None,
-            trials: None,
-            experiment: None,
-            pins: None,
+            ..submission()
         },
         max_attempts: 2,
         announced: false,
