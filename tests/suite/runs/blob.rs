@@ -495,6 +495,8 @@ async fn an_upload_cut_in_the_middle_publishes_nothing_and_is_tried_again() {
     let home = Home::with_prices();
     let proxy = Proxy::before(storage.port);
     let handler = handler(&home, &settings(&storage.through(proxy.port), "adls")).await;
+    // What was put is removed as soon as the attempt has failed; refused, it stays to be looked at.
+    proxy.under(|head| (head.starts_with("DELETE ") && head.contains("f1%2F")).then_some(Fault::Unavailable));
     // One try and its three retries: two are cut, two are refused.
     proxy.fail(Fault::Cut, "PUT", "f1%2Fsummary.json", 2);
     proxy.fail(Fault::Unavailable, "PUT", "f1%2Fsummary.json", 2);
