@@ -50,7 +50,7 @@ impl Carry {
         }
         let fees = rules.borrow_rate_column.as_ref().map(|column| fees(market, column)).transpose()?;
         let dates = &market.dates()[market.first_trading_bar()..];
-        let periods = config.metrics.periods_per_year.unwrap_or_else(|| calendar::periods_per_year(dates));
+        let periods = calendar::periods_of(config, dates);
         let risk_free = RiskFreeDays::of(&config.risk_free_rate, market.risk_free(), periods);
         let by_day = |rate: CashRate| {
             let base = |day| if rate.over_risk_free { risk_free.annual_at(day) } else { 0.0 };

@@ -66,7 +66,7 @@ impl<'c> Composite<'c> {
             let share = leg.weight / total;
             Ok(Leg {
                 config: leg,
-                strategy: SizedStrategy::new(&leg.strategy, sizing, market)?,
+                strategy: SizedStrategy::new(&leg.strategy, sizing, share, config, market)?,
                 share,
                 sleeve: Ledger::new(config.initial_cash * share, n_symbols),
                 equity: config.initial_cash * share,

@@ -31,7 +31,7 @@ impl<'c> Plan<'c> {
                 Self::Composite(Box::new(Composite::new(composite, config, market)?))
             }
             StrategyConfig::Single(strategy) => {
-                Self::Single(Box::new(SizedStrategy::new(strategy, &config.sizing, market)?))
+                Self::Single(Box::new(SizedStrategy::new(strategy, &config.sizing, 1.0, config, market)?))
             }
         })
     }

@@ -1,7 +1,7 @@
 //! A strategy with the sizer of its scores: from a bar to target weights. A plan has one, or one for each leg.
 
 use super::RunError;
-use super::config::{SingleConfig, SizingConfig};
+use super::config::{BacktestConfig, SingleConfig, SizingConfig};
 use super::market::Market;
 use super::outcome::DebugTable;
 use super::sizing::Sizer;
@@ -19,17 +19,21 @@ pub(crate) struct SizedStrategy {
 }
 
 impl SizedStrategy {
+    /// `share` is its part of the money of the account of `config`.
+    ///
     /// # Errors
     /// If the strategy needs what the market lacks.
     pub(crate) fn new(
         strategy: &SingleConfig,
         sizing: &SizingConfig,
+        share: f64,
+        config: &BacktestConfig,
         market: &Market,
     ) -> Result<Self, RunError> {
         let n_symbols = market.symbols().len();
         Ok(Self {
             strategy: strategy::build(strategy, market)?,
-            sizer: Sizer::new(sizing, n_symbols),
+            sizer: Sizer::new(sizing, share, config, market),
             decision: Decision::new(n_symbols),
             wants: Wants::default(),
         })
@@ -56,9 +60,9 @@ impl SizedStrategy {
         self.strategy.next_decision(market, bar)
     }
 
-    /// What the reader of the results should know about the strategy.
+    /// What the reader of the results should know about the strategy and its sizer.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        self.strategy.warnings()
+        self.strategy.warnings().into_iter().chain(self.sizer.warnings()).collect()
     }
 
     /// What was recorded beside the results.

@@ -75,6 +75,11 @@ impl<'d> ObjectSchema<'d> {
         self.require(key);
     }
 
+    /// The options alone, for an object that has others too.
+    pub(super) fn into_properties(self) -> Map<String, Value> {
+        self.properties
+    }
+
     /// The options so far.
     pub(super) fn keys(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().copied()
@@ -134,11 +139,12 @@ pub(super) fn prose(doc: &str) -> String {
 }
 
 /// Objects with a class and, below `parameters`, the options of that class: word, meaning and options of each class. One of
-/// them may be the default.
+/// them may be the default. Options `beside` the class are the same for all.
 pub(super) fn by_class(
     definitions: &Definitions,
     classes: Vec<(&'static str, &'static str, Value)>,
     default: Option<&str>,
+    beside: &Map<String, Value>,
 ) -> Value {
     let one = |(word, doc, parameters): (&str, &str, Value)| {
         let required = if definitions.requires(&parameters) { vec!["parameters"] } else { Vec::new() };
@@ -159,6 +165,9 @@ pub(super) fn by_class(
             "required": required,
             "additionalProperties": false,
         });
+        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.extend(beside.clone());
+        }
         if default != Some(word) {
             schema["anyOf"] = json!([{ "required": ["class"] }, { "required": ["class_name"] }]);
         }

@@ -176,13 +176,10 @@ impl SingleConfig {
             Self::Class(class) => class.declared().without_effect(path, found),
             Self::Configured(pipeline) => pipeline.without_effect(path, found),
         }
-        if let (Some(wanted), SizingConfig::EqualWeightSizer(sizer)) = (self.positions(), sizing)
-            && wanted > sizer.max_positions as usize
+        if let (Some(wanted), Some((class, most))) = (self.positions(), sizing.max_positions())
+            && wanted > most as usize
         {
-            found.push(format!(
-                "{path}: of {wanted} names EqualWeightSizer holds {}, its max_positions",
-                sizer.max_positions
-            ));
+            found.push(format!("{path}: of {wanted} names {class} holds {most}, its max_positions"));
         }
         if self.scales_holdings() && !sizing.heeds_scales() {
             found.push(format!(

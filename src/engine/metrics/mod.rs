@@ -128,8 +128,7 @@ impl Summary {
         let ruin = daily.portfolio_value.iter().position(|&value| value <= 0.0);
         let end = ruin.map_or(daily.date.len(), |day| day + 1);
         let returns = daily.daily_return.get(1..end).unwrap_or_default();
-        let periods_per_year =
-            config.metrics.periods_per_year.unwrap_or_else(|| calendar::periods_per_year(&daily.date));
+        let periods_per_year = calendar::periods_of(config, &daily.date);
         let trades = daily.n_trades.iter().map(|&n| n as usize).sum();
         let aligned = config.data.signal_alignment == SignalAlignment::NextTradingDay;
         account_of.judge(Size { days: daily.date.len(), fills: trades }, aligned);

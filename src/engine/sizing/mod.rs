@@ -1,22 +1,41 @@
 //! What scores weigh: one sizer per class. A sizer turns the scores of a decision into fractions of equity; what
 //! of it may be held is for the constraints to say.
 
+mod by_risk;
 mod eigen;
+mod hierarchical;
 mod history;
 mod long_short;
+mod minimum_variance;
 mod optimization;
+mod risk_parity;
+mod shrinkage;
+mod solver;
+mod tally;
+mod volatility;
 
+use self::by_risk::{ByRisk, Rule};
 use self::long_short::LongShort;
+use self::volatility::VolatilityTarget;
 use super::RunError;
-use super::config::SizingConfig;
-use super::market::SymbolId;
+use super::config::{BacktestConfig, SizerConfig, SizingConfig};
+use super::market::{Market, SymbolId};
+use super::metrics::calendar;
 use super::rounding::EQUAL;
 use super::strategy::{Decision, View};
 use super::symbols::SymbolMap;
 
 /// Turns scores into weights.
 #[derive(Debug)]
-pub(crate) enum Sizer {
+pub(crate) struct Sizer {
+    class: Class,
+    /// What the weights of the class are scaled to.
+    volatility: Option<VolatilityTarget>,
+}
+
+/// What makes weights of scores.
+#[derive(Debug)]
+enum Class {
     /// The same weight for the first positive scores; scales do not count.
     EqualWeight { max_positions: usize },
     /// A long and a short budget.
@@ -25,31 +44,45 @@ pub(crate) enum Sizer {
     Kelly { fraction: f64, lookback: usize, mu_scale: f64 },
     /// Expected returns, which the scores are, against their variance.
     Optimization { risk_aversion: f64, lookback: u32 },
+    /// By what closes did alone.
+    ByRisk(ByRisk),
 }
 
-impl Sizer {
-    pub(crate) fn new(config: &SizingConfig, n_symbols: usize) -> Self {
+impl Class {
+    /// `cap` is the largest weight that a sizer may aim at, if it looks at that.
+    fn new(config: &SizerConfig, n_symbols: usize, cap: f64) -> Self {
         match config {
-            SizingConfig::EqualWeightSizer(sizer) => {
+            SizerConfig::EqualWeightSizer(sizer) => {
                 Self::EqualWeight { max_positions: sizer.max_positions as usize }
             }
-            SizingConfig::LongShortScoreSizer(sizer) => Self::LongShort(LongShort::new(sizer, n_symbols)),
-            SizingConfig::KellySizer(sizer) => Self::Kelly {
+            SizerConfig::LongShortScoreSizer(sizer) => Self::LongShort(LongShort::new(sizer, n_symbols)),
+            SizerConfig::KellySizer(sizer) => Self::Kelly {
                 fraction: sizer.kelly_fraction,
                 lookback: sizer.lookback_days as usize,
                 mu_scale: sizer.mu_scale,
             },
-            SizingConfig::OptimizationSizer(sizer) => {
+            SizerConfig::OptimizationSizer(sizer) => {
                 Self::Optimization { risk_aversion: sizer.risk_aversion, lookback: sizer.lookback_days }
+            }
+            SizerConfig::InverseVolatilitySizer(sizer) => {
+                Self::ByRisk(ByRisk::new(Rule::InverseVolatility, sizer.lookback, sizer.max_positions))
+            }
+            SizerConfig::RiskParitySizer(sizer) => {
+                Self::ByRisk(ByRisk::new(Rule::RiskParity, sizer.lookback, sizer.max_positions))
+            }
+            SizerConfig::HierarchicalRiskParitySizer(sizer) => {
+                Self::ByRisk(ByRisk::new(Rule::HierarchicalRiskParity, sizer.lookback, sizer.max_positions))
+            }
+            SizerConfig::MinimumVarianceSizer(sizer) => {
+                let rule = Rule::MinimumVariance { shrinkage: sizer.shrinkage, cap };
+                Self::ByRisk(ByRisk::new(rule, sizer.lookback, sizer.max_positions))
             }
         }
     }
 
-    /// Fills the empty `weights`. Sizers that look back give no weights until there are two daily returns.
-    ///
-    /// # Errors
-    /// If an optimisation has no solution, too many symbols have a score, or a weight is not a finite number.
-    pub(crate) fn size(
+    /// Fills the empty `weights`. Sizers that look back give no weights until there are two daily returns, or as many as they
+    /// look back on.
+    fn size(
         &mut self,
         view: &View<'_>,
         decision: &Decision,
@@ -60,7 +93,7 @@ impl Sizer {
             Self::LongShort(ref mut sizer) => sizer.size(view, decision, weights),
             Self::Kelly { fraction, lookback, mu_scale } => {
                 let symbols = alphabetical(decision);
-                check_size(view, &symbols)?;
+                check_size(view, symbols.len())?;
                 let Some(covariance) = history::of_last_bars(view, &symbols, lookback) else { return Ok(()) };
                 let expected: Vec<f64> =
                     scores_of(decision, &symbols).map(|score| score * mu_scale).collect();
@@ -73,7 +106,7 @@ impl Sizer {
             }
             Self::Optimization { risk_aversion, lookback } => {
                 let symbols = alphabetical(decision);
-                check_size(view, &symbols)?;
+                check_size(view, symbols.len())?;
                 let days = lookback.saturating_mul(2);
                 let Some(covariance) = history::of_last_days(view, &symbols, days) else { return Ok(()) };
                 let expected: Vec<f64> = scores_of(decision, &symbols).collect();
@@ -83,6 +116,41 @@ impl Sizer {
                     weights.insert(symbol, weight);
                 }
             }
+            Self::ByRisk(ref mut sizer) => sizer.size(view, decision, weights)?,
+        }
+        Ok(())
+    }
+}
+
+impl Sizer {
+    /// Of a strategy that has that share of the money of the account.
+    pub(crate) fn new(sizing: &SizingConfig, share: f64, config: &BacktestConfig, market: &Market) -> Self {
+        let dates = &market.dates()[market.first_trading_bar()..];
+        let limits = &config.constraints;
+        let cap = (limits.max_position_size / share).min(1.0);
+        Self {
+            class: Class::new(&sizing.sizer, market.symbols().len(), cap),
+            volatility: VolatilityTarget::new(
+                &sizing.volatility,
+                calendar::periods_of(config, dates),
+                limits.max_leverage,
+            ),
+        }
+    }
+
+    /// Fills the empty `weights`.
+    ///
+    /// # Errors
+    /// If an optimisation has no solution, too many symbols have a score, or a weight is not a finite number.
+    pub(crate) fn size(
+        &mut self,
+        view: &View<'_>,
+        decision: &Decision,
+        weights: &mut SymbolMap,
+    ) -> Result<(), RunError> {
+        self.class.size(view, decision, weights)?;
+        if let Some(volatility) = &mut self.volatility {
+            volatility.scale(view, weights);
         }
         match weights.iter().find(|(_, weight)| !weight.is_finite()) {
             None => Ok(()),
@@ -93,19 +161,31 @@ impl Sizer {
             ))),
         }
     }
+
+    /// What the reader of the results should know.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let of_class = match &self.class {
+            Class::ByRisk(sizer) => sizer.warnings(),
+            Class::EqualWeight { .. }
+            | Class::LongShort(_)
+            | Class::Kelly { .. }
+            | Class::Optimization { .. } => Vec::new(),
+        };
+        let of_target = self.volatility.iter().flat_map(VolatilityTarget::warnings);
+        of_class.into_iter().chain(of_target).collect()
+    }
 }
 
 /// Most symbols whose covariances are estimated: their number grows with the square, the work with the cube.
 const COVARIANCES_MAX: usize = 2000;
 
-fn check_size(view: &View<'_>, symbols: &[SymbolId]) -> Result<(), RunError> {
-    if symbols.len() <= COVARIANCES_MAX {
+fn check_size(view: &View<'_>, symbols: usize) -> Result<(), RunError> {
+    if symbols <= COVARIANCES_MAX {
         return Ok(());
     }
+    let date = view.date();
     Err(RunError::Strategy(format!(
-        "{}: {} symbols have a score; this sizer takes {COVARIANCES_MAX} at most",
-        view.date(),
-        symbols.len()
+        "{date}: {symbols} symbols have a score; this sizer takes {COVARIANCES_MAX} at most"
     )))
 }
 

@@ -1,8 +1,12 @@
 //! Mean against variance, fully invested and long only: maximise `expected · w - risk_aversion * w' · covariance · w`
 //! over `w >= 0` with sum 1. A quadratic programme, solved by an interior-point solver.
 
-use clarabel::algebra::CscMatrix;
-use clarabel::solver::{DefaultSettingsBuilder, DefaultSolver, IPSolver as _, SolverStatus, SupportedConeT};
+use clarabel::solver::SupportedConeT;
+
+use super::solver::{Programme, sparse, upper};
+
+/// To which the solver goes.
+const TOLERANCE: f64 = 1e-8;
 
 /// Smaller weights are what an interior point leaves of 0.
 const NEGLIGIBLE: f64 = 1e-5;
@@ -20,42 +24,17 @@ pub(super) fn best_weights(
     // The solver minimises x'Px / 2 + q'x. Scaled by the largest variance, so that its tolerances mean the same
     // for calm and for wild markets.
     let scale = (0..n).map(|i| covariance[i * n + i]).fold(f64::MIN_POSITIVE, f64::max);
-    let column = |j: usize| (0..=j).map(move |i| (i, j));
-    let upper =
-        (0..n).flat_map(column).map(|(i, j)| (i, j, 2.0 * risk_aversion * covariance[i * n + j] / scale));
-    let p = sparse(n, n, upper);
-    let q: Vec<f64> = expected.iter().map(|mean| -mean / scale).collect();
+    let p = upper(n, n, |i, j| 2.0 * risk_aversion * covariance[i * n + j] / scale);
+    let q = expected.iter().map(|mean| -mean / scale).collect();
     // sum(w) = 1, and -w + s = 0 with s >= 0.
-    let rows = (0..n).flat_map(|j| [(0, j, 1.0), (j + 1, j, -1.0)]);
-    let a = sparse(n + 1, n, rows);
+    let a = sparse(n + 1, n, (0..n).flat_map(|j| [(0, j, 1.0), (j + 1, j, -1.0)]));
     let mut b = vec![0.0; n + 1];
     b[0] = 1.0;
-    let cones = [SupportedConeT::ZeroConeT(1), SupportedConeT::NonnegativeConeT(n)];
-    let settings = DefaultSettingsBuilder::default().verbose(false).build().map_err(|e| e.to_string())?;
-    let mut solver = DefaultSolver::new(&p, &q, &a, &b, &cones, settings).map_err(|e| e.to_string())?;
-    solver.solve();
-    match solver.solution.status {
-        SolverStatus::Solved | SolverStatus::AlmostSolved => (),
-        status => return Err(format!("no optimal weights: {status:?}")),
-    }
+    let cones = vec![SupportedConeT::ZeroConeT(1), SupportedConeT::NonnegativeConeT(n)];
+    let found = Programme { p, q, a, b, cones }.solve(TOLERANCE)?;
     let kept = |weight: f64| if weight < NEGLIGIBLE { 0.0 } else { weight };
-    let total: f64 = solver.solution.x.iter().map(|&weight| kept(weight)).sum();
-    Ok(solver.solution.x.iter().map(|&weight| kept(weight) / total).collect())
-}
-
-/// A matrix of cells that come column by column.
-fn sparse(rows: usize, columns: usize, cells: impl Iterator<Item = (usize, usize, f64)>) -> CscMatrix<f64> {
-    let mut matrix =
-        CscMatrix { m: rows, n: columns, colptr: vec![0], rowval: Vec::new(), nzval: Vec::new() };
-    let mut cells = cells.peekable();
-    for column in 0..columns {
-        while let Some((row, _, value)) = cells.next_if(|&(_, of, _)| of == column) {
-            matrix.rowval.push(row);
-            matrix.nzval.push(value);
-        }
-        matrix.colptr.push(matrix.rowval.len());
-    }
-    matrix
+    let total: f64 = found.iter().map(|&weight| kept(weight)).sum();
+    Ok(found.iter().map(|&weight| kept(weight) / total).collect())
 }
 
 #[cfg(test)]

@@ -96,8 +96,7 @@ impl Window {
     pub fn of(study: &Study, config: &BacktestConfig, market: &Market) -> Self {
         let (first, count) = (market.first_trading_bar(), market.trading_days());
         let dates = &market.dates()[first..first + count];
-        let periods_per_year =
-            config.metrics.periods_per_year.unwrap_or_else(|| calendar::periods_per_year(dates));
+        let periods_per_year = calendar::periods_of(config, dates);
         let daily = |curve: Vec<f64>| -> Vec<f64> {
             let steps = curve.windows(2).map(|pair| pair[1] / pair[0] - 1.0);
             steps.map(|step| if step.is_finite() { step } else { 0.0 }).collect()

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::service::project;
 
 /// Options that a resolved config leaves out while they are off, where it writes null for others.
-const LEFT_OUT: [&str; 10] = [
+const LEFT_OUT: [&str; 11] = [
     "experiment",
     "warmup_days",
     "price_version",
@@ -22,6 +22,7 @@ const LEFT_OUT: [&str; 10] = [
     "weekday",
     "day_of_month",
     "sizing",
+    "target_volatility",
 ];
 
 /// Options whose default does not stand in resolved configs, with it: configs of before stay as they were.
@@ -125,6 +126,11 @@ pub(crate) fn configs() -> Vec<Value> {
         json!({ "sizing": { "class": "LongShortScoreSizer" } }),
         json!({ "sizing": { "class": "KellySizer", "parameters": { "mu_scale": 1 } } }),
         json!({ "sizing": { "class": "OptimizationSizer" } }),
+        json!({ "sizing": { "class": "InverseVolatilitySizer", "target_volatility": 0.1 } }),
+        json!({ "sizing": { "class": "RiskParitySizer" } }),
+        json!({ "sizing": { "class": "HierarchicalRiskParitySizer" } }),
+        json!({ "sizing": { "class": "MinimumVarianceSizer" } }),
+        json!({ "sizing": { "class": "MinimumVarianceSizer", "parameters": { "shrinkage": 0.2 } } }),
         json!({ "strategy": { "type": "composite", "legs": [
             { "name": "x", "weight": 1, "strategy": { "class": "BuyAndHoldStrategy" }, "sizing": { "class": "EqualWeightSizer" } },
         ] } }),

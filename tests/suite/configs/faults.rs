@@ -112,6 +112,27 @@ pub(crate) fn wrong_values() -> Vec<(&'static str, Value, &'static str)> {
             "strategy.parameters.rebalance: must be at least 1, got 0",
         ),
         ("sizing.class", json!("KellySizer"), "sizing.parameters.mu_scale: is required"),
+        (
+            "sizing.class",
+            json!("RiskParitySize"),
+            "unknown sizer \"RiskParitySize\"; did you mean RiskParitySizer?",
+        ),
+        ("sizing.target_volatility", json!(0), "sizing.target_volatility: must be above 0, got 0"),
+        (
+            "sizing",
+            json!({ "class": "RiskParitySizer", "parameters": { "lookback": 1 } }),
+            "sizing.parameters.lookback: must be at least 2, got 1",
+        ),
+        (
+            "sizing",
+            json!({ "class": "MinimumVarianceSizer", "parameters": { "shrinkage": "some" } }),
+            "sizing.parameters.shrinkage: must be one of none, ledoit_wolf, constant_correlation, got \"some\"",
+        ),
+        (
+            "sizing",
+            json!({ "class": "MinimumVarianceSizer", "parameters": { "shrinkage": 1.5 } }),
+            "sizing.parameters.shrinkage: must be in [0, 1], got 1.5",
+        ),
         ("benchmark", json!(1), "benchmark: must be text, not the number 1"),
         ("risk_free_rate", json!(-1), "risk_free_rate: must be in [-0.99, 10], got -1"),
     ]
@@ -212,6 +233,11 @@ fn look_backs_and_columns_are_known_before_loading() {
     assert_eq!(BacktestConfig::from_value(&config).unwrap().warmup_bars(), 0);
     config["sizing"] = json!({ "class": "KellySizer", "parameters": { "mu_scale": 1, "lookback_days": 60 } });
     assert_eq!(BacktestConfig::from_value(&config).unwrap().warmup_bars(), 60);
+    // A missing close may be up to five bars older.
+    config["sizing"] = json!({ "class": "RiskParitySizer", "parameters": { "lookback": 90 } });
+    assert_eq!(BacktestConfig::from_value(&config).unwrap().warmup_bars(), 95);
+    config["sizing"] = json!({ "target_volatility": 0.1, "volatility_lookback": 40 });
+    assert_eq!(BacktestConfig::from_value(&config).unwrap().warmup_bars(), 45);
     config["data"]["warmup_days"] = json!(0);
     assert_eq!(BacktestConfig::from_value(&config).unwrap().warmup_bars(), 0);
 }
@@ -352,6 +378,17 @@ fn what_is_taken_otherwise_than_it_may_be_meant_is_said() {
         (
             json!({ "sizing": { "parameters": { "max_positions": 0 } } }),
             "sizing.parameters.max_positions is 0",
+        ),
+        (
+            json!({ "sizing": { "volatility_lookback": 20 } }),
+            "sizing.volatility_lookback has no effect without target_volatility",
+        ),
+        (
+            json!({
+                "strategy": { "class": "TopNSignalStrategy", "parameters": { "top_n": 3 } },
+                "sizing": { "class": "RiskParitySizer", "parameters": { "max_positions": 2 } },
+            }),
+            "strategy: of 3 names RiskParitySizer holds 2, its max_positions",
         ),
         (
             rule(json!({ "type": "take_profit", "pct": 1.5 })),

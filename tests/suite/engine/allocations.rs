@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use backtest_functions::engine::run;
 use serde_json::json;
 
-use crate::support::toy::Toy;
+use crate::support::toy::{Toy, day};
 
 /// Ten symbols that go up and down in turn, with a signal that follows them, for that many days.
 fn toy(days: usize) -> Toy {
@@ -63,5 +63,21 @@ fn bars_do_not_allocate() {
         let (short, long) = (allocations(&toy(500).with(parts.clone())), allocations(&toy(4000).with(parts)));
         // 3500 bars more: about 25 growing columns that double three times.
         assert!(long <= short + 100, "{name}: {short} allocations for 500 bars, {long} for 4000");
+    }
+}
+
+/// Sizers that look back work on the days on which they decide, and on no other.
+#[test]
+fn days_without_a_rebalance_do_not_allocate_whatever_the_sizer() {
+    for class in
+        ["InverseVolatilitySizer", "RiskParitySizer", "HierarchicalRiskParitySizer", "MinimumVarianceSizer"]
+    {
+        let parts = json!({
+            "start_date": day(40).to_string(),
+            "strategy": { "class": "StaticUniverseStrategy", "parameters": { "rebalance": 100_000 } },
+            "sizing": { "class": class, "parameters": { "lookback": 30 }, "target_volatility": 0.1 },
+        });
+        let (short, long) = (allocations(&toy(500).with(parts.clone())), allocations(&toy(4000).with(parts)));
+        assert!(long <= short + 100, "{class}: {short} allocations for 500 bars, {long} for 4000");
     }
 }

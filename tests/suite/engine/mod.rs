@@ -22,5 +22,7 @@ mod price_signals;
 mod properties;
 /// Rules of the reference implementation, a small case each.
 mod rules;
+/// Sizers that look at risk, and the target for volatility.
+mod sizers;
 /// What each strategy and stage decides.
 mod strategies;

@@ -98,6 +98,19 @@ fn config() -> impl Strategy<Value = Value> {
             "constraints": { "max_leverage": 1.5 },
         }),
         json!({
+            "strategy": class("TopNSignalStrategy", json!({ "signal_column": "score", "top_n": 4, "rebalance": "weekly" })),
+            "sizing": { "class": "RiskParitySizer", "parameters": { "lookback": 8 }, "target_volatility": 0.3, "volatility_lookback": 6 },
+        }),
+        json!({
+            "strategy": class("TopNSignalStrategy", json!({ "signal_column": "score", "top_n": 5, "rebalance": 3 })),
+            "sizing": class("HierarchicalRiskParitySizer", json!({ "lookback": 7, "max_positions": 4 })),
+        }),
+        json!({
+            "strategy": class("TopNSignalStrategy", json!({ "signal_column": "score", "top_n": 4, "rebalance": "weekly" })),
+            "sizing": class("MinimumVarianceSizer", json!({ "lookback": 8 })),
+            "constraints": { "max_position_size": 0.45 },
+        }),
+        json!({
             "strategy": {
                 "type": "composite",
                 "legs": [

@@ -11,7 +11,7 @@ mod static_universe;
 mod top_n;
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use self::breakout::BreakoutConfig;
 pub use self::buy_and_hold::BuyAndHoldConfig;
@@ -106,7 +106,7 @@ impl ClassConfig {
     pub(super) fn schema(definitions: &mut Definitions) -> Value {
         definitions.named("ClassConfig", "A strategy chosen by class, with its parameters.", |definitions| {
             let classes = Self::describe_kinds(definitions);
-            by_class(definitions, classes, None)
+            by_class(definitions, classes, None, &Map::new())
         })
     }
 }
