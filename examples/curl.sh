@@ -14,9 +14,9 @@ call() { # an answer that must be good
   echo
 }
 step() { printf '\n== %s\n' "$*"; }
-signals() { # signals are served from Postgres; a host without it says so
+signals() { # signals are served from Postgres, what they predict from the lake; a host without says so
   local answer
-  answer=$(call "$api/signals/$1") || [[ $answer == *signals_unavailable* ]]
+  answer=$(call "$api/signals/$1") || [[ $answer == *signals_unavailable* || $answer == *strategy_not_found* ]]
   printf '%s\n' "$answer"
 }
 run="curl-$(date +%s)-$$"
@@ -62,6 +62,9 @@ step "ranking signals of the newest day, and how far each month is synced"
 signals "composite?limit=3"
 signals "ranking?strategy=momentum_12_1&symbol=AAPL,IBM"
 signals sync
+step "what a strategy predicts, as the sync keeps it; as numbers and as a page"
+signals "factors/momentum_12_1?from=2010-01-01"
+signals factors/momentum_12_1/page > /dev/null
 
 step "submit another one and cancel it; 409 when it was faster than we are"
 call "$api/backtests" -H 'Content-Type: application/json' -d '{"run_id": "'"$run-2"'", "config_yaml":

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use chrono::{Datelike, Months, NaiveDate};
 use serde::{Serialize, Serializer};
@@ -49,6 +50,11 @@ impl YearMonth {
         std::iter::successors(Some(Self::of(first)), |month| Some(month.next()).filter(|next| next > month))
             .take_while(move |month| *month <= last)
             .filter(|month| month.has_text())
+    }
+
+    /// The month before it.
+    pub fn previous(self) -> Self {
+        Self(self.0.checked_sub_months(Months::new(1)).unwrap_or(self.0))
     }
 
     fn has_text(self) -> bool {
@@ -253,6 +259,35 @@ pub struct CompositeSignal {
     pub strategies_present: i32,
     /// Strategies that rank it among their first.
     pub strategies_hit: i32,
+}
+
+/// A signal in rows; parallel columns, in any order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SignalCells {
+    /// Days since 1970-01-01.
+    pub day: Vec<i32>,
+    /// Index of the symbol.
+    pub symbol: Vec<u32>,
+    /// What the signal says. Of several rows of a day and symbol the last counts.
+    pub value: Vec<f64>,
+}
+
+impl SignalCells {
+    /// Adds a row.
+    pub fn push(&mut self, day: i32, symbol: u32, value: f64) {
+        self.day.push(day);
+        self.symbol.push(symbol);
+        self.value.push(value);
+    }
+}
+
+/// What each strategy says in a month; the highest value is the best.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MonthSignals {
+    /// Names in any order, each once.
+    pub symbols: Arc<Vec<String>>,
+    /// By strategy, or by column of a table of signals.
+    pub by_strategy: BTreeMap<String, SignalCells>,
 }
 
 /// What was left out of a month.

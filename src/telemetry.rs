@@ -180,6 +180,7 @@ measures! {
     SWEPT: Count = "orphans_swept", in "attempts": "Attempts whose files were removed because no row names them";
     MONTHS: CountBy = "sync_months" by "result", in "months": "Months that a sync worked on: `synced`, or the side that failed, `delta` or `postgres`";
     ROWS: Count = "sync_rows_written", in "rows": "Rows of signals that were copied to Postgres";
+    FACTORS: CountBy = "sync_factor_months" by "result", in "months": "Months of factor figures that a sync worked on: `written`, `unchanged`, `removed` or `failed`";
     SUBMIT: Time = "submit_ms", in "ms": "Storing a submitted run";
     CLAIM: Time = "claim_ms", in "ms": "Asking for the lease of a run";
     BEAT: Time = "beat_ms", in "ms": "Renewing a lease";

@@ -1,6 +1,7 @@
 //! `backtests lake`: a synthetic market, rankings of prices, what a table holds, what differs between its versions. How
-//! files come in is told in `import`.
+//! files come in is told in `import`, what signals predict in `factors`.
 
+mod factors;
 pub(super) mod import;
 
 use super::progress::Progress;
@@ -57,6 +58,12 @@ enum Command {
         #[arg(long)]
         replace: bool,
     },
+    /// Say what signals predict: information coefficients, returns by fifth of the symbols, turnover.
+    ///
+    /// Of the ranking signals, each strategy's percentile; with --table of any table of signals, each of its columns. Every
+    /// signal is followed over 1, 5, 21 and 63 trading days of the lake's prices, from the close of its day and from the next
+    /// open. Of ranking signals the figures that `backtests sync` keeps are taken as far as they are up to date.
+    Factors(factors::Args),
     /// Say what differs between two versions of a table, by date and symbol.
     Diff {
         /// The earlier version.
@@ -96,6 +103,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
             (table, contents)
         }
         Command::Rank { replace } => return rank(settings, root, replace, args.output).await,
+        Command::Factors(wanted) => return factors::run(wanted, settings, root, args.output).await,
         Command::Inspect { table } => {
             let found = contents::inspect(&root.join(&table), &options).await;
             let contents = found

@@ -6,15 +6,16 @@ use super::progress::Progress;
 use super::settings::{Settings, environment, log_filter};
 use super::{CliError, Output, boot, say, telemetry};
 use crate::signal::YearMonth;
-use crate::store::prices::Reach;
+use crate::store::prices::{MarketData, Reach};
 use crate::work::chain;
+use crate::work::factors::{self, FactorReport};
 use crate::work::sync::{self, Behind, Due, MonthReport, Report, SignalSync, SyncRequest};
 
 /// Bring ranking signals up to date: in the lake, then in the database of POSTGRES_DSN if there is one.
 ///
 /// Does what the timer does: every month whose signals are older than its rankings, or that Postgres does not hold as
 /// the lake does, is written again, newest first. Months that are up to date cost nothing. Filling an empty database
-/// is the same command.
+/// is the same command. Last come the factor figures (`backtests lake factors`) of months whose signals or prices changed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only this month (YYYY-MM); may be given several times.
@@ -55,15 +56,15 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
         boot::signal_sync(&settings).map_err(|error| CliError::because("prepare the stores", error))?;
     let request =
         SyncRequest { months: args.month.into_iter().collect(), force: args.force, audit: args.audit };
+    let data = boot::market_data(&settings, Reach::unlimited(), None);
     if args.dry_run {
-        return dry_run(&signals, &request, args.output).await;
+        return dry_run(&signals, &data, &request, args.output).await;
     }
 
     let mut progress = Progress::start("sync signals");
     let mut on_month = |done: usize, total: usize, month: YearMonth| {
         progress.at(done as u64, total as u64, &month.to_string());
     };
-    let data = boot::market_data(&settings, Reach::unlimited(), None);
     let report = sync::sync(&signals, &data, &request, &mut on_month)
         .await
         .map_err(|error| CliError::because("look at the lake", error).with_exit(CliError::DATA))?;
@@ -75,7 +76,10 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     });
     match args.output {
         Output::Json => say(json!(report)),
-        Output::Table => print(&report, signals.postgres.is_some()),
+        Output::Table => {
+            print(&report, signals.postgres.is_some());
+            print_factors(&report.factors);
+        }
     }
     match report.failure(signals.terms.write_required) {
         None => Ok(()),
@@ -86,14 +90,33 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
 /// What is said when there is nothing to do; also of months that neither side has.
 const NOTHING_BEHIND: &str = "every month is up to date";
 
-async fn dry_run(signals: &SignalSync, request: &SyncRequest, output: Output) -> Result<(), CliError> {
+async fn dry_run(
+    signals: &SignalSync,
+    data: &MarketData,
+    request: &SyncRequest,
+    output: Output,
+) -> Result<(), CliError> {
     let Behind { due, postgres, .. } = sync::look(signals, request)
         .await
         .map_err(|error| CliError::because("look at the lake", error).with_exit(CliError::DATA))?;
     let (drift, audit_error) =
         if request.audit { sync::audited(signals, request).await } else { Default::default() };
+    let (factors, factors_error) = match &signals.lake {
+        Some(lake) => match factors::behind(lake, data, request.force).await {
+            Ok(mut due) => {
+                due.retain(|(month, _)| request.includes(*month));
+                (due, None)
+            }
+            Err(error) => (Vec::new(), Some(chain(&error))),
+        },
+        None => (Vec::new(), None),
+    };
     match output {
-        Output::Json => say(json!({ "months": due, "drift": drift })),
+        Output::Json => {
+            let factors: Vec<_> =
+                factors.iter().map(|(month, why)| json!({ "year_month": month, "why": why })).collect();
+            say(json!({ "months": due, "drift": drift, "factors": factors, "factors_error": factors_error }));
+        }
         Output::Table => {
             for Due { month, delta, postgres } in &due {
                 let why = |side: &str, why: &Option<sync::Why>| why.map(|why| format!("{side}: {why}"));
@@ -105,7 +128,13 @@ async fn dry_run(signals: &SignalSync, request: &SyncRequest, output: Output) ->
                 let days: Vec<String> = audit.days.iter().map(ToString::to_string).collect();
                 say(format_args!("{month}  changed by hand: {}", days.join(", ")));
             }
-            if due.is_empty() && drift.is_empty() {
+            for (month, why) in &factors {
+                say(format_args!("{month}  factors: {why}"));
+            }
+            if let Some(error) = &factors_error {
+                say(format_args!("factors: cannot be looked at: {error}"));
+            }
+            if due.is_empty() && drift.is_empty() && factors.is_empty() && factors_error.is_none() {
                 say(if postgres.is_some() { "the lake is up to date" } else { NOTHING_BEHIND });
             }
         }
@@ -113,6 +142,26 @@ async fn dry_run(signals: &SignalSync, request: &SyncRequest, output: Output) ->
     match audit_error.or(postgres.map(|error| chain(&error))) {
         None => Ok(()),
         Some(error) => Err(CliError::failed(format!("postgres: {error}"))),
+    }
+}
+
+/// What became of the factor figures, in a line.
+fn print_factors(report: &FactorReport) {
+    if let Some(failure) = report.failure() {
+        say(format_args!("factors: still behind, the signals are not touched by that: {failure}"));
+    }
+    if let Some(why) = &report.skipped {
+        say(format_args!("factors: {why}"));
+    }
+    let counts =
+        [(&report.written, "written"), (&report.unchanged, "unchanged"), (&report.removed, "removed")];
+    let said: Vec<String> = counts
+        .iter()
+        .filter(|(months, _)| !months.is_empty())
+        .map(|(months, what)| format!("{} {what}", months.len()))
+        .collect();
+    if !said.is_empty() {
+        say(format_args!("factors: months {} in {} ms", said.join(", "), report.elapsed_ms));
     }
 }
 

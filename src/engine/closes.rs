@@ -41,6 +41,11 @@ impl Closes {
         self.by_bar.row(bar)
     }
 
+    /// All of them, `[bar * symbols + symbol]`.
+    pub(crate) fn cells(&self) -> &[f64] {
+        &self.by_bar.cells
+    }
+
     /// The closes of a symbol on some bars.
     pub(crate) fn of(&self, symbol: SymbolId, bars: Range<usize>) -> &[f64] {
         &self.by_symbol[symbol.index() * self.bars..][bars]

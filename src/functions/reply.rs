@@ -64,6 +64,7 @@ codes! {
     NoTradingDay = "no_trading_day", NOT_FOUND, "Not a trading day of the run";
     TrialNotFound = "trial_not_found", NOT_FOUND, "The study has no such trial";
     ExperimentNotFound = "experiment_not_found", NOT_FOUND, "No such experiment";
+    StrategyNotFound = "strategy_not_found", NOT_FOUND, "No such strategy";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     DataGone = "data_gone", CONFLICT, "The data is gone";
     RunNotCompleted = "run_not_completed", CONFLICT, "The run has no results";

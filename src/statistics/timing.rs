@@ -14,6 +14,8 @@ const LEAKING: (f64, f64) = (0.30, 10.0);
 const SUSPICIOUS: (f64, f64) = (0.12, 6.0);
 /// Days before and after the signal that are looked at.
 const REACH: isize = 5;
+/// Days after the signal on which what it decides has first earned something: it is traded the day before.
+const EARNED_BY: usize = 2;
 
 /// Signals and prices by day and symbol; NaN where there is none. Rows of all tables name the same symbols.
 pub struct Panel<'a> {
@@ -32,8 +34,6 @@ pub struct Panel<'a> {
 /// At which price a decision of the day is traded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Traded {
-    /// The close of the day itself, as studies of factors have it.
-    ThisClose,
     /// The next open: the decision earns from open to open.
     NextOpen,
     /// The next close: the decision earns from close to close.
@@ -78,7 +78,6 @@ impl Profile {
     pub fn of(panel: &Panel, traded: Traded, every: usize) -> Self {
         let closes = Returns { days: panel.days, price: panel.close };
         let opens = Returns { days: panel.days, price: panel.open };
-        let earned_by = if traded == Traded::ThisClose { 1 } else { 2 };
         let offsets: Vec<isize> = (-REACH..=REACH).collect();
         let mut signal = Ranked::new(panel.days, panel.symbols);
         let mut by_close = Ranked::new(panel.days, panel.symbols);
@@ -108,9 +107,9 @@ impl Profile {
             }
             let (ranked, returns) = match traded {
                 Traded::NextOpen => (&mut by_open, &opens),
-                Traded::ThisClose | Traded::NextClose => (&mut by_close, &closes),
+                Traded::NextClose => (&mut by_close, &closes),
             };
-            correlate(&mut found[offsets.len()], ranked, returns, Some(day + earned_by));
+            correlate(&mut found[offsets.len()], ranked, returns, Some(day + EARNED_BY));
         }
         let mut correlations = found.iter().map(|days| Correlation::of(days));
         let offsets =
@@ -126,7 +125,6 @@ impl Profile {
         let looked_at = panel.symbols.div_ceil(stride).max(1);
         let days = (GLANCE_CELLS / looked_at).clamp(2 * FEWEST_DAYS, GLANCE_DAYS);
         let every = panel.days.div_ceil(days).max(1);
-        let earned_by = if traded == Traded::ThisClose { 1 } else { 2 };
         let earns_opens = traded == Traded::NextOpen;
         let mut glance = Glance::of(panel, stride);
         let mut found = |ends: &[(usize, bool)]| {
@@ -138,7 +136,7 @@ impl Profile {
             }
             found.iter().map(|days| Correlation::of(days)).collect::<Vec<_>>()
         };
-        let near = found(&[(1, false), (earned_by, earns_opens)]);
+        let near = found(&[(1, false), (EARNED_BY, earns_opens)]);
         let (next, earning) = (near[0], near[1]);
         let mut offsets = vec![(1, next)];
         if next.reaches(SUSPICIOUS.0, SUSPICIOUS.1) || earning.reaches(SUSPICIOUS.0, SUSPICIOUS.1) {

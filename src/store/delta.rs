@@ -663,17 +663,21 @@ impl Table {
         self.finish(actions, SaveMode::Overwrite, None, properties).await
     }
 
-    /// Notes another `stamp` with files that stay as they are.
-    pub async fn restamp(&mut self, files: &[DataFile], stamp: &str) -> Result<(), TableError> {
-        let actions = files.iter().map(|file| {
+    /// Notes other stamps with files that stay as they are, as one commit.
+    ///
+    /// # Errors
+    /// As [`Self::overwrite`].
+    pub async fn restamp(&mut self, files: &[(&DataFile, &str)]) -> Result<(), TableError> {
+        let actions = files.iter().map(|(file, stamp)| {
             #[expect(deprecated, reason = "the only way to say of a file what the log says already")]
             let mut add = file.view.add_action();
             add.data_change = false;
-            add.tags.get_or_insert_default().insert(STAMP.to_owned(), Some(stamp.to_owned()));
+            add.tags.get_or_insert_default().insert(STAMP.to_owned(), Some((*stamp).to_owned()));
             Action::Add(add)
         });
+        let actions = actions.collect();
         let properties = CommitProperties::default().with_max_retries(0);
-        self.finish(actions.collect(), SaveMode::Overwrite, None, properties).await
+        self.finish(actions, SaveMode::Overwrite, None, properties).await
     }
 
     /// Moves on to the newest version.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::blob::Directory;
 use super::changes::{self, TableChange};
-use super::delta::{self, AsOf, Location, StorageOptions, Table};
+use super::delta::{self, AsOf, DataFile, Location, StorageOptions, Table};
 use super::files;
 use super::load_error::{LoadError, is_nothing};
 use super::provenance::Origins;
@@ -316,11 +316,44 @@ impl MarketData {
 
     /// Open and close of every symbol in the lake's own price table, from `first` on or from the beginning.
     pub async fn bars_since(&self, first: Option<NaiveDate>) -> Result<PriceRows, LoadError> {
+        self.bars(Window::since(first)).await
+    }
+
+    /// The same from one day to another.
+    pub async fn bars_between(&self, first: NaiveDate, last: NaiveDate) -> Result<PriceRows, LoadError> {
+        self.bars(Window { last, ..Window::since(Some(first)) }).await
+    }
+
+    async fn bars(&self, window: Window) -> Result<PriceRows, LoadError> {
         let place = self.lake_prices().map_err(LoadError::Refused)?;
-        let window = Arc::new(Window::since(first));
         let opened = self.open(place, "data.price_path", &[], &Wanted::Newest).await?;
         opened.check_columns(&BAR_COLUMNS)?;
-        Ok(opened.bars(&window, &PriceColumns::default()).await?.0)
+        Ok(opened.bars(&Arc::new(window), &PriceColumns::default()).await?.0)
+    }
+
+    /// The files of the lake's own price table, as its log has them. `None` where there is no Delta table.
+    pub async fn price_files(&self) -> Result<Option<Vec<DataFile>>, LoadError> {
+        let Some(lake) = &self.lake else { return Ok(None) };
+        match Table::open(&lake.join(PRICE_TABLE), &self.options).await? {
+            Some(table) => Ok(Some(table.data_files(delta::DATE).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The numbers of a table of signals below the lake root, of all columns or of those that are named, and what is to be
+    /// said of its rows.
+    pub async fn signals_of(
+        &self,
+        table: &str,
+        columns: Option<&[String]>,
+    ) -> Result<(SignalRows, Vec<String>), LoadError> {
+        const FIELD: &str = "--table";
+        let missing = || LoadError::Missing { field: FIELD, place: table.to_owned() };
+        let place = Place::At(self.lake.as_ref().ok_or_else(missing)?.join(table));
+        let opened = self.open(place, FIELD, &[], &Wanted::Newest).await?;
+        opened.check_columns(&["date", "symbol"])?;
+        let (rows, warnings, _) = opened.signals(&Arc::new(Window::since(None)), columns).await?;
+        Ok((rows, warnings))
     }
 
     /// Everything that a config reads, opened and not yet read.

@@ -1,5 +1,5 @@
 //! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile, compare, sync (and rank,
-//! its optional producer), sweep. Nothing here knows HTTP, reads the environment or builds a client.
+//! its optional producer, and factors, which says what signals predict), sweep. Nothing here knows HTTP, reads the environment or builds a client.
 
 pub mod archive;
 pub mod attempts;
@@ -11,6 +11,7 @@ pub mod document;
 pub mod evidence;
 pub mod execute;
 pub mod experiments;
+pub mod factors;
 pub mod facts;
 pub mod files;
 pub mod inputs;

@@ -1,6 +1,7 @@
 //! Sync: bring the signals of every month that is behind up to date, in Delta first, then in Postgres. What a month
 //! needs is read from what is there, never from what this tick did: whatever failed, or was never written, is found
-//! again by the next tick, and filling years of months is the same as keeping up with the newest.
+//! again by the next tick, and filling years of months is the same as keeping up with the newest. What the signals predict is
+//! kept up to date last, in `factors`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,6 +11,7 @@ use futures_util::FutureExt;
 use serde::Serialize;
 
 use super::chain;
+use super::factors::{self, FactorReport};
 use super::rank::{self, RankError};
 use super::sha256_hex;
 use crate::signal::{self, LeftOut, YearMonth};
@@ -67,7 +69,8 @@ pub struct SyncRequest {
 }
 
 impl SyncRequest {
-    fn includes(&self, month: YearMonth) -> bool {
+    /// Whether a month is asked for.
+    pub fn includes(&self, month: YearMonth) -> bool {
         self.months.is_empty() || self.months.contains(&month)
     }
 }
@@ -184,6 +187,9 @@ pub struct Report {
     pub postgres: Option<String>,
     /// Why prices could not be ranked.
     pub rankings: Option<String>,
+    /// What became of the factor figures, which come after everything else: what goes wrong with them is no failure of the
+    /// signals.
+    pub factors: FactorReport,
 }
 
 /// What became of a month.
@@ -357,6 +363,8 @@ pub async fn sync(
         report.months.push(MonthReport { due: *due, rows, delta_written, written, error, elapsed_ms });
     }
     telemetry::BEHIND.set(report.months.iter().filter(|month| month.error.is_some()).count() as f64);
+    let wanted = |month| request.includes(month);
+    report.factors = factors::bring_up_to_date(lake, data, &wanted, request.force).boxed().await;
     Ok(report)
 }
 

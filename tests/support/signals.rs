@@ -6,7 +6,7 @@ use std::sync::Arc;
 use backtest_functions::signal::YearMonth;
 use backtest_functions::store::delta::{Layout, Location, StorageOptions, Table};
 use backtest_functions::store::pg::Database;
-use backtest_functions::store::prices::{MarketData, Reach};
+use backtest_functions::store::prices::{MarketData, PRICE_TABLE, Reach};
 use backtest_functions::store::signals::lake::{RANKINGS, SignalLake};
 use backtest_functions::store::signals::postgres::PostgresSignals;
 use backtest_functions::work::sync::{Report, SignalSync, SyncRequest, SyncTerms, sync};
@@ -114,6 +114,57 @@ impl Lake {
         found.sort();
         found
     }
+}
+
+/// A row of prices.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Bar {
+    pub(crate) date: NaiveDate,
+    pub(crate) symbol: String,
+    pub(crate) open: f64,
+    pub(crate) close: f64,
+}
+
+impl Lake {
+    /// The table of prices.
+    pub(crate) async fn price_table(&self) -> Table {
+        let (place, options) = (Location::Local(self.root().join(PRICE_TABLE)), StorageOptions::default());
+        match Table::open(&place, &options).await.unwrap() {
+            Some(table) => table,
+            None => {
+                let schema = bars(&[]).schema();
+                let layout = Layout { schema: &schema, partition_columns: &[], comment: "" };
+                Table::create(&place, &options, layout).await.unwrap()
+            }
+        }
+    }
+
+    /// Adds prices as one file.
+    pub(crate) async fn append_prices(&self, rows: &[Bar]) {
+        self.price_table().await.append(&[bars(rows)]).await.unwrap();
+    }
+
+    /// Puts prices, in one file, in the place of those of the files that lie between two days.
+    pub(crate) async fn exchange_prices(&self, since: NaiveDate, until: NaiveDate, rows: &[Bar]) {
+        let mut table = self.price_table().await;
+        let mut old = table.data_files("date").await.unwrap();
+        old.retain(|file| file.dates.is_some_and(|(first, last)| first >= since && last <= until));
+        table.exchange(&old, vec![bars(rows)]).await.unwrap();
+    }
+}
+
+fn bars(rows: &[Bar]) -> RecordBatch {
+    let dates = Date32Array::from_iter_values(rows.iter().map(|row| row.date.to_epoch_days()));
+    let symbols = StringArray::from_iter_values(rows.iter().map(|row| row.symbol.as_str()));
+    let numbers =
+        |of: fn(&Bar) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(rows.iter().map(of))) };
+    RecordBatch::try_from_iter_with_nullable([
+        ("date", Arc::new(dates) as ArrayRef, true),
+        ("symbol", Arc::new(symbols), true),
+        ("open", numbers(|row| row.open), true),
+        ("close", numbers(|row| row.close), true),
+    ])
+    .unwrap()
 }
 
 fn layout(schema: &SchemaRef) -> Layout<'_> {

@@ -1,4 +1,4 @@
-//! The closes of a whole price table, for what is computed from prices without a backtest.
+//! The opens and closes of a whole price table, for what is computed from prices without a backtest.
 
 use chrono::NaiveDate;
 
@@ -7,17 +7,19 @@ use super::fill::Shape;
 use super::rows::{DataError, PriceRows};
 use crate::engine::closes::Closes;
 use crate::engine::config::{PriceColumns, Symbols};
+use crate::engine::table::Table;
 
 /// Every symbol and every day of some price rows. A day is a bar, and a row a price, as in a backtest.
 #[derive(Debug)]
 pub struct PricePanel {
     symbols: Vec<String>,
     dates: Vec<NaiveDate>,
+    opens: Table,
     closes: Closes,
 }
 
 impl PricePanel {
-    /// Lays the closes out. `None` if no row is complete.
+    /// Lays the prices out. `None` if no row is complete.
     ///
     /// # Errors
     /// If the rows do not fit together or a price is infinite.
@@ -35,7 +37,12 @@ impl PricePanel {
         };
         let shape = Shape { names: &names, calendar: &calendar };
         let (tables, _) = shape.fill(&ids, prices, &PriceColumns::default())?;
-        Ok(Some(Self { symbols: names.sorted, dates: calendar.dates, closes: Closes::new(tables.close) }))
+        Ok(Some(Self {
+            symbols: names.sorted,
+            dates: calendar.dates,
+            opens: tables.open,
+            closes: Closes::new(tables.close),
+        }))
     }
 
     /// Names in byte order.
@@ -51,5 +58,10 @@ impl PricePanel {
     /// The closes, a bar a day.
     pub fn closes(&self) -> &Closes {
         &self.closes
+    }
+
+    /// Opens and closes as they lie side by side: `[bar * symbols + symbol]`, NaN where a symbol has no bar.
+    pub fn cells(&self) -> (&[f64], &[f64]) {
+        (&self.opens.cells, self.closes.cells())
     }
 }

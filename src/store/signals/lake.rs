@@ -4,23 +4,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::digest::sha256_hex;
 use chrono::NaiveDate;
-use deltalake::arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray,
-};
-use deltalake::arrow::compute::cast;
-use deltalake::arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use deltalake::arrow::array::{Array, ArrayRef, Date32Array, RecordBatch, StringArray};
+use deltalake::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use deltalake::arrow::error::ArrowError;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::signal::{CompositeSignal, Ranked, RankingSignal, Rankings, Signals, YearMonth, in_order};
-use crate::store::dates::{self, DateReading};
+pub use super::monthly::LakeError;
+use super::monthly::{
+    Cells, Monthly, batch, content, digest, doubles, each_batch, longs, named, number, required, texts,
+};
+use crate::signal::{
+    CompositeSignal, MonthSignals, Ranked, RankingSignal, Rankings, SignalCells, Signals, YearMonth, in_order,
+};
+use crate::store::dates;
 use crate::store::delta::{DataFile, Layout, Location, StorageOptions, Table, TableError};
 use crate::store::names::Names;
 use crate::store::numbers;
-use crate::store::parquet::{self, DateRange, ParquetFile, ReadError, Selection};
+use crate::store::parquet::{self, ParquetFile, Selection};
 
 /// Table of rankings below the lake root.
 pub const RANKINGS: &str = "platinum/rankings";
@@ -28,6 +30,9 @@ pub const RANKINGS: &str = "platinum/rankings";
 pub const RANKING_SIGNALS: &str = "platinum/signals/ranking_signals";
 /// Table of composites below the lake root.
 pub const COMPOSITES: &str = "platinum/signals/daily";
+
+/// What the tables of signals say of themselves when they are made here.
+const COMMENT: &str = "ranking signals";
 
 /// What the table of rankings says of itself when it is made here; then it is kept up to date here, too.
 /// A number follows when what its signals mean has changed: rows of two meanings do not stand in one table.
@@ -38,57 +43,6 @@ const FROM_PRICES_BEFORE: [&str; 1] = ["rankings from prices"];
 
 /// What ends the stamp of ranking signals of a month in which every strategy weighs nothing.
 const NO_COMPOSITES: &str = " without composites";
-
-/// Column that both tables of signals are partitioned by.
-const PARTITION: &str = "year_month";
-
-/// Why the lake did not do what it was asked.
-#[expect(missing_docs, reason = "the text of an error says what its fields are")]
-#[derive(Debug, thiserror::Error)]
-pub enum LakeError {
-    /// A log could not be read, or a commit failed.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// A data file could not be read.
-    #[error("read {table}")]
-    Read {
-        table: &'static str,
-        /// Which file, and why.
-        #[source]
-        source: ReadError,
-    },
-    /// The folder of the lake is not there: a slip of the pen, or a disk that is not mounted.
-    #[error("there is no folder {0}")]
-    NoFolder(String),
-    /// A lake without any table that signals are about, while signals of it are served.
-    #[error(
-        "{place} has neither rankings nor signals, but Postgres serves {months} months; is this the right lake?"
-    )]
-    NoTables {
-        /// The lake.
-        place: String,
-        /// Months that would be removed.
-        months: usize,
-    },
-    /// A column is missing, or holds something else.
-    #[error("{table}: {what}")]
-    Content {
-        table: &'static str,
-        /// What is wrong.
-        what: String,
-    },
-}
-
-impl LakeError {
-    /// Whether another writer was faster.
-    pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Table(TableError::Conflict { .. }))
-    }
-}
-
-fn content(table: &'static str) -> impl Fn(ArrowError) -> LakeError {
-    move |error| LakeError::Content { table, what: error.to_string() }
-}
 
 /// The tables of a lake that signals are about.
 #[derive(Debug, Clone)]
@@ -130,13 +84,6 @@ impl Maker {
     }
 }
 
-/// A table of signals, by month.
-struct Monthly {
-    name: &'static str,
-    table: Option<Table>,
-    files: BTreeMap<YearMonth, Vec<DataFile>>,
-}
-
 /// What the lake holds of the signals of a month.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
@@ -154,6 +101,11 @@ impl SignalLake {
 
     async fn open(&self, name: &str) -> Result<Option<Table>, TableError> {
         Table::open(&self.root.join(name), &self.options).await
+    }
+
+    /// Its root, and what opens it.
+    pub(super) fn at(&self) -> (&Location, &StorageOptions) {
+        (&self.root, &self.options)
     }
 
     /// The lake, for messages.
@@ -187,8 +139,8 @@ impl SignalLake {
             rankings,
             without_rows: BTreeSet::new(),
             maker,
-            ranking_signals: Monthly::new(RANKING_SIGNALS, ranking_signals?).await?,
-            composites: Monthly::new(COMPOSITES, composites?).await?,
+            ranking_signals: Monthly::new(RANKING_SIGNALS, COMMENT, ranking_signals?).await?,
+            composites: Monthly::new(COMPOSITES, COMMENT, composites?).await?,
         };
         view.without_rows = view.find_without_rows().await;
         Ok(view)
@@ -406,12 +358,7 @@ impl LakeView {
     pub fn held(&self, month: YearMonth) -> Held {
         let both = [&self.ranking_signals, &self.composites];
         let files = both.iter().flat_map(|table| table.of(month).iter().map(|file| (table.name, file)));
-        let stamp = |table: &Monthly| {
-            let mut stamps = table.of(month).iter().map(|file| file.stamp.as_deref());
-            let first = stamps.next().flatten()?;
-            stamps.all(|stamp| stamp == Some(first)).then(|| first.to_owned())
-        };
-        let (ranking, composite) = (stamp(&self.ranking_signals), stamp(&self.composites));
+        let (ranking, composite) = (self.ranking_signals.stamp(month), self.composites.stamp(month));
         let stamp = match (ranking, self.composites.of(month)) {
             // Lost files are no reason to believe that there were none.
             (Some(ranking), []) => ranking.strip_suffix(NO_COMPOSITES).map(str::to_owned),
@@ -442,6 +389,34 @@ impl LakeView {
         read_signals(month, ranking, composite).await
     }
 
+    /// Months of ranking signals, with a digest of their files.
+    pub fn ranking_signals(&self) -> BTreeMap<YearMonth, String> {
+        let months = self.ranking_signals.files.iter();
+        months.map(|(&month, files)| (month, digest(files.iter().map(|file| ("", file))))).collect()
+    }
+
+    /// The percentiles of a month by strategy; nothing where there are none.
+    pub async fn read_percentiles(&self, month: YearMonth) -> Result<MonthSignals, LakeError> {
+        let files = self.ranking_signals.of(month).iter().map(|file| file.file.clone()).collect();
+        let (mut symbols, mut strategies) = (Names::default(), Names::default());
+        let mut cells: Vec<SignalCells> = Vec::new();
+        let columns = ["date", "symbol", "strategy", "rank_percentile"];
+        each_batch(RANKING_SIGNALS, files, &columns, None, |batch| {
+            let rows = Cells { table: RANKING_SIGNALS, month, batch };
+            let (day, value) = (rows.days("date")?, rows.percentiles("rank_percentile")?);
+            let symbol = rows.names("symbol", &mut symbols)?;
+            let strategy = rows.names("strategy", &mut strategies)?;
+            cells.resize_with(strategies.names.len(), SignalCells::default);
+            for row in 0..batch.num_rows() {
+                cells[strategy[row] as usize].push(day[row], symbol[row], value[row]);
+            }
+            Ok(())
+        })
+        .await?;
+        let by_strategy = strategies.names.into_iter().zip(cells).collect();
+        Ok(MonthSignals { symbols: Arc::new(symbols.names), by_strategy })
+    }
+
     /// Brings the rows of a month in both tables to `signals`, noting `stamp` as their source; rows that are there
     /// already are not written again. Without rows the month's partition ends empty. Answers whether any were written.
     ///
@@ -460,106 +435,17 @@ impl LakeView {
             old.as_ref().is_some_and(|old| which(old).equals(which(&new)))
         };
         let (same_ranking, same_composite) = (same(|both| &both.0), same(|both| &both.1));
-        let lake = self.lake.clone();
+        let SignalLake { root, options } = self.lake.clone();
+        let lake = (&root, &options);
         // Ranking signals come last: a month that has them, under the right stamp, has all of it, even no composites.
         let rows = composite_batch(month, signals).map_err(content(COMPOSITES))?;
-        let composite = self.composites.bring_to(&lake, month, rows, same_composite, stamp).await?;
+        let composite = self.composites.bring_to(lake, month, rows, same_composite, stamp).await?;
         let rows = ranking_batch(month, signals).map_err(content(RANKING_SIGNALS))?;
         let ending = if signals.composite.is_empty() { NO_COMPOSITES } else { "" };
         let stamp = &format!("{stamp}{ending}");
-        let ranking = self.ranking_signals.bring_to(&lake, month, rows, same_ranking, stamp).await?;
+        let ranking = self.ranking_signals.bring_to(lake, month, rows, same_ranking, stamp).await?;
         Ok(ranking || composite)
     }
-}
-
-impl Monthly {
-    async fn new(name: &'static str, table: Option<Table>) -> Result<Self, LakeError> {
-        let mut monthly = Self { name, table, files: BTreeMap::new() };
-        monthly.list().await?;
-        Ok(monthly)
-    }
-
-    /// Refuses a table whose months cannot be overwritten one by one.
-    fn check_layout(&self) -> Result<(), LakeError> {
-        let Some(table) = &self.table else { return Ok(()) };
-        let found = table.partition_columns()?;
-        if let [one] = found.as_slice()
-            && one.eq_ignore_ascii_case(PARTITION)
-        {
-            return Ok(());
-        }
-        let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
-        let what = format!(
-            "it is partitioned by {found} and must be by {PARTITION} alone; write it anew with \
-             partition_by=[\"{PARTITION}\"], or move it away and let `backtests sync` make it"
-        );
-        Err(LakeError::Content { table: self.name, what })
-    }
-
-    async fn list(&mut self) -> Result<(), LakeError> {
-        self.files.clear();
-        self.check_layout()?;
-        let Some(table) = &self.table else { return Ok(()) };
-        for file in table.data_files("date").await? {
-            let mut values = file.file.constants.iter();
-            let value = values.find(|(name, _)| name.eq_ignore_ascii_case(PARTITION));
-            let value = value.and_then(|(_, value)| value.clone()).unwrap_or_default();
-            match value.parse() {
-                Ok(month) => self.files.entry(month).or_default().push(file),
-                // One such partition must not keep back every month.
-                Err(error) => tracing::warn!("left out a partition of {}: {PARTITION} {error}", self.name),
-            }
-        }
-        Ok(())
-    }
-
-    fn of(&self, month: YearMonth) -> &[DataFile] {
-        self.files.get(&month).map_or(&[], Vec::as_slice)
-    }
-
-    fn version(&self) -> i64 {
-        self.table.as_ref().map_or(0, |table| i64::try_from(table.version()).unwrap_or(i64::MAX))
-    }
-
-    async fn bring_to(
-        &mut self,
-        lake: &SignalLake,
-        month: YearMonth,
-        rows: RecordBatch,
-        same: bool,
-        stamp: &str,
-    ) -> Result<bool, LakeError> {
-        let old = self.files.get(&month).cloned().unwrap_or_default();
-        if rows.num_rows() == 0 && old.is_empty() {
-            return Ok(false);
-        }
-        if same && old.iter().all(|file| file.stamp.as_deref() == Some(stamp)) {
-            return Ok(false);
-        }
-        if self.table.is_none() {
-            let place = lake.root.join(self.name);
-            let (schema, comment) = (&rows.schema(), "ranking signals");
-            let layout = Layout { schema, partition_columns: &[PARTITION], comment };
-            self.table = Some(Table::create(&place, &lake.options, layout).await?);
-        }
-        let Some(table) = &mut self.table else { return Ok(false) };
-        if same {
-            table.restamp(&old, stamp).await?;
-        } else {
-            let rows = Some(rows).filter(|rows| rows.num_rows() > 0);
-            table.overwrite((PARTITION, &month.to_string()), &old, rows, stamp).await?;
-        }
-        self.list().await?;
-        Ok(!same)
-    }
-}
-
-/// SHA-256 over tables, paths and sizes, in hex.
-fn digest<'a>(files: impl Iterator<Item = (&'a str, &'a DataFile)>) -> String {
-    let mut lines: Vec<String> =
-        files.map(|(table, file)| format!("{table}\t{}\t{}\n", file.file.path, file.file.size)).collect();
-    lines.sort_unstable();
-    sha256_hex(lines.concat())
 }
 
 /// Rankings of some files. Dates spare what certainly lies outside; rows outside may still come.
@@ -651,95 +537,6 @@ async fn read_signals(
     Ok(Signals { symbols, strategies, ranking, composite })
 }
 
-async fn each_batch(
-    table: &'static str,
-    files: Vec<ParquetFile>,
-    columns: &[&str],
-    dates: Option<(NaiveDate, NaiveDate)>,
-    mut each: impl FnMut(&RecordBatch) -> Result<(), LakeError>,
-) -> Result<(), LakeError> {
-    let selection = Selection {
-        columns: Some(columns.iter().map(|&name| name.to_owned()).collect()),
-        dates: dates.map(|(first, last)| DateRange { first, last, reading: DateReading::default() }),
-    };
-    let mut batches = parquet::scan(files, selection);
-    while let Some(batch) = batches.recv().await {
-        each(&batch.map_err(|source| LakeError::Read { table, source })?)?;
-    }
-    Ok(())
-}
-
-fn required<'a>(table: &'static str, batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, LakeError> {
-    parquet::column(batch, name)
-        .ok_or_else(|| LakeError::Content { table, what: format!("there is no column '{name}'") })
-}
-
-fn number(column: &Float64Array, row: usize) -> f64 {
-    if column.is_valid(row) { column.value(row) } else { f64::NAN }
-}
-
-/// The cells of a batch of signals, none of which may be missing.
-struct Cells<'a> {
-    table: &'static str,
-    month: YearMonth,
-    batch: &'a RecordBatch,
-}
-
-impl Cells<'_> {
-    fn column(&self, name: &str) -> Result<&ArrayRef, LakeError> {
-        required(self.table, self.batch, name)
-    }
-
-    fn wrong(&self, what: impl std::fmt::Display) -> LakeError {
-        LakeError::Content { table: self.table, what: format!("month {}: {what}", self.month) }
-    }
-
-    fn days(&self, name: &str) -> Result<Vec<i32>, LakeError> {
-        let days = dates::days(Arc::clone(self.column(name)?)).map_err(content(self.table))?;
-        let inside = |day: Option<i32>| day.filter(|day| YearMonth::of_day(*day) == Some(self.month));
-        let days: Option<Vec<i32>> = days.iter().map(inside).collect();
-        days.ok_or_else(|| self.wrong(format_args!("a {name} is missing or lies in another month")))
-    }
-
-    fn optional(&self, name: &str) -> Result<Vec<f64>, LakeError> {
-        let Some(column) = parquet::column(self.batch, name) else {
-            return Ok(vec![f64::NAN; self.batch.num_rows()]);
-        };
-        let values = numbers::doubles(Arc::clone(column)).map_err(content(self.table))?;
-        Ok((0..values.len()).map(|row| number(&values, row)).collect())
-    }
-
-    fn numbers(&self, name: &str) -> Result<Vec<f64>, LakeError> {
-        self.column(name)?;
-        let values = self.optional(name)?;
-        if values.iter().all(|value| value.is_finite()) {
-            Ok(values)
-        } else {
-            Err(self.wrong(format_args!("a {name} is missing or not finite")))
-        }
-    }
-
-    fn percentiles(&self, name: &str) -> Result<Vec<f64>, LakeError> {
-        let values = self.numbers(name)?;
-        match values.iter().find(|value| !(0.0..=1.0).contains(*value)) {
-            None => Ok(values),
-            Some(value) => Err(self.wrong(format_args!("a {name} is {value}, and must be from 0 to 1"))),
-        }
-    }
-
-    fn integers(&self, name: &str) -> Result<Vec<i32>, LakeError> {
-        let values = cast(self.column(name)?, &DataType::Int32).map_err(content(self.table))?;
-        let values: Option<Vec<i32>> = values.as_primitive::<Int32Type>().iter().collect();
-        values.ok_or_else(|| self.wrong(format_args!("a {name} is missing or too large")))
-    }
-
-    fn names(&self, name: &str, known: &mut Names) -> Result<Vec<u32>, LakeError> {
-        let ids = known.of(self.column(name)?).map_err(content(self.table))?;
-        let ids: Option<Vec<u32>> = ids.into_iter().collect();
-        ids.ok_or_else(|| self.wrong(format_args!("a {name} is missing")))
-    }
-}
-
 fn ranking_batch(month: YearMonth, signals: &Signals) -> Result<RecordBatch, ArrowError> {
     let rows = &signals.ranking;
     batch(
@@ -769,36 +566,4 @@ fn composite_batch(month: YearMonth, signals: &Signals) -> Result<RecordBatch, A
             ("strategies_hit", longs(rows.iter().map(|row| row.strategies_hit))),
         ],
     )
-}
-
-fn batch(
-    month: YearMonth,
-    days: Vec<i32>,
-    more: Vec<(&'static str, ArrayRef)>,
-) -> Result<RecordBatch, ArrowError> {
-    let month = month.to_string();
-    let months = texts(days.iter().map(|_| month.as_str()));
-    let mut columns: Vec<(&str, ArrayRef)> =
-        vec![("date", Arc::new(Date32Array::from(days))), (PARTITION, months)];
-    columns.extend(more);
-    named(columns)
-}
-
-/// Columns of a table that may all be null, as existing tables have them.
-fn named(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, ArrowError> {
-    let field = |(name, column): &(&str, ArrayRef)| Field::new(*name, column.data_type().clone(), true);
-    let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
-    RecordBatch::try_new(Arc::new(schema), columns.into_iter().map(|(_, column)| column).collect())
-}
-
-fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
-}
-
-fn longs(values: impl Iterator<Item = i32>) -> ArrayRef {
-    Arc::new(Int64Array::from_iter_values(values.map(i64::from)))
-}
-
-fn doubles(values: impl Iterator<Item = Option<f64>>) -> ArrayRef {
-    Arc::new(Float64Array::from_iter(values))
 }

@@ -3,7 +3,9 @@
 //! to read rows in order to know that nothing changed.
 
 pub mod copy;
+pub mod factors;
 pub mod lake;
+mod monthly;
 pub mod postgres;
 pub mod writer;
 

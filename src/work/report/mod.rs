@@ -1,4 +1,4 @@
-//! The report: a finished run, or several side by side, on one self-contained page for a screen of any width and for paper. Here is what stands
+//! The report: a finished run, several side by side, or what a signal predicts, on one self-contained page for a screen of any width and for paper. Here is what stands
 //! on it, in which order; each section is a file beside this one. Nothing here asks the time, and nothing on the page
 //! asks anyone: no script, no font, no address.
 
@@ -7,6 +7,7 @@ mod chart;
 mod comparison;
 mod curves;
 mod definitions;
+mod factors;
 mod figures;
 mod history;
 mod limits;
@@ -24,6 +25,7 @@ use self::chart::{Chart, Days};
 pub use self::comparison::comparison_page;
 use self::curves::{beta, charts};
 use self::definitions::definitions;
+pub use self::factors::factor_page;
 use self::figures::{figures, headline, months};
 use self::history::{falls, spread, years};
 use self::limits::limits;

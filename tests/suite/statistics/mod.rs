@@ -46,6 +46,6 @@ fn list(value: &Value) -> &[Value] {
 }
 
 /// A stored figure beside the project.
-fn figures(name: &str) -> Option<Value> {
+pub(crate) fn figures(name: &str) -> Option<Value> {
     beside(name).as_deref().map(|path: &Path| json(path))
 }

@@ -619,8 +619,12 @@ fn written_requests(text: &str, api: &str) -> Vec<Written> {
 #[tokio::test]
 async fn the_http_example_runs_as_it_stands() {
     let home = Home::with_prices().with_clone();
-    // Signals are served from a database.
+    // Signals are served from a database, what they predict from the lake.
     let Some(_) = postgres::psql() else { return };
+    let lake = home.lake();
+    let lake = lake.to_str().unwrap();
+    run_well(&["lake", "rank", "--lake", lake], home.path());
+    run_well(&["sync", "--month", "2013-02", "--lake", lake], home.path());
     let dev = home.dev(&["--postgres"]).await;
     let text = std::fs::read_to_string(project("examples/backtests.http")).unwrap();
     let client = reqwest::Client::new();
