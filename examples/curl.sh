@@ -35,7 +35,8 @@ submit() {
   call "$api/backtests" -H 'Content-Type: application/json' -H "Idempotency-Key: $run" \
     -d '{"run_id": "'"$run"'", "config": {"start_date": "2005-01-03", "end_date": "2013-03-01",
          "universe": {"symbols": ["AAPL", "GOOG", "IBM", "MSFT"]},
-         "strategy": {"class": "TopNSignalStrategy", "parameters": {"signal_column": "momentum_12_1", "top_n": 2}}}}'
+         "strategy": {"class": "TopNSignalStrategy", "parameters": {"signal_column": "momentum_12_1", "top_n": 2}},
+         "output": {"save_orders": true}}}'
 }
 submit
 submit
@@ -53,6 +54,7 @@ call "$api/backtests/$run/metrics/timeseries?max_points=50"
 call "$api/backtests/$run/metrics/rolling?window_days=126&max_points=50"
 call "$api/backtests/$run/trades?limit=5&offset=10"
 call "$api/backtests/$run/positions?date=2008-10-10"
+call "$api/backtests/$run/orders"
 call "$api/backtests/$run/artifacts"
 call "$api/backtests/$run/artifacts/trades.csv" -H 'Range: bytes=0-99'
 call "$api/backtests/$run/report" -o /dev/null

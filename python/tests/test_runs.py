@@ -47,6 +47,18 @@ def test_positions_of_a_day_are_those_of_the_table(run: bt.Run) -> None:
     pandas.testing.assert_series_equal(one["shares"], of_day["shares"])
 
 
+def test_orders_lead_from_what_is_held_to_the_weights(service: bt.Client) -> None:
+    run = service.submit({**CONFIG, "output": {"save_orders": True}}).wait()
+    orders, weights = run.orders(), run.target_weights()
+    pandas.testing.assert_series_equal(
+        orders["shares_held"] + orders["shares_delta"], orders["shares_target"], check_names=False
+    )
+    assert weights["weight_target"].to_dict() == pytest.approx({"IBM": 1.0})
+    held = run.positions()
+    last = held.loc[[held.index[-1]]].set_index("symbol")
+    assert weights["weight_now"].to_dict() == pytest.approx(last["weight"].to_dict())
+
+
 def test_rolling_measures_are_missing_until_the_window_is_full(run: bt.Run) -> None:
     rolling = run.rolling(21)
     assert rolling["rolling_return"].iloc[:20].isna().all()

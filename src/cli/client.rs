@@ -203,6 +203,18 @@ pub(super) struct PositionsArgs {
     pub(super) service: Service,
 }
 
+/// Show the orders that the last day of a completed run leaves (`output.save_orders: true`); nothing of it was traded.
+#[derive(Debug, clap::Args)]
+pub(super) struct OrdersArgs {
+    /// The run: its id, the beginning of it, @latest or @latest-failed.
+    run: RunName,
+    /// Show the weights that shall be held instead.
+    #[arg(long)]
+    weights: bool,
+    #[command(flatten)]
+    pub(super) service: Service,
+}
+
 /// Show the history of a run.
 #[derive(Debug, clap::Args)]
 pub(super) struct EventsArgs {
@@ -319,6 +331,17 @@ pub(super) async fn positions(args: PositionsArgs) -> Result<(), CliError> {
         say(format_args!("at the close of {}", found["date"].as_str().unwrap_or("no day")));
     }
     print_rows(&found, "positions", args.service.output);
+    Ok(())
+}
+
+pub(super) async fn orders(args: OrdersArgs) -> Result<(), CliError> {
+    let client = Client::connect(&args.service)?;
+    let id = client.id(&args.run).await?;
+    let found = client.result(&id, "orders", &[]).await?;
+    if args.service.output == Output::Table {
+        say(format_args!("after the close of {}", found["as_of"].as_str().unwrap_or("no day")));
+    }
+    print_rows(&found, if args.weights { "target_weights" } else { "orders" }, args.service.output);
     Ok(())
 }
 

@@ -109,6 +109,20 @@ struct Order {
     impact: Option<f64>,
 }
 
+/// An order that no bar has filled yet, sized at the last close.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Foreseen {
+    pub(crate) symbol: SymbolId,
+    /// Shares to buy, or to sell if negative; 0 if it is rejected, NaN if there is no price to size it by.
+    pub(crate) quantity: f64,
+    /// The last known close; NaN if there is none.
+    pub(crate) price: f64,
+    /// Whether that close is today's.
+    pub(crate) has_bar: bool,
+    /// Why it would not trade.
+    pub(crate) rejected: Option<RejectReason>,
+}
+
 /// What of a fill is neither its booking nor its commission.
 #[derive(Clone, Copy)]
 struct Costs {
@@ -151,13 +165,7 @@ impl<'c> Broker<'c> {
         if orders.scope == Scope::Nothing || equity <= 0.0 {
             return;
         }
-        self.queue.clear();
-        self.queue.extend_from_slice(orders.targets.keys());
-        if orders.scope == Scope::Everything {
-            self.queue.extend(ledger.held().iter().filter(|&&symbol| !orders.targets.contains(symbol)));
-        }
-        self.queue.sort_unstable();
-
+        self.line_up(orders, ledger);
         let date = market.dates()[bar];
         let volumes = market.volumes(bar);
         for i in 0..self.queue.len() {
@@ -169,15 +177,13 @@ impl<'c> Broker<'c> {
                 self.miss(market, bar, ledger, blotter, &missed);
                 continue;
             }
-            let shares = ledger.shares(symbol);
-            let closes = weight == 0.0;
             let order = Order {
                 symbol,
                 impact: self.impact(market, bar, symbol),
-                quantity: if closes { -shares } else { (weight * equity - shares * price) / price },
+                quantity: quantity_to(weight, equity, ledger.shares(symbol), price),
                 price,
                 volume: volumes.map(|volumes| volumes[symbol.index()]),
-                closes,
+                closes: weight == 0.0,
             };
             if order.quantity.abs() >= DUST
                 && let Some(fill) = self.fill(&order, date, blotter)
@@ -185,6 +191,61 @@ impl<'c> Broker<'c> {
                 ledger.book(market, bar, fill);
                 blotter.trades.cash_after.push(ledger.cash);
             }
+        }
+    }
+
+    /// The symbols that `orders` trade, in alphabetical order, into `queue`.
+    fn line_up(&mut self, orders: &Orders, ledger: &Ledger) {
+        self.queue.clear();
+        self.queue.extend_from_slice(orders.targets.keys());
+        if orders.scope == Scope::Everything {
+            self.queue.extend(ledger.held().iter().filter(|&&symbol| !orders.targets.contains(symbol)));
+        }
+        self.queue.sort_unstable();
+    }
+
+    /// What `orders` would trade if the next bar had the prices of the closes of `bar` and volume without limit: sized by
+    /// the rules of a fill, symbol by symbol in alphabetical order. Nothing is booked. A symbol without a bar is sized at
+    /// its last known close, like an order that finds none; one without any close is of unknown size.
+    pub(crate) fn foresee(
+        &mut self,
+        market: &Market,
+        bar: usize,
+        orders: &Orders,
+        ledger: &Ledger,
+        mut each: impl FnMut(Foreseen),
+    ) {
+        let equity = ledger.equity_at(market.closes(bar));
+        if orders.scope == Scope::Nothing || equity <= 0.0 {
+            return;
+        }
+        self.line_up(orders, ledger);
+        let mut unbooked = Blotter::default();
+        for &symbol in &self.queue {
+            let last_bar = lookback::bars_back(market, bar, symbol).next();
+            let price = last_bar.map_or(f64::NAN, |b| market.close(b, symbol));
+            let has_bar = last_bar == Some(bar) && price > 0.0;
+            let weight = orders.targets.get_or(symbol, 0.0);
+            let wanted = quantity_to(weight, equity, ledger.shares(symbol), price);
+            if wanted.abs() < DUST {
+                continue;
+            }
+            let order = Order {
+                symbol,
+                // Of the bars before the fill, today's is the last.
+                impact: self.impact(market, bar + 1, symbol),
+                quantity: wanted,
+                price,
+                volume: Some(f64::INFINITY),
+                closes: weight == 0.0,
+            };
+            let fill = if price > 0.0 { self.fill(&order, market.dates()[bar], &mut unbooked) } else { None };
+            let (quantity, rejected) = match fill {
+                Some(fill) => (fill.quantity, None),
+                None if price > 0.0 => (0.0, unbooked.rejected.reason.last().copied()),
+                None => (f64::NAN, None),
+            };
+            each(Foreseen { symbol, quantity, price, has_bar, rejected });
         }
     }
 
@@ -266,9 +327,12 @@ impl<'c> Broker<'c> {
         }
         blotter.without_bar += usize::from(missed.waited == 0.0);
         let comes_another = bar + 1 < market.dates().len();
-        if self.rules.unfilled == Unfilled::NextBar && comes_another && missed.waited < WAITING_BARS {
+        let waits = self.rules.unfilled == Unfilled::NextBar && missed.waited < WAITING_BARS;
+        if waits {
+            // After the last bar too: it is among the orders that the last day leaves.
             blotter.waiting.push((symbol, missed.weight, missed.waited + 1.0));
-        } else {
+        }
+        if !waits || !comes_another {
             blotter.rejected.push(market.dates()[bar], symbol, quantity, RejectReason::MissingOpenPrice);
         }
     }
@@ -322,6 +386,11 @@ impl<'c> Broker<'c> {
             });
         }
     }
+}
+
+/// Shares that bring a holding of `shares` to `weight` of `equity` at `price`; one without a weight goes whole.
+fn quantity_to(weight: f64, equity: f64, shares: f64, price: f64) -> f64 {
+    if weight == 0.0 { -shares } else { (weight * equity - shares * price) / price }
 }
 
 /// Whole lots, as shares. Within [`LOT_TOLERANCE`] of whole lots a quantity is whole, whichever the mode.

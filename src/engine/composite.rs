@@ -225,9 +225,10 @@ impl<'c> Composite<'c> {
         self.legs.iter().flat_map(named).chain(blend).collect()
     }
 
-    pub(crate) fn into_records(self) -> (BlendWeights, Option<DebugTable>) {
-        let mut tables = self.legs.into_iter().enumerate().filter_map(|(i, leg)| {
-            let mut table = leg.strategy.into_debug()?;
+    /// What was recorded so far, once.
+    pub(crate) fn take_records(&mut self) -> (BlendWeights, Option<DebugTable>) {
+        let mut tables = self.legs.iter_mut().enumerate().filter_map(|(i, leg)| {
+            let mut table = leg.strategy.take_debug()?;
             table.leg.fill(Some(i));
             Some(table)
         });
@@ -238,7 +239,7 @@ impl<'c> Composite<'c> {
                 all
             })
         });
-        (self.record, debug)
+        (std::mem::take(&mut self.record), debug)
     }
 }
 

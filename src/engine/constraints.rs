@@ -10,6 +10,9 @@ use super::symbols::SymbolMap;
 /// Name of the hits of shorts that may not be.
 pub(crate) const SHORTS_DISALLOWED: &str = "shorts_disallowed";
 
+/// Name of the hits of holdings that lost too much.
+const STOP_LOSS: &str = "stop_loss";
+
 /// The constraints of a backtest, with their record.
 #[derive(Debug)]
 pub(crate) struct Constraints<'c> {
@@ -185,6 +188,11 @@ impl<'c> Constraints<'c> {
         self.hit(view, "max_turnover", turnover, cap, &[("factor", factor)]);
     }
 
+    /// Whether the stop closes a holding, as far as hits are still on record.
+    pub(crate) fn stopped(&self, symbol: super::SymbolId) -> bool {
+        self.hits.iter().any(|hit| hit.constraint == STOP_LOSS && hit.symbol == Some(symbol))
+    }
+
     /// Positions whose loss at today's close, against their average price, reaches the stop. They are closed at
     /// the next fill whatever the strategy decided, and do not count against the turnover cap.
     pub(crate) fn stop_losses(&mut self, view: &View<'_>, mut close: impl FnMut(super::SymbolId)) {
@@ -200,7 +208,7 @@ impl<'c> Constraints<'c> {
             if reached {
                 self.hits.push(ConstraintHit {
                     as_of: view.date(),
-                    constraint: "stop_loss",
+                    constraint: STOP_LOSS,
                     symbol: Some(symbol),
                     before: Some(view.weight(symbol)),
                     after: Some(0.0),

@@ -78,7 +78,8 @@ impl RunError {
 }
 
 /// Runs a backtest. `on_bar` hears now and then how many of how many trading days are done, and may stop the run:
-/// after each day on which anything may be decided, and after the last.
+/// after each day on which anything may be decided, and after the last. The close of the last day decides nothing, as no fill
+/// follows, unless `output.save_orders` asks what it would: that is kept apart from all that the run came to.
 ///
 /// # Errors
 /// If the market lacks what the config names, a strategy cannot decide, or `on_bar` breaks.
@@ -104,5 +105,9 @@ pub fn run(
             return Err(RunError::Stopped { done, total });
         }
     }
-    Ok(simulation.into_outcome())
+    let mut outcome = simulation.take_outcome();
+    if config.output.save_orders && done > 0 {
+        outcome.next_orders = Some(simulation.next_orders(first + outcome.daily.date.len() - 1)?);
+    }
+    Ok(outcome)
 }

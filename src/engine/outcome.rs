@@ -33,6 +33,8 @@ pub struct Outcome {
     pub debug: Option<DebugTable>,
     /// Fees for borrowed shares, by symbol; empty where holding costs and earns nothing.
     pub borrow_costs: Vec<f64>,
+    /// What the close of the last day decided. `None` unless `output.save_orders` asks for it.
+    pub next_orders: Option<NextOrders>,
     /// The figures of the whole run.
     pub summary: Summary,
 }
@@ -139,6 +141,84 @@ pub struct RejectedOrders {
     pub quantity: Vec<Option<f64>>,
     /// Why not.
     pub reason: Vec<RejectReason>,
+}
+
+/// What the close of the last day decided, which no day of the run carried out: no other table, count or figure of the run
+/// knows of it. Both lists are in alphabetical order, and empty for an account that is worth nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NextOrders {
+    /// The last day.
+    pub as_of: NaiveDate,
+    /// What would trade at the next fill, with what would not and why. Empty without a decision.
+    pub orders: Vec<NextOrder>,
+    /// Every symbol that is held or shall be: all of what would then be held.
+    pub targets: Vec<TargetWeight>,
+}
+
+/// One order for the next fill, sized at the last close by the rules of a fill. Prices of the fill, its volume and costs are not
+/// known yet, so that neither `max_participation_rate` nor slippage is in it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NextOrder {
+    /// What shall be traded.
+    pub symbol: SymbolId,
+    /// Shares held; negative if short.
+    pub shares_held: f64,
+    /// Value held over the portfolio value.
+    pub weight_now: f64,
+    /// Fraction of the portfolio value to hold, after the constraints.
+    pub weight_target: f64,
+    /// Shares held once the order is filled. NaN if the symbol never had a close.
+    pub shares_target: f64,
+    /// Shares to buy, or to sell if negative; 0 where a rule of the broker stops the order. NaN as above.
+    pub shares_delta: f64,
+    /// Close of the day, or the last known close if the symbol has no bar. NaN as above.
+    pub close: f64,
+    /// Signed shares times close. NaN as above.
+    pub notional: f64,
+    /// Why there is this order, or why it would not trade.
+    pub reason: OrderReason,
+}
+
+/// What the account shall hold of a symbol after the next fill.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TargetWeight {
+    /// What is or shall be held.
+    pub symbol: SymbolId,
+    /// Value held over the portfolio value.
+    pub weight_now: f64,
+    /// Fraction of the portfolio value to hold; what no order touches stays as it is now.
+    pub weight_target: f64,
+}
+
+/// Why there is an order for the next fill, or why it would not trade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderReason {
+    /// The strategy decided so.
+    Decision,
+    /// The strategy decided, and the holding is not in its decision.
+    Dropped,
+    /// The holding has lost as much as `constraints.stop_loss` allows.
+    StopLoss,
+    /// It found no bar on an earlier day and still waits (`broker.unfilled: next_bar`).
+    Waiting,
+    /// Decided for a symbol that has no bar on the day, and trades only if it has one again.
+    NoBar,
+    /// The rules of the broker stop it.
+    Rejected(RejectReason),
+}
+
+impl OrderReason {
+    /// The reason as it is written to files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Decision => "decision",
+            Self::Dropped => "dropped",
+            Self::StopLoss => "stop_loss",
+            Self::Waiting => "waiting",
+            Self::NoBar => "no_bar",
+            Self::Rejected(reason) => reason.as_str(),
+        }
+    }
 }
 
 /// End-of-day holdings. Shares change only when something trades, so that one snapshot stands for every day

@@ -110,12 +110,12 @@ impl<'c> Plan<'c> {
         }
     }
 
-    /// What was recorded beside the results.
-    pub(crate) fn into_records(self) -> (Option<BlendWeights>, Option<DebugTable>) {
+    /// What was recorded beside the results so far, once.
+    pub(crate) fn take_records(&mut self) -> (Option<BlendWeights>, Option<DebugTable>) {
         match self {
-            Self::Single(strategy) => (None, strategy.into_debug()),
+            Self::Single(strategy) => (None, strategy.take_debug()),
             Self::Composite(composite) => {
-                let (blend, debug) = composite.into_records();
+                let (blend, debug) = composite.take_records();
                 (Some(blend), debug)
             }
         }

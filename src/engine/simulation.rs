@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::iter::repeat_n;
+use std::mem::take;
 use std::ops::Range;
 
-use super::broker::{Blotter, Broker, Orders, Scope};
+use super::broker::{Blotter, Broker, Foreseen, Orders, Scope};
 use super::carry::{Accrued, Carry};
 use super::config::{BacktestConfig, DelistingReturn, OnRuin};
 use super::constraints::{Constraints, SHORTS_DISALLOWED};
@@ -13,7 +14,7 @@ use super::ledger::{Ledger, Marks};
 use super::market::Market;
 use super::metrics::account_of::Counts;
 use super::metrics::{AccountOf, Summary, benchmark, drawdown};
-use super::outcome::{Daily, Holdings, Outcome};
+use super::outcome::{Daily, Holdings, NextOrder, NextOrders, OrderReason, Outcome, TargetWeight};
 use super::plan::Plan;
 use super::strategy::View;
 use super::{RunError, SymbolId};
@@ -141,8 +142,8 @@ impl<'a> Simulation<'a> {
         let sides = || long.iter().zip(short).zip(equity);
         daily.gross_exposure.extend(sides().map(|((long, short), &equity)| over(long - short, equity)));
         daily.net_exposure.extend(sides().map(|((long, short), &equity)| over(long + short, equity)));
-        let activity = std::mem::take(&mut self.blotter.today);
-        let accrued = std::mem::take(&mut self.accrued);
+        let activity = take(&mut self.blotter.today);
+        let accrued = take(&mut self.accrued);
         for (column, first) in [
             (&mut daily.turnover, over(activity.traded, self.equity)),
             (&mut daily.commission, activity.commission),
@@ -215,7 +216,8 @@ impl<'a> Simulation<'a> {
         account
     }
 
-    pub(crate) fn into_outcome(mut self) -> Outcome {
+    /// What was recorded so far. It is taken: what is decided afterwards is in no table, count or figure of it.
+    pub(crate) fn take_outcome(&mut self) -> Outcome {
         self.daily.compare_values(self.config.initial_cash);
         let benchmark = self.config.benchmark.as_ref().map(|chosen| benchmark::curve(chosen, self.market));
         let benchmark = benchmark.map(|curve| curve[..self.daily.date.len()].to_vec());
@@ -241,21 +243,70 @@ impl<'a> Simulation<'a> {
         let holding_days = self.ledger.holding_days();
         let days = (benchmark.as_deref(), self.market.risk_free());
         let summary = Summary::of(self.config, &self.daily, holding_days, days, account_of, warnings);
-        let (blend, debug) = self.plan.into_records();
+        let (blend, debug) = self.plan.take_records();
         Outcome {
             symbols: self.market.symbols().to_vec(),
-            daily: self.daily,
-            trades: self.blotter.trades,
-            rejected: self.blotter.rejected,
-            holdings: self.holdings,
-            constraint_hits: self.constraints.hits,
-            delisted: self.blotter.delisted,
-            borrow_costs: self.borrow_costs,
+            daily: take(&mut self.daily),
+            trades: take(&mut self.blotter.trades),
+            rejected: take(&mut self.blotter.rejected),
+            holdings: take(&mut self.holdings),
+            constraint_hits: take(&mut self.constraints.hits),
+            delisted: take(&mut self.blotter.delisted),
+            borrow_costs: take(&mut self.borrow_costs),
             benchmark,
             blend,
             debug,
+            next_orders: None,
             summary,
         }
+    }
+
+    /// Decides at the close of `bar`, the last one, as on any other day, and answers what would trade next. To be called
+    /// once the outcome was taken.
+    ///
+    /// # Errors
+    /// If a strategy cannot decide.
+    pub(crate) fn next_orders(&mut self, bar: usize) -> Result<NextOrders, RunError> {
+        let mut next =
+            NextOrders { as_of: self.market.dates()[bar], orders: Vec::new(), targets: Vec::new() };
+        if self.ended || self.equity <= 0.0 {
+            return Ok(next);
+        }
+        self.decide(bar)?;
+        let (ledger, pending, constraints) = (&self.ledger, &self.pending, &self.constraints);
+        let view = View { market: self.market, bar, ledger, equity: self.equity };
+        self.broker.foresee(self.market, bar, pending, ledger, |found| {
+            let Foreseen { symbol, quantity, price, has_bar, rejected } = found;
+            let shares = ledger.shares(symbol);
+            let reason = match rejected {
+                Some(rule) => OrderReason::Rejected(rule),
+                None if constraints.stopped(symbol) => OrderReason::StopLoss,
+                None if pending.waited.contains(symbol) => OrderReason::Waiting,
+                None if !has_bar => OrderReason::NoBar,
+                None if !pending.targets.contains(symbol) => OrderReason::Dropped,
+                None => OrderReason::Decision,
+            };
+            next.orders.push(NextOrder {
+                symbol,
+                shares_held: shares,
+                weight_now: view.weight(symbol),
+                weight_target: pending.targets.get_or(symbol, 0.0),
+                shares_target: shares + quantity,
+                shares_delta: quantity,
+                close: price,
+                notional: quantity * price,
+                reason,
+            });
+        });
+        let mut concerned: Vec<SymbolId> = pending.targets.keys().to_vec();
+        concerned.extend(ledger.held().iter().filter(|&&symbol| !pending.targets.contains(symbol)));
+        concerned.sort_unstable();
+        next.targets.extend(concerned.into_iter().map(|symbol| {
+            let weight_now = view.weight(symbol);
+            let untouched = if pending.scope == Scope::Everything { 0.0 } else { weight_now };
+            TargetWeight { symbol, weight_now, weight_target: pending.targets.get_or(symbol, untouched) }
+        }));
+        Ok(next)
     }
 }
 

@@ -65,8 +65,8 @@ impl SizedStrategy {
         self.strategy.warnings().into_iter().chain(self.sizer.warnings()).collect()
     }
 
-    /// What was recorded beside the results.
-    pub(crate) fn into_debug(mut self) -> Option<DebugTable> {
+    /// What was recorded beside the results so far, once.
+    pub(crate) fn take_debug(&mut self) -> Option<DebugTable> {
         self.strategy.take_debug()
     }
 }

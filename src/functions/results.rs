@@ -27,7 +27,9 @@ use crate::work::chain;
 use crate::work::evidence::{EvidenceError, evidence};
 use crate::work::files::{MANIFEST, content_type};
 use crate::work::inputs::{Inputs, InputsError, Look, inputs};
-use crate::work::results::{self, DailyPoint, Positions, ResultError, RollingPoint, Series, TradesPage};
+use crate::work::results::{
+    self, DailyPoint, NextOrders, Positions, ResultError, RollingPoint, Series, TradesPage,
+};
 use crate::work::{App, sha256_hex};
 
 /// How long a link to a file is good.
@@ -50,6 +52,7 @@ pub(super) const FUNCTION: Function = Function::http(
         &GET_ROLLING_METRICS,
         &LIST_TRADES,
         &GET_POSITIONS,
+        &GET_ORDERS,
         &LIST_ARTIFACTS,
         &GET_ARCHIVE,
         &GET_ARTIFACT,
@@ -337,6 +340,36 @@ async fn positions(app: App, call: Call) -> Result<Reply, Refusal> {
     let date = DATE.read(&mut query);
     query.check()?;
     table(published, &call, results::positions(&app, published, date)).await
+}
+
+const GET_ORDERS: Operation = Operation {
+    id: "getOrders",
+    method: Method::Get,
+    path: "backtests/{run_id}/orders",
+    tag: "results",
+    summary: "Orders that the last day leaves",
+    description: "What the close of the last day decided, where the config says `output.save_orders: true`. Nothing of it was \
+                  traded.",
+    parameters: &[&RUN_ID],
+    bodies: &[],
+    answers: &[
+        Answer::document(
+            200,
+            "Orders, and the weights that they lead to",
+            &[Content::json(Shape::of::<NextOrders>())],
+        )
+        .with(&[NEVER_CHANGES]),
+        Answer::NOT_MODIFIED,
+    ],
+    refusals: &TABLE_REFUSALS,
+    handler: |app, call| Box::pin(orders(app, call)),
+};
+
+async fn orders(app: App, call: Call) -> Result<Reply, Refusal> {
+    let run = find(&app, &call).await?;
+    let published = publication(&run)?;
+    call.query().check()?;
+    table(published, &call, results::next_orders(&app, published)).await
 }
 
 /// A result that is read from a table, unless the caller has it already.

@@ -93,6 +93,8 @@ struct Kept {
 
 const DAILY: Kept = Kept { name: "metrics_timeseries.parquet", switch: "save_metrics_parquet" };
 const TRADES: Kept = Kept { name: "trades.parquet", switch: "save_trades_parquet" };
+const ORDERS: Kept = Kept { name: "orders.parquet", switch: "save_orders" };
+const TARGET_WEIGHTS: Kept = Kept { name: "target_weights.parquet", switch: "save_orders" };
 const POSITIONS: Kept = Kept { name: "daily_positions.parquet", switch: "save_positions_snapshot" };
 
 /// Daily returns that a study keeps.
@@ -129,6 +131,17 @@ pub struct Positions {
     pub date: Option<NaiveDate>,
     /// Empty when nothing was held.
     pub positions: Vec<Position>,
+}
+
+/// What the close of the last day decided: what would trade next, and what would then be held. Nothing of it was traded.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct NextOrders {
+    /// The last day.
+    pub as_of: Option<NaiveDate>,
+    /// By symbol; empty when nothing was decided.
+    pub orders: Vec<NextOrder>,
+    /// By symbol: all that is held or shall be. What no order touches stays as it is now.
+    pub target_weights: Vec<TargetWeight>,
 }
 
 /// Rows of a table as callers see them: a struct whose fields are columns, and how to read it from a batch.
@@ -224,6 +237,38 @@ rows! {
         side: String,
         /// Whether the close is of an earlier day.
         stale: bool,
+    }
+    /// One order for the next fill, sized at the last close by the rules of a fill.
+    NextOrder {
+        /// What shall be traded.
+        symbol: String,
+        /// Shares held; negative when short.
+        shares_held: Option<f64>,
+        /// Value held over the portfolio value.
+        weight_now: Option<f64>,
+        /// Fraction of the portfolio value to hold, after the constraints.
+        weight_target: Option<f64>,
+        /// Shares held once the order is filled; null if the symbol never had a close.
+        shares_target: Option<f64>,
+        /// Shares to buy (positive) or sell (negative); 0 where a rule of the broker stops the order.
+        shares_delta: Option<f64>,
+        /// The close, or the last known one.
+        close: Option<f64>,
+        /// Signed shares times close.
+        notional: Option<f64>,
+        /// Why there is this order: `decision`, `dropped` (held, and not in the decision), `stop_loss`, `waiting` (found no
+        /// bar before), `no_bar` (decided without a bar on the day); or which rule of the broker stops it:
+        /// `rounded_to_zero`, `min_trade_shares`, `min_trade_notional`, `market_impact`.
+        reason: String,
+    }
+    /// What shall be held of a symbol after the next fill.
+    TargetWeight {
+        /// What is or shall be held.
+        symbol: String,
+        /// Value held over the portfolio value.
+        weight_now: Option<f64>,
+        /// Fraction of the portfolio value to hold.
+        weight_target: Option<f64>,
     }
 }
 
@@ -333,6 +378,17 @@ pub async fn positions(
         must_be_traded(app, of, day).await?;
     }
     Ok(Positions { date: Some(day), positions })
+}
+
+/// What the close of the last day decided, where the run kept it.
+pub async fn next_orders(app: &App, of: &Publication) -> Result<NextOrders, ResultError> {
+    let table = open(&app.artifacts, &of.location, &ORDERS).await?;
+    let orders = read(&ORDERS, &table.page(0, table.rows()).await?, NextOrder::read)?;
+    let table = open(&app.artifacts, &of.location, &TARGET_WEIGHTS).await?;
+    let target_weights = read(&TARGET_WEIGHTS, &table.page(0, table.rows()).await?, TargetWeight::read)?;
+    // As the tables say in every row, of which there need not be any.
+    let as_of = of.summary["last_day"].as_str().and_then(|day| day.parse().ok());
+    Ok(NextOrders { as_of, orders, target_weights })
 }
 
 /// What a run held, as weights by day.

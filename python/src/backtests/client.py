@@ -332,6 +332,14 @@ class Run(_Stored):
         call = _calls.of_run(self.id, "positions", date=str(date)[:10])
         return frames.from_records(self.client.send(call).json()["positions"], as_, index="symbol")
 
+    def orders(self, as_: frames.Kind = "pandas") -> Any:
+        """What the close of the last day would trade next, by symbol (`output.save_orders: true`)."""
+        return frames.from_parquet(self.artifact("orders.parquet"), as_, index="symbol")
+
+    def target_weights(self, as_: frames.Kind = "pandas") -> Any:
+        """What shall be held after these orders, by symbol."""
+        return frames.from_parquet(self.artifact("target_weights.parquet"), as_, index="symbol")
+
     def rolling(self, window_days: int = 63, as_: frames.Kind = "pandas") -> Any:
         """Measures over a moving window of trading days; missing until the window is full."""
         call = _calls.of_run(self.id, "metrics", "rolling", window_days=window_days, max_points=200_000)
@@ -435,6 +443,14 @@ class AsyncRun(_Record):
     async def positions(self, as_: frames.Kind = "pandas") -> Any:
         """As `Run.positions`, of all days."""
         return frames.from_parquet(await self.artifact("daily_positions.parquet"), as_, index="date")
+
+    async def orders(self, as_: frames.Kind = "pandas") -> Any:
+        """As `Run.orders`."""
+        return frames.from_parquet(await self.artifact("orders.parquet"), as_, index="symbol")
+
+    async def target_weights(self, as_: frames.Kind = "pandas") -> Any:
+        """As `Run.target_weights`."""
+        return frames.from_parquet(await self.artifact("target_weights.parquet"), as_, index="symbol")
 
     async def artifact(self, name: str) -> bytes:
         """As `Run.artifact`."""

@@ -220,6 +220,12 @@ impl CompositeConfig {
             leg.strategy.without_effect(&format!("{path}.strategy"), sizing, found);
         }
     }
+
+    pub(super) fn undecided_on_last_day(&self, path: &str, found: &mut Vec<String>) {
+        for (i, leg) in self.legs.iter().enumerate().filter(|(_, leg)| leg.enabled) {
+            leg.strategy.undecided_on_last_day(&format!("{path}.legs[{i}].strategy"), found);
+        }
+    }
 }
 
 /// A target other than the default counts only if weights are scaled to it.

@@ -185,6 +185,9 @@ impl BacktestConfig {
         self.broker.without_effect(&mut found);
         self.sizing.without_effect("sizing", &mut found);
         self.strategy.without_effect("strategy", &self.sizing, &mut found);
+        if self.output.save_orders {
+            self.strategy.undecided_on_last_day("strategy", &mut found);
+        }
         found
     }
 }

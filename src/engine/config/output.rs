@@ -33,6 +33,9 @@ options! {
         save_config_parquet: bool = flag().or(true),
         /// The summary as Parquet.
         save_summary_parquet: bool = flag().or(true),
+        /// The last day is decided too: the orders that it leaves and the weights that they lead to, as Parquet.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        save_orders: bool = flag().or(false),
         /// The rows of prices and signals that were read, so that the run can be made again once its data is gone.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         keep_inputs: bool = flag().or(false),

@@ -188,6 +188,12 @@ impl SingleConfig {
         }
     }
 
+    pub(super) fn undecided_on_last_day(&self, path: &str, found: &mut Vec<String>) {
+        if let Self::Configured(pipeline) = self {
+            pipeline.rebalance.undecided_on_last_day(path, found);
+        }
+    }
+
     /// Names that it wants at once, if the config says how many.
     fn positions(&self) -> Option<usize> {
         match self {

@@ -59,6 +59,14 @@ impl StrategyConfig {
             Self::Composite(composite) => composite.without_effect(path, sizing, found),
         }
     }
+
+    /// What the last day of a run cannot decide, since it hangs on the date of the next bar.
+    pub(super) fn undecided_on_last_day(&self, path: &str, found: &mut Vec<String>) {
+        match self {
+            Self::Single(strategy) => strategy.undecided_on_last_day(path, found),
+            Self::Composite(composite) => composite.undecided_on_last_day(path, found),
+        }
+    }
 }
 
 impl Default for StrategyConfig {

@@ -75,7 +75,7 @@ impl Decision {
     }
 }
 
-/// Decides at the closes of bars, in their order, but not at the last one.
+/// Decides at the closes of bars, in their order; at the last one only where its orders are asked for.
 pub(crate) trait Strategy {
     /// The first bar from `bar` on at whose close it may decide; it need not be one of the market. A strategy that
     /// has to see every bar decides on every bar.

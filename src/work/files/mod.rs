@@ -74,7 +74,7 @@ pub fn artifacts(
     let wanted = &facts.config.output;
     // Side by side; each part holds what shares a table.
     type Part<'p> = &'p (dyn Fn(&mut Files) -> Result<(), FilesError> + Sync);
-    let parts: [Part<'_>; 7] = [
+    let parts: [Part<'_>; 8] = [
         &|files| config_files(files, facts),
         &|files| {
             let trades = tables::trades(outcome);
@@ -103,6 +103,13 @@ pub fn artifacts(
             Ok(())
         },
         &|files| record_files(files, facts, outcome),
+        &|files| {
+            if let Some(next) = &outcome.next_orders {
+                files.parquet("orders.parquet", &tables::next_orders(outcome, next))?;
+                files.parquet("target_weights.parquet", &tables::target_weights(outcome, next))?;
+            }
+            Ok(())
+        },
         &|files| {
             files.text("report.html", report::page(facts, market, outcome, &summary[CONFIDENCE])?);
             if wanted.save_plots {

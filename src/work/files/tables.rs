@@ -10,7 +10,9 @@ use crate::engine::metrics::drawdown::deepest_falls;
 use crate::engine::metrics::periods::{PeriodReturns, YearReturns};
 use crate::engine::metrics::rolling::{WINDOWS, rolling};
 use crate::engine::metrics::round_trips::{RoundTrip, round_trips};
-use crate::engine::{BlendStage, BlendWeights, DebugKind, DebugTable, Outcome, RejectReason};
+use crate::engine::{
+    BlendStage, BlendWeights, DebugKind, DebugTable, NextOrder, NextOrders, Outcome, RejectReason,
+};
 
 fn names(outcome: &Outcome, symbols: &[SymbolId]) -> Column {
     Column::Names(symbols.iter().map(|symbol| symbol.0).collect(), outcome.symbols.clone())
@@ -39,6 +41,35 @@ pub(super) fn rejected_orders(outcome: &Outcome) -> [Named<'static>; 4] {
         ("symbol", names(outcome, &rejected.symbol)),
         ("quantity", Column::Numbers(rejected.quantity.clone())),
         ("reason", Column::Texts(reasons.collect())),
+    ]
+}
+
+pub(super) fn next_orders(outcome: &Outcome, next: &NextOrders) -> [Named<'static>; 10] {
+    let orders = &next.orders;
+    let symbols: Vec<SymbolId> = orders.iter().map(|order| order.symbol).collect();
+    let number = |of: fn(&NextOrder) -> f64| Column::numbers(&orders.iter().map(of).collect::<Vec<_>>());
+    [
+        ("as_of", Column::Dates(vec![next.as_of; orders.len()])),
+        ("symbol", names(outcome, &symbols)),
+        ("shares_held", number(|order| order.shares_held)),
+        ("weight_now", number(|order| order.weight_now)),
+        ("weight_target", number(|order| order.weight_target)),
+        ("shares_target", number(|order| order.shares_target)),
+        ("shares_delta", number(|order| order.shares_delta)),
+        ("close", number(|order| order.close)),
+        ("notional", number(|order| order.notional)),
+        ("reason", Column::Texts(orders.iter().map(|order| order.reason.as_str().to_owned()).collect())),
+    ]
+}
+
+pub(super) fn target_weights(outcome: &Outcome, next: &NextOrders) -> [Named<'static>; 4] {
+    let targets = &next.targets;
+    let symbols: Vec<SymbolId> = targets.iter().map(|target| target.symbol).collect();
+    [
+        ("as_of", Column::Dates(vec![next.as_of; targets.len()])),
+        ("symbol", names(outcome, &symbols)),
+        ("weight_now", Column::Numbers(targets.iter().map(|target| Some(target.weight_now)).collect())),
+        ("weight_target", Column::Numbers(targets.iter().map(|target| Some(target.weight_target)).collect())),
     ]
 }
 

@@ -26,8 +26,12 @@ const LEFT_OUT: [&str; 11] = [
 ];
 
 /// Options whose default does not stand in resolved configs, with it: configs of before stay as they were.
-const UNSAID: [(&str, &str); 3] =
-    [("date_format", "YYYY-MM-DD"), ("on_impossible_price", "refuse"), ("keep_inputs", "false")];
+const UNSAID: [(&str, &str); 4] = [
+    ("date_format", "YYYY-MM-DD"),
+    ("on_impossible_price", "refuse"),
+    ("keep_inputs", "false"),
+    ("save_orders", "false"),
+];
 
 /// The page without its examples, and its examples in YAML.
 fn page() -> (String, Vec<Value>) {
@@ -138,7 +142,7 @@ pub(crate) fn configs() -> Vec<Value> {
         json!({ "data": { "price_version": 1, "signal_version": 1 } }),
         json!({ "data": { "as_of": "2026-01-01T00:00:00Z" } }),
         json!({ "broker": { "impact": {} } }),
-        json!({ "experiment": "momentum", "output": { "keep_inputs": true } }),
+        json!({ "experiment": "momentum", "output": { "keep_inputs": true, "save_orders": true } }),
         json!({ "benchmark": { "path": "x.csv" }, "risk_free_rate": { "column": "x" } }),
         pipeline(json!({ "rebalance": { "freq": "every_n_days", "every_n_days": 5 } })),
         pipeline(json!({ "rebalance": { "freq": "weekly", "weekday": "mon" } })),
@@ -374,7 +378,7 @@ fn other_names_and_links_are_real() {
     let code = files.map(|file| std::fs::read_to_string(project(&format!("src/{file}"))).unwrap()).concat();
     for table in tables(&page) {
         let place = match table.columns[..] {
-            ["column", ..] => 0,
+            ["column" | "`reason`", ..] => 0,
             [_, _, _, "hit" | "rejected as"] => 3,
             _ => continue,
         };

@@ -16,6 +16,8 @@ mod golden;
 mod market;
 /// The measures of a run, with the arithmetic written out.
 mod measures;
+/// The orders that the last day leaves.
+mod next_orders;
 /// Signals that are computed from prices, in runs and in rankings.
 mod price_signals;
 /// What must hold for every market and every strategy.

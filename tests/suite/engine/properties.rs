@@ -221,6 +221,32 @@ proptest! {
         assert_eq!(fills(&short), fills_of_long);
     }
 
+    /// They are sized at the last close, and so is the next day where it opens there. What has no bar then does not trade.
+    #[test]
+    fn the_orders_of_the_last_day_are_what_the_next_day_trades(
+        steps in steps(), config in config(), last in 1..DAYS - 1, fractional in any::<bool>(),
+    ) {
+        let mut steps = steps;
+        for symbol in &mut steps {
+            symbol[last].5 = symbol[last].5.max(1);
+            symbol[last + 1].0 = 0.0;
+        }
+        let place = |name: &str| NAMES.iter().position(|known| *known == name).unwrap();
+        let trades_then = |name: &str| steps[place(name)][last + 1].5 != 0;
+        prop_assume!(NAMES.into_iter().any(trades_then));
+        let toy = toy(&steps, None).with(config).with(json!({ "broker": { "allow_fractional_shares": fractional } }));
+        let mut traded = fills(&toy.run());
+        traded.retain(|fill| fill.0 == day(last + 1));
+        let short = toy.with(json!({ "end_date": day(last).to_string() }));
+        let plain = short.run();
+        let mut asked = short.with(json!({ "output": { "save_orders": true } })).run();
+        let next = asked.next_orders.take().unwrap();
+        prop_assert_eq!(plain, asked.clone());
+        let orders = next.orders.iter().map(|order| (day(last + 1), asked.name(order.symbol).to_owned(), order.shares_delta));
+        let planned: Vec<_> = orders.filter(|(_, name, shares)| *shares != 0.0 && trades_then(name)).collect();
+        prop_assert_eq!(planned, traded);
+    }
+
     #[test]
     fn days_marked_together_are_as_days_marked_one_by_one(steps in steps(), config in config()) {
         let toy = toy(&steps, None).with(config);

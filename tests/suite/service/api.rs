@@ -1,6 +1,6 @@
 //! The HTTP API as its document tells it: results, validation, refusals, limits, and the document itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use backtest_functions::store::pg::Database;
@@ -189,6 +189,86 @@ async fn a_run_without_trades_has_an_empty_list_and_one_that_kept_no_table_says_
     assert!(missing.json()["detail"].as_str().unwrap().contains("output.save_metrics_parquet"));
 }
 
+/// The same run with and without them: two files more, and not a byte of another one differs that does not hold the config.
+#[tokio::test]
+async fn the_orders_of_the_last_day_are_those_of_the_file_and_no_other_file_changes() {
+    let home = Home::with_prices();
+    let handler = home.handler(&[]).await;
+    let mut config = momentum();
+    config["strategy"]["parameters"]["rebalance"] = json!("daily");
+    complete(&handler, "plain", config.clone()).await;
+    config["output"] = json!({ "save_orders": true });
+    complete(&handler, "r", config).await;
+
+    let found = handler.get("/api/backtests/r/orders").await.json();
+    assert_eq!(found["as_of"], "2009-12-31");
+    let file = published(&handler, &home, "orders.parquet").await;
+    let schema = file.schema();
+    let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(
+        columns,
+        [
+            "as_of",
+            "symbol",
+            "shares_held",
+            "weight_now",
+            "weight_target",
+            "shares_target",
+            "shares_delta",
+            "close",
+            "notional",
+            "reason",
+        ]
+    );
+    let orders = rows(&found, "orders");
+    assert!(!orders.is_empty());
+    for name in ["symbol", "reason"] {
+        let column = tables::texts(&file, name).unwrap();
+        assert_eq!(json!(orders.iter().map(|order| order[name].clone()).collect::<Vec<_>>()), json!(column));
+    }
+    for name in
+        ["shares_held", "weight_now", "weight_target", "shares_target", "shares_delta", "close", "notional"]
+    {
+        let column = tables::numbers(&file, name).unwrap();
+        assert_eq!(json!(orders.iter().map(|order| order[name].clone()).collect::<Vec<_>>()), json!(column));
+    }
+    let held = rows(&handler.get("/api/backtests/r/positions").await.json(), "positions");
+    let targets = rows(&found, "target_weights");
+    for position in &held {
+        let target = targets.iter().find(|target| target["symbol"] == position["symbol"]).unwrap();
+        assert_eq!(target["weight_now"], position["weight"]);
+    }
+    assert_eq!(targets.iter().filter(|target| target["weight_now"] != json!(0.0)).count(), held.len());
+
+    let mut files = Vec::new();
+    for id in ["plain", "r"] {
+        let listed = handler.get(&format!("/api/backtests/{id}/artifacts")).await.json();
+        let mut digests: BTreeMap<String, Value> = BTreeMap::new();
+        for file in rows(&listed, "artifacts") {
+            digests.insert(file["name"].as_str().unwrap().to_owned(), file["sha256"].clone());
+        }
+        files.push(digests);
+    }
+    let [plain, mut asked] = <[_; 2]>::try_from(files).unwrap();
+    assert!(asked.remove("orders.parquet").is_some() && asked.remove("target_weights.parquet").is_some());
+    assert_eq!(plain.keys().collect::<Vec<_>>(), asked.keys().collect::<Vec<_>>());
+    let differing: Vec<&String> = plain.keys().filter(|name| plain[*name] != asked[*name]).collect();
+    assert_eq!(
+        differing,
+        [
+            "config.parquet",
+            "config.resolved.json",
+            "config.yaml",
+            "report.html",
+            "summary.json",
+            "summary.parquet"
+        ]
+    );
+    let missing = handler.get("/api/backtests/plain/orders").await;
+    assert_eq!(code(&missing), (404, "artifact_not_found".into()));
+    assert!(missing.json()["detail"].as_str().unwrap().contains("output.save_orders"), "{}", missing.json());
+}
+
 #[tokio::test]
 async fn results_of_an_unfinished_run_are_refused_with_its_state() {
     let home = Home::with_prices();
@@ -200,6 +280,7 @@ async fn results_of_an_unfinished_run_are_refused_with_its_state() {
         "metrics/rolling",
         "trades",
         "positions",
+        "orders",
         "artifacts",
         "artifacts/trades.csv",
         "report",

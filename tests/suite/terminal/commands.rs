@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::postgres;
-use crate::support::service::{Dev, Home, eventually, program, project, run, run_well};
+use crate::support::service::{Dev, Home, eventually, momentum, program, project, run, run_well};
 
 #[test]
 fn the_demo_shows_the_whole_path() {
@@ -445,6 +445,7 @@ fn every_command_explains_itself() {
         "metrics",
         "trades",
         "positions",
+        "orders",
         "events",
         "completions",
         "lake",
@@ -534,6 +535,17 @@ async fn every_call_of_the_service_has_its_command() {
     for line in ["benchmark return", "Sortino ratio", "turnover a day, both sides", "costs", "report: "] {
         assert!(said.contains(line), "{line} is not in {said}");
     }
+
+    let mut asked = momentum();
+    asked["output"] = serde_json::json!({ "save_orders": true });
+    std::fs::write(home.path().join("orders.json"), asked.to_string()).unwrap();
+    as_json("submit orders.json --run-id orders --watch");
+    let left = as_json("orders orders");
+    assert!(
+        as_table("orders orders")
+            .starts_with(&format!("after the close of {}", left["as_of"].as_str().unwrap()))
+    );
+    assert!(as_table("orders orders --weights").contains("weight_target"));
 
     let exits = |arguments: &str| {
         let arguments = command(arguments);

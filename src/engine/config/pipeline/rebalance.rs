@@ -88,8 +88,7 @@ impl RebalanceConfig {
                 found.push(format!("{path}.{key} has no effect: it goes with freq: {}", wanted.as_str()));
             }
         }
-        let by_week = self.freq == Freq::Weekly && self.weekday.is_some();
-        let by_month = self.freq == Freq::Monthly && self.day_of_month.is_some();
+        let (by_week, by_month) = (self.by_week(), self.by_month());
         match self.allow_nontrading_shift {
             Shift::None => {}
             Shift::Next if by_month => found.push(format!(
@@ -102,5 +101,23 @@ impl RebalanceConfig {
                 "{path}.allow_nontrading_shift has no effect: it goes with a weekday or a day_of_month"
             )),
         }
+    }
+
+    /// A rebalance that moves to the last bar before its day is seen once the bar after that day is there.
+    pub(in crate::engine::config) fn undecided_on_last_day(&self, path: &str, found: &mut Vec<String>) {
+        if self.allow_nontrading_shift == Shift::Prev && (self.by_week() || self.freq == Freq::Monthly) {
+            found.push(format!(
+                "output.save_orders: {path}.rebalance.allow_nontrading_shift: prev hangs on the date of the next bar; a rebalance \
+                 that moves to the last day is not among its orders"
+            ));
+        }
+    }
+
+    fn by_week(&self) -> bool {
+        self.freq == Freq::Weekly && self.weekday.is_some()
+    }
+
+    fn by_month(&self) -> bool {
+        self.freq == Freq::Monthly && self.day_of_month.is_some()
     }
 }
