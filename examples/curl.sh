@@ -92,6 +92,12 @@ call "$api/backtests/$run-study/statistics" -o /dev/null
 call "$api/experiments/curl"
 call "$api/experiments" -o /dev/null
 
+step "a schedule: a config that is run whenever its tables have a new day"
+call -X PUT "$api/schedules/$run" -H 'Content-Type: application/json' -d '{"cron": "0 30 22 * * 1-5", "config": {
+  "start_date": "2005-01-03", "universe": {"symbols": ["AAPL", "IBM"]}, "strategy": {"class": "StaticUniverseStrategy"}}}'
+call "$api/schedules"
+call -X DELETE "$api/schedules/$run" -o /dev/null
+
 step "tag it, see what would be put away, delete the other one"
 call -X PATCH "$api/backtests/$run" -H 'Content-Type: application/json' -d '{"tags": ["curl"], "note": "the first one"}'
 call "$api/backtests/bulk" -H 'Content-Type: application/json' \

@@ -3,16 +3,17 @@
 //!
 //! | floor | modules | what lives there |
 //! | --- | --- | --- |
-//! | 0 | [`engine`], [`run`], [`signal`], [`clock`], [`digest`], [`statistics`], [`telemetry`] | arithmetic, protocol, names of what is measured: no files, no network, no waiting |
+//! | 0 | [`engine`], [`run`], [`signal`], [`clock`], [`digest`], [`ncrontab`], [`statistics`], [`telemetry`] | arithmetic, protocol, names of what is measured: no files, no network, no waiting |
 //! | 1 | [`store`] | everything that remembers |
-//! | 2 | [`work`] | the verbs of the service: submit, execute, reconcile, sync |
+//! | 2 | [`work`] | the verbs of the service: submit, execute, reconcile, schedules, sync |
 //! | 3 | [`functions`] | the doors as the Functions host sees them |
 //! | 4 | [`cli`] | the commands of the one program |
-//! | – | [`devhost`] | a local Functions host, which shares nothing with the rest |
+//! | – | [`devhost`] | a local Functions host, which shares nothing with the rest but [`ncrontab`] |
 
 pub mod clock;
 pub mod digest;
 pub mod engine;
+pub mod ncrontab;
 pub mod run;
 pub mod signal;
 pub mod statistics;

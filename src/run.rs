@@ -50,11 +50,16 @@ impl FromStr for RunId {
     type Err = InvalidRunId;
 
     fn from_str(text: &str) -> Result<Self, InvalidRunId> {
-        let valid = (1..=64).contains(&text.len())
-            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidRunId) }
+        if is_name(text) { Ok(Self(text.to_owned())) } else { Err(InvalidRunId) }
     }
+}
+
+/// Whether a text is a letter or digit, then at most 63 letters, digits, `_` or `-`: what may stand in a path, a key or the name
+/// of a file as it is.
+pub fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 impl TryFrom<String> for RunId {

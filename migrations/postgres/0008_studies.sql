@@ -85,3 +85,20 @@ CREATE TABLE IF NOT EXISTS backtest.trial_ledger (
 );
 
 GRANT SELECT, INSERT ON backtest.trial_ledger TO backtest_api, backtest_executor;
+
+-- Configs that are run again whenever their tables have a new day, with what came of the last look at them.
+CREATE TABLE IF NOT EXISTS backtest.schedules (
+    name         text PRIMARY KEY,
+    config_json  text NOT NULL,
+    cron         text NOT NULL,
+    run_when     text NOT NULL CHECK (run_when IN ('new_data')),
+    submitted_by text,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    updated_at   timestamptz NOT NULL DEFAULT now(),
+    looked_at    timestamptz,
+    last_date    date,
+    last_run_id  text,
+    error        text
+);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON backtest.schedules TO backtest_api;

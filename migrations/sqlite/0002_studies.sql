@@ -73,3 +73,17 @@ CREATE TABLE trial_ledger (
     observations   integer,
     PRIMARY KEY (experiment, config_sha256)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE schedules (
+    name         text NOT NULL PRIMARY KEY,
+    config_json  text NOT NULL,
+    cron         text NOT NULL,
+    run_when     text NOT NULL CHECK (run_when IN ('new_data')),
+    submitted_by text,
+    created_at   text NOT NULL,
+    updated_at   text NOT NULL,
+    looked_at    text,
+    last_date    text,
+    last_run_id  text,
+    error        text
+) STRICT, WITHOUT ROWID;

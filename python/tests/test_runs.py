@@ -59,6 +59,15 @@ def test_orders_lead_from_what_is_held_to_the_weights(service: bt.Client) -> Non
     assert weights["weight_now"].to_dict() == pytest.approx(last["weight"].to_dict())
 
 
+def test_a_schedule_is_kept_until_it_is_deleted(service: bt.Client) -> None:
+    config = {name: value for name, value in CONFIG.items() if name != "end_date"}
+    stored = service.schedule("daily", config, cron="0 30 22 * * *")
+    assert (stored["config"], stored["cron"]) == (config, "0 30 22 * * *")
+    assert list(service.schedules().index) == ["daily"]
+    service.unschedule("daily")
+    assert len(service.schedules()) == 0
+
+
 def test_rolling_measures_are_missing_until_the_window_is_full(run: bt.Run) -> None:
     rolling = run.rolling(21)
     assert rolling["rolling_return"].iloc[:20].isna().all()

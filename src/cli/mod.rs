@@ -20,6 +20,7 @@ mod order;
 mod progress;
 mod reproduce;
 mod run;
+mod schedules;
 mod serve;
 mod service;
 mod study;
@@ -74,6 +75,9 @@ enum Command {
     Positions(client::PositionsArgs),
     Orders(client::OrdersArgs),
     Events(client::EventsArgs),
+    Schedules(schedules::Args),
+    Schedule(schedules::ScheduleArgs),
+    Unschedule(schedules::UnscheduleArgs),
     Tag(order::TagArgs),
     Note(order::NoteArgs),
     Archive(order::ArchiveArgs),
@@ -110,6 +114,9 @@ impl Command {
             Self::Positions(args) => args.service.output,
             Self::Orders(args) => args.service.output,
             Self::Events(args) => args.service.output,
+            Self::Schedules(args) => args.service.output,
+            Self::Schedule(args) => args.service.output,
+            Self::Unschedule(args) => args.service.output,
             Self::Tag(args) => args.service.output,
             Self::Note(args) => args.service.output,
             Self::Archive(args) => args.service.output,
@@ -184,6 +191,9 @@ pub fn main() -> ExitCode {
             Command::Positions(args) => client::positions(args).await,
             Command::Orders(args) => client::orders(args).await,
             Command::Events(args) => client::events(args).await,
+            Command::Schedules(args) => schedules::show(args).await,
+            Command::Schedule(args) => schedules::schedule(args).await,
+            Command::Unschedule(args) => schedules::unschedule(args).await,
             Command::Tag(args) => order::tag(args).await,
             Command::Note(args) => order::note(args).await,
             Command::Archive(args) => order::archive(args).await,

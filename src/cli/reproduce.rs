@@ -13,7 +13,7 @@ use super::service::{Client, RunName, Service};
 use super::{CliError, Output, data_here, say};
 use crate::engine::BacktestConfig;
 use crate::store::versions::Pins;
-use crate::work::files::MANIFEST;
+use crate::work::files::{MANIFEST, SUMMARY};
 use crate::work::reproduce::{self, DataFound, FILE, Original, Reproduction, Verdict};
 use crate::work::sha256_hex;
 
@@ -95,6 +95,8 @@ pub(super) async fn here(folder: &Path, lake: Option<&str>) -> Result<Reproducti
             }
         }
     };
+    let summary = read(SUMMARY).ok().and_then(|content| serde_json::from_slice(&content).ok());
+    let summary = summary.unwrap_or(Value::Null);
     let made = tokio::task::block_in_place(|| {
         let mut on_bar = |done: usize, total: usize| {
             if done.is_multiple_of(64) || done == total {
@@ -102,7 +104,7 @@ pub(super) async fn here(folder: &Path, lake: Option<&str>) -> Result<Reproducti
             }
             ControlFlow::Continue(())
         };
-        reproduce::recompute(&original, &submitted, &config, loaded, &mut on_bar)
+        reproduce::recompute(&original, (&submitted, &summary), &config, loaded, &mut on_bar)
     })
     .map_err(|error| CliError::because(format!("compute {}", original.run_id), error))?;
     progress.finish(&format!("{} made again", original.run_id));

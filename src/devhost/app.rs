@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use super::Options;
 use super::guard::Cors;
-use super::ncrontab::{Schedule, parse_time_span};
 use super::queue::is_queue_name;
 use super::route::Route;
+use crate::ncrontab::{Schedule, parse_time_span};
 
 /// The value of a storage setting that names the queues on this disk.
 pub const DISK_STORAGE: &str = "UseDevelopmentStorage=disk";

@@ -1,10 +1,9 @@
 //! A local Functions host: runs the app in this folder the way Azure would, on one machine, with nothing installed.
 //!
 //! It reads `host.json` and each `function.json`, launches the handler as a child process and talks to it in the host's
-//! own protocol. It imports nothing from the rest of the program and shares no types with the handler, so that the two
-//! check each other. In reading order: `app` (what is to run), `process` (the child), `invoke` and `envelope` (one
-//! call), `guard`, `http` and `route` (requests), `queue` and `listener` (messages), `timer` and `ncrontab` (time), `keys`,
-//! `page`.
+//! own protocol. It imports nothing from the rest of the program but the reader of NCRONTAB, and shares no types with the
+//! handler, so that the two check each other. In reading order: `app` (what is to run), `process` (the child), `invoke` and `envelope` (one
+//! call), `guard`, `http` and `route` (requests), `queue` and `listener` (messages), `timer` (time), `keys`, `page`.
 //!
 //! By default it is kinder than Azure in four points, and says so in the log when it matters: a handler that exits
 //! with 0 is restarted, an empty answer fails at once instead of hanging, a message held by a killed host returns
@@ -18,7 +17,6 @@ pub mod http;
 pub mod invoke;
 pub mod keys;
 pub mod listener;
-pub mod ncrontab;
 pub mod page;
 pub mod process;
 pub mod queue;

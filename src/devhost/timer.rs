@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::app::{Function, Trigger};
 use super::envelope::Envelope;
 use super::invoke::Invoker;
-use super::ncrontab::Schedule;
+use crate::ncrontab::Schedule;
 
 /// Longest single sleep, so that a computer waking from suspension is not late for long.
 const NAP_MAX: Duration = Duration::from_secs(20);

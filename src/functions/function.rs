@@ -104,6 +104,8 @@ pub(super) enum Method {
     Get,
     /// Makes something, or asks for something to happen.
     Post,
+    /// Puts something in the place of what is there.
+    Put,
     /// Changes parts of something.
     Patch,
     /// Takes something away.
@@ -209,6 +211,7 @@ impl Method {
         match self {
             Self::Get => &["GET", "HEAD"],
             Self::Post => &["POST"],
+            Self::Put => &["PUT"],
             Self::Patch => &["PATCH"],
             Self::Delete => &["DELETE"],
         }

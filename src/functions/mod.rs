@@ -27,6 +27,7 @@ mod reproduce;
 mod results;
 mod run_request;
 mod run_trial;
+mod schedules;
 mod schema;
 mod signals;
 mod status;
@@ -74,6 +75,7 @@ const FUNCTIONS: &[&Function] = &[
     &reconcile::FUNCTION,
     &reproduce::FUNCTION,
     &results::FUNCTION,
+    &schedules::FUNCTION,
     &signals::FUNCTION,
     &run_trial::FUNCTION,
     &status::FUNCTION,

@@ -15,11 +15,12 @@ const DESCRIPTION: &str = "Submit a backtest, watch it, fetch what it left behin
     `instance`. `HEAD` is answered as `GET`, without the body.";
 
 /// Groups of operations.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("runs", "Runs and their life"),
     ("trust", "Whether results can be made again, and could have been had"),
     ("results", "What a completed run left behind"),
     ("studies", "Many trials of one config, and how far the best can be believed"),
+    ("schedules", "Configs that are run whenever their tables have a new day"),
     ("signals", "Ranking signals as Postgres serves them"),
     ("service", "The service itself"),
 ];
@@ -71,6 +72,7 @@ fn method(operation: &Operation) -> &'static str {
     match operation.method {
         Method::Get => "get",
         Method::Post => "post",
+        Method::Put => "put",
         Method::Patch => "patch",
         Method::Delete => "delete",
     }

@@ -65,6 +65,7 @@ codes! {
     TrialNotFound = "trial_not_found", NOT_FOUND, "The study has no such trial";
     ExperimentNotFound = "experiment_not_found", NOT_FOUND, "No such experiment";
     StrategyNotFound = "strategy_not_found", NOT_FOUND, "No such strategy";
+    ScheduleNotFound = "schedule_not_found", NOT_FOUND, "No such schedule";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     DataGone = "data_gone", CONFLICT, "The data is gone";
     RunNotCompleted = "run_not_completed", CONFLICT, "The run has no results";
@@ -73,6 +74,7 @@ codes! {
     PartOfStudy = "part_of_study", CONFLICT, "The run is a part of a study";
     NotAStudy = "not_a_study", CONFLICT, "The run is not a study";
     RunIdTaken = "run_id_taken", CONFLICT, "The run id is taken";
+    TooManySchedules = "too_many_schedules", CONFLICT, "There are too many schedules";
     RunDeleted = "run_deleted", GONE, "The run was deleted";
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "The run has moved on";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
@@ -164,6 +166,11 @@ impl Reply {
     /// 200 with a text of a media type.
     pub(super) fn text(content: Bytes, media_type: &str) -> Self {
         Self::new(StatusCode::OK, Body::Text(content)).with(CONTENT_TYPE, media_type)
+    }
+
+    /// 201 with a document.
+    pub(super) fn created(body: impl Serialize) -> Self {
+        Self::json(StatusCode::CREATED, body)
     }
 
     /// 202 with a document.

@@ -13,6 +13,7 @@ use super::reply::{Code, Refusal, Reply};
 use super::run_request::{self, RunRequest};
 use super::schema::Shape;
 use crate::engine::config::Fault;
+use crate::store::runs::schedule::KEYS;
 use crate::work::App;
 use crate::work::submit::{Request, SubmitError, Submitted, submit};
 
@@ -124,6 +125,11 @@ pub(super) async fn request(app: &App, call: &Call) -> Result<Request, Refusal> 
     let idempotency_key = call.deciding_header(IDEMPOTENCY_KEY.name)?.map(str::to_owned);
     if idempotency_key.as_ref().is_some_and(|key| !KEY_LENGTH.contains(&key.len())) {
         let message = format!("must have {} to {} characters", KEY_LENGTH.start(), KEY_LENGTH.end());
+        let faults = [Fault { path: IDEMPOTENCY_KEY.name.into(), message }];
+        return Err(Reply::faults(Code::InvalidParameter, &faults).into());
+    }
+    if idempotency_key.as_ref().is_some_and(|key| key.starts_with(KEYS)) {
+        let message = format!("must not begin with {KEYS}: such keys are those of the runs of schedules");
         let faults = [Fault { path: IDEMPOTENCY_KEY.name.into(), message }];
         return Err(Reply::faults(Code::InvalidParameter, &faults).into());
     }

@@ -136,6 +136,25 @@ impl MarketData {
         Ok(Pins { prices: inputs.prices.pin()?, signals, benchmark, risk_free, first_rows: false })
     }
 
+    /// The newest day that all have which `config` decides by: prices, and signals where it reads any. Of tables their logs are
+    /// looked at, of signals of the database the newest row. `None` while one of them is empty.
+    ///
+    /// # Errors
+    /// A refusal if one of them cannot tell, as a plain file cannot.
+    pub async fn newest_day(&self, config: &BacktestConfig) -> Result<Option<NaiveDate>, LoadError> {
+        let inputs = self.inputs(config, &Pins::default()).await?;
+        let prices = inputs.prices.newest_day().await?;
+        let signals = match &inputs.signals {
+            SignalInput::Computed => return Ok(prices),
+            SignalInput::Opened { opened, .. } => opened.newest_day().await?,
+            SignalInput::Served { signals, .. } => {
+                signals.composites(None, None, 1).await?.first().map(|row| row.date)
+            }
+        };
+        // Nothing is less than any day.
+        Ok(prices.min(signals))
+    }
+
     /// Loads what `config` asks for: of each table the version that is pinned, or the one that the config names, or the
     /// newest.
     ///

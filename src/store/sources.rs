@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use deltalake::arrow::array::RecordBatch;
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -322,6 +323,34 @@ impl Opened {
             found.extend(table.origins().await.map_err(|error| error.to_string())?);
         }
         Ok(found)
+    }
+
+    /// The newest day of its tables, by their logs; of several the newest of all. `None` without rows.
+    ///
+    /// # Errors
+    /// A refusal if there is no log, or it does not tell.
+    pub(super) async fn newest_day(&self) -> Result<Option<NaiveDate>, LoadError> {
+        let refused =
+            |message: String| Err(LoadError::Refused(Fault { path: self.field.to_owned(), message }));
+        let mut newest = None;
+        for source in &self.sources {
+            let place = &source.origin.place;
+            let SourceKind::Table(table) = &source.kind else {
+                return refused(format!(
+                    "must be a Delta table, whose log says its newest day; {place} is a file (`backtests lake import` makes a table of it)"
+                ));
+            };
+            for file in table.data_files("date").await? {
+                let Some((_, last)) = file.dates else {
+                    return refused(format!(
+                        "must say in its log which days its files hold; that of {place} has no statistics of {}",
+                        file.file.path
+                    ));
+                };
+                newest = newest.max(Some(last));
+            }
+        }
+        Ok(newest)
     }
 
     /// The versions of its tables; `None` without any.

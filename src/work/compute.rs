@@ -81,8 +81,20 @@ pub fn compute(
     prepared: &Prepared,
     on_bar: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Computed, ComputeError> {
+    compute_and_tell(facts, prepared, |_| None, on_bar)
+}
+
+/// The same, with what `tell` says of the outcome among its warnings: what no config, data or engine lets one say.
+pub fn compute_and_tell(
+    facts: &Facts<'_>,
+    prepared: &Prepared,
+    tell: impl FnOnce(&Outcome) -> Option<String>,
+    on_bar: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Computed, ComputeError> {
     let market = &prepared.market;
     let mut outcome = engine::run(facts.config, market, on_bar)?;
+    let told = tell(&outcome);
+    outcome.summary.warnings.extend(told);
     Ok(computed(facts, market, &prepared.kept, &mut outcome)?)
 }
 

@@ -16,13 +16,14 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::audit::{Restated, Sources};
-use super::compute::{ComputeError, Computed, Prepared, compute};
+use super::compute::{ComputeError, Computed, Prepared, compute_and_tell};
 use super::facts::Facts;
 use super::files::{self, Artifact};
+use super::history::{self, Changed};
 use super::reproduce::{self, DataFound, Lost, Original, Reproduction};
 use super::summaries::VerdictSummary;
 use super::{App, ENGINE_VERSION, audit, chain, notify, sha256_hex, submit};
-use crate::engine::{BacktestConfig, Market};
+use crate::engine::{BacktestConfig, Market, Outcome};
 use crate::run::{Fence, Kind, Location, Publication, Reason, Run, RunId, RunState, Status, retry_back_off};
 use crate::store::artifacts::NewFile;
 use crate::store::load_error::LoadError;
@@ -171,6 +172,9 @@ async fn carry_out(app: &App, Claimed { run, lease, taken_from }: Claimed) -> Re
             if status.is_final() {
                 notify::ended(app, id);
             }
+            if let (Status::Completed, Some(changed)) = (status, attempt.changed.get()) {
+                notify::history_changed(app, id, changed);
+            }
             tracing::info!(run.id = %id, %status, elapsed_ms, "run {id} is {status} after {elapsed_ms} ms");
             if status != Status::Completed {
                 attempt.leave_no_files(app);
@@ -205,6 +209,8 @@ struct Attempt {
     beats: tokio::task::JoinHandle<()>,
     /// Where it has put files.
     place: OnceLock<Location>,
+    /// Where its days are not those of the run before.
+    changed: OnceLock<Changed>,
 }
 
 /// Why an attempt must end early.
@@ -355,7 +361,7 @@ impl Attempt {
             confirmed_sender,
             run.id.clone(),
         ));
-        Self { lease, stop, gauge, confirmed, beats, place: OnceLock::new() }
+        Self { lease, stop, gauge, confirmed, beats, place: OnceLock::new(), changed: OnceLock::new() }
     }
 
     /// Everything between claim and finish.
@@ -377,13 +383,26 @@ impl Attempt {
     async fn backtest(&self, app: &App, run: &Run, asked: Asked) -> Result<Made, Stopped> {
         let loaded = self.load(app, &asked).await?;
         let data_versions = loaded.data_versions.clone();
+        let before =
+            self.or_stopped(history::before(app, run)).await?.map_err(|error| unavailable(&error))?;
         let (run_id, fence) = (run.id.clone(), run.fence);
         let computed = self.on_thread(move |on_bar| {
             let prepared = Prepared::of(&asked.config, loaded, asked.config.output.keep_inputs)?;
             let facts = asked.facts(&run_id, fence, &prepared.data_versions);
-            compute(&facts, &prepared, on_bar)
+            let mut changed = None;
+            let tell = |outcome: &Outcome| {
+                changed = before.and_then(|before| before.changed(&outcome.daily));
+                changed.as_ref().map(ToString::to_string)
+            };
+            let computed = compute_and_tell(&facts, &prepared, tell, on_bar)?;
+            Ok((computed, changed))
         });
-        let Computed { files, summary, results_sha256, tried } = computed.await?;
+        let (computed, changed) = computed.await?;
+        if let Some(changed) = changed {
+            // The first one to say so; an attempt computes once.
+            let _ = self.changed.set(changed);
+        }
+        let Computed { files, summary, results_sha256, tried } = computed;
         let results_sha256 = Some(results_sha256);
         Ok(Made { files, summary, results_sha256, data_versions, tried: tried.map(Box::new) })
     }
@@ -413,9 +432,10 @@ impl Attempt {
             }
         };
         let again = (original.clone(), asked.submitted.clone(), asked.config.clone());
+        let summary = published.summary.clone();
         let made = self.on_thread(move |on_bar| {
             let (original, submitted, config) = again;
-            reproduce::recompute(&original, &submitted, &config, loaded, on_bar)
+            reproduce::recompute(&original, (&submitted, &summary), &config, loaded, on_bar)
         });
         let made = made.await?;
         let mut then = HashMap::new();

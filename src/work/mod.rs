@@ -1,5 +1,6 @@
-//! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile, compare, sync (and rank,
-//! its optional producer, and factors, which says what signals predict), sweep. Nothing here knows HTTP, reads the environment or builds a client.
+//! The verbs of the service, one story a file: submit, execute (which computes and reports), reconcile, schedules, compare, sync
+//! (and rank, its optional producer, and factors, which says what signals predict), sweep. Nothing here knows HTTP, reads the
+//! environment or builds a client.
 
 pub mod archive;
 pub mod attempts;
@@ -14,6 +15,7 @@ pub mod experiments;
 pub mod factors;
 pub mod facts;
 pub mod files;
+pub mod history;
 pub mod inputs;
 pub mod notify;
 pub mod order;
@@ -22,6 +24,7 @@ pub mod reconcile;
 pub mod report;
 pub mod reproduce;
 pub mod results;
+pub mod schedules;
 pub mod study;
 pub mod submit;
 pub mod summaries;

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::compute::{ComputeError, Prepared, compute};
+use super::compute::{ComputeError, Prepared, compute_and_tell};
 use super::facts::Facts;
 use super::files::{self, Artifact};
-use super::{ENGINE_VERSION, chain, sha256_hex};
+use super::{ENGINE_VERSION, chain, history, sha256_hex};
 use crate::engine::BacktestConfig;
 use crate::run::{Fence, RunId};
 use crate::store::kept::{self, KeptError};
@@ -239,10 +239,11 @@ pub fn of_kept(original: &Original, contents: &HashMap<String, Bytes>) -> Result
     }))
 }
 
-/// Computes the files of a run again, as it would have written them.
+/// Computes the files of a run again, as it would have written them. What its `summary` says of the run before it is said again:
+/// that one need not be there any more.
 pub fn recompute(
     original: &Original,
-    submitted: &Value,
+    (submitted, summary): (&Value, &Value),
     config: &BacktestConfig,
     loaded: Loaded,
     on_bar: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
@@ -256,7 +257,8 @@ pub fn recompute(
         fence: original.fence,
     };
     let prepared = Prepared::of(config, loaded, config.output.keep_inputs)?;
-    let mut files = compute(&facts, &prepared, on_bar)?.files;
+    let told = history::told(summary).map(str::to_owned);
+    let mut files = compute_and_tell(&facts, &prepared, |_| told, on_bar)?.files;
     // The manifest says what the others are.
     files.retain(|file| file.name != files::MANIFEST);
     Ok(files)

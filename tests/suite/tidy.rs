@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::support::service::project;
 
 /// Modules by floor; a module uses only those below it. `devhost` stands beside the house.
-const FLOORS: [(&str, u8); 12] = [
+const FLOORS: [(&str, u8); 13] = [
     ("engine", 0),
     ("run", 0),
     ("signal", 0),
     ("clock", 0),
     ("digest", 0),
+    ("ncrontab", 0),
     ("telemetry", 0),
     ("statistics", 0),
     ("store", 1),
@@ -21,8 +22,9 @@ const FLOORS: [(&str, u8); 12] = [
     ("devhost", 4),
 ];
 
-/// Uses inside a floor that are part of its meaning: identities and moments are words of the same protocol.
-const NEIGHBOURS: [(&str, &str); 2] = [("run", "clock"), ("cli", "devhost")];
+/// Uses inside a floor that are part of its meaning: identities and moments are words of the same protocol, and a schedule
+/// means the same to the local host as to the service.
+const NEIGHBOURS: [(&str, &str); 3] = [("run", "clock"), ("cli", "devhost"), ("devhost", "ncrontab")];
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {

@@ -41,7 +41,7 @@ class Call:
     @property
     def may_be_repeated(self) -> bool:
         """Whether sending it twice does what sending it once does."""
-        return self.method in {"GET", "HEAD"} or "Idempotency-Key" in self.headers
+        return self.method in {"GET", "HEAD", "PUT"} or "Idempotency-Key" in self.headers
 
     @property
     def known_params(self) -> dict[str, Any]:
@@ -98,6 +98,16 @@ def of_run(run_id: str, *parts: str, method: str = "GET", **params: Any) -> Call
     """A call about one run."""
     path = "/".join(["/api/backtests", quote(run_id, safe=""), *(quote(part, safe="/") for part in parts)])
     return Call(method, path, params=params)
+
+
+def schedule(name: str, config: Config, cron: str) -> Call:
+    """`PUT /api/schedules/{name}`, which may be repeated."""
+    return replace(of_schedule(name, method="PUT"), json={**config_body(config), "cron": cron})
+
+
+def of_schedule(name: str, *, method: str = "GET") -> Call:
+    """A call about one schedule."""
+    return Call(method, f"/api/schedules/{quote(name, safe='')}")
 
 
 def amend(run_id: str, changes: Mapping[str, Any]) -> Call:

@@ -107,6 +107,19 @@ class Client(_Connection):
         """What would be run; raises `ServiceError` with every fault. Stores nothing."""
         return _mapping(self.send(_calls.validate(config)))
 
+    def schedule(self, name: str, config: Config, cron: str = "0 */15 * * * *") -> Mapping[str, Any]:
+        """Runs a config without `end_date` whenever its tables have a new day; `cron` (UTC) says when to look."""
+        return _mapping(self.send(_calls.schedule(name, config, cron)))
+
+    def schedules(self, as_: frames.Kind = "pandas") -> Any:
+        """The schedules, with what came of the last look at their tables."""
+        found = self.send(Call("GET", "/api/schedules")).json()["schedules"]
+        return frames.from_records(found, as_, index="name")
+
+    def unschedule(self, name: str) -> None:
+        """Deletes a schedule; its runs stay."""
+        self.send(_calls.of_schedule(name, method="DELETE"))
+
     def run(self, run_id: str) -> Run:
         """A run by its id."""
         return Run(self, self.send(_calls.of_run(run_id)).json())

@@ -8,6 +8,7 @@
 //!   that names it, even if that submit died: the same request then makes the run, another one is refused.
 //! - `newest/<inverted time>-<inverted id>~<run_id>`: sorts as runs are listed, so that a page needs names and the
 //!   documents on it. It is written before the document, so an entry without its document is passed over.
+//! - `schedules/<name>.json`: the schedules; `clock` is written for the account's time when there is none yet.
 //! - `open/<run_id>`: the runs that may not be final yet, which is all that reconcile looks at.
 //!
 //! What this store cannot do: a filter on anything but the submission time reads the documents one after the other, at
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ledger::{Experiment, Tried};
+use super::schedule::{Look, NewSchedule, Schedule, ScheduleName, Schedules};
 use super::transition::{self, Decision, Step};
 use super::{
     Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Ending, Finish, HeldLease, Inserted, ListQuery,
@@ -149,6 +151,19 @@ impl AdlsRuns {
 
     fn open_prefix(&self) -> String {
         format!("{}/open/", self.root)
+    }
+
+    fn schedules_prefix(&self) -> String {
+        format!("{}/schedules/", self.root)
+    }
+
+    /// A name that is written for the time of the reply.
+    fn clock_name(&self) -> String {
+        format!("{}/clock", self.root)
+    }
+
+    fn schedule_name(&self, name: &ScheduleName) -> String {
+        format!("{}{name}.json", self.schedules_prefix())
     }
 
     async fn read(&self, id: &RunId) -> Result<Option<(Document, Stamp)>, Failure> {
@@ -430,6 +445,70 @@ impl AdlsRuns {
         Ok(overdue)
     }
 
+    async fn read_schedule(&self, name: &ScheduleName) -> Result<Option<(Schedule, Stamp)>, Failure> {
+        let blob = self.schedule_name(name);
+        let Some((content, stamp)) = self.container.get(&blob).await? else { return Ok(None) };
+        Ok(Some((parse(&blob, &content)?, stamp)))
+    }
+
+    async fn try_schedules(&self, name: Option<&ScheduleName>) -> Result<Schedules, Failure> {
+        let names = match name {
+            Some(name) => vec![name.clone()],
+            None => {
+                let prefix = self.schedules_prefix();
+                let listed: Vec<_> = self.container.list(&prefix).try_collect().await?;
+                let name_of = |blob: &str| -> Option<ScheduleName> {
+                    blob.strip_prefix(&prefix)?.strip_suffix(".json")?.parse().ok()
+                };
+                listed.iter().filter_map(|listed| name_of(&listed.name)).collect()
+            }
+        };
+        let documents: Vec<_> = names.iter().map(|name| self.read_schedule(name)).collect();
+        let found: Vec<_> = iter(documents).buffered(PARALLEL).try_collect().await?;
+        let found: Vec<(Schedule, Stamp)> = found.into_iter().flatten().collect();
+        let now = found.iter().map(|(_, stamp)| stamp.now).max().unwrap_or(DateTime::UNIX_EPOCH);
+        let mut schedules: Vec<Schedule> = found.into_iter().map(|(schedule, _)| schedule).collect();
+        schedules.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Schedules { now, schedules })
+    }
+
+    async fn try_put_schedule(&self, new: &NewSchedule) -> Result<(Schedule, bool), Failure> {
+        let blob = self.schedule_name(&new.name);
+        for _ in 0..TRIES {
+            let (before, on, now) = match self.read_schedule(&new.name).await? {
+                Some((schedule, stamp)) => (Some(schedule), Condition::Unchanged(stamp.etag), stamp.now),
+                // Only a reply that finds something tells the account's time.
+                None => (None, Condition::Absent, self.note(&self.clock_name()).await?),
+            };
+            let is_new = before.is_none();
+            let schedule = Schedule::stored(new, before, now);
+            if self.put(&blob, &schedule, &on).await?.is_some() {
+                return Ok((schedule, is_new));
+            }
+        }
+        Err(Failure::Contended { name: blob })
+    }
+
+    async fn try_note_look(&self, seen: &Schedule, look: &Look) -> Result<bool, Failure> {
+        let blob = self.schedule_name(&seen.name);
+        for _ in 0..TRIES {
+            let Some((mut schedule, stamp)) = self.read_schedule(&seen.name).await? else { return Ok(false) };
+            if !schedule.take(seen, look) {
+                return Ok(false);
+            }
+            if self.put(&blob, &schedule, &Condition::Unchanged(stamp.etag)).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Err(Failure::Contended { name: blob })
+    }
+
+    async fn try_delete_schedule(&self, name: &ScheduleName) -> Result<bool, Failure> {
+        let was_there = self.read_schedule(name).await?.is_some();
+        self.container.delete(&self.schedule_name(name)).await?;
+        Ok(was_there)
+    }
+
     async fn try_repair(&self, repairs: &[Repair]) -> Result<Repaired, Failure> {
         let all: Vec<_> = repairs
             .iter()
@@ -560,6 +639,23 @@ impl RunStore for AdlsRuns {
     ) -> Result<bool, StoreError> {
         let remarked = self.change(id, |run, _| transition::remark(run, event, detail, actor)).await;
         Ok(remarked.map_err(failed(format!("remark on run {id}")))?.unwrap_or(false))
+    }
+
+    async fn schedules(&self, name: Option<&ScheduleName>) -> Result<Schedules, StoreError> {
+        self.try_schedules(name).await.map_err(failed("read the schedules"))
+    }
+
+    async fn put_schedule(&self, new: &NewSchedule) -> Result<(Schedule, bool), StoreError> {
+        self.try_put_schedule(new).await.map_err(failed(format!("put schedule {}", new.name)))
+    }
+
+    async fn note_look(&self, seen: &Schedule, look: &Look) -> Result<bool, StoreError> {
+        let noted = self.try_note_look(seen, look).await;
+        noted.map_err(failed(format!("note a look at schedule {}", seen.name)))
+    }
+
+    async fn delete_schedule(&self, name: &ScheduleName) -> Result<bool, StoreError> {
+        self.try_delete_schedule(name).await.map_err(failed(format!("delete schedule {name}")))
     }
 
     async fn ping(&self) -> Result<StoreHealth, StoreError> {

@@ -6,6 +6,7 @@
 pub mod adls;
 pub mod ledger;
 pub mod postgres;
+pub mod schedule;
 pub mod sqlite;
 mod transition;
 
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use self::ledger::{Experiment, Tried};
+use self::schedule::{Look, NewSchedule, Schedule, ScheduleName, Schedules};
 use crate::clock::Timestamp;
 use crate::run::{
     Fence, Kind, PartOf, Publication, Reason, Run, RunEvent, RunId, Status, Submission, Verdict, Wake,
@@ -88,6 +90,18 @@ pub trait RunStore: Send + Sync {
         detail: &Value,
         actor: &str,
     ) -> Result<bool, StoreError>;
+
+    /// The schedules, or the one of a name.
+    async fn schedules(&self, name: Option<&ScheduleName>) -> Result<Schedules, StoreError>;
+
+    /// Stores a schedule, and whether it is new: one of its name makes room for it, and what that has run stays with it.
+    async fn put_schedule(&self, new: &NewSchedule) -> Result<(Schedule, bool), StoreError>;
+
+    /// Notes what came of a look at a schedule that is still as it was `seen`: of many instances that look at once, one does.
+    async fn note_look(&self, seen: &Schedule, look: &Look) -> Result<bool, StoreError>;
+
+    /// Removes a schedule; `false` if there was none of this name. Its runs stay.
+    async fn delete_schedule(&self, name: &ScheduleName) -> Result<bool, StoreError>;
 
     /// Whether the store can be used, and what it is.
     async fn ping(&self) -> Result<StoreHealth, StoreError>;

@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSqlOwned, ToSql, Type};
 
 use super::ledger::{BestTried, Experiment, Tried, in_order};
+use super::schedule::{Look, NewSchedule, Schedule, ScheduleName, Schedules};
 use super::transition::ending_of;
 use super::{
     Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted,
@@ -689,6 +690,63 @@ impl RunStore for PostgresRuns {
         self.step(sql!("runs.remark"), &params).await.map_err(failed(format!("remark on run {id}")))
     }
 
+    async fn schedules(&self, name: Option<&ScheduleName>) -> Result<Schedules, StoreError> {
+        let read = async {
+            let name = name.map(ScheduleName::as_str);
+            let rows = pg::query(&self.pool, sql!("schedules.list"), &[text(&name)]).await?;
+            let now = rows.first().map(|row| column(row, "now")).transpose()?;
+            let schedules = rows.iter().map(schedule_of).collect::<Result<_, PgError>>()?;
+            Ok(Schedules { now: now.unwrap_or(Timestamp::UNIX_EPOCH), schedules })
+        };
+        read.await.map_err(failed("read the schedules"))
+    }
+
+    async fn put_schedule(&self, new: &NewSchedule) -> Result<(Schedule, bool), StoreError> {
+        let put = async {
+            let rows = pg::query(
+                &self.pool,
+                sql!("schedules.put"),
+                &[
+                    text(&new.name.as_str()),
+                    text(&new.config_json),
+                    text(&new.cron),
+                    text(&new.when.as_str()),
+                    text(&new.submitted_by),
+                ],
+            )
+            .await?;
+            match rows.first() {
+                Some(row) => Ok((schedule_of(row)?, column(row, "created")?)),
+                None => Err(PgError::Unreadable { column: "name", value: new.name.to_string() }),
+            }
+        };
+        put.await.map_err(failed(format!("put schedule {}", new.name)))
+    }
+
+    async fn note_look(&self, seen: &Schedule, look: &Look) -> Result<bool, StoreError> {
+        let (date, run_id) = look.ran.as_ref().map(|(date, run_id)| (*date, run_id.as_str())).unzip();
+        let noted = self
+            .step(
+                sql!("schedules.note"),
+                &[
+                    text(&seen.name.as_str()),
+                    (&seen.looked_at, Type::TIMESTAMPTZ),
+                    text(&seen.error),
+                    (&look.at, Type::TIMESTAMPTZ),
+                    (&date, Type::DATE),
+                    text(&run_id),
+                    text(&look.error),
+                ],
+            )
+            .await;
+        noted.map_err(failed(format!("note a look at schedule {}", seen.name)))
+    }
+
+    async fn delete_schedule(&self, name: &ScheduleName) -> Result<bool, StoreError> {
+        let deleted = self.step(sql!("schedules.delete"), &[text(&name.as_str())]).await;
+        deleted.map_err(failed(format!("delete schedule {name}")))
+    }
+
     async fn ping(&self) -> Result<StoreHealth, StoreError> {
         self.health().await.map_err(|error| {
             let doing = match &error {
@@ -777,6 +835,22 @@ fn experiment_of(row: &Row) -> Result<Experiment, PgError> {
         people: counted("people")?,
         variance: column(row, "variance")?,
         best,
+    })
+}
+
+fn schedule_of(row: &Row) -> Result<Schedule, PgError> {
+    Ok(Schedule {
+        name: required(row, "name")?,
+        config_json: column(row, "config_json")?,
+        cron: column(row, "cron")?,
+        when: required(row, "run_when")?,
+        submitted_by: column(row, "submitted_by")?,
+        created_at: column(row, "created_at")?,
+        updated_at: column(row, "updated_at")?,
+        looked_at: column(row, "looked_at")?,
+        last_date: column(row, "last_date")?,
+        last_run_id: parsed(row, "last_run_id")?,
+        error: column(row, "error")?,
     })
 }
 

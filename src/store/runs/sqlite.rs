@@ -13,6 +13,7 @@ use rusqlite::{Connection, Row, ToSql, Transaction, TransactionBehavior, named_p
 use serde_json::{Value, json};
 
 use super::ledger::{BestTried, Experiment, Tried, in_order};
+use super::schedule::{Look, NewSchedule, Schedule, ScheduleName, Schedules};
 use super::transition::{self, Decision, Step};
 use super::{
     Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Ending, Finish, HeldLease, Inserted, ListQuery,
@@ -447,6 +448,64 @@ impl RunStore for SqliteRuns {
         Ok(self.change("remark on", id, remark).await?.unwrap_or(false))
     }
 
+    async fn schedules(&self, name: Option<&ScheduleName>) -> Result<Schedules, StoreError> {
+        let name = name.cloned();
+        self.read("read the schedules", move |connection| {
+            Ok(Schedules { now: now(connection)?, schedules: schedules(connection, name.as_ref())? })
+        })
+        .await
+    }
+
+    async fn put_schedule(&self, new: &NewSchedule) -> Result<(Schedule, bool), StoreError> {
+        let new = new.clone();
+        self.write(format!("put schedule {}", new.name), move |tx| {
+            let is_new = schedules(tx, Some(&new.name))?.is_empty();
+            execute(
+                tx,
+                sql!("schedules.put"),
+                named_params! {
+                    ":name": new.name.as_str(),
+                    ":config_json": new.config_json,
+                    ":cron": new.cron,
+                    ":run_when": new.when.as_str(),
+                    ":submitted_by": new.submitted_by,
+                    ":now": text_of(now(tx)?),
+                },
+            )?;
+            match schedules(tx, Some(&new.name))?.pop() {
+                Some(schedule) => Ok((schedule, is_new)),
+                None => Err(Failure::Unreadable { column: "name", value: new.name.to_string() }),
+            }
+        })
+        .await
+    }
+
+    async fn note_look(&self, seen: &Schedule, look: &Look) -> Result<bool, StoreError> {
+        let (seen, look) = (seen.clone(), look.clone());
+        self.write(format!("note a look at schedule {}", seen.name), move |tx| {
+            let params = named_params! {
+                ":name": seen.name.as_str(),
+                ":seen_looked_at": seen.looked_at.map(text_of),
+                ":seen_error": seen.error,
+                ":looked_at": look.at.map(text_of),
+                ":date": look.ran.as_ref().map(|(date, _)| date.to_string()),
+                ":run_id": look.ran.as_ref().map(|(_, run_id)| run_id.as_str()),
+                ":error": look.error,
+            };
+            Ok(tx.prepare_cached(sql!("schedules.note"))?.execute(params)? > 0)
+        })
+        .await
+    }
+
+    async fn delete_schedule(&self, name: &ScheduleName) -> Result<bool, StoreError> {
+        let name = name.clone();
+        self.write(format!("delete schedule {name}"), move |tx| {
+            let params = named_params! { ":name": name.as_str() };
+            Ok(tx.prepare_cached(sql!("schedules.delete"))?.execute(params)? > 0)
+        })
+        .await
+    }
+
     async fn ping(&self) -> Result<StoreHealth, StoreError> {
         self.read("reach the run store", |connection| {
             let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -634,6 +693,28 @@ fn now(connection: &Connection) -> Result<Timestamp, Failure> {
 
 fn get(connection: &Connection, id: &RunId) -> Result<Option<Run>, Failure> {
     Ok(select(connection, sql!("runs.get"), named_params! { ":run_id": id.as_str() })?.pop())
+}
+
+fn schedules(connection: &Connection, name: Option<&ScheduleName>) -> Result<Vec<Schedule>, Failure> {
+    let mut statement = connection.prepare_cached(sql!("schedules.list"))?;
+    let mut rows = statement.query(named_params! { ":name": name.map(ScheduleName::as_str) })?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(Schedule {
+            name: required(row, "name")?,
+            config_json: row.get("config_json")?,
+            cron: row.get("cron")?,
+            when: required(row, "run_when")?,
+            submitted_by: row.get("submitted_by")?,
+            created_at: time(row, "created_at")?,
+            updated_at: time(row, "updated_at")?,
+            looked_at: optional_time(row, "looked_at")?,
+            last_date: parsed(row, "last_date")?,
+            last_run_id: parsed(row, "last_run_id")?,
+            error: row.get("error")?,
+        });
+    }
+    Ok(found)
 }
 
 /// The parts of a study, in order; none of any other run.

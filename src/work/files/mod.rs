@@ -23,6 +23,9 @@ use crate::store::prices::Loaded;
 /// Name of the file that lists all others and is written last.
 pub const MANIFEST: &str = "artifacts_manifest.json";
 
+/// Name of the file of the figures, which is always written.
+pub const SUMMARY: &str = "summary.json";
+
 /// The metrics of a run with its identity: what the row keeps and `summary.json` holds.
 pub fn summary(facts: &Facts<'_>, outcome: &Outcome) -> Result<Value, FilesError> {
     let mut summary = json!({ "run_id": facts.run_id });
@@ -117,7 +120,7 @@ pub fn artifacts(
                     files.text(&format!("plots/{name}.svg"), svg);
                 }
             }
-            files.json("summary.json", summary)?;
+            files.json(SUMMARY, summary)?;
             if wanted.save_metrics_json {
                 files.json("metrics.json", &figures_alone(summary))?;
             }

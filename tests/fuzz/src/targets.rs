@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 
 use backtest_functions::cli::boot;
 use backtest_functions::cli::settings::Settings;
-use backtest_functions::devhost::ncrontab::{Schedule, parse_time_span};
 use backtest_functions::engine::config::BacktestConfig;
 use backtest_functions::functions;
+use backtest_functions::ncrontab::{Schedule, parse_time_span};
 use backtest_functions::run::RunId;
 use backtest_functions::store::delta::{Location, StorageOptions, Table};
 use backtest_functions::store::import::{Asked, Kind, Mode, import};

@@ -73,8 +73,9 @@ async fn the_matrix_of_grants() {
     }
     let ranking = ["ranking.ranking_signal", "ranking.composite_signal_daily", "ranking.signal_sync_state"];
     let (events, ledger) = (("backtest.run_events", "rc"), ("backtest.trial_ledger", "rc"));
+    let schedules = ("backtest.schedules", "rcud");
     for (role, own, signals) in [
-        ("api_service", [("backtest.runs", "rcud"), events, ledger].as_slice(), "r"),
+        ("api_service", [("backtest.runs", "rcud"), events, ledger, schedules].as_slice(), "r"),
         ("backtest_service", &[("backtest.runs", "ru"), events, ledger], "r"),
         ("ranking_writer", &[], "rcud"),
     ] {

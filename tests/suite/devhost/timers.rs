@@ -1,7 +1,7 @@
 //! Timer functions: when they fire and what a tick looks like.
 
-use backtest_functions::devhost::ncrontab::Schedule;
 use backtest_functions::devhost::timer::{Status, never, open};
+use backtest_functions::ncrontab::Schedule;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 

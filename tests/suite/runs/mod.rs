@@ -12,6 +12,8 @@ mod model;
 mod order;
 /// Pieces of published tables, and what they cost.
 mod published;
+/// Configs that are run whenever their tables have a new day.
+mod schedules;
 /// The rules of the run protocol, on every store.
 mod store;
 /// What lost executors leave behind is swept, and nothing else.

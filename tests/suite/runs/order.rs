@@ -288,7 +288,7 @@ async fn the_archive_holds_every_file_and_is_the_same_each_time() {
 }
 
 /// A listener that answers each request with the next status and hands over what it got.
-fn hook(statuses: Vec<u16>) -> (String, mpsc::Receiver<String>) {
+pub(super) fn hook(statuses: Vec<u16>) -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/hook?token=hidden", listener.local_addr().unwrap());
     let (sender, receiver) = mpsc::channel();

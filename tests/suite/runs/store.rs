@@ -15,6 +15,7 @@ use backtest_functions::statistics::sharpe::SharpeRatio;
 use backtest_functions::store::pg::Database;
 use backtest_functions::store::runs::adls::AdlsRuns;
 use backtest_functions::store::runs::ledger::Tried;
+use backtest_functions::store::runs::schedule::{Look, NewSchedule, ScheduleName, When};
 use backtest_functions::store::runs::sqlite::SqliteRuns;
 use backtest_functions::store::runs::{
     Amend, Backlog, Beat, Cancel, Change, Claim, Claimant, Claimed, Ending, Finish, HeldLease, Inserted,
@@ -85,6 +86,7 @@ on_every_store! {
     a_study_is_stored_whole_or_not_at_all,
     a_study_is_canceled_with_its_parts,
     an_experiment_counts_each_config_once_whoever_tries_it,
+    a_schedule_is_kept_with_what_it_ran_and_noted_by_one,
     of_parts_that_end_at_once_one_executor_joins_the_study,
     a_cancel_that_races_the_last_part_is_kept_or_comes_too_late,
 }
@@ -749,6 +751,50 @@ async fn an_experiment_counts_each_config_once_whoever_tries_it(store: Store) {
     assert_eq!((best.run_id.as_str(), best.trial), ("r2", None));
     assert!(all[0].first_at <= all[0].last_at);
     assert_eq!(store.experiments(Some("another")).await.unwrap().unwrap(), []);
+}
+
+async fn a_schedule_is_kept_with_what_it_ran_and_noted_by_one(store: Store) {
+    let name: ScheduleName = "daily-1".parse().unwrap();
+    let new = NewSchedule {
+        name: name.clone(),
+        config_json: r#"{"a": 1}"#.into(),
+        cron: "0 0 22 * * *".into(),
+        when: When::NewData,
+        submitted_by: Some("ada".into()),
+    };
+    assert!(store.schedules(None).await.unwrap().schedules.is_empty());
+    assert!(!store.delete_schedule(&name).await.unwrap());
+    let (stored, is_new) = store.put_schedule(&new).await.unwrap();
+    assert!(is_new);
+    assert_eq!((&stored.name, &stored.config_json, &stored.cron), (&name, &new.config_json, &new.cron));
+    assert_eq!((stored.submitted_by.as_deref(), stored.when), (Some("ada"), When::NewData));
+    assert_eq!((stored.created_at, stored.looked_at, &stored.error), (stored.updated_at, None, &None));
+    let read = store.schedules(None).await.unwrap();
+    assert_eq!(read.schedules, std::slice::from_ref(&stored));
+    assert!((read.now - stored.created_at).num_seconds().abs() < 60, "{read:?}");
+
+    // Two that looked at once; the second finds that it was noted.
+    let day = chrono::NaiveDate::from_ymd_opt(2026, 11, 27).unwrap();
+    let look = Look { at: Some(read.now), ran: Some((day, id("r1"))), error: None };
+    assert!(store.note_look(&stored, &look).await.unwrap());
+    assert!(!store.note_look(&stored, &look).await.unwrap());
+    let looked = store.schedules(Some(&name)).await.unwrap().schedules.pop().unwrap();
+    assert_eq!((looked.looked_at, looked.last_date), (Some(read.now), Some(day)));
+    assert_eq!(looked.last_run_id, Some(id("r1")));
+
+    // A look that is repeated soon leaves its time, and takes no run away.
+    let trouble = Look { at: looked.looked_at, ran: None, error: Some("no lake".into()) };
+    assert!(store.note_look(&looked, &trouble).await.unwrap());
+    assert!(!store.note_look(&looked, &trouble).await.unwrap(), "the trouble was noted by another");
+    let (again, is_new) =
+        store.put_schedule(&NewSchedule { cron: "0 0 23 * * *".into(), ..new }).await.unwrap();
+    assert!(!is_new);
+    assert_eq!((again.created_at, again.last_run_id.clone()), (stored.created_at, Some(id("r1"))));
+    assert_eq!((again.cron.as_str(), &again.error, again.last_date), ("0 0 23 * * *", &None, Some(day)));
+    assert!(store.schedules(Some(&"other".parse().unwrap())).await.unwrap().schedules.is_empty());
+    assert!(store.delete_schedule(&name).await.unwrap());
+    assert!(store.schedules(None).await.unwrap().schedules.is_empty());
+    assert!(!store.note_look(&again, &look).await.unwrap(), "what is gone is not looked at");
 }
 
 /// Columns of a final run that somebody may still write.

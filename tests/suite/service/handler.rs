@@ -191,6 +191,8 @@ async fn both_modes_give_the_same_answer() {
         ("health", "/api/healthz", json!({}), json!({ "probe": "healthz" })),
         ("results", "/api/backtests/r/status", json!({}), json!({ "run_id": "r", "result": "status" })),
         ("results", "/api/backtests/r/nothing", json!({}), json!({ "run_id": "r", "result": "nothing" })),
+        ("schedules", "/api/schedules", json!({}), json!({})),
+        ("schedules", "/api/schedules/none", json!({}), json!({ "name": "none" })),
         ("docs", "/api/openapi.json", json!({}), json!({ "document": "openapi.json" })),
         ("docs", "/api/config.schema.json", json!({}), json!({ "document": "config.schema.json" })),
     ] {

@@ -447,6 +447,9 @@ fn every_command_explains_itself() {
         "positions",
         "orders",
         "events",
+        "schedules",
+        "schedule",
+        "unschedule",
         "completions",
         "lake",
         "lake import",
@@ -546,6 +549,15 @@ async fn every_call_of_the_service_has_its_command() {
             .starts_with(&format!("after the close of {}", left["as_of"].as_str().unwrap()))
     );
     assert!(as_table("orders orders --weights").contains("weight_target"));
+
+    assert!(as_table("schedules").contains("no schedules; `backtests schedule NAME CONFIG` makes one"));
+    asked.as_object_mut().unwrap().remove("end_date");
+    std::fs::write(home.path().join("daily.json"), asked.to_string()).unwrap();
+    let stored = as_json("schedule daily daily.json");
+    assert_eq!((&stored["name"], &stored["cron"]), (&"daily".into(), &"0 */15 * * * *".into()));
+    assert_eq!(as_json("schedules daily"), stored);
+    assert!(as_table("schedules").starts_with("schedule"));
+    assert!(as_table("unschedule daily").contains("its runs stay"));
 
     let exits = |arguments: &str| {
         let arguments = command(arguments);

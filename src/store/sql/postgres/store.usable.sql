@@ -8,5 +8,8 @@ WITH moved AS (
 ), told AS (
     INSERT INTO backtest.run_events (run_id, version, event, fence, actor, detail)
     SELECT '', 0, '', 0, '', '{}' WHERE false RETURNING run_id
+), scheduled AS (
+    INSERT INTO backtest.schedules (name, config_json, cron, run_when)
+    SELECT '', '', '', 'new_data' WHERE false RETURNING name
 )
 SELECT max(version) AS version FROM core.schema_migrations;

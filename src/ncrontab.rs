@@ -1,5 +1,5 @@
-//! When a timer fires: NCRONTAB expressions and constant intervals, as the timer trigger reads them. Pure
-//! arithmetic on instants; waiting and remembering live in `timer`.
+//! When a timer fires: NCRONTAB expressions and constant intervals, as the timer trigger of the Functions host reads them.
+//! Pure arithmetic on instants; waiting and remembering is for others.
 //!
 //! The dialect differs from the cron libraries in small ways that matter (a reversed range is swapped, `a/n` runs
 //! to the end of the field, Sunday is only 0, both day fields must match), hence the six bit masks here. Times

@@ -1,0 +1,2 @@
+-- schedules.delete
+DELETE FROM schedules WHERE name = :name;
