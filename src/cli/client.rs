@@ -253,16 +253,17 @@ pub(super) async fn validate(args: ValidateArgs) -> Result<(), CliError> {
         return Ok(());
     }
     say(format_args!("{} can be run", place_of(&args.config)));
+    for warning in found["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        say(format_args!("warning: {warning}"));
+    }
     if is_study {
-        for (name, value) in found.as_object().into_iter().flatten() {
+        let counts = found.as_object().into_iter().flatten().filter(|(_, value)| value.is_number());
+        for (name, value) in counts {
             say(format_args!("{name:<16} {value}"));
         }
         return Ok(());
     }
     say(format_args!("{:<16} {}", "fingerprint", found["fingerprint"].as_str().unwrap_or_default()));
-    for warning in found["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        say(format_args!("warning: {warning}"));
-    }
     for section in ["estimate", "data_versions"] {
         for (name, value) in found[section].as_object().into_iter().flatten() {
             say(format_args!("{name:<16} {value}"));

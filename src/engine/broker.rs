@@ -292,7 +292,10 @@ impl<'c> Broker<'c> {
                 quantity = filled;
             }
         }
-        let impact = order.impact.unwrap_or(0.0) * quantity.abs().sqrt();
+        let impact = match order.impact {
+            Some(factor) if factor > 0.0 => factor * quantity.abs().sqrt(),
+            _ => 0.0,
+        };
         if impact + self.spread >= 1.0 && quantity < 0.0 {
             reject(quantity, RejectReason::MarketImpact);
             return None;

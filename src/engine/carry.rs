@@ -5,7 +5,6 @@ use super::RunError;
 use super::config::{BacktestConfig, CashRate, PriceColumn};
 use super::ledger::Ledger;
 use super::market::{Market, SymbolId};
-use super::metrics::calendar;
 use super::metrics::risk_free::RiskFreeDays;
 use super::table::Table;
 
@@ -50,7 +49,7 @@ impl Carry {
         }
         let fees = rules.borrow_rate_column.as_ref().map(|column| fees(market, column)).transpose()?;
         let dates = &market.dates()[market.first_trading_bar()..];
-        let periods = calendar::periods_of(config, dates);
+        let periods = market.periods_per_year(config);
         let risk_free = RiskFreeDays::of(&config.risk_free_rate, market.risk_free(), periods);
         let by_day = |rate: CashRate| {
             let base = |day| if rate.over_risk_free { risk_free.annual_at(day) } else { 0.0 };

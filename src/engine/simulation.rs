@@ -241,8 +241,8 @@ impl<'a> Simulation<'a> {
             ));
         }
         let holding_days = self.ledger.holding_days();
-        let days = (benchmark.as_deref(), self.market.risk_free());
-        let summary = Summary::of(self.config, &self.daily, holding_days, days, account_of, warnings);
+        let compared = (benchmark.as_deref(), self.market);
+        let summary = Summary::of(self.config, &self.daily, holding_days, compared, account_of, warnings);
         let (blend, debug) = self.plan.take_records();
         Outcome {
             symbols: self.market.symbols().to_vec(),

@@ -1,15 +1,12 @@
 //! `POST /api/studies/validate`: what would become of a study, and every fault of every trial. Nothing is stored.
 
-use serde::Serialize;
-use utoipa::ToSchema;
-
 use super::call::Call;
 use super::function::{Answer, Content, Function, Method, Operation};
 use super::reply::{Code, Refusal, Reply};
 use super::run_request::{self, RunRequest};
 use super::schema::Shape;
 use crate::work::App;
-use crate::work::submit::{Planned, check_study};
+use crate::work::validate::{StudyPlan, ValidateError, validate_study};
 
 pub(super) const FUNCTION: Function =
     Function::http("studies_validate", "studies/validate", &[&VALIDATE_STUDY]);
@@ -32,6 +29,7 @@ const VALIDATE_STUDY: Operation = Operation {
         Code::MalformedRequest,
         Code::InvalidParameter,
         Code::InvalidConfig,
+        Code::DataGone,
         Code::BodyTooLarge,
         Code::UnsupportedMediaType,
         Code::StoreUnavailable,
@@ -39,28 +37,12 @@ const VALIDATE_STUDY: Operation = Operation {
     handler: |app, call| Box::pin(validated(app, call)),
 };
 
-/// How much there is to do.
-#[derive(Serialize, ToSchema)]
-struct StudyPlan {
-    trials: usize,
-    /// Trials that make no valid config; none unless `skip_invalid`.
-    invalid: usize,
-    /// Distinct sets of rows that are read.
-    markets: usize,
-    /// Parts that instances share.
-    parts: usize,
-}
-
 async fn validated(app: App, call: Call) -> Result<Reply, Refusal> {
     call.query().check()?;
     let request = RunRequest::read(&call).await?;
-    match check_study(&app, &request.config).await {
-        Ok(Planned { plan, parts, .. }) => Ok(Reply::ok(&StudyPlan {
-            trials: plan.ordered.len(),
-            invalid: plan.invalid,
-            markets: plan.markets,
-            parts,
-        })),
-        Err(faults) => Err(Reply::faults(Code::InvalidConfig, &faults).into()),
+    match validate_study(&app, &request.config).await {
+        Ok(plan) => Ok(Reply::ok(&plan)),
+        Err(ValidateError::Invalid(faults)) => Err(Reply::faults(Code::InvalidConfig, &faults).into()),
+        Err(ValidateError::Data(error)) => Err(Reply::data(&error).into()),
     }
 }

@@ -25,12 +25,15 @@ impl<T: Clone> Kept<T> {
         known.get(key).filter(|(since, _)| since.elapsed() < TIME).map(|(_, found)| found.clone())
     }
 
-    /// Remembers what was found, where there is room.
+    /// Remembers what was found; where there is no room, in the place of what was found first.
     pub fn put(&self, key: String, found: T) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, (since, _)| since.elapsed() < TIME);
-        if known.len() < self.most {
-            known.insert(key, (Instant::now(), found));
+        if known.len() >= self.most
+            && let Some(first) = known.iter().min_by_key(|(_, (since, _))| *since).map(|(key, _)| key.clone())
+        {
+            known.remove(&first);
         }
+        known.insert(key, (Instant::now(), found));
     }
 }

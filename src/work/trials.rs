@@ -1,6 +1,8 @@
 //! What callers may ask of a study: its trials by page, its statistics, a figure over two parameters. Trials are there as
 //! soon as their part has published; what is said of the whole waits for the study.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -15,6 +17,7 @@ use super::study::tables::{Read, read_trials};
 use super::{App, chain};
 use crate::run::{Location, Publication, Run, RunState};
 use crate::store::artifacts::ArtifactError;
+use crate::store::kept_for_minutes::Kept;
 use crate::store::runs::StoreError;
 
 /// Why there is no answer.
@@ -188,9 +191,15 @@ pub async fn surface(
 }
 
 /// The trials that are there: those of the study, or of the parts that have published.
-async fn all(app: &App, run: &Run) -> Result<Read, StudyError> {
+async fn all(app: &App, run: &Run) -> Result<Arc<Read>, StudyError> {
     if let RunState::Completed { publication, .. } = &run.state {
-        return parsed(read(app, &publication.location, "trials.parquet").await?);
+        let key = format!("{} {}", run.id, publication.manifest_sha256);
+        if let Some(known) = TRIALS.get(&key) {
+            return Ok(known);
+        }
+        let found = Arc::new(parsed(read(app, &publication.location, "trials.parquet").await?)?);
+        TRIALS.put(key, Arc::clone(&found));
+        return Ok(found);
     }
     let mut rows: Vec<TrialRow> = Vec::new();
     for part in app.runs.parts(&run.id).await? {
@@ -199,8 +208,12 @@ async fn all(app: &App, run: &Run) -> Result<Read, StudyError> {
         }
     }
     rows.sort_by_key(|row| row.trial);
-    Ok(Read { equal_to: vec![None; rows.len()], rows })
+    Ok(Arc::new(Read { equal_to: vec![None; rows.len()], rows }))
 }
+
+/// The trials of completed studies, which stay as they are: those who turn the pages ask for the same ones again. Of a
+/// study of 100,000 trials they are about 100 MB.
+static TRIALS: Kept<Arc<Read>> = Kept::new(2);
 
 fn parsed(content: bytes::Bytes) -> Result<Read, StudyError> {
     read_trials(content).map_err(|error| StudyError::Unreadable(error.to_string()))

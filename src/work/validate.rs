@@ -1,13 +1,15 @@
-//! Validate: everything that submit and execute would find out about a config before they compute, and nothing stored.
+//! Validate: everything that submit and execute would find out about a config or a study before they compute, and nothing
+//! stored.
 
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::submit::{check, fingerprint, kept_bytes};
+use super::submit::{Planned, check, check_study, fingerprint, kept_bytes};
 use super::{App, document, sha256_hex};
-use crate::engine::config::{Fault, Symbols};
+use crate::engine::config::{BacktestConfig, Fault, Symbols};
 use crate::store::load_error::LoadError;
+use crate::store::prices::Survey;
 
 /// A config that can be run.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -41,6 +43,20 @@ pub struct Estimate {
     pub kept_bytes: Option<u64>,
 }
 
+/// A study that can be run, and how much there is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StudyPlan {
+    trials: usize,
+    /// Trials that make no valid config; none unless `skip_invalid`.
+    invalid: usize,
+    /// Distinct sets of rows that are read.
+    markets: usize,
+    /// Parts that instances share.
+    parts: usize,
+    /// What of the trials' configs has no effect, each once, and what there is to say of the rows that the first one reads.
+    warnings: Vec<String>,
+}
+
 /// Why a config would not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ValidateError {
@@ -55,16 +71,7 @@ pub enum ValidateError {
 /// Checks a config, and that its data is there.
 pub async fn validate(app: &App, config: &Value) -> Result<Validated, ValidateError> {
     let config = check(app, config).map_err(ValidateError::Invalid)?;
-    let found = app.data.survey(&config).await.map_err(|error| match error {
-        LoadError::Missing { field, place } => {
-            let message = format!("there is no table or file at {place}");
-            ValidateError::Invalid(vec![Fault { path: field.to_owned(), message }])
-        }
-        error @ LoadError::NoColumn { .. } => {
-            ValidateError::Invalid(vec![Fault { path: "data".to_owned(), message: error.to_string() }])
-        }
-        error => ValidateError::Data(error),
-    })?;
+    let found = survey(app, &config).await?;
     let kept_bytes = kept_bytes(app, &config)
         .await
         .map_err(ValidateError::Data)?
@@ -86,5 +93,32 @@ pub async fn validate(app: &App, config: &Value) -> Result<Validated, ValidateEr
             bytes: found.bytes,
             kept_bytes,
         },
+    })
+}
+
+/// Checks a study and the config of every trial, and that their data is there.
+pub async fn validate_study(app: &App, document: &Value) -> Result<StudyPlan, ValidateError> {
+    let Planned { study, plan, parts } = check_study(app, document).await.map_err(ValidateError::Invalid)?;
+    let found = survey(app, &plan.config).await?;
+    Ok(StudyPlan {
+        trials: plan.ordered.len(),
+        invalid: plan.invalid,
+        markets: plan.markets,
+        parts,
+        warnings: study.warnings().chain(plan.warnings).chain(found.warnings).collect(),
+    })
+}
+
+/// What a run would read; a table or column that is not there is a fault of the config.
+async fn survey(app: &App, config: &BacktestConfig) -> Result<Survey, ValidateError> {
+    app.data.survey(config).await.map_err(|error| match error {
+        LoadError::Missing { field, place } => {
+            let message = format!("there is no table or file at {place}");
+            ValidateError::Invalid(vec![Fault { path: field.to_owned(), message }])
+        }
+        error @ LoadError::NoColumn { .. } => {
+            ValidateError::Invalid(vec![Fault { path: "data".to_owned(), message: error.to_string() }])
+        }
+        error => ValidateError::Data(error),
     })
 }

@@ -511,6 +511,18 @@ async fn lives_on_a_service(settings: &[(&str, &str)]) {
     let plan = one.post("/api/studies/validate", &document).await;
     assert_eq!(plan.status.as_u16(), 200, "{}", String::from_utf8_lossy(&plan.body));
     assert_eq!(plan.json()["trials"], 120);
+    assert_eq!(plan.json()["warnings"], json!([]));
+    let mut doubtful = document.clone();
+    doubtful["base"]["sizing"] = json!({ "class": "EqualWeightSizer", "parameters": { "max_positions": 5 } });
+    doubtful["study"]["parameters"]["broker.allow_short"] = json!([true, false]);
+    let plan = one.post("/api/studies/validate", &doubtful).await.json();
+    println!("{plan:#}");
+    doubtful["base"]["data"]["price_path"] = json!("gold/no_such");
+    let refused = one.post("/api/studies/validate", &doubtful).await;
+    assert_eq!(
+        (refused.status.as_u16(), &refused.json()["errors"][0]["path"]),
+        (400, &json!("data.price_path"))
+    );
     let mut wrong = document.clone();
     wrong["study"]["parameters"]["broker.slippage_bps"] = json!([-1, 1]);
     let refused = one.post("/api/studies", &wrong).await;

@@ -148,6 +148,7 @@ impl Market {
             computes_signals: self.computes_signals,
             benchmark: None,
             risk_free: None,
+            periods_per_year: self.periods_per_year,
             warnings: self.warnings.clone(),
         }
     }

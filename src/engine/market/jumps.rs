@@ -35,24 +35,27 @@ pub fn split_like(closes: &Closes) -> Vec<SplitLike> {
     let mut found = Vec::new();
     let mut last = vec![f64::NAN; closes.symbols()];
     for bar in 0..closes.bars() {
-        let before = found.len();
-        let mut compared = 0_usize;
-        for (index, (&close, last)) in closes.on(bar).iter().zip(&mut last).enumerate() {
-            if close.is_nan() {
-                continue;
+        let today = closes.on(bar);
+        // Of most days no close is far from the one before; without a branch for each, that is soon said.
+        let far = |close: f64, last: f64| (close < USUAL.0 * last) | (close > USUAL.1 * last);
+        if today.iter().zip(&last).fold(false, |any, (&close, &last)| any | far(close, last)) {
+            let before = found.len();
+            let mut compared = 0_usize;
+            for (index, (&close, &last)) in today.iter().zip(&last).enumerate() {
+                compared += usize::from(!close.is_nan() && !last.is_nan());
+                if far(close, last)
+                    && let Some(split) = split_of(last / close)
+                {
+                    found.push(SplitLike { bar, symbol: SymbolId::of_index(index), split });
+                }
             }
-            compared += usize::from(!last.is_nan());
-            // Mostly neither; a division is not needed for that.
-            if (close < USUAL.0 * *last || close > USUAL.1 * *last)
-                && let Some(split) = split_of(*last / close)
-            {
-                found.push(SplitLike { bar, symbol: SymbolId::of_index(index), split });
+            let alike = found.len() - before;
+            if alike > 1 && (alike - 1) as f64 > OTHERS * (compared - 1) as f64 {
+                found.truncate(before);
             }
-            *last = close;
         }
-        let alike = found.len() - before;
-        if alike > 1 && (alike - 1) as f64 > OTHERS * (compared - 1) as f64 {
-            found.truncate(before);
+        for (last, &close) in last.iter_mut().zip(today) {
+            *last = if close.is_nan() { *last } else { close };
         }
     }
     found

@@ -32,6 +32,7 @@ pub use self::rows::{DataError, DayNumbers, PriceChunk, PriceDays, PriceRows, Si
 use self::signals::SignalTable;
 use super::closes::Closes;
 use super::config::{BacktestConfig, PriceColumn};
+use super::metrics::calendar::periods_per_year;
 use super::nearest::did_you_mean;
 pub use super::symbols::SymbolId;
 use super::table::Table;
@@ -89,6 +90,8 @@ pub struct Market {
     computes_signals: bool,
     benchmark: Option<Vec<f64>>,
     risk_free: Option<Vec<f64>>,
+    /// Bars in a year, as the trading days say.
+    periods_per_year: f64,
     warnings: Vec<String>,
 }
 
@@ -155,6 +158,7 @@ impl Market {
         Ok(Self {
             symbols: names.sorted,
             universe: names.in_config_order,
+            periods_per_year: periods_per_year(&calendar.dates[calendar.first_trading_bar..]),
             first_trading_bar: calendar.first_trading_bar,
             dates: calendar.dates,
             closes,
@@ -385,6 +389,11 @@ impl Market {
     /// on all days.
     pub fn risk_free(&self) -> Option<&[f64]> {
         self.risk_free.as_deref()
+    }
+
+    /// Bars in a year, by which yearly figures are scaled: what the config says, or the trading days.
+    pub fn periods_per_year(&self, config: &BacktestConfig) -> f64 {
+        config.metrics.periods_per_year.unwrap_or(self.periods_per_year)
     }
 
     /// What the reader of the results should know about the data.

@@ -2,15 +2,8 @@
 
 use chrono::{Datelike as _, NaiveDate, Weekday};
 
-use crate::engine::config::BacktestConfig;
-
 /// Trading days in a year, where there is trading on weekdays.
 pub const TRADING_DAYS: f64 = 252.0;
-
-/// Bars in a year of a run on those days: `metrics.periods_per_year`, or what the dates say.
-pub fn periods_of(config: &BacktestConfig, dates: &[NaiveDate]) -> f64 {
-    config.metrics.periods_per_year.unwrap_or_else(|| periods_per_year(dates))
-}
 
 /// Bars in a year: 12 for monthly bars, 52 for weekly ones; for daily ones 365 where weekends trade, otherwise 252, also
 /// without two bars. Told by the median gap and, of daily bars, by the share of Saturdays and Sundays: two in seven where

@@ -23,6 +23,7 @@ use self::risk_free::RiskFreeDays;
 use super::Daily;
 use super::config::{BacktestConfig, OnRuin, SignalAlignment};
 use super::ledger::HoldingDays;
+use super::market::Market;
 
 /// The figures of a whole run. Ratios and returns are fractions; money is in the account's currency. Measures of
 /// daily returns leave out the first day, on which nothing can be held yet.
@@ -115,12 +116,12 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Sums up a run of at least one day. The benchmark's curve and the risk-free rates are by day, where there are any.
+    /// Sums up a run of at least one day on a market. The benchmark's curve is by day, where there is one.
     pub(crate) fn of(
         config: &BacktestConfig,
         daily: &Daily,
         holding_days: HoldingDays,
-        (benchmark, risk_free): (Option<&[f64]>, Option<&[f64]>),
+        (benchmark, market): (Option<&[f64]>, &Market),
         mut account_of: AccountOf,
         mut warnings: Vec<String>,
     ) -> Self {
@@ -128,7 +129,7 @@ impl Summary {
         let ruin = daily.portfolio_value.iter().position(|&value| value <= 0.0);
         let end = ruin.map_or(daily.date.len(), |day| day + 1);
         let returns = daily.daily_return.get(1..end).unwrap_or_default();
-        let periods_per_year = calendar::periods_of(config, &daily.date);
+        let periods_per_year = market.periods_per_year(config);
         let trades = daily.n_trades.iter().map(|&n| n as usize).sum();
         let aligned = config.data.signal_alignment == SignalAlignment::NextTradingDay;
         account_of.judge(Size { days: daily.date.len(), fills: trades }, aligned);
@@ -136,7 +137,7 @@ impl Summary {
         warnings.extend(account_of.warning());
         let final_equity = daily.portfolio_value.last().copied().unwrap_or(config.initial_cash);
         let total_return = final_equity / config.initial_cash - 1.0;
-        let risk_free = RiskFreeDays::of(&config.risk_free_rate, risk_free, periods_per_year);
+        let risk_free = RiskFreeDays::of(&config.risk_free_rate, market.risk_free(), periods_per_year);
         let (excess, rate) = risk_free.excess(returns);
         let annualized_return = returns::annualized_return(total_return, returns.len(), periods_per_year)
             .filter(|_| ruin.is_none());

@@ -20,7 +20,6 @@ use self::volatility::VolatilityTarget;
 use super::RunError;
 use super::config::{BacktestConfig, SizerConfig, SizingConfig};
 use super::market::{Market, SymbolId};
-use super::metrics::calendar;
 use super::rounding::EQUAL;
 use super::strategy::{Decision, View};
 use super::symbols::SymbolMap;
@@ -125,14 +124,13 @@ impl Class {
 impl Sizer {
     /// Of a strategy that has that share of the money of the account.
     pub(crate) fn new(sizing: &SizingConfig, share: f64, config: &BacktestConfig, market: &Market) -> Self {
-        let dates = &market.dates()[market.first_trading_bar()..];
         let limits = &config.constraints;
         let cap = (limits.max_position_size / share).min(1.0);
         Self {
             class: Class::new(&sizing.sizer, market.symbols().len(), cap),
             volatility: VolatilityTarget::new(
                 &sizing.volatility,
-                calendar::periods_of(config, dates),
+                market.periods_per_year(config),
                 limits.max_leverage,
             ),
         }

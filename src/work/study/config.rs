@@ -39,7 +39,7 @@ pub struct Study {
     /// How choosing by the past is tried. `None`: not.
     pub validation: Option<Validation>,
     /// Options that have no effect beside the others.
-    pub without_effect: Vec<&'static str>,
+    without_effect: Vec<&'static str>,
     /// The config that the trials vary.
     pub base: Value,
 }
@@ -209,6 +209,11 @@ impl Grid {
 }
 
 impl Study {
+    /// Options of the study itself that have no effect beside the others.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        self.without_effect.iter().map(|key| format!("study.{key} has no effect: it is for search: random"))
+    }
+
     /// Whether a document asks for a study.
     pub fn is_one(document: &Value) -> bool {
         document.get("study").is_some_and(|study| !study.is_null())

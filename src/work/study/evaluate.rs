@@ -12,8 +12,8 @@ use super::config::{SelectBy, Study, Validation};
 use super::figures::{self, FIGURES};
 use crate::digest::hex;
 use crate::engine::config::{BacktestConfig, Benchmark};
+use crate::engine::metrics::benchmark;
 use crate::engine::metrics::risk_free::RiskFreeDays;
-use crate::engine::metrics::{benchmark, calendar};
 use crate::engine::{self, Market, Outcome, RunError};
 use crate::statistics::block_length::BlockLength;
 use crate::statistics::blocks::{BlockSums, Measure, Sums};
@@ -96,7 +96,7 @@ impl Window {
     pub fn of(study: &Study, config: &BacktestConfig, market: &Market) -> Self {
         let (first, count) = (market.first_trading_bar(), market.trading_days());
         let dates = &market.dates()[first..first + count];
-        let periods_per_year = calendar::periods_of(config, dates);
+        let periods_per_year = market.periods_per_year(config);
         let daily = |curve: Vec<f64>| -> Vec<f64> {
             let steps = curve.windows(2).map(|pair| pair[1] / pair[0] - 1.0);
             steps.map(|step| if step.is_finite() { step } else { 0.0 }).collect()

@@ -265,9 +265,7 @@ fn warnings(study: &Study, joined: &Joined) -> Vec<String> {
             warnings.push(format!("{} trials {what}, first trial {}: {error}", rows.len(), first.trial));
         }
     }
-    for key in &study.without_effect {
-        warnings.push(format!("study.{key} has no effect: it is for search: random"));
-    }
+    warnings.extend(study.warnings());
     let no_purge = match study.validation {
         Some(Validation::WalkForward { purge, .. } | Validation::Cpcv { purge, .. }) => purge == 0,
         None => false,

@@ -121,49 +121,68 @@ impl Study {
     /// Every fault of every combination, unless those are to be skipped; that no combination is valid.
     pub fn plan(&self) -> Result<Plan, Vec<Fault>> {
         let count = self.grid.count();
-        let looked: Vec<Result<String, Vec<Fault>>> =
-            (0..count).into_par_iter().map(|trial| Ok(layout(&self.config(trial)?))).collect();
+        let looked: Vec<Result<(String, Vec<String>), Vec<Fault>>> = (0..count)
+            .into_par_iter()
+            .map(|trial| self.config(trial).map(|config| (layout(&config), config.warnings())))
+            .collect();
         let invalid = looked.iter().filter(|one| one.is_err()).count();
         if invalid == count || (invalid > 0 && !self.skip_invalid) {
             return Err(self.summed_up(&looked));
         }
         // A trial that makes no config is tried with those that read the first market.
-        let mut order: Vec<(&str, u32)> =
-            looked.iter().zip(0..).map(|(key, trial)| (key.as_deref().unwrap_or_default(), trial)).collect();
+        let layouts = looked.iter().map(|one| one.as_ref().map_or("", |(layout, _)| layout.as_str()));
+        let mut order: Vec<(&str, u32)> = layouts.zip(0..).collect();
         order.sort_unstable();
         let markets = order.chunk_by(|a, b| a.0 == b.0).filter(|chunk| !chunk[0].0.is_empty()).count();
         let first = looked.iter().position(Result::is_ok).unwrap_or_default();
         let config = self.config(first)?;
         let ordered = order.into_iter().map(|(_, trial)| trial).collect();
-        Ok(Plan { ordered, markets, invalid, first, config })
+        let (said, more) = self.each_once(looked.iter().map(|one| match one {
+            Ok((_, warnings)) => warnings.iter().map(|warning| ("", warning.as_str())).collect(),
+            Err(_) => Vec::new(),
+        }));
+        let more = (more > 0).then(|| format!("{more} more warnings are not listed"));
+        let warnings = said.into_iter().map(|(_, warning)| warning).chain(more).collect();
+        Ok(Plan { ordered, markets, invalid, first, config, warnings })
     }
 
     /// Faults of all trials, each once, with the first trial that has it.
-    fn summed_up(&self, looked: &[Result<String, Vec<Fault>>]) -> Vec<Fault> {
+    fn summed_up<T>(&self, looked: &[Result<T, Vec<Fault>>]) -> Vec<Fault> {
+        let (said, more) = self.each_once(looked.iter().map(|one| {
+            let faults = one.as_ref().err().map_or(&[][..], Vec::as_slice);
+            faults.iter().map(|fault| (fault.path.as_str(), fault.message.as_str())).collect()
+        }));
+        let more = (more > 0)
+            .then(|| Fault { path: String::new(), message: format!("{more} more faults are not listed") });
+        let fault = |(path, message)| Fault { path: format!("base.{path}"), message };
+        said.into_iter().map(fault).chain(more).collect()
+    }
+
+    /// What is said of trials, path and text, each once: in how many trials unless it is all of them, and the first. Also
+    /// how many more there are.
+    fn each_once<'l>(
+        &self,
+        trials: impl ExactSizeIterator<Item = Vec<(&'l str, &'l str)>>,
+    ) -> (Vec<(&'l str, String)>, usize) {
+        let count = trials.len();
         let mut seen: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
-        for (trial, faults) in looked.iter().enumerate() {
-            for fault in faults.as_ref().err().into_iter().flatten() {
-                seen.entry((&fault.path, &fault.message)).or_insert((trial, 0)).1 += 1;
+        for (trial, said) in trials.enumerate() {
+            for one in said {
+                seen.entry(one).or_insert((trial, 0)).1 += 1;
             }
         }
-        let mut faults: Vec<(usize, Fault)> = seen
-            .into_iter()
-            .map(|((path, message), (first, times))| {
-                let message = if times == looked.len() {
-                    message.to_owned()
-                } else {
-                    format!("{message} (in {times} trials, first in {first}: {})", self.label(first))
-                };
-                (first, Fault { path: format!("base.{path}"), message })
-            })
-            .collect();
-        faults.sort_by_key(|(first, _)| *first);
-        let more = faults.len().saturating_sub(LISTED_MAX);
-        let mut faults: Vec<Fault> = faults.into_iter().take(LISTED_MAX).map(|(_, fault)| fault).collect();
-        if more > 0 {
-            faults.push(Fault { path: String::new(), message: format!("{more} more faults are not listed") });
-        }
-        faults
+        let mut seen: Vec<_> = seen.into_iter().collect();
+        seen.sort_by_key(|(_, (first, _))| *first);
+        let more = seen.len().saturating_sub(LISTED_MAX);
+        let told = seen.into_iter().take(LISTED_MAX).map(|((path, text), (first, times))| {
+            let text = if times == count {
+                text.to_owned()
+            } else {
+                format!("{text} (in {times} trials, first in {first}: {})", self.label(first))
+            };
+            (path, text)
+        });
+        (told.collect(), more)
     }
 }
 
@@ -180,6 +199,8 @@ pub struct Plan {
     pub first: usize,
     /// Of the first valid trial: dates, data and output are those of all.
     pub config: BacktestConfig,
+    /// What the configs of trials have that is without effect, each once.
+    pub warnings: Vec<String>,
 }
 
 impl Plan {

@@ -257,19 +257,28 @@ fn a_file_of_a_folder_may_lack_what_another_has_and_none_may_lack_it_altogether(
     }
 }
 
-/// Midnight in Berlin is the day before in UTC: read as an instant, a signal would be known a day early.
+/// Midnight in Berlin is the day before in UTC: read as an instant, a signal would be known a day early, and a bar of Delhi
+/// would be that of the day before.
 #[test]
-fn a_signal_is_not_seen_a_day_early_whatever_zone_its_day_is_in() {
+fn neither_a_signal_nor_a_bar_is_seen_a_day_early_whatever_zone_its_day_is_in() {
     // Whoever knew the next day would hold the one that doubles.
-    let bars = "date,symbol,open,close\n2024-01-02,A,10,10\n2024-01-02,B,10,10\n2024-01-03,A,10,10\n2024-01-03,B,10,20\n\
-                2024-01-04,A,10,9\n2024-01-04,B,20,20\n2024-01-05,A,9,9\n2024-01-05,B,20,18\n";
+    let bars = |day: &dyn Fn(&str) -> String| {
+        let rows = [
+            ("2024-01-02", "10,10", "10,10"),
+            ("2024-01-03", "10,10", "10,20"),
+            ("2024-01-04", "10,9", "20,20"),
+            ("2024-01-05", "9,9", "20,18"),
+        ];
+        let rows = rows.map(|(date, a, b)| format!("{0},A,{a}\n{0},B,{b}\n", day(date)));
+        format!("date,symbol,open,close\n{}", rows.concat())
+    };
     let signals = |day: &dyn Fn(&str) -> String| {
         let rows = [("2024-01-02", 1, 0), ("2024-01-03", 0, 1), ("2024-01-04", 0, 1)];
         let rows = rows.map(|(date, a, b)| format!("{0},A,{a}\n{0},B,{b}\n", day(date)));
         format!("date,symbol,s\n{}", rows.concat())
     };
+    let written = |date: &str| date.to_owned();
     let home = Home::empty();
-    std::fs::write(home.path().join("bars.csv"), bars).unwrap();
     let config = "start_date: 2024-01-02\nend_date: 2024-01-05\nuniverse: {symbols: [A, B]}\ninitial_cash: 1000\n\
                   data: {price_path: bars.csv, signal_path: signals.csv}\n\
                   strategy: {class: TopNSignalStrategy, parameters: {signal_column: s, top_n: 1}}\n";
@@ -277,14 +286,22 @@ fn a_signal_is_not_seen_a_day_early_whatever_zone_its_day_is_in() {
     for (name, day) in [
         ("days", (&|date: &str| date.to_owned()) as &dyn Fn(&str) -> String),
         ("texts with an offset", &|date: &str| format!("{date} 00:00:00+01:00")),
+        ("texts with half an hour", &|date: &str| format!("{date} 00:00:00+05:30")),
         ("texts far east", &|date: &str| format!("{date}T00:00:00+14:00")),
         ("texts far west", &|date: &str| format!("{date} 20:00:00-08:00")),
     ] {
-        std::fs::write(home.path().join("signals.csv"), signals(day)).unwrap();
-        let output = run(&["run", "config.yaml", "--out", "out", "--output", "json"], home.path());
-        let summary: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        // A from the open of the 3rd to that of the 4th, 100 shares at 10; then B, 50 shares at 20, which end at 18.
-        assert_eq!(summary["final_equity"], json!(900.0), "{name}: {output:?}");
+        // Beside days as they are, a shifted one of either would meet the wrong bar; beside its like it would stay unseen.
+        for (bars, signals) in
+            [(bars(&written), signals(day)), (bars(day), signals(&written)), (bars(day), signals(day))]
+        {
+            std::fs::write(home.path().join("bars.csv"), bars).unwrap();
+            std::fs::write(home.path().join("signals.csv"), signals).unwrap();
+            let output = run(&["run", "config.yaml", "--out", "out", "--output", "json"], home.path());
+            let summary: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            // A from the open of the 3rd to that of the 4th, 100 shares at 10; then B, 50 shares at 20, which end at 18.
+            assert_eq!(summary["final_equity"], json!(900.0), "{name}: {output:?}");
+            assert_eq!(summary["first_day"], json!("2024-01-02"), "{name}: {summary}");
+        }
     }
 }
 
@@ -446,6 +463,38 @@ fn tables_may_be_partitioned_by_whatever_dates_and_rows_tell_and_by_nothing_else
         // A hundred shares at 10 are bought on the 6th at 12: 83.33… shares, which end at 12.
         assert_eq!(summary["final_equity"], json!(1000.0), "{parts:?}: {summary}");
     }
+}
+
+/// Hive writes a partition of nothing as a folder of its own; its rows belong to no symbol, and hold no part of a portfolio.
+#[test]
+fn rows_of_a_partition_without_a_symbol_are_counted_and_hold_nothing() {
+    let home = Home::empty();
+    let put = |path: &str, rows: &str| {
+        let path = home.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, rows).unwrap();
+    };
+    let bars =
+        |close: i32| format!("date,open,close\n2020-01-02,10,10\n2020-01-03,10,10\n2020-01-06,10,{close}\n");
+    let scores = |score: i32| format!("date,s\n2020-01-02,{score}\n2020-01-03,{score}\n");
+    for (folder, close, score) in [("A", 12, 1), ("__HIVE_DEFAULT_PARTITION__", 100, 9)] {
+        put(&format!("bars/symbol={folder}/part-0.csv"), &bars(close));
+        put(&format!("signals/symbol={folder}/part-0.csv"), &scores(score));
+    }
+    let config = "start_date: 2020-01-01\nend_date: 2020-12-31\nuniverse: {symbols: ['*']}\ninitial_cash: 1000\n\
+                  data: {price_path: bars, signal_path: signals}\n\
+                  strategy: {class: TopNSignalStrategy, parameters: {signal_column: s, top_n: 2}}\n";
+    put("config.yaml", config);
+    let output = run(&["run", "config.yaml", "--out", "out", "--output", "json"], home.path());
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let said = warnings(&summary);
+    for expected in
+        ["3 price rows have no symbol; they are left out", "2 signal rows have no symbol; they are left out"]
+    {
+        assert!(said.iter().any(|warning| warning == expected), "{expected}: {said:?} {output:?}");
+    }
+    // All of the money in A, as if the other folder were not there.
+    assert_eq!(summary["final_equity"], json!(1200.0), "{summary}");
 }
 
 #[test]
