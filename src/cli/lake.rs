@@ -32,10 +32,10 @@ pub(super) struct Args {
 enum Command {
     /// Put the bars of files into a table: CSV (also .txt, .tsv, .gz) and Parquet, as vendors write them.
     ///
-    /// Bars need a date, a symbol, an open and a close, and may have high, low, volume, adj_close and exchange, under
-    /// these or other usual names (Ticker, Adj. Close, TradeDate, …). Whatever the header tells is taken without being
-    /// asked for, and said; whatever it does not tell is refused with the option that would settle it. Files with rows
-    /// that cannot be are refused as a whole, with counts and examples.
+    /// Bars need a date, a symbol, an open and a close, and may have high, low, volume, adj_close, dividend, split_factor
+    /// and exchange, under these or other usual names (Ticker, Adj. Close, TradeDate, …). Whatever the header tells is
+    /// taken without being asked for, and said; whatever it does not tell is refused with the option that would settle
+    /// it. Files with rows that cannot be are refused as a whole, with counts and examples.
     Import(Box<import::Args>),
     /// Make a synthetic market: random walks with a common factor, the same for the same arguments.
     Sample {

@@ -7,7 +7,7 @@ use super::config::{BrokerConfig, DelistingReturn, RoundingMode, Unfilled};
 use super::ledger::{Booking, Ledger};
 use super::lookback;
 use super::market::{Market, SymbolId};
-use super::outcome::{Delisting, RejectReason, RejectedOrders, Trades};
+use super::outcome::{BookedActions, Delisting, RejectReason, RejectedOrders, Trades};
 use super::rounding::{DUST, EQUAL};
 use super::symbols::SymbolMap;
 
@@ -68,6 +68,8 @@ pub(crate) struct Activity {
     pub(crate) slippage: f64,
     pub(crate) impact: f64,
     pub(crate) fills: u32,
+    /// Received, less paid on shorts.
+    pub(crate) dividends: f64,
 }
 
 /// Where fills and rejections are written down.
@@ -76,6 +78,8 @@ pub(crate) struct Blotter {
     pub(crate) trades: Trades,
     pub(crate) rejected: RejectedOrders,
     pub(crate) delisted: Vec<Delisting>,
+    /// Dividends and splits of holdings.
+    pub(crate) actions: BookedActions,
     pub(crate) today: Activity,
     /// Orders that found no bar and wait for the next one: symbol, weight, bars waited.
     pub(crate) waiting: Vec<(SymbolId, f64, f64)>,
@@ -220,10 +224,10 @@ impl<'c> Broker<'c> {
             return;
         }
         self.line_up(orders, ledger);
-        let mut unbooked = Blotter::default();
+        let (seen, mut unbooked) = (market.seen(bar), Blotter::default());
         for &symbol in &self.queue {
             let last_bar = lookback::bars_back(market, bar, symbol).next();
-            let price = last_bar.map_or(f64::NAN, |b| market.close(b, symbol));
+            let price = last_bar.map_or(f64::NAN, |b| seen.close(b, symbol));
             let has_bar = last_bar == Some(bar) && price > 0.0;
             let weight = orders.targets.get_or(symbol, 0.0);
             let wanted = quantity_to(weight, equity, ledger.shares(symbol), price);
@@ -255,7 +259,8 @@ impl<'c> Broker<'c> {
     fn impact(&self, market: &Market, bar: usize, symbol: SymbolId) -> Option<f64> {
         let Some(model) = &self.rules.impact else { return Some(0.0) };
         let before = bar.checked_sub(1)?;
-        let volume = |b, symbol| market.volume(b, symbol);
+        let seen = market.seen(bar);
+        let volume = |b, symbol| seen.volume(b, symbol);
         let daily = lookback::mean_of_known(market, before, symbol, model.adv_days as usize, volume);
         let daily = daily.filter(|&volume| volume > 0.0)?;
         let volatility =
@@ -323,7 +328,8 @@ impl<'c> Broker<'c> {
     /// estimated at the last known close.
     fn miss(&self, market: &Market, bar: usize, ledger: &Ledger, blotter: &mut Blotter, missed: &Missed) {
         let symbol = missed.symbol;
-        let last_price = lookback::bars_back(market, bar, symbol).next().map(|b| market.close(b, symbol));
+        let seen = market.seen(bar);
+        let last_price = lookback::bars_back(market, bar, symbol).next().map(|b| seen.close(b, symbol));
         let quantity = last_price.map(|price| missed.weight * missed.equity / price - ledger.shares(symbol));
         if quantity.is_some_and(|quantity| quantity.abs() < DUST) {
             return;
@@ -354,6 +360,15 @@ impl<'c> Broker<'c> {
         }
     }
 
+    /// What an account can hold of so many shares: whole ones alone, where parts of a share do not trade.
+    pub(crate) fn holdable(&self, shares: f64) -> f64 {
+        match self.rules.allow_fractional_shares {
+            true if shares.abs() < DUST => 0.0,
+            true => shares,
+            false => round_to_lots(shares, 1.0, RoundingMode::TowardZero),
+        }
+    }
+
     /// Closes, at their last known price and without costs, positions that had no bar for `max_stale_days`.
     pub(crate) fn close_stale(
         &mut self,
@@ -374,10 +389,8 @@ impl<'c> Broker<'c> {
             let shares = position.shares;
             let part = self.delisting_return(market, bar, symbol);
             let price = position.last_price * (1.0 + part);
-            let settled = Booking { symbol, quantity: -shares, price, commission: 0.0 };
-            blotter.record(date, settled, Costs { slippage: 0.0, impact: 0.0 });
-            ledger.book(market, bar, settled);
-            blotter.trades.cash_after.push(ledger.cash);
+            let all = Booking { symbol, quantity: -shares, price, commission: 0.0 };
+            blotter.settle(market, bar, ledger, all);
             let last_bar = market.dates()[position.last_bar];
             blotter.delisted.push(Delisting {
                 date,
@@ -416,7 +429,8 @@ fn round_to_lots(quantity: f64, lot_size: f64, mode: RoundingMode) -> f64 {
 impl Blotter {
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        let Self { trades: t, rejected: r, delisted, today, waiting, without_bar, without_impact } = self;
+        let Self { trades: t, rejected: r, delisted, actions, today, waiting, without_bar, without_impact } =
+            self;
         for column in [
             &mut t.quantity,
             &mut t.price,
@@ -435,9 +449,17 @@ impl Blotter {
         r.quantity.clear();
         r.reason.clear();
         delisted.clear();
+        actions.clear();
         *today = Activity::default();
         waiting.clear();
         (*without_bar, *without_impact) = (0, 0);
+    }
+
+    /// Books and writes down what changes hands without an order, and without costs.
+    pub(crate) fn settle(&mut self, market: &Market, bar: usize, ledger: &mut Ledger, all: Booking) {
+        self.record(market.dates()[bar], all, Costs { slippage: 0.0, impact: 0.0 });
+        ledger.book(market, bar, all);
+        self.trades.cash_after.push(ledger.cash);
     }
 
     /// Writes down a fill. The caller books it and then adds the cash that is left.

@@ -36,6 +36,11 @@ impl Closes {
         self.by_symbol[symbol.index() * self.bars + bar]
     }
 
+    /// The same as a table, bar by bar.
+    pub(crate) fn by_bar(&self) -> &Table {
+        &self.by_bar
+    }
+
     /// The closes of a bar, one cell per symbol.
     pub(crate) fn on(&self, bar: usize) -> &[f64] {
         self.by_bar.row(bar)

@@ -8,8 +8,9 @@ use super::RunError;
 use super::broker::{Blotter, Broker, Orders, Scope};
 use super::carry::Carry;
 use super::config::{BacktestConfig, BlendConfig, CompositeConfig, LegConfig, Normalize};
+use super::entitlements;
 use super::ledger::{Ledger, Marks};
-use super::market::Market;
+use super::market::{CorporateAction, Market, SymbolId};
 use super::outcome::{BlendStage, BlendWeights, DebugTable};
 use super::rounding::EQUAL;
 use super::sized_strategy::SizedStrategy;
@@ -163,6 +164,25 @@ impl<'c> Composite<'c> {
         for leg in &mut self.legs {
             carry.accrue(market, bar, &mut leg.sleeve, |_, _| {});
         }
+    }
+
+    /// Books dividends and splits in each sleeve.
+    pub(crate) fn entitle(
+        &mut self,
+        market: &Market,
+        bar: usize,
+        actions: &[CorporateAction],
+        broker: &Broker<'_>,
+    ) {
+        for leg in &mut self.legs {
+            entitlements::book(market, bar, actions, broker, &mut leg.sleeve, &mut self.blotter);
+            self.blotter.clear();
+        }
+    }
+
+    /// Whether a sleeve holds a symbol.
+    pub(crate) fn holds(&self, symbol: SymbolId) -> bool {
+        self.legs.iter().any(|leg| leg.sleeve.shares(symbol) != 0.0)
     }
 
     /// Trades each sleeve to its own weights, cut as the account's weights were cut.

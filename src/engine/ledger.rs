@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use super::market::{Market, SymbolId};
+use super::market::{CorporateAction, Market, SymbolId};
 use super::rounding::DUST;
 
-/// One symbol's holding. Prices are those of fills, except `last_price`.
+/// One symbol's holding. Prices are those of fills, except `last_price`; all of them are restated by dividends and splits, so
+/// that they compare with today's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Position {
     /// Negative if short.
@@ -170,6 +171,20 @@ impl Ledger {
             position.last_bar = bar;
             self.held.push(fill.symbol);
         }
+    }
+
+    /// Books a dividend and a split on the shares of a symbol that is held: cash, then shares, then prices of before. Answers
+    /// the cash.
+    pub(crate) fn entitle(&mut self, action: &CorporateAction) -> f64 {
+        let position = &mut self.positions[action.symbol.index()];
+        let cash = position.shares * action.dividend;
+        self.cash += cash;
+        position.shares *= action.split_factor;
+        for price in [&mut position.entry_price, &mut position.average_price, &mut position.last_price] {
+            *price /= action.factor;
+        }
+        self.changed |= action.split_factor != 1.0;
+        cash
     }
 
     /// Marks every position at the closes of `bars`, or at its last known price where it has no bar. Nothing trades

@@ -36,10 +36,11 @@ pub(crate) fn is_beyond(price: f64, mean: f64, above: bool) -> bool {
 /// Population standard deviation of the symbol's last `n` returns from close to close up to `bar`, not
 /// annualised. `None` if it has fewer.
 pub(crate) fn volatility(market: &Market, bar: usize, symbol: SymbolId, n: usize) -> Option<f64> {
+    let closes = market.adjusted_closes();
     let returns = || {
         let mut later = f64::NAN;
         bars_back(market, bar, symbol).take(n + 1).filter_map(move |b| {
-            let close = market.close(b, symbol);
+            let close = closes.get(b, symbol);
             let one = later / close - 1.0;
             later = close;
             one.is_finite().then_some(one)

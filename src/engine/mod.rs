@@ -14,6 +14,7 @@
 //! | `constraints` | what we may hold |
 //! | `broker` | what we can get, and what it costs |
 //! | `carry` | what holding costs and earns |
+//! | `entitlements` | dividends and splits of what is held |
 //! | `ledger` | what we do hold, and what it is worth |
 //! | `outcome`, [`metrics`] | what a run leaves behind, and what it is worth |
 
@@ -23,6 +24,7 @@ pub mod closes;
 mod composite;
 pub mod config;
 mod constraints;
+mod entitlements;
 mod ledger;
 mod lookback;
 pub mod market;
@@ -43,7 +45,7 @@ mod wants;
 use std::ops::ControlFlow;
 
 pub use self::config::BacktestConfig;
-pub use self::market::{Market, SymbolId};
+pub use self::market::{CorporateAction, Market, SymbolId};
 pub use self::outcome::*;
 use self::simulation::Simulation;
 

@@ -35,6 +35,8 @@ pub struct Outcome {
     pub borrow_costs: Vec<f64>,
     /// What the close of the last day decided. `None` unless `output.save_orders` asks for it.
     pub next_orders: Option<NextOrders>,
+    /// Dividends and splits of what was held. `None` unless the prices are as they were quoted.
+    pub corporate_actions: Option<BookedActions>,
     /// The figures of the whole run.
     pub summary: Summary,
 }
@@ -70,6 +72,8 @@ pub struct Daily {
     pub borrow_cost: Vec<f64>,
     /// Interest earned on cash, less that paid on debt, since the close before.
     pub interest: Vec<f64>,
+    /// Dividends of longs, less those paid on shorts. Empty unless the prices are as they were quoted.
+    pub dividends: Vec<f64>,
     /// Number of fills on the day.
     pub n_trades: Vec<u32>,
 }
@@ -221,8 +225,55 @@ impl OrderReason {
     }
 }
 
-/// End-of-day holdings. Shares change only when something trades, so that one snapshot stands for every day
-/// until the next one.
+/// One row per dividend or split of a holding, in the order of days and symbols.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BookedActions {
+    /// Day on which it was booked, before anything traded.
+    pub date: Vec<NaiveDate>,
+    /// What was held.
+    pub symbol: Vec<SymbolId>,
+    /// Cash a share; 0 without a dividend.
+    pub dividend: Vec<f64>,
+    /// New shares for an old one; 1 without a split.
+    pub split_factor: Vec<f64>,
+    /// Shares at the close before, which were entitled; negative if short.
+    pub shares_before: Vec<f64>,
+    /// Shares once it was booked.
+    pub shares_after: Vec<f64>,
+    /// Dividends received; negative if paid on a short.
+    pub cash: Vec<f64>,
+    /// Received for fractions of a share where shares are whole; these are among the trades, too.
+    pub cash_in_lieu: Vec<f64>,
+}
+
+impl BookedActions {
+    /// Forgets all rows.
+    pub(crate) fn clear(&mut self) {
+        self.date.clear();
+        self.symbol.clear();
+        for column in [
+            &mut self.dividend,
+            &mut self.split_factor,
+            &mut self.shares_before,
+            &mut self.shares_after,
+            &mut self.cash,
+            &mut self.cash_in_lieu,
+        ] {
+            column.clear();
+        }
+    }
+
+    /// The rows from `next` on that were booked by a day, all of them without one; `next` moves behind them.
+    pub(crate) fn until(&self, date: Option<NaiveDate>, next: &mut usize) -> std::ops::Range<usize> {
+        let first = *next;
+        let rest = &self.date[first..];
+        *next += date.map_or(rest.len(), |date| rest.partition_point(|booked| *booked <= date));
+        first..*next
+    }
+}
+
+/// End-of-day holdings. Shares change only when something trades or splits, so that one snapshot stands for every
+/// day until the next one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Holdings {
     /// Index into [`Daily`] of the first day of each snapshot; ascending.
@@ -263,7 +314,7 @@ pub struct Position {
     pub symbol: SymbolId,
     /// Shares; negative if short.
     pub shares: f64,
-    /// Close of the day, or the last known close if the symbol has no bar.
+    /// Close of the day, or the last known close if the symbol has no bar, less dividends and splits since.
     pub close: f64,
     /// Shares times close.
     pub value: f64,
@@ -478,7 +529,7 @@ impl Outcome {
     /// The rows of [`Outcome::position_table`], one after the other, without the table.
     pub fn each_position(&self, market: &Market, mut visit: impl FnMut(&Position)) {
         let held = &self.holdings;
-        let mut last_close = vec![f64::NAN; self.symbols.len()];
+        let mut last_close = vec![(f64::NAN, market.first_trading_bar()); self.symbols.len()];
         for snapshot in 0..held.day.len() {
             let first_day = held.day[snapshot];
             let end_day = held.day.get(snapshot + 1).copied().unwrap_or(self.daily.date.len());
@@ -491,9 +542,10 @@ impl Outcome {
                     let close = market.close(bar, symbol);
                     let stale = close.is_nan();
                     if !stale {
-                        last_close[symbol.index()] = close;
+                        last_close[symbol.index()] = (close, bar);
                     }
-                    let close = last_close[symbol.index()];
+                    let (close, of) = last_close[symbol.index()];
+                    let close = close * market.restated(symbol, of, bar);
                     let value = shares * close;
                     let weight = value / self.daily.portfolio_value[day];
                     visit(&Position { day, symbol, shares, close, value, weight, stale });

@@ -7,7 +7,7 @@ use super::broker::{Broker, Orders};
 use super::carry::Carry;
 use super::composite::Composite;
 use super::config::{BacktestConfig, StrategyConfig};
-use super::market::Market;
+use super::market::{CorporateAction, Market, SymbolId};
 use super::outcome::{BlendWeights, DebugTable};
 use super::sized_strategy::SizedStrategy;
 use super::strategy::View;
@@ -70,6 +70,27 @@ impl<'c> Plan<'c> {
     pub(crate) fn accrue(&mut self, market: &Market, bar: usize, carry: &Carry) {
         if let Self::Composite(composite) = self {
             composite.accrue(market, bar, carry);
+        }
+    }
+
+    /// Books dividends and splits, where strategies have accounts of their own.
+    pub(crate) fn entitle(
+        &mut self,
+        market: &Market,
+        bar: usize,
+        actions: &[CorporateAction],
+        broker: &Broker<'_>,
+    ) {
+        if let Self::Composite(composite) = self {
+            composite.entitle(market, bar, actions, broker);
+        }
+    }
+
+    /// Whether a strategy with an account of its own holds a symbol.
+    pub(crate) fn holds(&self, symbol: SymbolId) -> bool {
+        match self {
+            Self::Single(_) => false,
+            Self::Composite(composite) => composite.holds(symbol),
         }
     }
 

@@ -10,8 +10,9 @@ use super::broker::{Blotter, Broker, Foreseen, Orders, Scope};
 use super::carry::{Accrued, Carry};
 use super::config::{BacktestConfig, DelistingReturn, OnRuin};
 use super::constraints::{Constraints, SHORTS_DISALLOWED};
+use super::entitlements;
 use super::ledger::{Ledger, Marks};
-use super::market::Market;
+use super::market::{CorporateActions, Market};
 use super::metrics::account_of::Counts;
 use super::metrics::{AccountOf, Summary, benchmark, drawdown};
 use super::outcome::{Daily, Holdings, NextOrder, NextOrders, OrderReason, Outcome, TargetWeight};
@@ -88,14 +89,20 @@ impl<'a> Simulation<'a> {
         })
     }
 
-    /// Books what holding cost and earned since the close before, then trades what is pending, at the open or the close of
-    /// `bar`.
+    /// Books what holding cost and earned since the close before, then dividends and splits, then trades what is pending, at
+    /// the open or the close of `bar`.
     pub(crate) fn fill(&mut self, bar: usize) {
         if let Some(carry) = &self.carry {
             let costs = &mut self.borrow_costs;
             let each = |symbol: SymbolId, cost| costs[symbol.index()] += cost;
             self.accrued = carry.accrue(self.market, bar, &mut self.ledger, each);
             self.plan.accrue(self.market, bar, carry);
+        }
+        let actions = self.market.corporate_actions().map_or(&[][..], |actions| actions.on(bar));
+        if !actions.is_empty() {
+            let (market, broker) = (self.market, &self.broker);
+            entitlements::book(market, bar, actions, broker, &mut self.ledger, &mut self.blotter);
+            self.plan.entitle(market, bar, actions, broker);
         }
         if self.pending.scope != Scope::Nothing {
             let at_close = self.config.fills_at_close();
@@ -116,7 +123,14 @@ impl<'a> Simulation<'a> {
             || self.carry.is_some();
         // Waiting orders may be filled at any bar.
         let waits = !self.blotter.waiting.is_empty();
-        if watches || waits { bar } else { self.plan.next_decision(self.market, bar) }
+        if watches || waits {
+            return bar;
+        }
+        let next = self.plan.next_decision(self.market, bar);
+        // Until the day before something held pays or splits.
+        let holds = |symbol: SymbolId| self.ledger.shares(symbol) != 0.0 || self.plan.holds(symbol);
+        let concerns = |actions: &CorporateActions| actions.next_between(bar, next, holds);
+        self.market.corporate_actions().and_then(concerns).map_or(next, |action| action - 1)
     }
 
     /// Marks the account at the closes of `bars` and records the days. There were fills at most on the first.
@@ -157,6 +171,10 @@ impl<'a> Simulation<'a> {
         }
         daily.n_trades.push(activity.fills);
         daily.n_trades.resize(days, 0);
+        if self.market.is_unadjusted() {
+            daily.dividends.push(activity.dividends);
+            daily.dividends.resize(days, 0.0);
+        }
         if let Some(asked) = self.asked.take() {
             self.counts.filled += 1;
             self.counts.asked += asked;
@@ -253,6 +271,7 @@ impl<'a> Simulation<'a> {
             constraint_hits: take(&mut self.constraints.hits),
             delisted: take(&mut self.blotter.delisted),
             borrow_costs: take(&mut self.borrow_costs),
+            corporate_actions: self.market.is_unadjusted().then(|| take(&mut self.blotter.actions)),
             benchmark,
             blend,
             debug,
@@ -333,6 +352,7 @@ impl Daily {
             impact_cost: Vec::with_capacity(days),
             borrow_cost: Vec::with_capacity(days),
             interest: Vec::with_capacity(days),
+            dividends: Vec::new(),
             n_trades: Vec::with_capacity(days),
         }
     }

@@ -3,6 +3,12 @@
 /// The adjusted close: the close as it would have been without the splits and dividends since.
 pub(super) const ADJUSTED_CLOSE: &str = "adj_close";
 
+/// Cash a share on its ex-date.
+pub(super) const DIVIDEND: &str = "dividend";
+
+/// New shares for an old one, on their first day.
+pub(super) const SPLIT_FACTOR: &str = "split_factor";
+
 /// A name as it is compared: letters and digits in lower case, without a number in front (`1. open`).
 fn plain(name: &str) -> String {
     let name = name.trim().trim_start_matches('\u{feff}');
@@ -42,6 +48,9 @@ fn aliases(column: &str) -> &'static [&'static str] {
             "adjustedcloseprice",
             "adjustedclosingprice",
         ],
+        // Of vendors whose prices beside them are as they were quoted.
+        DIVIDEND => &["dividend", "exdividend", "dividendamount", "divcash", "cashdividend"],
+        SPLIT_FACTOR => &["splitfactor", "splitratio", "splitcoefficient"],
         _ => &[],
     }
 }
@@ -95,4 +104,12 @@ pub(super) fn resembles_adjusted_close(header: &str) -> bool {
     let plain = plain(header);
     let others = ["open", "high", "low", "vol", "factor", "unadj"];
     plain.contains("adj") && !others.iter().any(|part| plain.contains(part))
+}
+
+/// Whether a header looks like that of dividends or splits and means neither: `Dividends` and `Stock Splits` of yfinance, for
+/// example, whose prices are adjusted for splits at least.
+pub(super) fn resembles_action(header: &str) -> bool {
+    let name = plain(header);
+    let looks = name.contains("dividend") || name.contains("split");
+    looks && !name.contains("yield") && !means(header, DIVIDEND) && !means(header, SPLIT_FACTOR)
 }

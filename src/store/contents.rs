@@ -9,7 +9,7 @@ use deltalake::arrow::compute;
 use deltalake::arrow::datatypes::{DataType, SchemaRef};
 use deltalake::arrow::error::ArrowError;
 
-use super::columns::{self, ADJUSTED_CLOSE};
+use super::columns::{self, ADJUSTED_CLOSE, SPLIT_FACTOR};
 use super::dates;
 use super::delta::{Location, StorageOptions, Table, TableError};
 use super::numbers;
@@ -84,20 +84,26 @@ async fn jumps(table: &Table) -> Result<Option<SplitLikeJumps>, ContentsError> {
     if !["date", "symbol", "close"].into_iter().all(has) {
         return Ok(None);
     }
-    let wanted = ["date", "symbol", "close", ADJUSTED_CLOSE].map(str::to_owned);
+    let wanted = ["date", "symbol", "close", ADJUSTED_CLOSE, SPLIT_FACTOR].map(str::to_owned);
     let mut scan =
         parquet::scan(table.files(None).await?, Selection { columns: Some(wanted.to_vec()), dates: None });
     let (mut rows, mut ids) = (PriceRows::default(), HashMap::new());
+    // Days and names of splits that runs book.
+    let mut known: HashSet<(i32, String)> = HashSet::new();
     while let Some(batch) = scan.recv().await {
         let batch = batch?;
         let (days, names) = keys(&batch)?;
         let numbers = |name| parquet::column(&batch, name).map(|column| numbers::doubles(Arc::clone(column)));
         let (close, adjusted) = (numbers("close").transpose()?, numbers(ADJUSTED_CLOSE).transpose()?);
+        let splits = numbers(SPLIT_FACTOR).transpose()?;
         let mut chunk = PriceChunk::default();
         for row in (0..batch.num_rows()).filter(|&row| days.is_valid(row) && names.is_valid(row)) {
             let value = |column: &Option<Float64Array>| {
                 column.as_ref().filter(|column| column.is_valid(row)).map(|column| column.value(row))
             };
+            if adjusted.is_none() && value(&splits).is_some_and(|split| split > 0.0 && split != 1.0) {
+                known.insert((days.value(row), names.value(row).to_owned()));
+            }
             let Some(close) = value(&adjusted).or_else(|| value(&close)).filter(|close| close.is_finite())
             else {
                 continue;
@@ -120,9 +126,15 @@ async fn jumps(table: &Table) -> Result<Option<SplitLikeJumps>, ContentsError> {
     }
     let panel = PricePanel::of(&rows).map_err(|error| ArrowError::ExternalError(Box::new(error)))?;
     let Some(panel) = panel else { return Ok(None) };
-    let found = split_like(panel.closes());
+    let place = |jump: &SplitLike| (panel.dates()[jump.bar], &panel.symbols()[jump.symbol.index()]);
+    let mut found = split_like(panel.closes());
+    found.retain(|jump| {
+        let (date, symbol) = place(jump);
+        !known.contains(&(date.to_epoch_days(), symbol.clone()))
+    });
     let example = |jump: &SplitLike| {
-        format!("{} {}: {jump}", panel.symbols()[jump.symbol.index()], panel.dates()[jump.bar])
+        let (date, symbol) = place(jump);
+        format!("{symbol} {date}: {jump}")
     };
     Ok(Some(SplitLikeJumps { count: found.len(), examples: found.iter().take(SHOWN).map(example).collect() }))
 }

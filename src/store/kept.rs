@@ -82,7 +82,7 @@ struct About {
     risk_free: Option<DayNumbers>,
 }
 
-/// What stands before the names of columns that any reader may name, so that none is taken for one of the five.
+/// What stands before the names of columns that any reader may name, so that none is taken for one that every reader knows.
 const OTHER: &str = "other:";
 
 /// Rows, on their way into batches.
@@ -114,11 +114,19 @@ impl Rows {
 }
 
 /// The columns of prices that every reader knows.
-const KNOWN: [&str; 5] = ["open", "high", "low", "close", "volume"];
+const KNOWN: [&str; 7] = ["open", "high", "low", "close", "volume", "dividend", "split_factor"];
 
 /// A column of a chunk by its place among [`KNOWN`], and behind these among the others.
 fn column_of(chunk: &PriceChunk, at: usize) -> &[f64] {
-    let known = [&chunk.open, &chunk.high, &chunk.low, &chunk.close, &chunk.volume];
+    let known = [
+        &chunk.open,
+        &chunk.high,
+        &chunk.low,
+        &chunk.close,
+        &chunk.volume,
+        &chunk.dividend,
+        &chunk.split_factor,
+    ];
     let other = || chunk.others.get(at - known.len());
     known.get(at).copied().or_else(other).map_or(&[], Vec::as_slice)
 }
@@ -320,6 +328,8 @@ pub fn read_prices(content: Bytes) -> Result<PriceRows, KeptError> {
                 low: column("low"),
                 close: column("close"),
                 volume: column("volume"),
+                dividend: column("dividend"),
+                split_factor: column("split_factor"),
                 others: others.iter().map(|name| column(name)).collect(),
             };
             chunks.push(chunk.into());

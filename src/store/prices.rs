@@ -19,7 +19,7 @@ use super::rows::{Context, Origin, Window};
 use super::series::{self, SeriesInput};
 use super::signals::postgres::{self, PostgresSignals, Served};
 use super::sources::{Opened, Place, Source, SourceKind, Wanted, row_bytes, source_of};
-use super::versions::{self, Pin, Pins};
+use super::versions::{self, Basis, Pin, Pins};
 use crate::engine::config::{
     BacktestConfig, Fault, PriceColumns, PriceSource, SignalColumns, SignalSource, Symbols,
 };
@@ -201,24 +201,24 @@ impl MarketData {
             SignalInput::Computed => versions::computed(),
             SignalInput::Opened { opened, .. } => {
                 sizes.extend(opened.sizes(window).await?);
-                opened.describe(&opened.seen(window).await?, false)
+                opened.describe(&opened.seen(window).await?, Basis::Plain)
             }
             SignalInput::Served { signals, columns } => {
                 served(signals, window, config.start_date, columns.as_deref()).await?.1
             }
         };
-        let (adjusted, mut warnings) = inputs.prices.adjustment(&config.price_columns()).await?;
+        let (basis, mut warnings) = inputs.prices.adjustment(&config.price_columns()).await?;
         warnings.extend(inputs.prices.absences());
         if let SignalInput::Opened { opened, .. } = &inputs.signals {
             warnings.extend(opened.absences());
         }
-        let price_version = inputs.prices.describe(&inputs.prices.seen(window).await?, adjusted);
+        let price_version = inputs.prices.describe(&inputs.prices.seen(window).await?, basis);
         let mut data_versions = json!({ "prices": price_version, "signals": signal_version });
         for (name, series) in [("benchmark", &inputs.benchmark), ("risk_free", &inputs.risk_free)] {
             if let Some(series) = series {
                 sizes.extend(series.opened.sizes(&series.window).await?);
                 data_versions[name] =
-                    series.opened.describe(&series.opened.seen(&series.window).await?, false);
+                    series.opened.describe(&series.opened.seen(&series.window).await?, Basis::Plain);
             }
         }
         Ok(Survey {
@@ -238,8 +238,11 @@ impl MarketData {
         let most = (!window.symbols.is_empty()).then(|| {
             (window.symbols.len() as u64).saturating_mul(weekdays(window.first, window.last) as u64)
         });
-        let PriceColumns { high_low, volume, others, .. } = config.price_columns();
-        let numbers = 2 + 2 * u64::from(high_low) + u64::from(volume) + others.len() as u64;
+        let wanted = config.price_columns();
+        let unadjusted = inputs.prices.basis(&wanted).await?.0 == Basis::Unadjusted;
+        let PriceColumns { high_low, volume, others, .. } = wanted;
+        let numbers =
+            2 + 2 * u64::from(high_low) + u64::from(volume) + 2 * u64::from(unadjusted) + others.len() as u64;
         let prices = inputs.prices.rows_bytes(window, Some(numbers), most).await?;
         let signals = match &inputs.signals {
             SignalInput::Computed => 0,
@@ -312,8 +315,8 @@ impl MarketData {
             Err(LoadError::Missing { .. }) => return Ok(TableChange::GONE),
             opened => opened?,
         };
-        let adjusted = used["adjusted"] == json!(true);
-        Ok(TableChange::of_content(used, &opened.describe(&opened.seen(window).await?, adjusted)))
+        let now = opened.describe(&opened.seen(window).await?, Basis::of(used));
+        Ok(TableChange::of_content(used, &now))
     }
 
     /// When the rows of the tables of a config were committed, by their logs. It never fails: what cannot be told is said.

@@ -11,7 +11,7 @@ use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::{DataType, Int32Type};
 use deltalake::arrow::error::ArrowError;
 
-use super::columns::{self, ADJUSTED_CLOSE};
+use super::columns::{self, ADJUSTED_CLOSE, DIVIDEND, SPLIT_FACTOR};
 use super::dates::{self, DateReading, Order};
 use super::load_error::LoadError;
 use super::numbers;
@@ -469,9 +469,10 @@ pub(super) fn names_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// The columns of a price table that are read.
-pub(super) fn price_columns(wanted: &PriceColumns) -> Vec<String> {
-    let mut columns = vec!["date", "symbol", "open", "close", ADJUSTED_CLOSE];
+/// The columns of a price table that are read: an adjusted close, or dividends and splits.
+pub(super) fn price_columns(wanted: &PriceColumns, unadjusted: bool) -> Vec<String> {
+    let mut columns = vec!["date", "symbol", "open", "close"];
+    columns.extend_from_slice(if unadjusted { &[DIVIDEND, SPLIT_FACTOR][..] } else { &[ADJUSTED_CLOSE] });
     if wanted.high_low {
         columns.extend(["high", "low"]);
     }
@@ -496,6 +497,8 @@ pub(super) struct PricePiece {
     unadjusted: usize,
     /// Whether splits and dividends were put into the prices.
     adjusted: bool,
+    /// Rows with a split of 0, which is none.
+    zero_splits: usize,
     /// Columns that look like an adjusted close and are not used.
     unused: Vec<String>,
     /// The last exchange of each symbol that has one; `None` without such a column.
@@ -503,11 +506,12 @@ pub(super) struct PricePiece {
     lacks: Lacks,
 }
 
-/// The function that makes pieces of the batches of one file.
+/// The function that makes pieces of the batches of one file; `unadjusted` prices come with their dividends and splits.
 pub(super) fn price_pieces(
     context: Context,
     origin: Arc<Origin>,
     wanted: PriceColumns,
+    unadjusted: bool,
 ) -> impl FnMut(RecordBatch) -> Result<PricePiece, LoadError> + Send + 'static {
     let mut maker = Maker::new(context, origin);
     move |batch| {
@@ -531,7 +535,12 @@ pub(super) fn price_pieces(
             let values = column.map(|column| maker.doubles(&batch, name, column, &keys)).transpose()?;
             chunk.others.push(values.unwrap_or_default());
         }
-        let adjusted = batch.take(ADJUSTED_CLOSE);
+        if unadjusted {
+            chunk.dividend = maker.optional(&mut batch, DIVIDEND, &keys)?;
+            chunk.split_factor = maker.optional(&mut batch, SPLIT_FACTOR, &keys)?;
+        }
+        let zero_splits = chunk.split_factor.iter().filter(|split| **split == 0.0).count();
+        let adjusted = batch.take(ADJUSTED_CLOSE).filter(|_| !unadjusted);
         let adjusted =
             adjusted.map(|column| maker.doubles(&batch, ADJUSTED_CLOSE, column, &keys)).transpose()?;
         let incomplete =
@@ -554,6 +563,7 @@ pub(super) fn price_pieces(
             incomplete,
             unadjusted,
             adjusted: adjusted.is_some(),
+            zero_splits,
             unused,
             exchange,
             lacks: std::mem::take(&mut maker.lacks),
@@ -572,29 +582,51 @@ pub(super) fn unused_warning(name: &str) -> String {
     format!("the column '{name}' of the prices looks like an adjusted close and is not used")
 }
 
-/// What is wrong with a bar, if nothing can have traded like that. NaN is not a price, and no volume.
-pub(super) fn impossible(
-    open: f64,
-    high: f64,
-    low: f64,
-    close: f64,
-    adjusted_close: f64,
-    volume: f64,
-) -> Option<String> {
-    let prices =
-        [("open", open), ("high", high), ("low", low), ("close", close), (ADJUSTED_CLOSE, adjusted_close)];
-    if let Some((name, price)) = prices.into_iter().find(|(_, price)| *price <= 0.0 || price.is_infinite()) {
-        return Some(format!("{name} {price}"));
+/// The numbers of a row of prices; NaN where there is none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PriceRow {
+    pub(super) open: f64,
+    pub(super) high: f64,
+    pub(super) low: f64,
+    pub(super) close: f64,
+    pub(super) adjusted_close: f64,
+    pub(super) volume: f64,
+    pub(super) dividend: f64,
+    pub(super) split_factor: f64,
+}
+
+impl PriceRow {
+    /// What is wrong with it, if nothing can have traded, paid or split like that.
+    pub(super) fn impossible(&self) -> Option<String> {
+        let Self { open, high, low, close, adjusted_close, volume, dividend, split_factor } = *self;
+        let prices = [
+            ("open", open),
+            ("high", high),
+            ("low", low),
+            ("close", close),
+            (ADJUSTED_CLOSE, adjusted_close),
+        ];
+        if let Some((name, price)) =
+            prices.into_iter().find(|(_, price)| *price <= 0.0 || price.is_infinite())
+        {
+            return Some(format!("{name} {price}"));
+        }
+        let others = [("volume", volume), (DIVIDEND, dividend), (SPLIT_FACTOR, split_factor)];
+        if let Some((name, number)) = others.into_iter().find(|(_, number)| !is_amount(*number)) {
+            return Some(format!("{name} {number}"));
+        }
+        if high < low {
+            return Some(format!("high {high} below low {low}"));
+        }
+        // Beyond what rounding does.
+        let outside = open > high * (1.0 + 1e-6) || open < low * (1.0 - 1e-6);
+        outside.then(|| format!("open {open} outside {low} to {high}"))
     }
-    if volume < 0.0 || volume.is_infinite() {
-        return Some(format!("volume {volume}"));
-    }
-    if high < low {
-        return Some(format!("high {high} below low {low}"));
-    }
-    // Beyond what rounding does.
-    let outside = open > high * (1.0 + 1e-6) || open < low * (1.0 - 1e-6);
-    outside.then(|| format!("open {open} outside {low} to {high}"))
+}
+
+/// Whether a number may be of shares or of cash; NaN says nothing.
+fn is_amount(number: f64) -> bool {
+    !(number < 0.0 || number.is_infinite())
 }
 
 impl Maker {
@@ -612,17 +644,26 @@ impl Maker {
             bars.into_iter()
                 .fold(true, |all, ((open, high), low)| all & !((open > high) | (open < low) | (high < low)))
         };
+        let amounts = [&chunk.volume, &chunk.dividend, &chunk.split_factor];
         if in_range
             && columns.into_iter().chain([adjusted]).all(|prices| all_finite(prices, |price| price > 0.0))
-            && all_finite(&chunk.volume, |volume| volume >= 0.0)
+            && amounts.into_iter().all(|amounts| all_finite(amounts, |amount| amount >= 0.0))
         {
             return Ok(left_out);
         }
         for row in 0..keys.date.len() {
             let of = |column: &[f64]| column.get(row).copied().unwrap_or(f64::NAN);
-            let (open, close) = (of(&chunk.open), of(&chunk.close));
-            let [high, low, volume] = [&chunk.high, &chunk.low, &chunk.volume].map(|column| of(column));
-            let Some(what) = impossible(open, high, low, close, of(adjusted), volume) else { continue };
+            let numbers = PriceRow {
+                open: of(&chunk.open),
+                high: of(&chunk.high),
+                low: of(&chunk.low),
+                close: of(&chunk.close),
+                adjusted_close: of(adjusted),
+                volume: of(&chunk.volume),
+                dividend: of(&chunk.dividend),
+                split_factor: of(&chunk.split_factor),
+            };
+            let Some(what) = numbers.impossible() else { continue };
             let symbol = self.context.names().names.get(keys.symbol[row] as usize).cloned();
             let date = NaiveDate::from_epoch_days(keys.date[row]).unwrap_or_default();
             let bar = format!("{} on {date}: {what}", symbol.unwrap_or_default());
@@ -631,6 +672,11 @@ impl Maker {
             }
             // A row without a close is not a bar.
             chunk.close[row] = f64::NAN;
+            for column in [&mut chunk.dividend, &mut chunk.split_factor] {
+                if let Some(number) = column.get_mut(row) {
+                    *number = f64::NAN;
+                }
+            }
             left_out.add(1, [bar]);
         }
         Ok(left_out)
@@ -682,6 +728,7 @@ pub(super) struct PriceCollector {
     impossible: Tally,
     incomplete: usize,
     unadjusted: usize,
+    zero_splits: usize,
     unused: BTreeSet<String>,
     lacks: LackCount,
     pub(super) adjusted: bool,
@@ -695,6 +742,7 @@ impl PriceCollector {
         self.impossible.merge(piece.impossible);
         self.incomplete += piece.incomplete;
         self.unadjusted += piece.unadjusted;
+        self.zero_splits += piece.zero_splits;
         self.unused.extend(piece.unused);
         self.lacks.add(piece.lacks);
         if let Some(exchange) = piece.exchange {
@@ -718,6 +766,12 @@ impl PriceCollector {
         let unadjusted = Tally { count: unadjusted, examples: Vec::new() };
         let stay = "their prices stay as they are";
         warnings.extend(unadjusted.warning("price rows", "have no adjusted close", stay));
+        let zero_splits = Tally { count: self.zero_splits, examples: Vec::new() };
+        warnings.extend(zero_splits.warning(
+            "price rows",
+            "have a split_factor of 0",
+            "it is read as no split",
+        ));
         warnings.extend(self.unused.iter().map(|name| unused_warning(name)));
         let (exchange, left_out) = (exchange.unwrap_or_default(), left_out);
         Ok(PriceRows { symbols, exchange, left_out, warnings, ..self.rows })

@@ -9,16 +9,16 @@ use deltalake::arrow::array::RecordBatch;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::columns::{self, ADJUSTED_CLOSE};
+use super::columns::{self, ADJUSTED_CLOSE, DIVIDEND, SPLIT_FACTOR};
 use super::delta::{AsOf, Location, Table};
 use super::files::Found;
 use super::load_error::LoadError;
 use super::parquet::{self, ParquetFile, Selection};
 use super::provenance::FileOrigin;
 use super::rows::{self, Context, Origin, PriceCollector, SignalCollector, Window};
-use super::versions::{self, Hashing, Pin, Seen, SeenKind};
+use super::versions::{self, Basis, Hashing, Pin, Seen, SeenKind};
 use crate::clock::Timestamp;
-use crate::engine::config::{BacktestConfig, Fault, PriceColumns};
+use crate::engine::config::{BacktestConfig, Fault, PriceBasis, PriceColumns};
 use crate::engine::market::{PriceRows, SignalRows};
 use crate::engine::nearest::did_you_mean;
 
@@ -148,15 +148,22 @@ impl Opened {
         wanted: &PriceColumns,
     ) -> Result<(PriceRows, Value), LoadError> {
         let context = Context::new(window);
+        let (basis, said) = self.basis(wanted).await?;
+        let unadjusted = basis == Basis::Unadjusted;
         let (mut bars, mut seen) = (PriceCollector::default(), Vec::with_capacity(self.sources.len()));
         for source in &self.sources {
             let (context, origin) = (context.clone(), Arc::clone(&source.origin));
-            let (pieces_of, columns) = (wanted.clone(), Some(rows::price_columns(wanted)));
-            let pieces = move || rows::price_pieces(context.clone(), Arc::clone(&origin), pieces_of.clone());
+            let (pieces_of, columns) = (wanted.clone(), Some(rows::price_columns(wanted, unadjusted)));
+            let pieces = move || {
+                rows::price_pieces(context.clone(), Arc::clone(&origin), pieces_of.clone(), unadjusted)
+            };
             seen.push(source.read(columns, window, pieces, &mut |piece| bars.push(piece)).await?);
         }
-        let version = self.describe(&seen, bars.adjusted);
+        // What was read of the window may lack the column.
+        let basis = if unadjusted || bars.adjusted { basis } else { Basis::Plain };
+        let version = self.describe(&seen, basis);
         let mut rows = bars.finish(context, &self.place.to_string())?;
+        rows.warnings.extend(said);
         rows.others.clone_from(&wanted.others);
         rows.warnings.extend(self.absences());
         for name in rows.absent_columns() {
@@ -191,7 +198,7 @@ impl Opened {
             }
         }
         warnings.extend(self.absences());
-        Ok((rows, warnings, self.describe(&seen, false)))
+        Ok((rows, warnings, self.describe(&seen, Basis::Plain)))
     }
 
     /// The rows of some columns in a window, also of tables without symbols: those are of `symbol`.
@@ -215,7 +222,7 @@ impl Opened {
             );
         }
         let (rows, left_out, warnings) = rows.finish(context, &self.place.to_string())?;
-        Ok((rows, LeftOut { symbols: left_out, warnings }, self.describe(&seen, false)))
+        Ok((rows, LeftOut { symbols: left_out, warnings }, self.describe(&seen, Basis::Plain)))
     }
 
     pub(super) fn absences(&self) -> Option<String> {
@@ -235,28 +242,82 @@ impl Opened {
 
     /// Names of the columns of its tables and files, each once.
     pub(super) async fn columns(&self) -> Result<Vec<String>, LoadError> {
+        self.columns_until(|_| false).await
+    }
+
+    /// The same of the first ones, until the names are enough.
+    async fn columns_until(&self, enough: impl Fn(&[String]) -> bool) -> Result<Vec<String>, LoadError> {
         let mut names: Vec<String> = Vec::new();
-        for source in &self.sources {
-            let known: HashSet<&str> = names.iter().map(String::as_str).collect();
-            let new: Vec<String> =
-                source.columns().await?.into_iter().filter(|name| !known.contains(name.as_str())).collect();
-            names.extend(new);
+        for some in self.sources.chunks(16) {
+            for found in join_all(some.iter().map(Source::columns)).await {
+                let known: HashSet<&str> = names.iter().map(String::as_str).collect();
+                let new: Vec<String> =
+                    found?.into_iter().filter(|name| !known.contains(name.as_str())).collect();
+                names.extend(new);
+            }
+            if enough(&names) {
+                break;
+            }
         }
         Ok(names)
     }
 
-    /// Whether there is an adjusted close, and what is to be said of columns that look like another one.
-    pub(super) async fn adjustment(&self, wanted: &PriceColumns) -> Result<(bool, Vec<String>), LoadError> {
-        let (mut adjusted, mut unused) = (false, BTreeSet::new());
+    /// What its prices are taken for, by the config or by their columns, and what is to be said of that.
+    pub(super) async fn basis(&self, wanted: &PriceColumns) -> Result<(Basis, Vec<String>), LoadError> {
+        let has = |names: &[String], column: &str| {
+            columns::position(names.iter().map(String::as_str), column).is_some()
+        };
+        let unadjusted = wanted.basis == Some(PriceBasis::Unadjusted);
+        let names = self.columns_until(|names| !unadjusted && has(names, ADJUSTED_CLOSE)).await?;
+        let actions: Vec<&str> =
+            [DIVIDEND, SPLIT_FACTOR].into_iter().filter(|column| has(&names, column)).collect();
+        Ok(match (wanted.basis, actions.is_empty()) {
+            (Some(PriceBasis::Unadjusted), false) => (Basis::Unadjusted, Vec::new()),
+            (Some(PriceBasis::Unadjusted), true) => {
+                let message = format!(
+                    "is unadjusted, but {} has no column {DIVIDEND} or {SPLIT_FACTOR}; it has {}",
+                    self.place,
+                    rows::names_of(names.iter().map(String::as_str))
+                );
+                return Err(LoadError::Refused(Fault { path: "data.prices".into(), message }));
+            }
+            _ if has(&names, ADJUSTED_CLOSE) => (Basis::Adjusted, Vec::new()),
+            (Some(PriceBasis::Adjusted), _) => (Basis::Plain, Vec::new()),
+            (None, false) => {
+                let said = format!(
+                    "the prices are taken as unadjusted, since they have {} and no adjusted close; data.prices says which \
+                     they are",
+                    actions.join(" and ")
+                );
+                (Basis::Unadjusted, vec![said])
+            }
+            (None, true) => {
+                let unused = names.iter().filter(|name| columns::resembles_action(name));
+                let unused = unused.map(|name| {
+                    format!(
+                        "the column '{name}' of the prices looks like dividends or splits and is not used; where prices \
+                         are as they were quoted, {DIVIDEND} and {SPLIT_FACTOR} are booked"
+                    )
+                });
+                (Basis::Plain, unused.collect())
+            }
+        })
+    }
+
+    /// What its prices are taken for, and what is to be said of that and of columns that look like an adjusted close and are not
+    /// used.
+    pub(super) async fn adjustment(&self, wanted: &PriceColumns) -> Result<(Basis, Vec<String>), LoadError> {
+        let (basis, mut said) = self.basis(wanted).await?;
+        let mut unused = BTreeSet::new();
         for source in &self.sources {
             let columns = source.columns().await?;
             let own = columns::position(columns.iter().map(String::as_str), ADJUSTED_CLOSE);
-            adjusted |= own.is_some();
             let others =
                 columns.into_iter().enumerate().filter(|(at, _)| Some(*at) != own).map(|(_, name)| name);
             unused.extend(others.filter(|name| rows::is_unused(name, wanted)));
         }
-        Ok((adjusted, unused.iter().map(|name| rows::unused_warning(name)).collect()))
+        said.extend(unused.iter().map(|name| rows::unused_warning(name)));
+        Ok((basis, said))
     }
 
     /// Sizes of the files that may hold rows of the window, in bytes.
@@ -309,8 +370,8 @@ impl Opened {
     }
 
     /// What is read, for the record: equal descriptions mean equal data.
-    pub(super) fn describe(&self, seen: &[Seen], adjusted: bool) -> Value {
-        versions::describe(&self.name, seen, adjusted)
+    pub(super) fn describe(&self, seen: &[Seen], basis: Basis) -> Value {
+        versions::describe(&self.name, seen, basis)
     }
 
     /// When the rows of its tables were committed, or why that cannot be told.

@@ -171,8 +171,36 @@ pub(super) fn file_lines(files: &[ParquetFile]) -> Vec<String> {
     files.iter().map(line).collect()
 }
 
+/// What prices are taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// As they stand; so is what are no prices.
+    Plain,
+    /// Adjusted by the adjusted close beside them.
+    Adjusted,
+    /// As they were quoted, with dividends and splits beside them.
+    Unadjusted,
+}
+
+impl Basis {
+    /// What the record of a run says of its prices.
+    pub(super) fn of(described: &Value) -> Self {
+        let known = [Self::Adjusted, Self::Unadjusted].into_iter();
+        let mut said = known.filter(|basis| basis.key().is_some_and(|key| described[key] == json!(true)));
+        said.next().unwrap_or(Self::Plain)
+    }
+
+    fn key(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Adjusted => Some("adjusted"),
+            Self::Unadjusted => Some("unadjusted"),
+        }
+    }
+}
+
 /// What stands in the record of a run for one source: `name` is its table, its file or what has a place for each symbol.
-pub(super) fn describe(name: &str, seen: &[Seen], adjusted: bool) -> Value {
+pub(super) fn describe(name: &str, seen: &[Seen], basis: Basis) -> Value {
     let mut about = match seen {
         [Seen { symbol: None, kind: SeenKind::Table { version, committed_at, files } }] => json!({
             "table": name,
@@ -187,8 +215,8 @@ pub(super) fn describe(name: &str, seen: &[Seen], adjusted: bool) -> Value {
         }
         several => of_several(name, several),
     };
-    if adjusted {
-        about["adjusted"] = json!(true);
+    if let Some(key) = basis.key() {
+        about[key] = json!(true);
     }
     about
 }

@@ -131,7 +131,7 @@ fn alike(run: &Run, before: &Run) -> bool {
 type Measure = fn(&Daily) -> &[f64];
 
 /// Everything that a day is measured by, but for the number of its fills.
-const MEASURES: [Measure; 13] = [
+const MEASURES: [Measure; 14] = [
     |days| &days.portfolio_value,
     |days| &days.cash,
     |days| &days.daily_return,
@@ -145,6 +145,8 @@ const MEASURES: [Measure; 13] = [
     |days| &days.impact_cost,
     |days| &days.borrow_cost,
     |days| &days.interest,
+    // Empty where prices are adjusted.
+    |days| &days.dividends,
 ];
 
 impl Before {
@@ -161,7 +163,8 @@ impl Before {
             shared += 1;
             match (old == Some(&day), new == Some(&day)) {
                 (true, true) => {
-                    let is_same = |measure: &Measure| same(measure(then)[i], measure(now)[j]);
+                    let at = |days: &[f64], day: usize| days.get(day).copied().unwrap_or(0.0);
+                    let is_same = |measure: &Measure| same(at(measure(then), i), at(measure(now), j));
                     if !MEASURES.iter().all(is_same) || then.n_trades[i] != now.n_trades[j] {
                         differing.push(day);
                         let (old, new) = (then.portfolio_value[i], now.portfolio_value[j]);

@@ -199,6 +199,10 @@ rows! {
         borrow_cost: Option<f64>,
         /// Interest on cash since the close before, less that on debt; null likewise.
         interest: Option<f64>,
+        /// Dividends received, less those paid on shorts; not there unless the prices were unadjusted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        dividends: Option<f64>,
     }
     /// One fill.
     Trade {
@@ -510,6 +514,7 @@ pub async fn kept_days(
         impact_cost: unknown.clone(),
         borrow_cost: unknown.clone(),
         interest: unknown,
+        dividends: Vec::new(),
         n_trades: vec![0; date.len()],
         date,
     })
@@ -580,6 +585,10 @@ fn daily(days: &[DailyPoint]) -> Daily {
         impact_cost: later(|day| day.impact_cost),
         borrow_cost: later(|day| day.borrow_cost),
         interest: later(|day| day.interest),
+        dividends: match days.iter().any(|day| day.dividends.is_some()) {
+            true => later(|day| day.dividends),
+            false => Vec::new(),
+        },
         n_trades: days.iter().map(|day| day.n_trades).collect(),
     }
 }
@@ -610,8 +619,8 @@ impl Cell for NaiveDate {
     }
 }
 
-/// Columns that the tables of earlier runs do not have.
-const LATER: [&str; 3] = ["impact_cost", "borrow_cost", "interest"];
+/// Columns that the tables of earlier runs, or of some runs, do not have.
+const LATER: [&str; 4] = ["impact_cost", "borrow_cost", "interest", "dividends"];
 
 impl Cell for Option<f64> {
     type Column = Float64Array;

@@ -84,6 +84,13 @@ impl Toy {
         self
     }
 
+    /// Makes the prices unadjusted: dividends and splits of the first symbol day by day, then those of the next.
+    pub(crate) fn events(mut self, dividend: &[f64], split_factor: &[f64]) -> Self {
+        self.chunks[0].dividend = dividend.to_vec();
+        self.chunks[0].split_factor = split_factor.to_vec();
+        self
+    }
+
     /// Adds a signal column, day by day for each symbol.
     pub(crate) fn signal(mut self, column: &str, series: &[(&str, &[f64])]) -> Self {
         let rows = self.signals.get_or_insert_default();

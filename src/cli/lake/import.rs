@@ -92,7 +92,19 @@ impl Args {
             return Err(CliError::usage("--thousands and --decimal cannot be the same"));
         }
         let kind = if self.signals { Kind::Signals } else { Kind::Bars };
-        let columns = ["date", "symbol", "open", "high", "low", "close", "adj_close", "volume", "exchange"];
+        let columns = [
+            "date",
+            "symbol",
+            "open",
+            "high",
+            "low",
+            "close",
+            "adj_close",
+            "volume",
+            "dividend",
+            "split_factor",
+            "exchange",
+        ];
         if let Some((column, _)) =
             self.map.iter().find(|(column, _)| !self.signals && !columns.contains(&column.as_str()))
         {

@@ -70,6 +70,16 @@ words! {
 }
 
 words! {
+    /// What the prices of a table are.
+    PriceBasis {
+        /// Adjusted for dividends and splits: by the adjusted close where there is one, or as they stand.
+        Adjusted = "adjusted",
+        /// As they were quoted; the dividends and splits of the table are booked on their days.
+        Unadjusted = "unadjusted",
+    }
+}
+
+words! {
     /// What becomes of a bar with a price that nothing can have traded at.
     ImpossiblePrice {
         /// The run fails and names it.
@@ -86,6 +96,10 @@ options! {
         price_source: PriceSource = word().or(PriceSource::Local),
         /// A table, file or folder of prices; `{symbol}` expands per symbol. `None` is the default of the lake.
         price_path: Option<String> = text().off(),
+        /// What the prices are. `None`: adjusted where there is an adjusted close; without one unadjusted where there are
+        /// dividends or splits beside them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        prices: Option<PriceBasis> = word().off(),
         /// Where signal tables are.
         signal_source: SignalSource = word().or(SignalSource::Auto),
         /// A table, file or folder of signals. `None` is the default of the lake, or no signals at all.

@@ -1,7 +1,7 @@
 //! What a config needs to be loaded: bars of history, price columns, signal columns, symbols. Each section says what
 //! it needs itself; this is where the answers come together.
 
-use super::{BacktestConfig, Benchmark, FillPolicy, Symbols};
+use super::{BacktestConfig, Benchmark, FillPolicy, PriceBasis, Symbols};
 use crate::engine::price_signals::LOOKBACK_BARS;
 
 /// Price columns that a run reads beside open and close.
@@ -17,6 +17,8 @@ pub struct PriceColumns {
     pub others: Vec<String>,
     /// How many of them these are; the rest has one number for all symbols of a day.
     pub by_symbol: usize,
+    /// What the prices are said to be; `None` leaves it to the columns of the table.
+    pub basis: Option<PriceBasis>,
 }
 
 /// Signal columns that a run reads.
@@ -90,6 +92,7 @@ impl BacktestConfig {
     pub fn price_columns(&self) -> PriceColumns {
         let mut columns = self.needs().prices;
         columns.by_symbol = columns.others.len();
+        columns.basis = self.data.prices;
         for series in [self.benchmark.as_ref().and_then(Benchmark::series), self.risk_free_rate.series()] {
             let of_prices = series.filter(|series| series.path.is_none()).and_then(|series| series.column);
             let Some(column) = of_prices.map(str::to_ascii_lowercase) else { continue };

@@ -1,16 +1,16 @@
 //! The same market, had one thing about it been otherwise: without its future, with another one, with signals that come
 //! later. What a run decides on these, beside what it decided on the market itself, shows what it knew.
 
-use super::Market;
 use super::signals::SignalTable;
+use super::{CorporateActions, Market};
 use crate::engine::closes::Closes;
 use crate::engine::market::SymbolId;
 use crate::engine::table::Table;
 
 /// What a future is made of instead of the real one.
 pub struct OtherFuture<'a> {
-    /// By what the prices and the volume of a bar are multiplied; above 0. Takes bar and symbol; the symbol behind the
-    /// last one is the benchmark.
+    /// By what the prices, the volume, dividends and splits of a bar are multiplied; above 0. Takes bar and symbol; the symbol
+    /// behind the last one is the benchmark.
     pub factor: &'a dyn Fn(usize, usize) -> f64,
     /// Brings the signals of a bar into another order.
     pub shuffle: &'a dyn Fn(usize, &mut [f64]),
@@ -22,10 +22,16 @@ impl Market {
         let bars = last + 1;
         let days = bars - self.first_trading_bar;
         let head = |table: &Option<Table>| table.as_ref().map(|table| head_of(table, bars));
+        let (closes, open) = (Closes::new(head_of(self.closes.by_bar(), bars)), head_of(&self.open, bars));
         Self {
             dates: self.dates[..bars].to_vec(),
-            closes: Closes::new(self.rows(bars, |bar| self.closes.on(bar))),
-            open: head_of(&self.open, bars),
+            actions: self.actions.as_ref().map(|actions| {
+                let mut known = actions.all().to_vec();
+                known.retain(|action| action.bar < bars);
+                CorporateActions::of(known, &closes, &open).0
+            }),
+            closes,
+            open,
             high: head(&self.high),
             low: head(&self.low),
             volume: head(&self.volume),
@@ -74,10 +80,22 @@ impl Market {
             }
             closes
         });
+        let (closes, open) = (Closes::new(changed(self.closes.by_bar())), changed(&self.open));
+        let actions = self.actions.as_ref().map(|actions| {
+            let mut other = actions.all().to_vec();
+            for action in other.iter_mut().filter(|action| action.bar > last) {
+                let factor = (future.factor)(action.bar, action.symbol.index());
+                action.dividend *= factor;
+                action.split_factor *= factor;
+            }
+            // A dividend that a made-up price would leave nothing of is not paid.
+            CorporateActions::of(other, &closes, &open).0
+        });
         Self {
             dates: self.dates.clone(),
-            closes: Closes::new(changed(&self.rows(bars, |bar| self.closes.on(bar)))),
-            open: changed(&self.open),
+            actions,
+            closes,
+            open,
             high: all(&self.high),
             low: all(&self.low),
             volume: all(&self.volume),
@@ -118,15 +136,6 @@ impl Market {
         Some((first, last))
     }
 
-    fn rows<'a>(&self, rows: usize, row: impl Fn(usize) -> &'a [f64]) -> Table {
-        let width = self.symbols.len();
-        let mut table = Table::zeros(rows, width);
-        for at in 0..rows {
-            table.cells[at * width..][..width].copy_from_slice(row(at));
-        }
-        table
-    }
-
     /// Everything but the tables.
     fn without_tables(&self) -> Self {
         let width = self.symbols.len();
@@ -149,6 +158,7 @@ impl Market {
             benchmark: None,
             risk_free: None,
             periods_per_year: self.periods_per_year,
+            actions: None,
             warnings: self.warnings.clone(),
         }
     }

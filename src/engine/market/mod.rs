@@ -8,9 +8,11 @@
 //! where there is no number.
 //!
 //! `rows` is what loaders hand over, `calendar` finds days and symbols in it, `fill` and `signals` lay the numbers out,
-//! `panel` is the same for closes alone, without a config. How rows are found in files is not known here; what is
-//! computed from bars lives in `lookback` and `price_signals`.
+//! `actions` says what earlier prices compare with later ones by where they are not adjusted, `panel` is the same for closes
+//! alone, without a config. Prices are those that things trade at; what looks back asks for those that compare. How rows are
+//! found in files is not known here; what is computed from bars lives in `lookback` and `price_signals`.
 
+mod actions;
 mod calendar;
 pub mod counterfactual;
 mod fill;
@@ -24,6 +26,9 @@ use std::ops::Range;
 
 use chrono::NaiveDate;
 
+pub use self::actions::CorporateAction;
+pub(crate) use self::actions::CorporateActions;
+use self::actions::Told;
 use self::calendar::{Calendar, Names};
 use self::fill::{PriceTables, Shape};
 pub use self::jumps::{SplitLike, split_like};
@@ -92,6 +97,8 @@ pub struct Market {
     risk_free: Option<Vec<f64>>,
     /// Bars in a year, as the trading days say.
     periods_per_year: f64,
+    /// Dividends and splits; `None` if the prices are adjusted for them, or nothing is known of any.
+    actions: Option<CorporateActions>,
     warnings: Vec<String>,
 }
 
@@ -100,8 +107,8 @@ impl Market {
     /// the config does not need are not built.
     ///
     /// # Errors
-    /// If columns do not fit together, no row of the universe lies in the window, a number is infinite, or the
-    /// benchmark has no prices.
+    /// If columns do not fit together, no row of the universe lies in the window, a number is infinite, dividends or splits do
+    /// not go with the prices, or the benchmark has no prices.
     pub fn assemble(
         config: &BacktestConfig,
         prices: PriceRows,
@@ -135,6 +142,7 @@ impl Market {
         });
         let shape = Shape { names: &names, calendar: &calendar };
         let (tables, repeats) = shape.fill(&ids, &prices, &needed)?;
+        let announced = prices.are_unadjusted().then(|| actions::announced(&calendar, &prices, &ids));
         // Their numbers are in place; the memory is wanted for the closes by symbol.
         drop(prices);
         if repeats > 0 {
@@ -145,7 +153,17 @@ impl Market {
         let others = needed.others.into_iter().zip(others);
         let others = others.filter_map(|(name, table)| Some((name, table?))).collect();
         let closes = Closes::new(close);
-        warnings.extend(jumps_warning(&closes, &names.sorted, &calendar.dates));
+        let told = Told { symbols: &names.sorted, dates: &calendar.dates };
+        let mut actions = None;
+        if let Some(announced) = announced {
+            let (made, wrong) = CorporateActions::of(announced, &closes, &open);
+            let own = |symbol| closes.of(symbol, 0..closes.bars());
+            warnings.extend(told.left_out(&wrong, config.data.on_impossible_price)?);
+            warnings.extend(told.unshown(made.all(), own, config.data.prices.is_some())?);
+            actions = Some(made);
+        }
+        let comparable = actions.as_ref().map_or(&closes, CorporateActions::closes);
+        warnings.extend(jumps_warning(comparable, &names.sorted, &calendar.dates));
         let left_out = || left_out_names.iter().map(String::as_str);
         let mut unpriced = 0;
         for (index, symbol) in names.sorted.iter().enumerate() {
@@ -174,6 +192,7 @@ impl Market {
             computes_signals: config.data.signal_path.is_none(),
             benchmark,
             risk_free,
+            actions,
             warnings,
         })
     }
@@ -313,11 +332,6 @@ impl Market {
             "volume" => self.volume.is_some(),
             name => self.others.iter().any(|(known, _)| known == name),
         }
-    }
-
-    /// All closing prices.
-    pub(crate) fn all_closes(&self) -> &Closes {
-        &self.closes
     }
 
     /// Closing prices of a bar, one cell per symbol.

@@ -2,14 +2,16 @@
 
 use chrono::NaiveDate;
 
+use super::actions::{self, CorporateActions, Told};
 use super::calendar::{Calendar, Names};
 use super::fill::Shape;
 use super::rows::{DataError, PriceRows};
 use crate::engine::closes::Closes;
-use crate::engine::config::{PriceColumns, Symbols};
+use crate::engine::config::{ImpossiblePrice, PriceColumns, Symbols};
 use crate::engine::table::Table;
 
-/// Every symbol and every day of some price rows. A day is a bar, and a row a price, as in a backtest.
+/// Every symbol and every day of some price rows. A day is a bar, and a row a price, as in a backtest. Where dividends and
+/// splits lie beside the prices, each is adjusted for those up to its day ([`super::Market::adjusted_closes`]).
 #[derive(Debug)]
 pub struct PricePanel {
     symbols: Vec<String>,
@@ -22,7 +24,7 @@ impl PricePanel {
     /// Lays the prices out. `None` if no row is complete.
     ///
     /// # Errors
-    /// If the rows do not fit together or a price is infinite.
+    /// If the rows do not fit together, a price is infinite, or dividends and splits do not go with the prices.
     pub fn of(prices: &PriceRows) -> Result<Option<Self>, DataError> {
         if !prices.fit_together() {
             return Err(DataError::Ragged("price"));
@@ -37,12 +39,17 @@ impl PricePanel {
         };
         let shape = Shape { names: &names, calendar: &calendar };
         let (tables, _) = shape.fill(&ids, prices, &PriceColumns::default())?;
-        Ok(Some(Self {
-            symbols: names.sorted,
-            dates: calendar.dates,
-            opens: tables.open,
-            closes: Closes::new(tables.close),
-        }))
+        let (mut opens, mut closes) = (tables.open, Closes::new(tables.close));
+        let (symbols, dates) = (names.sorted, &calendar.dates);
+        if prices.are_unadjusted() {
+            let announced = actions::announced(&calendar, prices, &ids);
+            let (actions, wrong) = CorporateActions::of(announced, &closes, &opens);
+            let told = Told { symbols: &symbols, dates };
+            told.left_out(&wrong, ImpossiblePrice::Refuse)?;
+            told.unshown(actions.all(), |symbol| closes.of(symbol, 0..dates.len()), false)?;
+            (opens, closes) = actions.into_prices();
+        }
+        Ok(Some(Self { symbols, dates: calendar.dates, opens, closes }))
     }
 
     /// Names in byte order.

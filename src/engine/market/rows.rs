@@ -52,6 +52,10 @@ pub struct PriceChunk {
     pub close: Vec<f64>,
     /// Shares traded; NaN if missing. Empty if there is no such column.
     pub volume: Vec<f64>,
+    /// Cash a share on its ex-date, of prices that are not adjusted for it; 0 or NaN if there is none. Empty otherwise.
+    pub dividend: Vec<f64>,
+    /// New shares for an old one on their first day, likewise; 0, 1 or NaN if there is no split.
+    pub split_factor: Vec<f64>,
     /// Other columns, by [`PriceRows::others`]; NaN if missing. One is empty if there is no such column.
     pub others: Vec<Vec<f64>>,
 }
@@ -92,6 +96,12 @@ impl PriceRows {
         let absent =
             self.others.iter().enumerate().filter(|(at, _)| !self.chunks.iter().any(|chunk| has(*at, chunk)));
         absent.map(|(_, name)| name.clone()).collect()
+    }
+
+    /// Whether the prices are as they were quoted: then the rows have dividends or splits beside them.
+    pub(super) fn are_unadjusted(&self) -> bool {
+        let mut columns = self.chunks.iter().map(|chunk| &chunk.columns);
+        columns.any(|columns| !(columns.dividend.is_empty() && columns.split_factor.is_empty()))
     }
 
     pub(super) fn fit_together(&self) -> bool {
@@ -136,7 +146,7 @@ impl From<PriceChunk> for PriceDays {
         let fits = u32::try_from(date.len()).is_ok()
             && symbol.len() == date.len()
             && [&columns.open, &columns.close].into_iter().all(is_parallel)
-            && [&columns.high, &columns.low, &columns.volume]
+            && [&columns.high, &columns.low, &columns.volume, &columns.dividend, &columns.split_factor]
                 .into_iter()
                 .chain(&columns.others)
                 .all(is_optional);
@@ -247,6 +257,34 @@ pub enum DataError {
         symbol: String,
         /// The day.
         date: NaiveDate,
+    },
+    /// A dividend takes all of the price.
+    #[error(
+        "{symbol} on {date}: a dividend of {dividend} leaves nothing of the close before, {close}; correct the column \
+         dividend, which is cash a share on its ex-date"
+    )]
+    Dividend {
+        /// The symbol.
+        symbol: String,
+        /// The day.
+        date: NaiveDate,
+        /// Cash a share, as text.
+        dividend: String,
+        /// The last close before, as text.
+        close: String,
+    },
+    /// Prices that are said to be as quoted, and are not.
+    #[error(
+        "{count} of {of} splits do not show in the closes ({example}): the prices are adjusted for them already. Say \
+         data.prices: adjusted to take them as they are, or data.prices: unadjusted to book the splits all the same"
+    )]
+    AdjustedAlready {
+        /// Splits that do not show.
+        count: usize,
+        /// Splits that could.
+        of: usize,
+        /// One of them.
+        example: String,
     },
     /// A column with a number for each day has two on one.
     #[error(

@@ -1,12 +1,15 @@
 //! Numbers that all symbols share, by trading day: what a benchmark is worth, and the risk-free rate. A benchmark that is a
-//! symbol need not be of the universe; a series is a column of the price table, or comes from a table of its own.
+//! symbol need not be of the universe, and is worth what its dividends and splits make of it; a series is a column of the price
+//! table, or comes from a table of its own.
 
 use chrono::NaiveDate;
 
+use super::actions::{self, Steps, Told};
 use super::calendar::Calendar;
 use super::rows::{DataError, DayNumbers, PriceRows};
-use crate::engine::config::{BacktestConfig, Benchmark, RateUnit, RiskFree, SeriesSource};
+use crate::engine::config::{BacktestConfig, Benchmark, RateUnit, RiskFree, SeriesSource, Symbols};
 use crate::engine::nearest::did_you_mean;
+use crate::engine::symbols::SymbolId;
 
 /// Trading days for which the last number of a series may stand without a word.
 const STANDING_DAYS: usize = 5;
@@ -17,7 +20,7 @@ const LARGEST_RATE: f64 = 1.0;
 /// What a benchmark is worth by trading day; NaN where it has no price above 0. `None` without one that has prices.
 ///
 /// # Errors
-/// If it has none at all, or two on a day.
+/// If it has none at all, or two on a day, or a dividend that leaves nothing of it.
 pub(super) fn benchmark(
     config: &BacktestConfig,
     calendar: &Calendar,
@@ -27,7 +30,7 @@ pub(super) fn benchmark(
     let Some(chosen) = &config.benchmark else { return Ok(None) };
     let levels = match chosen {
         Benchmark::EqualWeight => return Ok(None),
-        Benchmark::Symbol(symbol) => closes_of(symbol, calendar, prices),
+        Benchmark::Symbol(symbol) => closes_of(symbol, config, calendar, prices, warnings)?,
         Benchmark::Series(series) => {
             let found = numbers("benchmark", series.source(), prices.benchmark.as_ref(), prices)?;
             let mut levels = by_day(calendar, &found);
@@ -52,24 +55,41 @@ pub(super) fn benchmark(
     Ok(Some(levels))
 }
 
-/// The closes of a symbol by trading day; NaN where it has none.
-fn closes_of(symbol: &str, calendar: &Calendar, prices: &PriceRows) -> Vec<f64> {
-    let mut closes = vec![f64::NAN; calendar.dates.len() - calendar.first_trading_bar];
-    let is_benchmark: Vec<bool> = prices.symbols.iter().map(|name| name == symbol).collect();
+/// The closes of a symbol by trading day, with its dividends and splits in them; NaN where it has none.
+fn closes_of(
+    name: &str,
+    config: &BacktestConfig,
+    calendar: &Calendar,
+    prices: &PriceRows,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<f64>, DataError> {
+    let own = SymbolId::of_index(0);
+    let mut closes = vec![f64::NAN; calendar.dates.len()];
+    let ids: Vec<Option<SymbolId>> =
+        prices.symbols.iter().map(|known| (known == name).then_some(own)).collect();
     for chunk in &prices.chunks {
         for (day, rows, symbols) in chunk.runs() {
-            let Some(day) = calendar.bar(day).and_then(|bar| bar.checked_sub(calendar.first_trading_bar))
-            else {
-                continue;
-            };
+            let Some(bar) = calendar.bar(day) else { continue };
             for (&symbol, &close) in symbols.iter().zip(&chunk.columns.close[rows]) {
-                if is_benchmark[symbol as usize] && close.is_finite() && close > 0.0 {
-                    closes[day] = close;
+                if ids[symbol as usize].is_some() && close.is_finite() && close > 0.0 {
+                    closes[bar] = close;
                 }
             }
         }
     }
-    closes
+    if prices.are_unadjusted() {
+        let mut announced = actions::announced(calendar, prices, &ids);
+        let (steps, wrong) = Steps::of(&mut announced, 1, |_| &closes[..]);
+        // Those of the universe are judged with it.
+        if matches!(&config.universe.symbols, Symbols::Listed(all) if all.iter().all(|known| known != name)) {
+            let told = Told { symbols: &[name.to_owned()], dates: &calendar.dates };
+            warnings.extend(told.left_out(&wrong, config.data.on_impossible_price)?);
+            warnings.extend(told.unshown(&announced, |_| &closes[..], config.data.prices.is_some())?);
+        }
+        let bars = closes.len();
+        steps.adjust(own, bars, |bar, factor| closes[bar] *= factor);
+    }
+    Ok(closes.split_off(calendar.first_trading_bar))
 }
 
 /// The risk-free rate of each trading day, as a fraction, for the period that the config says. `None` if it is the same on

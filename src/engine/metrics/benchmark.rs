@@ -65,7 +65,7 @@ fn equal_weight_curve(market: &Market) -> Vec<f64> {
     let first = market.first_trading_bar();
     let days = (first..first + market.trading_days()).map(|bar| {
         let (mut sum, mut n) = (0.0, 0_u32);
-        for (last, &close) in last.iter_mut().zip(market.closes(bar)) {
+        for (last, &close) in last.iter_mut().zip(market.adjusted_closes().on(bar)) {
             if close.is_nan() || close <= 0.0 {
                 continue;
             }

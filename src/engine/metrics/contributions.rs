@@ -1,7 +1,9 @@
 //! What each symbol and side brought in. Their profits, and the interest of the account, add up to what it won or lost.
 
+use std::ops::Range;
+
 use crate::engine::market::{Market, SymbolId};
-use crate::engine::{Outcome, lookback};
+use crate::engine::{BookedActions, Outcome, lookback};
 
 /// What one side of a symbol brought in over a run. Money in the account's currency.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -10,7 +12,7 @@ pub struct Contribution {
     pub symbol: SymbolId,
     /// Which side.
     pub is_short: bool,
-    /// Profit at market prices, before costs.
+    /// Profit at market prices, before costs and dividends.
     pub gross_profit: f64,
     /// Spread and slippage paid.
     pub slippage_cost: f64,
@@ -20,7 +22,9 @@ pub struct Contribution {
     pub commission: f64,
     /// Fee paid for borrowed shares.
     pub borrow_cost: f64,
-    /// What is left of the profit.
+    /// Dividends received, less those paid.
+    pub dividends: f64,
+    /// What is left of the profit, with dividends.
     pub profit: f64,
     /// Profit over the initial cash: these, and interest over it, sum to the total return.
     pub contribution: f64,
@@ -42,13 +46,28 @@ struct Side {
     slippage: f64,
     impact: f64,
     commission: f64,
+    dividends: f64,
+}
+
+/// Takes in dividends and splits that come before the next fill.
+fn entitle(all: &mut [Sides], actions: &BookedActions, rows: Range<usize>) {
+    for row in rows {
+        let symbol = &mut all[actions.symbol[row].index()];
+        symbol.sides[usize::from(actions.shares_before[row] < 0.0)].dividends += actions.cash[row];
+        // A fraction that is paid out is among the trades.
+        symbol.held = actions.shares_before[row] * actions.split_factor[row];
+    }
 }
 
 /// The contributions of every side of a symbol that ever traded, the highest first. `market` is the one of the run.
 pub fn contributions(outcome: &Outcome, market: &Market) -> Vec<Contribution> {
     let trades = &outcome.trades;
     let mut all = vec![Sides::default(); outcome.symbols.len()];
+    let mut booked = 0;
     for row in 0..trades.symbol.len() {
+        if let Some(actions) = &outcome.corporate_actions {
+            entitle(&mut all, actions, actions.until(Some(trades.execution_date[row]), &mut booked));
+        }
         let symbol = &mut all[trades.symbol[row].index()];
         let quantity = trades.quantity[row];
         // What goes against the holding belongs to its side, the rest to the side of the fill.
@@ -68,13 +87,16 @@ pub fn contributions(outcome: &Outcome, market: &Market) -> Vec<Contribution> {
         }
         symbol.held += quantity;
     }
+    if let Some(actions) = &outcome.corporate_actions {
+        entitle(&mut all, actions, actions.until(None, &mut booked));
+    }
     // What is held at the end counts at its last close.
     let held = &outcome.holdings;
     let last = market.first_trading_bar() + outcome.daily.date.len().saturating_sub(1);
     for row in held.start.last().copied().unwrap_or(0)..held.symbol.len() {
         let (symbol, shares) = (held.symbol[row], held.shares[row]);
         let bar = lookback::bars_back(market, last, symbol).next();
-        let close = bar.map_or(0.0, |bar| market.close(bar, symbol));
+        let close = bar.map_or(0.0, |bar| market.seen(last).close(bar, symbol));
         all[symbol.index()].sides[usize::from(shares < 0.0)].flow += shares * close;
     }
     let cash = outcome.summary.initial_cash;
@@ -83,7 +105,7 @@ pub fn contributions(outcome: &Outcome, market: &Market) -> Vec<Contribution> {
         for (side, of) in symbol.sides.iter().enumerate().filter(|(_, side)| side.traded) {
             let fees = outcome.borrow_costs.get(index).filter(|_| side == 1);
             let borrow_cost = fees.copied().unwrap_or(0.0);
-            let profit = of.flow - of.commission - borrow_cost;
+            let profit = of.flow + of.dividends - of.commission - borrow_cost;
             found.push(Contribution {
                 symbol: SymbolId::of_index(index),
                 is_short: side == 1,
@@ -92,6 +114,7 @@ pub fn contributions(outcome: &Outcome, market: &Market) -> Vec<Contribution> {
                 impact_cost: of.impact,
                 commission: of.commission,
                 borrow_cost,
+                dividends: of.dividends,
                 profit,
                 contribution: profit / cash,
             });

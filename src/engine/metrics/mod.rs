@@ -97,6 +97,10 @@ pub struct Summary {
     pub total_interest: f64,
     /// Commissions, slippage and impact costs, and fees for borrowed shares.
     pub total_costs: f64,
+    /// Dividends received, less those paid on shorts. Not there unless the prices are unadjusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub total_dividends: Option<f64>,
     /// Mean daily turnover.
     pub average_turnover: Option<f64>,
     /// Mean gross exposure.
@@ -184,6 +188,7 @@ impl Summary {
             total_borrow_cost,
             total_interest: sum_of(&daily.interest, |interest| interest),
             total_costs: total_commission + total_slippage_cost + total_impact_cost + total_borrow_cost,
+            total_dividends: (!daily.dividends.is_empty()).then(|| sum_of(&daily.dividends, |cash| cash)),
             average_turnover: mean(&daily.turnover[..end]),
             average_gross_exposure: mean(&daily.gross_exposure[..end]),
             average_net_exposure: mean(&daily.net_exposure[..end]),

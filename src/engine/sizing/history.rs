@@ -77,7 +77,7 @@ pub(super) fn last_returns(view: &View<'_>, symbol: SymbolId, days: usize, retur
     returns.clear();
     let Some(from) = view.bar.checked_sub(days) else { return false };
     let before = from.saturating_sub(CARRIED_BARS);
-    let closes = view.market.closes_of(symbol, before..view.bar + 1);
+    let closes = view.market.adjusted_closes().of(symbol, before..view.bar + 1);
     let (mut last, mut missing) = (f64::NAN, 0);
     for (bar, &close) in (before..).zip(closes) {
         missing = if close > 0.0 { 0 } else { missing + 1 };
@@ -131,17 +131,17 @@ fn covariance(days: &[f64], n: usize, lost: usize) -> Option<Covariance> {
 /// Daily returns from the close of `from` on, day by day with one number per symbol, of the days on which every symbol has
 /// one. `known` makes of the close before and of today's what counts today.
 fn returns(view: &View<'_>, symbols: &[SymbolId], from: usize, known: impl Fn(f64, f64) -> f64) -> Vec<f64> {
-    let market = view.market;
+    let closes = view.market.adjusted_closes();
     let before = |&symbol: &SymbolId| {
-        let last = super::super::lookback::bars_back(market, from, symbol).next();
-        known(last.map_or(f64::NAN, |bar| market.close(bar, symbol)), market.close(from, symbol))
+        let last = super::super::lookback::bars_back(view.market, from, symbol).next();
+        known(last.map_or(f64::NAN, |bar| closes.get(bar, symbol)), closes.get(from, symbol))
     };
     let mut last: Vec<f64> = symbols.iter().map(before).collect();
     let mut days = Vec::with_capacity((view.bar - from) * symbols.len());
     for bar in from + 1..=view.bar {
         let start = days.len();
         for (last, &symbol) in last.iter_mut().zip(symbols) {
-            let close = known(*last, market.close(bar, symbol));
+            let close = known(*last, closes.get(bar, symbol));
             days.push(close / *last - 1.0);
             *last = close;
         }

@@ -11,12 +11,12 @@ use crate::engine::symbols::SymbolMap;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Holding {
     pub(super) is_long: bool,
-    /// Price of the fill that opened the position.
+    /// Price of the fill that opened the position, less what dividends and splits took since.
     pub(super) entry_price: f64,
     pub(super) entry_bar: usize,
     /// Bars of the symbol since entry, the entry day and today included.
     pub(super) bars_held: u32,
-    /// Highest price since entry: the entry price, then the highs of later bars.
+    /// Highest price since entry, likewise: the entry price, then the highs of later bars.
     pub(super) high_water: f64,
     /// Lowest price since entry: the entry price, then the lows of later bars.
     pub(super) low_water: f64,
@@ -110,10 +110,16 @@ impl HoldingTracker {
                     last_score: holding.last_score.filter(|_| reversed),
                     ..Holding::NONE
                 };
-            } else if view.has_bar(symbol) {
-                holding.bars_held += 1;
-                holding.high_water = holding.high_water.max(view.market.high(view.bar, symbol));
-                holding.low_water = holding.low_water.min(view.market.low(view.bar, symbol));
+            } else {
+                let restated = view.market.restated(symbol, holding.last_bar, view.bar);
+                holding.entry_price = position.entry_price;
+                holding.high_water *= restated;
+                holding.low_water *= restated;
+                if view.has_bar(symbol) {
+                    holding.bars_held += 1;
+                    holding.high_water = holding.high_water.max(view.market.high(view.bar, symbol));
+                    holding.low_water = holding.low_water.min(view.market.low(view.bar, symbol));
+                }
             }
             holding.last_bar = view.bar;
         }
@@ -133,7 +139,8 @@ impl HoldingTracker {
             return false;
         }
         let below_mean = |days: u32| {
-            let mean = lookback::mean(market, bar, symbol, days as usize, |b, s| market.close(b, s));
+            let seen = market.seen(bar);
+            let mean = lookback::mean(market, bar, symbol, days as usize, |b, s| seen.close(b, s));
             mean.is_some_and(|mean| lookback::is_beyond(close, mean, !holding.is_long))
         };
         // Short stops always look at the high.

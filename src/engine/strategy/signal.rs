@@ -66,7 +66,7 @@ impl SignalReader {
         match self.source {
             Source::Table(column) => view.market.signals(column, view.bar),
             Source::Prices { signal, percentile } => {
-                signal.fill(view.market.all_closes(), view.bar, &mut self.row);
+                signal.fill(view.market.adjusted_closes(), view.bar, &mut self.row);
                 if percentile {
                     self.rank();
                 }

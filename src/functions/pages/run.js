@@ -253,7 +253,7 @@ function figures(run) {
     section('Trading', facts('Trading', [
       ['Fills', f.whole(m.trades)], ['Mean turnover a day', f.percent(m.average_turnover, 2)], ['Mean holding', days(f.number(m.average_holding_days, 0))], ['Mean gross exposure', f.percent(m.average_gross_exposure)], ['Mean net exposure', f.percent(m.average_net_exposure)],
       ['Commissions', f.whole(m.total_commission)], ['Slippage', f.whole(m.total_slippage_cost)],
-      ...[['Market impact', m.total_impact_cost], ['Borrowed shares', m.total_borrow_cost], ['Interest', m.total_interest]].filter((row) => row[1]).map((row) => [row[0], f.whole(row[1])]),
+      ...[['Market impact', m.total_impact_cost], ['Borrowed shares', m.total_borrow_cost], ['Interest', m.total_interest], ['Dividends', m.total_dividends]].filter((row) => row[1]).map((row) => [row[0], f.whole(row[1])]),
       ['Costs in all', f.whole(m.total_costs)]])),
     b ? section(`Against ${f.benchmarkName(b.name)}`, facts('Against the benchmark', [
       ['Its total return', f.percent(b.total_return)], ['Alpha a year', f.percent(b.alpha)], ['Beta', f.number(b.beta)], ['Correlation of days', f.number(b.correlation)], ['Tracking error a year', f.percent(b.tracking_error)], ['Information ratio a year', f.number(b.information_ratio)],

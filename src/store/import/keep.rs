@@ -11,24 +11,33 @@ use deltalake::arrow::array::{
 use deltalake::arrow::compute::{self, concat_batches, filter_record_batch};
 use deltalake::arrow::datatypes::{Date32Type, Field, Schema};
 
-use super::shape::BAR_COLUMNS;
+use super::shape::{BAR_COLUMNS, EVENTS};
 use super::{ImportError, Kind, Mode, date_of, day};
-use crate::store::columns::ADJUSTED_CLOSE;
+use crate::store::columns::{self, ADJUSTED_CLOSE};
 use crate::store::dates::DateReading;
 use crate::store::delta::{DataFile, Layout, Location, StorageOptions, Table};
 use crate::store::difference::{Difference, Keyed};
 use crate::store::numbers;
 use crate::store::parquet::{self, DateRange, Selection};
 
+/// Rows in their table.
+pub(super) struct Kept {
+    pub(super) table: Table,
+    /// What changed in it, where rows were put in the place of others.
+    pub(super) changes: Option<Difference>,
+    /// Columns that were left out, since the table lacks them.
+    pub(super) left_out: Vec<&'static str>,
+}
+
 /// Puts rows into a table, which is made if there is none. They are sorted by date and symbol, which are their first two
-/// columns. Answers the table, and what changed in it where rows were put in the place of others.
+/// columns.
 pub(super) async fn keep(
     rows: RecordBatch,
     kind: Kind,
     location: &Location,
     options: &StorageOptions,
     mode: Mode,
-) -> Result<(Table, Option<Difference>), ImportError> {
+) -> Result<Kept, ImportError> {
     let comment = match kind {
         Kind::Bars => "daily bars",
         Kind::Signals => "signals",
@@ -45,18 +54,39 @@ pub(super) async fn keep(
                 None => Table::create(location, options, layout).await?,
             };
             table.replace(vec![rows], layout).await?;
-            return Ok((table, None));
+            return Ok(Kept { table, changes: None, left_out: Vec::new() });
         }
+    };
+    let (rows, left_out) = match kind {
+        Kind::Bars => without_new_events(&table, rows)?,
+        Kind::Signals => (rows, Vec::new()),
     };
     refuse_other_columns(&table, &rows, kind)?;
     let rows = with_parts(&rows, &table.partition_columns()?)?;
     if mode == Mode::Append {
         refuse_overlap(&table, &rows).await?;
         table.append(&[rows]).await?;
-        return Ok((table, None));
+        return Ok(Kept { table, changes: None, left_out });
     }
-    let changes = upsert(&mut table, rows, kind).await?;
-    Ok((table, Some(changes)))
+    let changes = Some(upsert(&mut table, rows, kind).await?);
+    Ok(Kept { table, changes, left_out })
+}
+
+/// Leaves out dividends and splits where the table has none: those of a part of its rows would say that the others had none.
+fn without_new_events(
+    table: &Table,
+    mut rows: RecordBatch,
+) -> Result<(RecordBatch, Vec<&'static str>), ImportError> {
+    let schema = table.schema()?;
+    let mut left_out = Vec::new();
+    for event in EVENTS {
+        let in_table = schema.fields().iter().any(|field| columns::means(field.name(), event));
+        if let (false, Ok(at)) = (in_table, rows.schema().index_of(event)) {
+            rows.remove_column(at);
+            left_out.push(event);
+        }
+    }
+    Ok((rows, left_out))
 }
 
 /// The column that our tables are partitioned by.

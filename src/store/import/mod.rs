@@ -315,9 +315,13 @@ pub async fn import(
         let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
         return Err(ImportError::NoSignal { file, notes });
     }
-    let (table, changes) = keep::keep(rows, asked.kind, table, options, mode).await?;
-    let contents = contents::of(&table).await?;
-    Ok(Imported { files: files.len(), rows: taken, notes, changes, contents })
+    let kept = keep::keep(rows, asked.kind, table, options, mode).await?;
+    let contents = contents::of(&kept.table).await?;
+    let lacks = |column: &&str| {
+        format!("the table has no column {column}, so that it is not taken; --replace makes one that has it")
+    };
+    let notes = notes.into_iter().chain(kept.left_out.iter().map(lacks)).collect();
+    Ok(Imported { files: files.len(), rows: taken, notes, changes: kept.changes, contents })
 }
 
 /// Puts bars that were made here into a table, in the place of what it holds.
@@ -326,8 +330,8 @@ pub(super) async fn replace(
     table: &Location,
     options: &StorageOptions,
 ) -> Result<Contents, ImportError> {
-    let (table, _) = keep::keep(bars, Kind::Bars, table, options, Mode::Replace).await?;
-    Ok(contents::of(&table).await?)
+    let kept = keep::keep(bars, Kind::Bars, table, options, Mode::Replace).await?;
+    Ok(contents::of(&kept.table).await?)
 }
 
 /// Tables that `backtests sync` would empty of foreign rows.

@@ -11,16 +11,16 @@ use deltalake::arrow::array::{
 use deltalake::arrow::compute::{cast, filter_record_batch};
 use deltalake::arrow::datatypes::{DataType, Date32Type, Field, Float64Type, Schema};
 
-use super::shape::{self, EXCHANGE, Shape, Symbol};
+use super::shape::{self, EVENTS, EXCHANGE, Shape, Symbol};
 use super::{Asked, ImportError, Kind, Nonsense};
 use crate::engine::config::ImpossiblePrice;
-use crate::store::columns::ADJUSTED_CLOSE;
+use crate::store::columns::{ADJUSTED_CLOSE, DIVIDEND, SPLIT_FACTOR};
 use crate::store::dates;
 use crate::store::files::{Found, Keys};
 use crate::store::load_error::LoadError;
 use crate::store::numbers::{self, NotANumber};
 use crate::store::parquet::{self, ParquetFile, Selection};
-use crate::store::rows;
+use crate::store::rows::PriceRow;
 use crate::store::text::{self, Text};
 
 /// What was found of an import, beside its rows.
@@ -320,7 +320,8 @@ impl<'a> Reading<'a> {
             made = filter_record_batch(&made, &taken)?;
         }
         for (field, column) in made.schema().fields().iter().zip(made.columns()).skip(2) {
-            findings.empty(field.name(), column.null_count());
+            let says_nothing = self.asked.kind == Kind::Bars && EVENTS.contains(&field.name().as_str());
+            findings.empty(field.name(), if says_nothing { 0 } else { column.null_count() });
         }
         Ok(made)
     }
@@ -416,8 +417,8 @@ impl<'a> Reading<'a> {
         findings: &mut Findings,
     ) -> Option<BooleanArray> {
         let column = |name: &str| bars.column_by_name(name).map(AsArray::as_primitive::<Float64Type>);
-        let [open, high, low, close, adjusted, volume] =
-            ["open", "high", "low", "close", ADJUSTED_CLOSE, "volume"].map(column);
+        let [open, high, low, close, adjusted] = ["open", "high", "low", "close", ADJUSTED_CLOSE].map(column);
+        let [volume, dividend, split_factor] = ["volume", DIVIDEND, SPLIT_FACTOR].map(column);
         let mut possible: Option<Vec<bool>> = None;
         for row in 0..bars.num_rows() {
             if taken.as_ref().is_some_and(|taken| !taken.value(row)) {
@@ -427,10 +428,17 @@ impl<'a> Reading<'a> {
                 Some(column) if column.is_valid(row) => column.value(row),
                 _ => f64::NAN,
             };
-            let [open, high, low, close] = [open, high, low, close].map(value);
-            let Some(what) = rows::impossible(open, high, low, close, value(adjusted), value(volume)) else {
-                continue;
+            let numbers = PriceRow {
+                open: value(open),
+                high: value(high),
+                low: value(low),
+                close: value(close),
+                adjusted_close: value(adjusted),
+                volume: value(volume),
+                dividend: value(dividend),
+                split_factor: value(split_factor),
             };
+            let Some(what) = numbers.impossible() else { continue };
             let days = bars.column(0).as_primitive::<Date32Type>();
             let day = if days.is_valid(row) { super::day(days.value(row)) } else { "no date".to_owned() };
             let symbols = bars.column(1).as_string::<i32>();

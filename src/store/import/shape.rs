@@ -3,14 +3,17 @@
 //! option that would settle it.
 
 use super::{Asked, ImportError, Kind, SymbolFrom};
-use crate::store::columns::{self, ADJUSTED_CLOSE};
+use crate::store::columns::{self, ADJUSTED_CLOSE, DIVIDEND, SPLIT_FACTOR};
 use crate::store::files::Keys;
 use crate::store::rows;
 use crate::store::text::Head;
 
 /// The columns of bars beside date and symbol, in the order of a table of them. Those of the first two must be there.
-pub(super) const BAR_COLUMNS: [&str; 7] =
-    ["open", "close", "high", "low", ADJUSTED_CLOSE, "volume", EXCHANGE];
+pub(super) const BAR_COLUMNS: [&str; 9] =
+    ["open", "close", "high", "low", ADJUSTED_CLOSE, "volume", DIVIDEND, SPLIT_FACTOR, EXCHANGE];
+
+/// Those of which most cells say nothing, and need not.
+pub(super) const EVENTS: [&str; 2] = [DIVIDEND, SPLIT_FACTOR];
 
 /// The one column of bars that holds texts.
 pub(super) const EXCHANGE: &str = "exchange";
@@ -133,6 +136,12 @@ impl Header<'_> {
             if !used && columns::resembles_adjusted_close(name) && !self.left_out(ADJUSTED_CLOSE) {
                 self.notes.push(format!(
                     "the column '{name}' looks like an adjusted close and is not used (--map adj_close='{name}')"
+                ));
+            }
+            if !used && columns::resembles_action(name) {
+                self.notes.push(format!(
+                    "the column '{name}' looks like dividends or splits and is not used; where the prices are not adjusted for \
+                     them, say --map {DIVIDEND}='{name}' or {SPLIT_FACTOR}='{name}'"
                 ));
             }
         }

@@ -147,6 +147,7 @@ fn difference(full: &Outcome, other: &Outcome, day: usize) -> Option<Difference>
         (&a.impact_cost, &b.impact_cost),
         (&a.borrow_cost, &b.borrow_cost),
         (&a.interest, &b.interest),
+        (&a.dividends, &b.dividends),
     ];
     let same_day = |at: usize| {
         b.date.get(at) == a.date.get(at)

@@ -52,7 +52,7 @@ pub(super) fn findings(market: &Market, outcome: &Outcome) -> Vec<String> {
 fn best_symbol(market: &Market) -> Option<(&str, f64)> {
     let mut best: Option<(&str, f64)> = None;
     for &symbol in market.universe() {
-        let closes = market.closes_of(symbol, market.first_trading_bar()..market.dates().len());
+        let closes = market.adjusted_closes().of(symbol, market.first_trading_bar()..market.dates().len());
         let mut there = closes.iter().filter(|close| !close.is_nan());
         let (Some(first), Some(last)) = (there.next(), there.next_back()) else { continue };
         let earned = (last / first - 1.0).max(0.01);

@@ -15,8 +15,8 @@ fn of_column<T>(market: &Market, name: &str, make: impl Fn(&Panel) -> T) -> Opti
         days: market.trading_days(),
         symbols: market.symbols().len(),
         signal: &|day| market.signals(column, first + day),
-        open: &|day| market.opens(first + day),
-        close: &|day| market.closes(first + day),
+        open: &|day| market.adjusted_opens(first + day),
+        close: &|day| market.adjusted_closes().on(first + day),
     }))
 }
 

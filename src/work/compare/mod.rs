@@ -320,7 +320,7 @@ fn data(sources: &[Source]) -> Data {
 }
 
 /// Fields of what was read that say which table or file it was; the others say in which state.
-const PLACE: [&str; 5] = ["table", "path", "table_id", "source", "adjusted"];
+const PLACE: [&str; 6] = ["table", "path", "table_id", "source", "adjusted", "unadjusted"];
 
 /// Where an input lies.
 fn place(input: &Value) -> Value {

@@ -89,6 +89,10 @@ pub fn artifacts(
                 files.parquet("trades.parquet", &trades)?;
                 files.parquet("round_trips.parquet", &tables::trips(outcome))?;
                 files.parquet("contributions.parquet", &tables::contributed(market, outcome))?;
+                if let Some(booked) = &outcome.corporate_actions {
+                    files
+                        .parquet("corporate_actions.parquet", &tables::corporate_actions(outcome, booked))?;
+                }
             }
             Ok(())
         },

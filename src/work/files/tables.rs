@@ -11,7 +11,8 @@ use crate::engine::metrics::periods::{PeriodReturns, YearReturns};
 use crate::engine::metrics::rolling::{WINDOWS, rolling};
 use crate::engine::metrics::round_trips::{RoundTrip, round_trips};
 use crate::engine::{
-    BlendStage, BlendWeights, DebugKind, DebugTable, NextOrder, NextOrders, Outcome, RejectReason,
+    BlendStage, BlendWeights, BookedActions, DebugKind, DebugTable, NextOrder, NextOrders, Outcome,
+    RejectReason,
 };
 
 fn names(outcome: &Outcome, symbols: &[SymbolId]) -> Column {
@@ -73,9 +74,9 @@ pub(super) fn target_weights(outcome: &Outcome, next: &NextOrders) -> [Named<'st
     ]
 }
 
-pub(super) fn daily(outcome: &Outcome) -> [Named<'static>; 15] {
+pub(super) fn daily(outcome: &Outcome) -> Vec<Named<'static>> {
     let daily = &outcome.daily;
-    [
+    let mut columns = vec![
         ("date", Column::Dates(daily.date.clone())),
         ("portfolio_value", Column::numbers(&daily.portfolio_value)),
         ("cash", Column::numbers(&daily.cash)),
@@ -91,6 +92,23 @@ pub(super) fn daily(outcome: &Outcome) -> [Named<'static>; 15] {
         ("impact_cost", Column::numbers(&daily.impact_cost)),
         ("borrow_cost", Column::numbers(&daily.borrow_cost)),
         ("interest", Column::numbers(&daily.interest)),
+    ];
+    if outcome.corporate_actions.is_some() {
+        columns.push(("dividends", Column::numbers(&daily.dividends)));
+    }
+    columns
+}
+
+pub(super) fn corporate_actions(outcome: &Outcome, booked: &BookedActions) -> [Named<'static>; 8] {
+    [
+        ("date", Column::Dates(booked.date.clone())),
+        ("symbol", names(outcome, &booked.symbol)),
+        ("dividend", Column::numbers(&booked.dividend)),
+        ("split_factor", Column::numbers(&booked.split_factor)),
+        ("shares_before", Column::numbers(&booked.shares_before)),
+        ("shares_after", Column::numbers(&booked.shares_after)),
+        ("cash", Column::numbers(&booked.cash)),
+        ("cash_in_lieu", Column::numbers(&booked.cash_in_lieu)),
     ]
 }
 
@@ -205,12 +223,12 @@ fn sides(shorts: impl Iterator<Item = bool>) -> Column {
     Column::Names(shorts.map(u32::from).collect(), vec!["long".to_owned(), "short".to_owned()])
 }
 
-pub(super) fn trips(outcome: &Outcome) -> [Named<'static>; 11] {
-    let trips = round_trips(&outcome.trades);
+pub(super) fn trips(outcome: &Outcome) -> Vec<Named<'static>> {
+    let trips = round_trips(&outcome.trades, outcome.corporate_actions.as_ref());
     let symbols: Vec<SymbolId> = trips.iter().map(|trip| trip.symbol).collect();
     let number =
         |of: fn(&RoundTrip) -> f64| Column::Numbers(trips.iter().map(|trip| Some(of(trip))).collect());
-    [
+    let mut columns = vec![
         ("symbol", names(outcome, &symbols)),
         ("side", sides(trips.iter().map(|trip| trip.is_short))),
         ("opened", Column::Dates(trips.iter().map(|trip| trip.opened).collect())),
@@ -225,15 +243,19 @@ pub(super) fn trips(outcome: &Outcome) -> [Named<'static>; 11] {
         ("commission", number(|trip| trip.commission)),
         ("profit", number(|trip| trip.profit)),
         ("return", number(|trip| trip.profit_share)),
-    ]
+    ];
+    if outcome.corporate_actions.is_some() {
+        columns.push(("dividends", number(|trip| trip.dividends)));
+    }
+    columns
 }
 
-pub(super) fn contributed(market: &Market, outcome: &Outcome) -> [Named<'static>; 9] {
+pub(super) fn contributed(market: &Market, outcome: &Outcome) -> Vec<Named<'static>> {
     let parts = contributions(outcome, market);
     let symbols: Vec<SymbolId> = parts.iter().map(|part| part.symbol).collect();
     let number =
         |of: fn(&Contribution) -> f64| Column::Numbers(parts.iter().map(|part| Some(of(part))).collect());
-    [
+    let mut columns = vec![
         ("symbol", names(outcome, &symbols)),
         ("side", sides(parts.iter().map(|part| part.is_short))),
         ("gross_profit", number(|part| part.gross_profit)),
@@ -243,7 +265,11 @@ pub(super) fn contributed(market: &Market, outcome: &Outcome) -> [Named<'static>
         ("contribution", number(|part| part.contribution)),
         ("impact_cost", number(|part| part.impact_cost)),
         ("borrow_cost", number(|part| part.borrow_cost)),
-    ]
+    ];
+    if outcome.corporate_actions.is_some() {
+        columns.push(("dividends", number(|part| part.dividends)));
+    }
+    columns
 }
 
 /// What 1 in the benchmark was worth by day, from its first bar on.

@@ -169,7 +169,7 @@ fn risked(own: &Summary, benchmark: Option<&BenchmarkFigures<'_>>) -> [Figure; 1
 }
 
 /// A benchmark is in the market from its first bar on and pays nothing; it has no fills that could be counted.
-fn traded(outcome: &Outcome, benchmark: Option<&BenchmarkFigures<'_>>) -> [Figure; 14] {
+fn traded(outcome: &Outcome, benchmark: Option<&BenchmarkFigures<'_>>) -> Vec<Figure> {
     let own = &outcome.summary;
     let holding = own.average_holding_days.map_or_else(|| UNDEFINED.to_owned(), |d| grouped(d, 1));
     let yearly = own.average_turnover.map(|daily| daily * own.periods_per_year);
@@ -177,7 +177,7 @@ fn traded(outcome: &Outcome, benchmark: Option<&BenchmarkFigures<'_>>) -> [Figur
     let in_market = (own.days > 0).then(|| 1.0 - in_cash as f64 / own.days as f64);
     let all = || benchmark.map(|_| percent(1.0, 2));
     let nothing = || benchmark.map(|_| money(0.0));
-    [
+    let mut figures = vec![
         ("Fills", "trades", count(own.trades), None),
         ("Turnover a year: buys and sells added", "turnover a year", share(yearly), None),
         ("Time in the market", "time in the market", share(in_market), all()),
@@ -197,7 +197,11 @@ fn traded(outcome: &Outcome, benchmark: Option<&BenchmarkFigures<'_>>) -> [Figur
             ratio(costs_a_year(outcome)),
             benchmark.map(|_| ratio(Some(0.0))),
         ),
-    ]
+    ];
+    if let Some(dividends) = own.total_dividends {
+        figures.push(("Dividends", "total_dividends", money(dividends), None));
+    }
+    figures
 }
 
 fn compared(versus: &BenchmarkSummary) -> [Figure; 7] {

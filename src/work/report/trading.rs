@@ -14,7 +14,7 @@ const SHOWN: usize = 5;
 
 /// Sums of what was bought and sold again, by side.
 pub(super) fn trips(outcome: &Outcome) -> Markup {
-    let trips = round_trips(&outcome.trades);
+    let trips = round_trips(&outcome.trades, outcome.corporate_actions.as_ref());
     let side = |is_short: bool| -> Vec<&RoundTrip> {
         trips.iter().filter(|trip| trip.is_short == is_short).collect()
     };
@@ -93,11 +93,13 @@ pub(super) fn contributed(market: &Market, outcome: &Outcome) -> Markup {
     let parts = contributions(outcome, market);
     let (best, rest) = parts.split_at(SHOWN.min(parts.len()));
     let (others, worst) = rest.split_at(rest.len().saturating_sub(SHOWN));
+    let unadjusted = outcome.corporate_actions.is_some();
     let row = |name: &str, side: &str, parts: &[Contribution]| {
         let sum = |of: fn(&Contribution) -> f64| parts.iter().map(of).sum::<f64>();
         html! { tr {
             th scope="row" { (name) } td { (side) }
             td { (money(sum(|part| part.gross_profit))) }
+            @if unadjusted { td { (money(sum(|part| part.dividends))) } }
             td { (money(-sum(|part| part.slippage_cost + part.impact_cost + part.commission + part.borrow_cost))) }
             td { (money(sum(|part| part.profit))) }
             td { (percent(sum(|part| part.contribution), 2)) }
@@ -122,9 +124,9 @@ pub(super) fn contributed(market: &Market, outcome: &Outcome) -> Markup {
                 }
                 div.scroll { table {
                     thead { tr {
-                        @for name in ["Symbol", "Side", "Before costs", "Costs", "Profit", "Contribution"] {
-                            th scope="col" { (name) }
-                        }
+                        @for name in ["Symbol", "Side", "Before costs"] { th scope="col" { (name) } }
+                        @if unadjusted { th scope="col" { "Dividends" } }
+                        @for name in ["Costs", "Profit", "Contribution"] { th scope="col" { (name) } }
                     } }
                     tbody {
                         (each(best))

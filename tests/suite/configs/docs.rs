@@ -13,6 +13,7 @@ use crate::support::service::project;
 /// Options that a resolved config leaves out while they are off, where it writes null for others.
 const LEFT_OUT: [&str; 11] = [
     "experiment",
+    "prices",
     "warmup_days",
     "price_version",
     "signal_version",
@@ -126,6 +127,7 @@ pub(crate) fn configs() -> Vec<Value> {
     let mut parts = vec![
         json!({ "data": {
             "warmup_days": 5, "time_zone": "UTC", "date_format": "MM/DD/YYYY", "on_impossible_price": "skip",
+            "prices": "unadjusted",
         } }),
         json!({ "sizing": { "class": "LongShortScoreSizer" } }),
         json!({ "sizing": { "class": "KellySizer", "parameters": { "mu_scale": 1 } } }),

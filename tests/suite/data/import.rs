@@ -186,8 +186,8 @@ const VENDORS: &[Vendor] = &[
                   2020-01-02,135.00,135.92,134.77,135.42,108.0,3148600,0.0000,1.0\n",
         options: &["--symbol", "IBM"],
         rows: &[
-            "2020-01-02 IBM adj_close=108 close=135.42 high=135.92 low=134.77 open=135 volume=3148600",
-            "2020-01-03 IBM adj_close=107.1 close=134.34 high=134.86 low=133.56 open=133.57 volume=2373700",
+            "2020-01-02 IBM adj_close=108 close=135.42 dividend=0 high=135.92 low=134.77 open=135 split_factor=1 volume=3148600",
+            "2020-01-03 IBM adj_close=107.1 close=134.34 dividend=0 high=134.86 low=133.56 open=133.57 split_factor=1 volume=2373700",
         ],
     },
     Vendor {
@@ -197,7 +197,7 @@ const VENDORS: &[Vendor] = &[
                   2020-01-02T00:00:00+00:00,300.35,300.6,295.19,296.24,33911900,72.8,72.9,71.6,71.8,135647600,0.0,1.0\n",
         options: &["--symbol", "AAPL"],
         rows: &[
-            "2020-01-02 AAPL adj_close=72.8 close=300.35 high=300.6 low=295.19 open=296.24 volume=33911900",
+            "2020-01-02 AAPL adj_close=72.8 close=300.35 dividend=0 high=300.6 low=295.19 open=296.24 split_factor=1 volume=33911900",
         ],
     },
     Vendor {
@@ -206,7 +206,9 @@ const VENDORS: &[Vendor] = &[
         content: "ticker,date,open,high,low,close,volume,ex-dividend,split_ratio,adj_open,adj_high,adj_low,adj_close,adj_volume\n\
                   A,1999-11-18,45.5,50,40,44,44739900,0.0,1.0,31.04,34.11,27.29,30.02,44739900\n",
         options: &[],
-        rows: &["1999-11-18 A adj_close=30.02 close=44 high=50 low=40 open=45.5 volume=44739900"],
+        rows: &[
+            "1999-11-18 A adj_close=30.02 close=44 dividend=0 high=50 low=40 open=45.5 split_factor=1 volume=44739900",
+        ],
     },
     Vendor {
         name: "Nasdaq Data Link, SEP",
@@ -659,4 +661,55 @@ fn a_number_is_spelled_as_was_said() {
     ] {
         assert_eq!(spelling.parse(text), expected, "{text:?} {spelling:?}");
     }
+}
+
+#[test]
+fn dividends_and_splits_come_with_the_bars_of_a_table_that_has_them() {
+    let with =
+        "date,symbol,open,close,divCash,splitFactor\n2020-01-02,A,10,10,0,1\n2020-01-03,A,4.5,4.5,1,2\n";
+    let desk = Desk::with("with.csv", with);
+    desk.put("without.csv", "date,symbol,open,close\n2020-01-06,A,4.5,4.5\n");
+    desk.put("later.csv", "date,symbol,open,close,divCash,splitFactor\n2020-01-06,A,4.5,4.5,,\n");
+    assert_eq!(notes(&desk.import(&["with.csv"])), Vec::<String>::new());
+    let first = "2020-01-02 A close=10 dividend=0 open=10 split_factor=1";
+    let second = "2020-01-03 A close=4.5 dividend=1 open=4.5 split_factor=2";
+    assert_eq!(desk.rows(), [first, second]);
+    // Rows that do not say would say that there is none.
+    let refusal = desk.refused(&["without.csv"]);
+    assert!(refusal.contains("only the table has dividend, split_factor"), "{refusal}");
+    // An empty cell is none, and not worth a line.
+    assert_eq!(notes(&desk.import(&["later.csv"])), Vec::<String>::new());
+    assert_eq!(desk.rows()[2], "2020-01-06 A close=4.5 dividend=- open=4.5 split_factor=-");
+
+    // A table that was made without them goes on without them.
+    desk.import(&["without.csv", "--replace"]);
+    for mode in ["--append", "--upsert"] {
+        let said = |column: &str| {
+            format!(
+                "the table has no column {column}, so that it is not taken; --replace makes one that has it"
+            )
+        };
+        assert_eq!(
+            notes(&desk.import(&["with.csv", mode])),
+            [said("dividend"), said("split_factor")],
+            "{mode}"
+        );
+    }
+    let expected = [
+        "2020-01-02 A close=10 open=10",
+        "2020-01-03 A close=4.5 open=4.5",
+        "2020-01-06 A close=4.5 open=4.5",
+    ];
+    assert_eq!(desk.rows(), expected);
+    let refusal = Desk::with("bad.csv", &with.replace(",1,2", ",-1,2")).refused(&["bad.csv"]);
+    assert!(refusal.contains("bad.csv row 3: 2020-01-03 A: dividend -1"), "{refusal}");
+    let yahoo = "Date,Open,Close,Dividends,Stock Splits\n2020-01-02,10,10,0.5,0\n";
+    let desk = Desk::with("yahoo.csv", yahoo);
+    let told = notes(&desk.import(&["yahoo.csv", "--symbol", "A"]));
+    assert!(
+        told.iter().any(|line| line.starts_with("the column 'Dividends' looks like dividends or splits")),
+        "{told:?}"
+    );
+    desk.import(&["yahoo.csv", "--symbol", "A", "--map", "dividend=Dividends", "--replace"]);
+    assert_eq!(desk.rows(), ["2020-01-02 A close=10 dividend=0.5 open=10"]);
 }

@@ -497,3 +497,161 @@ fn closes_that_jump_as_splits_do_are_named_where_no_other_symbol_does() {
     assert_eq!(jumps(&home).len(), 1);
     assert!(jumps(&home)[0].contains("1 jumps") && jumps(&home)[0].contains("A 2024-01-05: 1 for 3"));
 }
+
+/// 100 shares at 10; 1 a share on the second day after the purchase, on which there are two for one.
+const QUOTED: &str = "date,symbol,open,close,dividend,split_factor\n2024-01-02,A,10,10,,\n2024-01-03,A,10,10,0,1\n\
+                      2024-01-04,A,4.5,4.5,1,2\n2024-01-05,A,4.5,4.5,NaN,1.0\n";
+
+/// Whether a run paid so many dividends, and what it was worth in the end.
+fn paid(summary: &Value, dividends: Option<f64>, worth: f64) -> bool {
+    let near = |key: &str, value: f64| summary[key].as_f64().is_some_and(|got| (got - value).abs() < 1e-9);
+    near("final_equity", worth)
+        && match dividends {
+            Some(cash) => near("total_dividends", cash),
+            None => summary.get("total_dividends").is_none(),
+        }
+}
+
+/// The files of the only run of a home.
+fn artifacts(home: &Home) -> std::path::PathBuf {
+    let mut runs = std::fs::read_dir(home.path().join("out")).unwrap();
+    runs.next().unwrap().unwrap().path()
+}
+
+#[test]
+fn prices_with_dividends_or_splits_and_no_adjusted_close_are_unadjusted() {
+    let home = with_file("bars.csv", QUOTED);
+    let (code, summary, said) = backtest(&home, "price_path: bars.csv", HOLD);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(paid(&summary, Some(100.0), 1000.0), "{summary}");
+    let told = "the prices are taken as unadjusted, since they have dividend and split_factor and no adjusted close; data.prices \
+                says which they are";
+    assert!(warnings(&summary).contains(&told.to_owned()), "{summary}");
+    let files = artifacts(&home);
+    let daily = std::fs::read_to_string(files.join("daily_metrics.csv")).unwrap();
+    assert!(daily.lines().next().unwrap().ends_with(",interest,dividends"), "{daily}");
+    let actions = crate::support::tables::read_parquet(&files.join("corporate_actions.parquet"));
+    let number = |name: &str| crate::support::tables::numbers(&actions, name).unwrap();
+    assert_eq!((number("shares_before"), number("shares_after")), (vec![100.0], vec![200.0]));
+    assert_eq!((number("dividend"), number("split_factor")), (vec![1.0], vec![2.0]));
+    assert_eq!((number("cash"), number("cash_in_lieu")), (vec![100.0], vec![0.0]));
+    let config: Value =
+        serde_json::from_slice(&std::fs::read(files.join("config.resolved.json")).unwrap()).unwrap();
+    assert!(config["data"].get("prices").is_none(), "what is left out stays out: {}", config["data"]);
+    assert_eq!(config["data_versions"]["prices"]["unadjusted"], json!(true), "{config}");
+
+    // Said, it needs no warning; said to be adjusted, the prices are taken as they stand.
+    let known = |data: &str| {
+        let home = with_file("bars.csv", QUOTED);
+        let (code, summary, said) = backtest(&home, data, HOLD);
+        assert_eq!(code, Some(0), "{said}");
+        (summary, home)
+    };
+    let (summary, _) = known("price_path: bars.csv, prices: unadjusted");
+    assert!(!warnings(&summary).iter().any(|line| line.contains("unadjusted")), "{summary}");
+    let (summary, home) = known("price_path: bars.csv, prices: adjusted");
+    assert!(paid(&summary, None, 450.0), "{summary}");
+    let files = artifacts(&home);
+    assert!(!files.join("corporate_actions.parquet").exists());
+    let daily = std::fs::read_to_string(files.join("daily_metrics.csv")).unwrap();
+    assert!(daily.lines().next().unwrap().ends_with(",interest"), "{daily}");
+}
+
+#[test]
+fn beside_an_adjusted_close_the_config_decides() {
+    let rows = "Date,Ticker,Open,Close,Adj Close,divCash,splitFactor\n2024-01-02,A,10,10,4.5,0,1\n2024-01-03,A,10,10,4.5,0,1\n\
+                2024-01-04,A,4.5,4.5,4.5,1,2\n2024-01-05,A,4.5,4.5,4.5,0,1\n";
+    for (data, dividends) in [
+        ("price_path: bars.csv", None),
+        ("price_path: bars.csv, prices: adjusted", None),
+        ("price_path: bars.csv, prices: Unadjusted", Some(100.0)),
+    ] {
+        let (code, summary, said) = backtest(&with_file("bars.csv", rows), data, HOLD);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(paid(&summary, dividends, 1000.0), "{data}: {summary}");
+        let of_columns = |line: &String| line.contains("prices") && !line.starts_with("the computed period");
+        assert!(!warnings(&summary).iter().any(of_columns), "{summary}");
+    }
+    // Without either there is nothing to book.
+    let plain =
+        "date,symbol,open,close,Dividends,Stock Splits\n2024-01-02,A,10,10,0,0\n2024-01-03,A,10,10,0.1,0\n";
+    let (code, _, said) =
+        backtest(&with_file("bars.csv", plain), "price_path: bars.csv, prices: unadjusted", HOLD);
+    assert_ne!(code, Some(0));
+    assert!(
+        said.contains("data.prices: is unadjusted, but bars.csv has no column dividend or split_factor"),
+        "{said}"
+    );
+    // Those of yfinance lie beside prices that are adjusted, for splits at least.
+    let (_, summary, _) = backtest(&with_file("bars.csv", plain), "price_path: bars.csv", HOLD);
+    for name in ["Dividends", "Stock Splits"] {
+        let told =
+            format!("the column '{name}' of the prices looks like dividends or splits and is not used");
+        assert!(warnings(&summary).iter().any(|line| line.starts_with(&told)), "{summary}");
+    }
+}
+
+#[test]
+fn dividends_and_splits_that_cannot_be_are_refused_by_name_or_left_out_and_counted_when_asked() {
+    let rows = |cells: &str| QUOTED.replace(",1,2\n", &format!(",{cells}\n"));
+    for (cells, what) in [("-1,2", "dividend -1"), ("1,-2", "split_factor -2")] {
+        let home = with_file("bars.csv", &rows(cells));
+        let (code, _, said) = backtest(&home, "price_path: bars.csv", HOLD);
+        assert_eq!(code, Some(3), "{said}");
+        assert!(said.contains(&format!("A on 2024-01-04: {what} cannot be")), "{said}");
+        let (code, summary, said) = backtest(&home, "price_path: bars.csv, on_impossible_price: skip", HOLD);
+        assert_eq!(code, Some(0), "{said}");
+        let told = format!("1 price rows cannot be (A on 2024-01-04: {what}); they are left out");
+        assert!(warnings(&summary).contains(&told), "{summary}");
+    }
+    for (cells, what) in [("1%,2", "row 4: dividend '1%'"), ("1,2:1", "row 4: split_factor '2:1'")] {
+        let (code, _, said) = backtest(&with_file("bars.csv", &rows(cells)), "price_path: bars.csv", HOLD);
+        assert_eq!(code, Some(3), "{said}");
+        assert!(said.contains(&format!("{what} is not a number")), "{said}");
+    }
+    // A split of 0 is one of none, as some vendors write it, and counted.
+    let (code, summary, said) =
+        backtest(&with_file("bars.csv", &rows("5.5,0")), "price_path: bars.csv", HOLD);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(paid(&summary, Some(550.0), 1000.0), "{summary}");
+    let told = "1 price rows have a split_factor of 0; it is read as no split";
+    assert!(warnings(&summary).contains(&told.to_owned()), "{summary}");
+    // Nothing can be left of a price by a dividend, and no split be hidden.
+    let (code, _, said) = backtest(&with_file("bars.csv", &rows("10,1")), "price_path: bars.csv", HOLD);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(
+        said.contains("A on 2024-01-04: a dividend of 10 leaves nothing of the close before, 10"),
+        "{said}"
+    );
+    let (code, _, said) = backtest(&with_file("bars.csv", &rows("0,0.5")), "price_path: bars.csv", HOLD);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("1 of 1 splits do not show in the closes"), "{said}");
+}
+
+/// A row without prices is no bar, and pays all the same; so do the lake's tables, and the rows that a run keeps.
+#[test]
+fn every_door_reads_dividends_and_splits() {
+    let halted = QUOTED.replace("2024-01-04,A,4.5,4.5,1,2\n", "2024-01-04,A,,,1,2\n")
+        + "2024-01-04,B,1,1,,\n2024-01-05,B,1,1,,\n";
+    let home = with_file("bars.csv", &halted);
+    let data = "price_path: bars.csv, prices: unadjusted";
+    let (code, summary, said) = backtest(&home, data, HOLD);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(paid(&summary, Some(100.0), 1000.0), "{summary}");
+
+    let lake = home.lake();
+    let lake = lake.to_str().unwrap();
+    run_well(&["lake", "import", "bars.csv", "--lake", lake], home.path());
+    let config = "start_date: 2024-01-01\nend_date: 2024-12-31\nuniverse: {symbols: [A, B]}\ninitial_cash: 1000\n\
+                  data: {prices: unadjusted}\noutput: {keep_inputs: true}\n\
+                  strategy: {class: BuyAndHoldStrategy, parameters: {symbol: A}}\n";
+    std::fs::write(home.path().join("config.yaml"), config).unwrap();
+    let args = ["run", "config.yaml", "--out", "kept", "--run-id", "one", "--lake", lake, "--output", "json"];
+    let summary: Value = serde_json::from_str(&run_well(&args, home.path())).unwrap();
+    assert!(paid(&summary, Some(100.0), 1000.0), "{summary}");
+    let kept = home.path().join("kept/one/inputs/prices.parquet");
+    let rows = backtest_functions::store::kept::read_prices(std::fs::read(kept).unwrap().into()).unwrap();
+    let cash: f64 =
+        rows.chunks.iter().flat_map(|chunk| &chunk.columns().dividend).filter(|cash| **cash > 0.0).sum();
+    assert_eq!(cash, 1.0);
+}

@@ -81,3 +81,20 @@ fn days_without_a_rebalance_do_not_allocate_whatever_the_sizer() {
         assert!(long <= short + 100, "{class}: {short} allocations for 500 bars, {long} for 4000");
     }
 }
+
+/// A dividend, and now and then a split, of some symbol on every tenth day.
+#[test]
+fn dividends_and_splits_do_not_allocate() {
+    let events = |days: usize| {
+        let paid = |n: usize, every: usize, value: f64, none: f64| -> Vec<f64> {
+            (0..10 * days).map(|row| if (row % days + n) % every == 3 { value } else { none }).collect()
+        };
+        toy(days).events(&paid(0, 100, 0.3, f64::NAN), &paid(1, 150, 1.02, 1.0)).with(json!({ "strategy": {
+            "class": "TopNSignalStrategy",
+            "parameters": { "signal_column": "score", "top_n": 4 },
+        } }))
+    };
+    let (short, long) = (allocations(&events(500)), allocations(&events(4000)));
+    // Ten columns more that double three times.
+    assert!(long <= short + 140, "{short} allocations for 500 bars, {long} for 4000");
+}

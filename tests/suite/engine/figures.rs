@@ -32,6 +32,22 @@ fn every_figure_of_a_summary_is_explained() {
     let summary: Value = serde_json::from_str(&run_well(&args, home.path())).unwrap();
     let mut figures = BTreeSet::new();
     fields(&summary, "", &mut figures);
+    // Those that only runs on unadjusted prices have.
+    let bars =
+        "date,symbol,open,close,dividend\n2024-01-02,A,10,10,\n2024-01-03,A,10,10,\n2024-01-04,A,9,9,1\n";
+    std::fs::write(home.path().join("bars.csv"), bars).unwrap();
+    let config = json!({
+        "start_date": "2024-01-01",
+        "end_date": "2024-01-31",
+        "universe": { "symbols": ["A"] },
+        "data": { "price_path": "bars.csv" },
+        "benchmark": "equal_weight",
+        "strategy": { "class": "BuyAndHoldStrategy" },
+    });
+    std::fs::write(&path, config.to_string()).unwrap();
+    let args = ["run", path.to_str().unwrap(), "--out", "out", "--output", "json"];
+    let summary: Value = serde_json::from_str(&run_well(&args, home.path())).unwrap();
+    fields(&summary, "", &mut figures);
 
     let page = std::fs::read_to_string(project("docs/figures.md")).unwrap();
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));

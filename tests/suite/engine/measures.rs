@@ -274,7 +274,7 @@ fn round_trips_are_first_in_first_out() {
         price,
         notional,
     };
-    let trips = round_trips(&trades);
+    let trips = round_trips(&trades, None);
     let rows: Vec<(f64, bool, f64)> =
         trips.iter().map(|trip| (trip.quantity, trip.is_short, trip.profit)).collect();
     let expected = [

@@ -6,6 +6,8 @@ mod account;
 mod allocations;
 /// What holding costs and earns, and what orders move prices by.
 mod carry;
+/// Dividends and splits of prices as they were quoted.
+mod corporate_actions;
 /// The reference of figures: every one of a summary, and no other.
 mod figures;
 /// Orders, fills and costs.

@@ -77,7 +77,8 @@ pub(super) fn breakout(
     mode: BreakoutMode,
     scale: BreakoutScale,
 ) -> f64 {
-    let price = |bar, symbol| view.market.price(past.price, bar, symbol);
+    let seen = view.market.seen(view.bar);
+    let price = |bar, symbol| seen.price(past.price, bar, symbol);
     let Some(range) = Range::before(view.market, view.bar, symbol, past.bars as usize, price) else {
         return f64::NAN;
     };

@@ -101,7 +101,8 @@ impl Exits {
         let exits = match self.config.rules[rule] {
             ExitRule::TrailingMa { days, side_aware, .. } => {
                 let price_field = self.means[rule];
-                let price = |b, s| market.price(price_field, b, s);
+                let seen = market.seen(bar);
+                let price = |b, s| seen.price(price_field, b, s);
                 let mean = lookback::mean(market, bar, symbol, days as usize, price)?;
                 let above = side_aware && !holding.is_long;
                 lookback::is_beyond(market.close(bar, symbol), mean, above)

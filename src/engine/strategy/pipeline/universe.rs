@@ -169,7 +169,8 @@ impl Test {
                     .retain(|&symbol| mean(symbol, *lookback, &traded).is_some_and(|mean| mean >= *value));
             }
             Self::MinVolume { lookback, value, volume } => {
-                let volume = |b, symbol| market.price(*volume, b, symbol);
+                let seen = market.seen(bar);
+                let volume = |b, symbol| seen.price(*volume, b, symbol);
                 eligible
                     .retain(|&symbol| mean(symbol, *lookback, &volume).is_some_and(|mean| mean >= *value));
             }
