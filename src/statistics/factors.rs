@@ -144,7 +144,7 @@ impl Followed {
     /// Mean return of the highest quantile less that of the lowest. `None` if one of them is empty.
     pub fn spread(&self) -> Option<f64> {
         let (bottom, top) = (self.quantiles.first()?, self.quantiles.last()?);
-        (bottom.symbols > 0 && top.symbols > 0).then(|| top.excess - bottom.excess)
+        (bottom.symbols > 0 && top.symbols > 0).then_some(top.excess - bottom.excess)
     }
 }
 
@@ -402,9 +402,10 @@ pub struct Turnover {
 
 impl Turnover {
     /// Of days.
-    pub fn of<'a>(days: impl Iterator<Item = &'a Steadiness> + Clone) -> Self {
+    pub fn of<'a>(days: impl IntoIterator<Item = &'a Steadiness>) -> Self {
+        let days: Vec<&Steadiness> = days.into_iter().collect();
         let average = |of: &dyn Fn(&Steadiness) -> Option<f64>| {
-            let values: Vec<f64> = days.clone().filter_map(of).collect();
+            let values: Vec<f64> = days.iter().filter_map(|day| of(day)).collect();
             (!values.is_empty()).then(|| mean(&values))
         };
         Self {

@@ -132,6 +132,9 @@ impl FactorTable {
     }
 }
 
+/// What a column of whole numbers says of a day and an outlook.
+type CountOf<'a> = &'a dyn Fn(&FactorDay, Outlook, Option<&Followed>) -> Option<usize>;
+
 fn rows(month: YearMonth, figures: &Figures) -> Result<RecordBatch, ArrowError> {
     let mut rows: Vec<(&str, &FactorDay, Outlook, Option<Followed>)> = Vec::new();
     for (strategy, days) in figures {
@@ -140,7 +143,7 @@ fn rows(month: YearMonth, figures: &Figures) -> Result<RecordBatch, ArrowError> 
             rows.extend(followed.map(|(outlook, followed)| (strategy.as_str(), day, outlook, followed)));
         }
     }
-    let longs = |of: &dyn Fn(&FactorDay, Outlook, Option<&Followed>) -> Option<usize>| {
+    let longs = |of: CountOf<'_>| {
         let values = rows.iter().map(|(_, day, outlook, followed)| of(day, *outlook, followed.as_ref()));
         let values: Int64Array =
             values.map(|value| value.and_then(|value| i64::try_from(value).ok())).collect();
