@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::service::project;
 
 /// Options that a resolved config leaves out while they are off, where it writes null for others.
-const LEFT_OUT: [&str; 11] = [
+const LEFT_OUT: [&str; 12] = [
     "experiment",
     "prices",
     "warmup_days",
