@@ -513,10 +513,14 @@ async fn lives_on_a_service(settings: &[(&str, &str)]) {
     assert_eq!(plan.json()["trials"], 120);
     assert_eq!(plan.json()["warnings"], json!([]));
     let mut doubtful = document.clone();
-    doubtful["base"]["sizing"] = json!({ "class": "EqualWeightSizer", "parameters": { "max_positions": 5 } });
-    doubtful["study"]["parameters"]["broker.allow_short"] = json!([true, false]);
+    doubtful["base"]["output"]["save_run_index_parquet"] = json!(true);
+    doubtful["study"]["parameters"]["broker.rounding_mode"] = json!(["toward_zero", "floor"]);
     let plan = one.post("/api/studies/validate", &doubtful).await.json();
-    println!("{plan:#}");
+    let of_all = "output.save_run_index_parquet has no effect: there is no such file";
+    let rounding = "broker.rounding_mode has no effect while fractions of a share trade";
+    let said = plan["warnings"].as_array().map_or(&[][..], Vec::as_slice);
+    let said: Vec<&str> = said.iter().filter_map(Value::as_str).collect();
+    assert!(said.contains(&of_all) && said.iter().any(|warning| warning.starts_with(rounding)), "{plan:#}");
     doubtful["base"]["data"]["price_path"] = json!("gold/no_such");
     let refused = one.post("/api/studies/validate", &doubtful).await;
     assert_eq!(
