@@ -57,7 +57,7 @@ impl fmt::Display for Changed {
         )?;
         match largest {
             Some((day, change)) => {
-                write!(f, "the portfolio value differs by up to {change:.2e} of it, on {day}")?
+                write!(f, "the portfolio value differs by up to {change:.2e} of it, on {day}")?;
             }
             None => f.write_str("the portfolio value is the same on all of them")?,
         }

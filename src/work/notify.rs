@@ -24,7 +24,7 @@ pub fn ended(app: &App, id: &RunId) {
     tokio::spawn(async move {
         match app.runs.get(&id).await {
             Ok(Some(run)) if run.state.status().is_final() => {
-                tell_of(&app, &id, &ended_document(&app, &run)).await
+                tell_of(&app, &id, &ended_document(&app, &run)).await;
             }
             Ok(_) => {}
             Err(error) => {

@@ -121,16 +121,19 @@ impl Study {
     /// Every fault of every combination, unless those are to be skipped; that no combination is valid.
     pub fn plan(&self) -> Result<Plan, Vec<Fault>> {
         let count = self.grid.count();
-        let looked: Vec<Result<(String, Vec<String>), Vec<Fault>>> = (0..count)
+        let looked: Vec<Result<Looked, Vec<Fault>>> = (0..count)
             .into_par_iter()
-            .map(|trial| self.config(trial).map(|config| (layout(&config), config.warnings())))
+            .map(|trial| {
+                let config = self.config(trial)?;
+                Ok(Looked { layout: layout(&config), warnings: config.warnings() })
+            })
             .collect();
         let invalid = looked.iter().filter(|one| one.is_err()).count();
         if invalid == count || (invalid > 0 && !self.skip_invalid) {
             return Err(self.summed_up(&looked));
         }
         // A trial that makes no config is tried with those that read the first market.
-        let layouts = looked.iter().map(|one| one.as_ref().map_or("", |(layout, _)| layout.as_str()));
+        let layouts = looked.iter().map(|one| one.as_ref().map_or("", |valid| valid.layout.as_str()));
         let mut order: Vec<(&str, u32)> = layouts.zip(0..).collect();
         order.sort_unstable();
         let markets = order.chunk_by(|a, b| a.0 == b.0).filter(|chunk| !chunk[0].0.is_empty()).count();
@@ -138,7 +141,7 @@ impl Study {
         let config = self.config(first)?;
         let ordered = order.into_iter().map(|(_, trial)| trial).collect();
         let (said, more) = self.each_once(looked.iter().map(|one| match one {
-            Ok((_, warnings)) => warnings.iter().map(|warning| ("", warning.as_str())).collect(),
+            Ok(valid) => valid.warnings.iter().map(|warning| ("", warning.as_str())).collect(),
             Err(_) => Vec::new(),
         }));
         let more = (more > 0).then(|| format!("{more} more warnings are not listed"));
@@ -184,6 +187,12 @@ impl Study {
         });
         (told.collect(), more)
     }
+}
+
+/// What there is to know of a valid trial before it is evaluated.
+struct Looked {
+    layout: String,
+    warnings: Vec<String>,
 }
 
 /// The trials in the order in which they are shared out.

@@ -73,7 +73,7 @@ fn assert_agree(got: &[f64], want: &[f64], tolerance: f64) {
     assert!(got.iter().zip(want).all(agrees), "{got:?}, expected {want:?}");
 }
 
-fn sizer(class: &str, parameters: Value) -> Value {
+fn sizer(class: &str, parameters: &Value) -> Value {
     json!({ "class": class, "parameters": parameters })
 }
 
@@ -104,12 +104,12 @@ fn weights_are_those_of_other_programs() {
         ("MinimumVarianceSizer", unshrunk.clone(), &golden["min_variance_unconstrained"], 1e-10),
         ("MinimumVarianceSizer", unshrunk, &golden["min_variance_long_only"], 1e-6),
     ] {
-        let got = toy(&sizer(class, parameters)).run();
+        let got = toy(&sizer(class, &parameters)).run();
         assert_agree(&of_names(&got), &list(want), tolerance);
         assert_eq!(said(&got), [""; 0], "{class}");
     }
     // What is found is nearer to equal than the stored weights need it.
-    let weights = of_names(&toy(&sizer("RiskParitySizer", json!({}))).run());
+    let weights = of_names(&toy(&sizer("RiskParitySizer", &json!({}))).run());
     let covariance = matrix(&golden["population_covariance"]);
     let parts: Vec<f64> = (0..4)
         .map(|i| {
@@ -128,13 +128,13 @@ fn shrunk_covariances_are_those_of_other_programs() {
         ("ledoit_wolf", "ledoit_wolf_2004_identity_target"),
         ("constant_correlation", "ledoit_wolf_2003_constant_correlation"),
     ] {
-        let got = toy(&sizer("MinimumVarianceSizer", json!({ "shrinkage": rule }))).run();
+        let got = toy(&sizer("MinimumVarianceSizer", &json!({ "shrinkage": rule }))).run();
         assert_agree(&of_names(&got), &least_variance(&matrix(&golden[stored]["covariance"])), 1e-10);
         if rule == "ledoit_wolf" {
-            let same = toy(&sizer("MinimumVarianceSizer", json!({}))).run();
+            let same = toy(&sizer("MinimumVarianceSizer", &json!({}))).run();
             assert_eq!(of_names(&same), of_names(&got), "it is the default");
             let share = json!({ "shrinkage": golden[stored]["shrinkage"] });
-            let same = toy(&sizer("MinimumVarianceSizer", share)).run();
+            let same = toy(&sizer("MinimumVarianceSizer", &share)).run();
             assert_agree(&of_names(&same), &of_names(&got), 1e-10);
         }
     }
@@ -144,7 +144,7 @@ fn shrunk_covariances_are_those_of_other_programs() {
 /// margin, the capped ones less.
 #[test]
 fn the_least_variance_keeps_below_the_cap() {
-    let sizing = sizer("MinimumVarianceSizer", json!({ "shrinkage": "none" }));
+    let sizing = sizer("MinimumVarianceSizer", &json!({ "shrinkage": "none" }));
     let got = toy(&sizing).with(json!({ "constraints": { "max_position_size": 0.4 } })).run();
     let (weights, covariance) = (of_names(&got), matrix(&golden()["population_covariance"]));
     assert!(near(weights.iter().sum(), 1.0) && near(weights[2], 0.4), "{weights:?}");
@@ -168,7 +168,7 @@ fn the_cap_of_a_leg_is_that_of_the_account() {
             json!({ "class": "StaticUniverseStrategy", "parameters": { "rebalance": "annually" } });
         json!({ "name": name, "weight": 1, "strategy": strategy, "sizing": sizing })
     };
-    let least = sizer("MinimumVarianceSizer", json!({ "shrinkage": "none" }));
+    let least = sizer("MinimumVarianceSizer", &json!({ "shrinkage": "none" }));
     let idle = json!({ "class": "KellySizer", "parameters": { "mu_scale": 1, "kelly_fraction": 0 } });
     let toy = toy(&json!({})).with(json!({
         "strategy": { "type": "composite", "legs": [leg("least", least), leg("idle", idle)] },
@@ -182,7 +182,7 @@ fn the_cap_of_a_leg_is_that_of_the_account() {
 
 /// A name that goes up and down by as much as `size`, in its own rhythm.
 fn wave(days: usize, size: f64, beat: usize) -> Vec<f64> {
-    (0..days).map(|n| if n / beat % 2 == 0 { 100.0 } else { 100.0 + size }).collect()
+    (0..days).map(|n| if (n / beat).is_multiple_of(2) { 100.0 } else { 100.0 + size }).collect()
 }
 
 fn waves(days: usize) -> Vec<(&'static str, Vec<f64>)> {
@@ -205,7 +205,7 @@ fn names_without_enough_bars_get_no_weight_and_are_counted() {
     for class in
         ["InverseVolatilitySizer", "RiskParitySizer", "HierarchicalRiskParitySizer", "MinimumVarianceSizer"]
     {
-        let sizing = json!({ "sizing": sizer(class, json!({ "lookback": 8 })) });
+        let sizing = json!({ "sizing": sizer(class, &json!({ "lookback": 8 })) });
         let mut series = waves(20);
         // Listed one bar too late for the close of day 12.
         series[2].1[..5].fill(NONE);
@@ -228,7 +228,7 @@ fn names_without_enough_bars_get_no_weight_and_are_counted() {
 
 #[test]
 fn a_missing_close_is_the_last_one_for_five_bars() {
-    let sizing = json!({ "sizing": sizer("InverseVolatilitySizer", json!({ "lookback": 8 })) });
+    let sizing = json!({ "sizing": sizer("InverseVolatilitySizer", &json!({ "lookback": 8 })) });
     let gone = |from: usize, to: usize| {
         let mut series = waves(30);
         series[1].1[from..to].fill(NONE);
@@ -254,7 +254,7 @@ fn a_missing_close_is_the_last_one_for_five_bars() {
 fn a_name_that_stands_still_gets_no_weight_and_is_counted() {
     let mut series = waves(20);
     series[0].1.fill(50.0);
-    let sizing = json!({ "sizing": sizer("RiskParitySizer", json!({ "lookback": 8 })) });
+    let sizing = json!({ "sizing": sizer("RiskParitySizer", &json!({ "lookback": 8 })) });
     let got = once(&series, 12, sizing).run();
     assert_eq!(bought(&got).keys().collect::<Vec<_>>(), ["B", "C"]);
     let told = "sizing: 1 name wanted (A) got no weight, as closes did not move on the last 9 trading days";
@@ -266,7 +266,7 @@ fn a_name_that_stands_still_gets_no_weight_and_is_counted() {
 fn the_first_names_with_a_score_above_0_are_weighed() {
     let scores: [(&str, &[f64]); 3] = [("A", &[-2.0; 20]), ("B", &[1.0; 20]), ("C", &[2.0; 20])];
     let run = |parameters: Value| {
-        once(&waves(20), 12, json!({ "sizing": sizer("InverseVolatilitySizer", parameters) }))
+        once(&waves(20), 12, json!({ "sizing": sizer("InverseVolatilitySizer", &parameters) }))
             .with(json!({ "strategy": {
                 "class": "LongShortTopNStrategy",
                 "parameters": { "signal_column": "s", "k_long": 2, "k_short": 1, "rebalance": "annually" },
@@ -287,7 +287,7 @@ fn a_covariance_of_too_many_names_is_refused() {
     let path = [10.0, 11.0, 10.0, 11.0];
     let series: Vec<(&str, &[f64])> = names.iter().map(|name| (name.as_str(), &path[..])).collect();
     let sized = |class: &str| {
-        let sizing = sizer(class, json!({ "lookback": 2 }));
+        let sizing = sizer(class, &json!({ "lookback": 2 }));
         Toy::flat(&series).with(json!({ "start_date": day(2).to_string(), "sizing": sizing })).try_run()
     };
     let refused = sized("HierarchicalRiskParitySizer").unwrap_err();

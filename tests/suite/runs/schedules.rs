@@ -51,7 +51,7 @@ fn config() -> Value {
     })
 }
 
-fn fields(document: Value) -> Map<String, Value> {
+fn fields(document: &Value) -> Map<String, Value> {
     document.as_object().unwrap().clone()
 }
 
@@ -137,7 +137,7 @@ async fn of_instances_that_look_at_once_one_submits_and_a_new_day_has_the_run_be
     let home = Home::empty();
     import(&home, 0..60, None, &[]);
     let (one, other) = (instance(&runs, folder, &home.lake()), instance(&runs, folder, &home.lake()));
-    let asked = Asked::from_fields(fields(json!({ "config": config(), "cron": "* * * * * *" }))).unwrap();
+    let asked = Asked::from_fields(fields(&json!({ "config": config(), "cron": "* * * * * *" }))).unwrap();
     let (stored, is_new) = put(&one, "daily".parse().unwrap(), asked, Some("ada".into())).await.unwrap();
     assert!(is_new && stored.last_run_id.is_none());
     assert_eq!(look_until(&one, &other, 1).await, 1, "one message for one run");
@@ -323,9 +323,9 @@ async fn what_cannot_run_on_a_schedule_is_refused_by_its_field() {
         let mut config = config();
         let (section, field) = pointer.split_once('.').unwrap_or(("", pointer));
         if section.is_empty() {
-            config[field] = value
+            config[field] = value;
         } else {
-            config[section][field] = value
+            config[section][field] = value;
         }
         json!({ "config": config, "cron": "0 0 22 * * *" })
     };
@@ -363,7 +363,7 @@ async fn a_schedule_that_cannot_run_says_why_and_is_told_once() {
     let runs: Arc<dyn RunStore> = Arc::new(SqliteRuns::new(folder.path().join("runs.sqlite3")));
     let here = instance(&runs, folder.path(), &home.lake());
     let asked = |config: Value| {
-        Asked::from_fields(fields(json!({ "config": config, "cron": "* * * * * *" }))).unwrap()
+        Asked::from_fields(fields(&json!({ "config": config, "cron": "* * * * * *" }))).unwrap()
     };
     let mut of_file = config();
     of_file["data"] = json!({ "price_path": home.path().join("bars.csv") });
