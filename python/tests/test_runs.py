@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 import backtests as bt
+from backtests import frames
 
 CONFIG = {
     "run_name": "hold",
@@ -73,6 +75,14 @@ def test_rolling_measures_are_missing_until_the_window_is_full(run: bt.Run) -> N
     assert rolling["rolling_return"].iloc[:20].isna().all()
     assert rolling["rolling_return"].iloc[21:].notna().all()
     assert len(rolling) == len(run.metrics())
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_library_that_is_not_there_is_named_with_what_to_do(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"a": [1]})
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ModuleNotFoundError, match=f"pip install {library}"):
+        frames.from_arrow(table, library)  # type: ignore[arg-type]
 
 
 def test_tables_come_in_the_library_that_was_asked_for(run: bt.Run) -> None:

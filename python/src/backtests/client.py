@@ -396,8 +396,7 @@ class Study(_Stored):
 
     def surface(self, x: str, y: str, measure: str = "sharpe_ratio", over: str = "best") -> Any:
         """A frame of `measure` by two parameters; of trials that share both, the best or the mean."""
-        import pandas as pd  # noqa: PLC0415
-
+        pd = frames.library("pandas")
         call = _calls.of_run(self.id, "surface", x=x, y=y, measure=measure, over=over)
         found = self.client.send(call).json()
         index, columns = pd.Index(found["y_values"], name=y), pd.Index(found["x_values"], name=x)

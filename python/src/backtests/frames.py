@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from io import BytesIO
 from typing import Any, Literal
 
@@ -17,18 +18,27 @@ def from_parquet(content: bytes, kind: Kind, index: str | None = None) -> Any:
     return from_arrow(pq.read_table(BytesIO(content)), kind, index)
 
 
+def library(name: Literal["pandas", "polars"]) -> Any:
+    """A library that is not installed with this package, or what to do without it."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ModuleNotFoundError(
+            f'{name} is not installed: `pip install {name}`; tables come as_="arrow" without it', name=name
+        ) from None
+
+
 def from_arrow(table: pa.Table, kind: Kind, index: str | None = None) -> Any:
     """An Arrow table in the library that was asked for."""
     if kind == "arrow":
         return table
     if kind == "polars":
-        import polars as pl  # noqa: PLC0415
-
-        return pl.from_arrow(table)
+        return library("polars").from_arrow(table)
     if kind != "pandas":
         raise ValueError(f"as_ must be pandas, polars or arrow, not {kind!r}")
-    import pandas as pd  # noqa: PLC0415
-
+    pd = library("pandas")
     # Symbols as plain texts: a category of one table does not compare with that of another.
     frame = table.to_pandas(strings_to_categorical=False, ignore_metadata=True)
     for name in frame.columns[frame.dtypes == "category"]:
