@@ -370,10 +370,6 @@ pub async fn check_study(app: &App, document: &Value) -> Result<Planned, Vec<Fau
     let broken =
         |error: tokio::task::JoinError| vec![Fault { path: String::new(), message: error.to_string() }];
     let (study, plan) = planned.await.map_err(broken)??;
-    let of_base = |mut fault: Fault| {
-        fault.path = format!("base.{}", fault.path);
-        fault
-    };
     check(app, &study.base_of(&plan))
         .map_err(|faults| faults.into_iter().map(of_base).collect::<Vec<_>>())?;
     let days = (plan.config.end_date - plan.config.start_date).num_days().max(0) as usize * 5 / 7;
@@ -383,6 +379,11 @@ pub async fn check_study(app: &App, document: &Value) -> Result<Planned, Vec<Fau
     };
     let parts = plan.parts_for(days, symbols);
     Ok(Planned { study, plan, parts })
+}
+
+/// A fault of a config, where it stands in a study.
+pub(super) fn of_base(fault: Fault) -> Fault {
+    Fault { path: format!("base.{}", fault.path), ..fault }
 }
 
 /// Symbols that a table is thought to have when a study is shared out.

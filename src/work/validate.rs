@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::submit::{Planned, check, check_study, fingerprint, kept_bytes};
+use super::submit::{Planned, check, check_study, fingerprint, kept_bytes, of_base};
 use super::{App, document, sha256_hex};
 use crate::engine::config::{BacktestConfig, Fault, Symbols};
 use crate::store::load_error::LoadError;
@@ -99,7 +99,10 @@ pub async fn validate(app: &App, config: &Value) -> Result<Validated, ValidateEr
 /// Checks a study and the config of every trial, and that their data is there.
 pub async fn validate_study(app: &App, document: &Value) -> Result<StudyPlan, ValidateError> {
     let Planned { study, plan, parts } = check_study(app, document).await.map_err(ValidateError::Invalid)?;
-    let found = survey(app, &plan.config).await?;
+    let found = survey(app, &plan.config).await.map_err(|error| match error {
+        ValidateError::Invalid(faults) => ValidateError::Invalid(faults.into_iter().map(of_base).collect()),
+        error => error,
+    })?;
     Ok(StudyPlan {
         trials: plan.ordered.len(),
         invalid: plan.invalid,
