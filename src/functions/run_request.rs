@@ -10,7 +10,7 @@ use super::reply::{Code, Refusal, Reply};
 use super::schema::{Schemas, Shape};
 use crate::engine::config::{Fault, schema as config_schema};
 use crate::run::RunId;
-use crate::work::document::{NotADocument, parse_json, parse_yaml};
+use crate::work::document::{NotADocument, parse_json, parse_yaml, requested_config};
 
 /// A config and what to call its run.
 #[derive(Default)]
@@ -254,32 +254,10 @@ impl RunRequest {
         let (has_config, has_text) = (config.is_some(), text.is_some());
         let config = config.filter(|config| !(has_text && *config == json!({})));
         let text = text.filter(|text| !(has_config && *text == json!("")));
-        let config = match (config, text) {
-            (Some(config @ Value::Object(_)), None) => config,
-            (Some(_), None) => {
-                fault("config", "must be an object");
-                Value::Null
-            }
-            (None, Some(Value::String(text))) => match parse_yaml(&text) {
-                Ok(config) => config,
-                Err(error) => {
-                    fault("config_yaml", &error.0);
-                    Value::Null
-                }
-            },
-            (None, Some(_)) => {
-                fault("config_yaml", "must be a text");
-                Value::Null
-            }
-            (Some(_), Some(_)) => {
-                fault("config", "stands beside config_yaml; send one of them");
-                Value::Null
-            }
-            (None, None) => {
-                fault("config", "is required (or config_yaml)");
-                Value::Null
-            }
-        };
+        let config = requested_config(config, text).unwrap_or_else(|(path, message)| {
+            fault(path, &message);
+            Value::Null
+        });
         for name in fields.keys() {
             fault(
                 name,

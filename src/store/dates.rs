@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset as _, TimeZone as _};
+use chrono::{DateTime, Month, NaiveDate, NaiveDateTime, Offset as _, TimeZone as _};
 use chrono_tz::Tz;
 use deltalake::arrow::array::{Array, ArrayRef, AsArray, Date32Array};
 use deltalake::arrow::compute::cast;
@@ -343,25 +343,9 @@ fn day_with_month_name(text: &str) -> Option<i32> {
     day_of(i32::try_from(year).ok()?, month, whole(day).filter(|_| day.len() <= 2)?)
 }
 
+/// January is 1; whole, or as three letters, in any case.
 fn month_named(text: &str) -> Option<u32> {
-    const MONTHS: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
-    let text = text.to_ascii_lowercase();
-    let at =
-        MONTHS.iter().position(|month| *month == text || (text.len() == 3 && month.starts_with(&text)))?;
-    u32::try_from(at + 1).ok()
+    text.parse::<Month>().ok().map(|month| month.number_from_month())
 }
 
 /// A bound as statistics state it.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chrono::{Datelike as _, NaiveDate, Weekday};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use super::blob::Directory;
 use super::changes::{self, TableChange};
@@ -668,7 +669,7 @@ impl MarketData {
             let origin =
                 Origin { place: location.to_string(), symbol: symbol.map(str::to_owned), first_line: None };
             let kind = SourceKind::Table(Box::new(table));
-            return Ok(vec![Source { origin: Arc::new(origin), kind, only: None }]);
+            return Ok(vec![Source { origin: Arc::new(origin), kind, only: None, columns: OnceCell::new() }]);
         }
         // A file, or the files of a folder in the order of their names; those of `key=value` folders have the column
         // `key`.

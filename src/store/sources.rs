@@ -8,6 +8,7 @@ use chrono::NaiveDate;
 use deltalake::arrow::array::RecordBatch;
 use futures_util::future::join_all;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use super::columns::{self, ADJUSTED_CLOSE, DIVIDEND, SPLIT_FACTOR};
 use super::delta::{AsOf, Location, Table};
@@ -130,7 +131,12 @@ impl Opened {
         let source = |(source, files): (&Source, Vec<ParquetFile>)| {
             let SourceKind::Table(table) = &source.kind else { return None };
             let kind = SourceKind::Table(table.clone());
-            Some(Source { origin: Arc::clone(&source.origin), kind, only: Some(files) })
+            Some(Source {
+                origin: Arc::clone(&source.origin),
+                kind,
+                only: Some(files),
+                columns: OnceCell::new(),
+            })
         };
         Self {
             place: self.place.clone(),
@@ -252,7 +258,7 @@ impl Opened {
             for found in join_all(some.iter().map(Source::columns)).await {
                 let known: HashSet<&str> = names.iter().map(String::as_str).collect();
                 let new: Vec<String> =
-                    found?.into_iter().filter(|name| !known.contains(name.as_str())).collect();
+                    found?.iter().filter(|name| !known.contains(name.as_str())).cloned().collect();
                 names.extend(new);
             }
             if enough(&names) {
@@ -312,8 +318,7 @@ impl Opened {
         for source in &self.sources {
             let columns = source.columns().await?;
             let own = columns::position(columns.iter().map(String::as_str), ADJUSTED_CLOSE);
-            let others =
-                columns.into_iter().enumerate().filter(|(at, _)| Some(*at) != own).map(|(_, name)| name);
+            let others = columns.iter().enumerate().filter(|(at, _)| Some(*at) != own).map(|(_, name)| name);
             unused.extend(others.filter(|name| rows::is_unused(name, wanted)));
         }
         said.extend(unused.iter().map(|name| rows::unused_warning(name)));
@@ -435,6 +440,8 @@ pub(super) struct Source {
     pub(super) kind: SourceKind,
     /// The files of its table that are read; `None` reads all that may hold rows of the window.
     pub(super) only: Option<Vec<ParquetFile>>,
+    /// Names of its columns, once they were asked for: those of a file stand in the file.
+    pub(super) columns: OnceCell<Vec<String>>,
 }
 
 pub(super) enum SourceKind {
@@ -520,14 +527,19 @@ impl Source {
     }
 
     /// Names of its columns.
-    async fn columns(&self) -> Result<Vec<String>, LoadError> {
-        Ok(match &self.kind {
-            SourceKind::Table(table) => {
-                table.schema()?.fields().iter().map(|field| field.name().clone()).collect()
-            }
-            SourceKind::Parquet { file, .. } => parquet::columns(file).await?,
-            SourceKind::Text(file) => file.header().await?.heads.into_iter().map(|head| head.name).collect(),
-        })
+    async fn columns(&self) -> Result<&[String], LoadError> {
+        let read = async || -> Result<Vec<String>, LoadError> {
+            Ok(match &self.kind {
+                SourceKind::Table(table) => {
+                    table.schema()?.fields().iter().map(|field| field.name().clone()).collect()
+                }
+                SourceKind::Parquet { file, .. } => parquet::columns(file).await?,
+                SourceKind::Text(file) => {
+                    file.header().await?.heads.into_iter().map(|head| head.name).collect()
+                }
+            })
+        };
+        self.columns.get_or_try_init(read).await.map(Vec::as_slice)
     }
 
     /// Sizes of the files that may hold rows of the window, in bytes.
@@ -579,7 +591,12 @@ pub(super) async fn source_of(file: Found, symbol: Option<&str>) -> Result<Sourc
         let parquet = file.parquet()?;
         (SourceKind::Parquet { found: file, file: parquet }, None)
     };
-    Ok(Source { origin: Arc::new(Origin { place, symbol, first_line }), kind, only: None })
+    Ok(Source {
+        origin: Arc::new(Origin { place, symbol, first_line }),
+        kind,
+        only: None,
+        columns: OnceCell::new(),
+    })
 }
 
 /// Bytes of a row that is kept: its numbers, and day and symbol as places in dictionaries.

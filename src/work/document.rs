@@ -21,6 +21,21 @@ const NODES_MAX: usize = 200_000;
 #[error("{0}")]
 pub struct NotADocument(pub String);
 
+/// The config of a request, which stands in it as `config` or, as a YAML text, as `config_yaml`.
+///
+/// # Errors
+/// The field and what is wrong with it.
+pub fn requested_config(config: Option<Value>, text: Option<Value>) -> Result<Value, (&'static str, String)> {
+    match (config, text) {
+        (Some(config @ Value::Object(_)), None) => Ok(config),
+        (Some(_), None) => Err(("config", "must be an object".to_owned())),
+        (None, Some(Value::String(text))) => parse_yaml(&text).map_err(|error| ("config_yaml", error.0)),
+        (None, Some(_)) => Err(("config_yaml", "must be a text".to_owned())),
+        (Some(_), Some(_)) => Err(("config", "stands beside config_yaml; send one of them".to_owned())),
+        (None, None) => Err(("config", "is required (or config_yaml)".to_owned())),
+    }
+}
+
 /// Reads a YAML document; JSON is one too. Takes seconds for the worst of texts, so services do it beside the threads that
 /// answer.
 pub fn parse_yaml(text: &str) -> Result<Value, NotADocument> {

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 use serde_json::{Map, Value, json};
 
-use super::document::parse_yaml;
+use super::document::requested_config;
 use super::submit::{self, Request, SubmitError, Submitted};
 use super::{App, chain, notify};
 use crate::clock::Timestamp;
@@ -52,17 +52,10 @@ impl Asked {
             faults.push(fault(path, message));
             Value::Null
         };
-        let config = match (fields.remove("config"), fields.remove("config_yaml")) {
-            (Some(config @ Value::Object(_)), None) => config,
-            (None, Some(Value::String(text))) => match parse_yaml(&text) {
-                Ok(config @ Value::Object(_)) => config,
-                Ok(_) => refused("config_yaml", "must be a document with the fields of a config"),
-                Err(error) => refused("config_yaml", &error.0),
-            },
-            (Some(_), None) => refused("config", "must be an object"),
-            (None, Some(_)) => refused("config_yaml", "must be a text"),
-            (Some(_), Some(_)) => refused("config", "stands beside config_yaml; send one of them"),
-            (None, None) => refused("config", "is required (or config_yaml)"),
+        let config = match requested_config(fields.remove("config"), fields.remove("config_yaml")) {
+            Ok(config @ Value::Object(_)) => config,
+            Ok(_) => refused("config_yaml", "must be a document with the fields of a config"),
+            Err((path, message)) => refused(path, &message),
         };
         let cron = match fields.remove("cron") {
             Some(Value::String(text)) => {
